@@ -1,0 +1,178 @@
+"""Features into clusters, and clusters into votes. Shapes: N points, D feature dimension, C classes, K clusters.
+
+Distances are always computed in blocks (scikit-learn's ``working_memory``), never as one N × N or N × K matrix in
+float64. OpenMP runs on one thread here: scikit-learn adds the threads' partial sums in the order in which they finish,
+so that more threads would make the last bits of centroids depend on chance.
+"""
+
+import warnings
+
+import numpy as np
+from sklearn.cluster import KMeans, MiniBatchKMeans
+from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import pairwise_distances_argmin_min
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
+
+from kmpl.config import Clustering
+from kmpl.errors import UserError
+from kmpl.results import LEFT_OUT, Clusters
+
+
+def prepare(features: np.ndarray, settings: Clustering, seed: int) -> np.ndarray:
+    """Return features (N, D') float32 as they are clustered: PCA-whitened and scaled to length one, as settings say.
+
+    Source: Caron et al. 2018, DeepCluster, https://arxiv.org/abs/1807.05520
+    """
+    ready = np.ascontiguousarray(features, dtype=np.float32)
+    if settings.whiten:
+        limit = min(ready.shape)
+        if settings.whiten > limit:
+            raise UserError(f"clustering.whiten {settings.whiten}: features have at most {limit} components")
+        ready = PCA(settings.whiten, whiten=True, random_state=seed, svd_solver="covariance_eigh").fit_transform(ready)
+    return normalize(ready) if settings.l2 else ready
+
+
+def _check(n_clusters: int, n_points: int) -> None:
+    if not 1 <= n_clusters <= n_points:
+        raise UserError(f"n_clusters {n_clusters}: there are {n_points} points; give 1 to {n_points}")
+
+
+def _without_empty(assignment: np.ndarray, centroids: np.ndarray, inertia: float) -> Clusters:
+    """Drop clusters that got no point (fewer distinct points than clusters) and number the others anew."""
+    used, renumbered = np.unique(assignment, return_inverse=True)
+    return Clusters(renumbered.astype(np.int64), centroids[used], float(inertia))
+
+
+def kmeans(features: np.ndarray, n_clusters: int, seed: int, algorithm: str = "kmeans", restarts: int = 1) -> Clusters:
+    """Return K-means clusters (scikit-learn's Lloyd or mini-batch) of features (N, D).
+
+    Raises:
+        UserError: fewer than one or more than N clusters.
+
+    >>> kmeans(np.array([[0.0], [0.1], [5.0]]), 2, seed=0).sizes.tolist() in ([1, 2], [2, 1])
+    True
+    """
+    _check(n_clusters, len(features))
+    kind = {"kmeans": KMeans, "mini-batch": MiniBatchKMeans}[algorithm]
+    more = {"batch_size": 4096} if kind is MiniBatchKMeans else {}
+    model = kind(n_clusters, n_init=restarts, random_state=seed, **more)
+    with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # duplicates: fewer clusters than asked, handled below
+        model.fit(features)
+    return _without_empty(model.labels_, model.cluster_centers_, model.inertia_)
+
+
+def seeded_kmeans(features: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int, max_iter: int = 100) -> Clusters:
+    """Return K-means clusters that start at the labelled points' means and keep labelled points with their class.
+
+    Each class owns an equal share of the clusters; a labelled point may only join a cluster of its own class, the
+    others join the nearest of all. A cluster that runs empty takes the point farthest from its centroid.
+
+    Args:
+        features: (N, D).
+        labels: (N,) classes in [0, C), −1 where unknown.
+        n_clusters: at least C.
+        seed: of the clusters' starts.
+        max_iter: rounds of assigning and moving, at most.
+
+    Raises:
+        UserError: fewer clusters than classes, or more than N.
+
+    Source: Basu et al. 2002, "Semi-supervised clustering by seeding" (constrained K-means).
+    """
+    _check(n_clusters, len(features))
+    classes = np.unique(labels[labels != LEFT_OUT])
+    if n_clusters < len(classes):
+        raise UserError(f"n_clusters {n_clusters}: seeded K-means needs one for each of {len(classes)} classes")
+    owner = np.sort(np.resize(np.arange(len(classes)), n_clusters))
+    centroids = _starts(features, labels, classes, owner, seed)
+    clamped = [(np.flatnonzero(labels == c), np.flatnonzero(owner == i)) for i, c in enumerate(classes)]
+    assignment = np.full(len(features), -1)
+    with threadpool_limits(1, user_api="openmp"):
+        for _ in range(max_iter):
+            before = assignment
+            assignment, distance = pairwise_distances_argmin_min(features, centroids)
+            for points, own in clamped:
+                nearest, distance[points] = pairwise_distances_argmin_min(features[points], centroids[own])
+                assignment[points] = own[nearest]
+            assignment = _fill_empty(assignment, distance, labels, n_clusters)
+            if np.array_equal(assignment, before):
+                break
+            centroids = _means(features, assignment, n_clusters)
+    inertia = np.square(features - centroids[assignment]).sum()
+    return _without_empty(assignment, centroids, inertia)
+
+
+def _starts(features: np.ndarray, labels: np.ndarray, classes: np.ndarray, owner: np.ndarray, seed: int) -> np.ndarray:
+    """Return the first centroids (K, D): K-means of each class's labelled points, topped up by its nearest unlabelled."""
+    starts = np.empty((len(owner), features.shape[1]), dtype=features.dtype)
+    unlabelled = np.flatnonzero(labels == LEFT_OUT)
+    means = np.stack([features[labels == c].mean(axis=0) for c in classes])
+    nearest, _ = pairwise_distances_argmin_min(features[unlabelled], means) if len(unlabelled) else (unlabelled, None)
+    rng = np.random.default_rng(seed)
+    for i, c in enumerate(classes):
+        own, seeds = np.flatnonzero(owner == i), features[labels == c]
+        if len(seeds) > len(own):
+            found = kmeans(seeds, len(own), seed).centroids
+        else:
+            more = rng.permutation(unlabelled[nearest == i])[: len(own) - len(seeds)]
+            found = np.concatenate([seeds, features[more]])
+        starts[own] = np.resize(found, (len(own), features.shape[1]))
+    return starts
+
+
+def _fill_empty(assignment: np.ndarray, distance: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Give each empty cluster the unlabelled point that lies farthest from its own centroid."""
+    empty = np.flatnonzero(np.bincount(assignment, minlength=n_clusters) == 0)
+    if len(empty):
+        far = np.argsort(-np.where(labels == LEFT_OUT, distance, -1), kind="stable")[: len(empty)]
+        assignment = assignment.copy()
+        assignment[far[labels[far] == LEFT_OUT]] = empty[: (labels[far] == LEFT_OUT).sum()]
+    return assignment
+
+
+def _means(features: np.ndarray, assignment: np.ndarray, n_clusters: int) -> np.ndarray:
+    order = np.argsort(assignment, kind="stable")
+    counts = np.bincount(assignment, minlength=n_clusters)
+    means = np.zeros((n_clusters, features.shape[1]), dtype=features.dtype)
+    filled = np.flatnonzero(counts)
+    starts = (np.cumsum(counts) - counts)[filled]
+    means[filled] = np.add.reduceat(features[order], starts, axis=0) / counts[filled, None]
+    return means
+
+
+def cluster(features: np.ndarray, labels: np.ndarray, settings: Clustering, seed: int) -> Clusters:
+    """Return clusters of prepared features (N, D) by the algorithm of the settings."""
+    if settings.algorithm == "seeded":
+        return seeded_kmeans(features, labels, settings.n_clusters, seed)
+    return kmeans(features, settings.n_clusters, seed, settings.algorithm, settings.restarts)
+
+
+def nearest_points(features: np.ndarray, centroids: np.ndarray, k: int) -> np.ndarray:
+    """Return the indices (K, k) of the ``k`` points of ``features`` (N, D) nearest to each centroid, nearest first."""
+    with threadpool_limits(1, user_api="openmp"):
+        return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features).kneighbors(centroids)[1]
+
+
+def vote(clusters: Clusters, features: np.ndarray, labels: np.ndarray, votes: np.ndarray, k: int) -> np.ndarray:
+    """Return what each cluster thinks of its members, (K, C) shares that sum to one.
+
+    The ``k`` labelled points nearest to the centroid vote with one whole vote each, the members with ``votes``.
+
+    Args:
+        clusters: of all N points.
+        features: (N, D) what was clustered.
+        labels: (N,) classes, −1 where unknown.
+        votes: (N, C) the members' votes: a row sums to one, or to zero for a member that does not vote.
+        k: at least 1; where fewer points are labelled, all of them vote.
+    """
+    given = np.flatnonzero(labels != LEFT_OUT)
+    near = nearest_points(features[given], clusters.centroids, min(k, len(given)))
+    shares = np.zeros((len(clusters.centroids), votes.shape[1]))
+    np.add.at(shares, clusters.assignment, votes)
+    for column in labels[given][near].T:
+        shares[np.arange(len(shares)), column] += 1
+    return shares / shares.sum(axis=1, keepdims=True)

@@ -1,0 +1,288 @@
+"""The whole experiment as one frozen, validated, documented tree of settings."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from kmpl.errors import UserError, look_up, unknown
+
+Arm = Literal["labelled-only", "pseudo-label", "notebook", "self-training", "label-spreading", "oracle"]
+Protocol = Literal["notebook", "literature"]
+
+
+def _split_commas(value: Any) -> Any:
+    """Let ``a,b`` stand for ``("a", "b")``, on the command line and in files."""
+    parts = [value] if isinstance(value, str) else value
+    if isinstance(parts, list | tuple):
+        return tuple(name.strip() for part in parts for name in str(part).split(",") if name.strip())
+    return value
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class PoolSettings(_Settings):
+    """The training images and how they are split."""
+
+    size: int = Field(default=0, ge=0)
+    """Distinct training images in the pool; 0 = as many as the protocol says (notebook 30,000, literature all)."""
+    views_per_image: int = Field(default=1, ge=1, le=8)
+    """Views of each image in the pool; all views of one image stay on the same side of the split."""
+    image_size: int = Field(default=0, ge=0, le=512)
+    """Side of the images in pixels; 0 = as the protocol says (notebook 32, literature unchanged)."""
+    validation: float = Field(default=0.1, gt=0, le=0.5)
+    """Share of the labelled budget that is kept for validation, at least one image per class."""
+
+
+class Augmentation(_Settings):
+    """Random changes to training images, drawn anew for every batch."""
+
+    degrees: float = Field(default=10.0, ge=0, le=180)
+    """Largest rotation either way, degrees."""
+    translate: float = Field(default=0.07, ge=0, le=0.5)
+    """Largest shift either way, share of the side."""
+    scale: float = Field(default=0.12, ge=0, lt=1)
+    """Largest change of size either way, share (0.1 = from 0.9 to 1.1 times)."""
+    shear: float = Field(default=10.0, ge=0, le=60)
+    """Largest shear either way, degrees."""
+    elastic: float = Field(default=0.7, ge=0, le=16)
+    """Standard deviation of the elastic displacement, pixels; 0 = none."""
+    elastic_grid: int = Field(default=5, ge=2, le=64)
+    """Control points of the elastic displacement per side."""
+    crop: float = Field(default=1.0, gt=0, le=1)
+    """Smallest share of the side that a random crop keeps before it is enlarged again; 1 = no crop."""
+    cutout: int = Field(default=0, ge=0, le=256)
+    """Side of a square set to zero at a random place, pixels; 0 = none."""
+    flip: bool = False
+    """Random horizontal flip (wrong for digits, right for most photographs)."""
+
+
+class Training(_Settings):
+    """One training from scratch."""
+
+    epochs: int = Field(default=20, ge=1, le=10_000)
+    """Epochs."""
+    images_per_epoch: int = Field(default=0, ge=0)
+    """Images drawn per epoch: smaller sets are repeated, larger ones sampled; 0 = every image once."""
+    batch_size: int = Field(default=128, ge=2, le=65_536)
+    """Images per step."""
+    optimizer: Literal["adam", "adamw"] = "adamw"
+    """Optimiser."""
+    learning_rate: float = Field(default=0.003, gt=0)
+    """Peak learning rate."""
+    weight_decay: float = Field(default=0.01, ge=0)
+    """Weight decay."""
+    schedule: Literal["constant", "cosine", "one-cycle"] = "one-cycle"
+    """Course of the learning rate over the steps."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    """Label smoothing of the cross-entropy."""
+    ema: float = Field(default=0.0, ge=0, lt=1)
+    """Decay per step of the running average of weights that is kept instead of the last weights; 0 = off."""
+    clustering_loss: float = Field(default=0.0, ge=0)
+    """Weight λ of the clustering loss: mean squared distance of features to the centroid of their group."""
+    clustering_target: Literal["class", "cluster"] = "class"
+    """Whose centroid the clustering loss pulls to: the class's, or (when retraining) the K-means cluster's."""
+    patience: int = Field(default=0, ge=0)
+    """Epochs without a better validation before training stops and the best epoch is kept; 0 = last epoch is kept."""
+
+
+class Clustering(_Settings):
+    """Features into clusters."""
+
+    algorithm: Literal["kmeans", "mini-batch", "seeded"] = "kmeans"
+    """K-means (Lloyd), mini-batch K-means, or K-means seeded by the labelled images, which stay clamped."""
+    n_clusters: int = Field(default=200, ge=1)
+    """Clusters of all pool images."""
+    n_prototypes: int = Field(default=50, ge=1)
+    """Clusters of the labelled images, one prototype each (strategy prototype-knn)."""
+    l2: bool = True
+    """Scale each feature vector to length one."""
+    whiten: int = Field(default=0, ge=0)
+    """Components kept by PCA-whitening before that; 0 = no whitening."""
+    restarts: int = Field(default=1, ge=1, le=100)
+    """K-means starts; the best inertia wins."""
+
+
+class PseudoLabelling(_Settings):
+    """Clusters into pseudo-labels, and how often."""
+
+    strategy: str = "consensus"
+    """Who assigns: consensus, cluster-vote, prototype-knn, self-training or label-spreading."""
+    k: int = Field(default=5, ge=1)
+    """Nearest neighbours: prototypes (prototype-knn), labelled images that vote (cluster-vote), graph (spreading)."""
+    threshold: float = Field(default=0.9, ge=0, le=1)
+    """Confidence below which an image is left out of retraining."""
+    rounds: int = Field(default=3, ge=1, le=100)
+    """Rounds of embed, cluster, vote, retrain."""
+    soft_votes: bool = True
+    """Let unlabelled members of a cluster vote too, with the network's probabilities."""
+    weighted: bool = False
+    """Weight each pseudo-label by its confidence when retraining."""
+
+
+class ExperimentConfig(_Settings):
+    """Everything that determines an experiment's numbers."""
+
+    dataset: str = "MNIST"
+    """MNIST, FashionMNIST, KMNIST, EMNIST, USPS, SVHN, CIFAR10 or CIFAR100."""
+    protocol: Protocol = "notebook"
+    """How the pool and the test are made: notebook (30,000 views, mixed test) or literature (all images, clean test)."""
+    ratio: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the pool that is labelled (0.1 if neither ratio nor labels is given)."""
+    labels: int | None = Field(default=None, ge=1)
+    """Labelled images, validation included; instead of ratio."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of labels, views, weights and batches."""
+    network: str = "cnn"
+    """cnn (small, fast) or vgg16 (the notebook's)."""
+    arms: Annotated[tuple[Arm, ...], BeforeValidator(_split_commas)] = Field(default=("labelled-only", "pseudo-label"), min_length=1)
+    """Methods to compare, separated by commas."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to compute; auto takes CUDA, MPS or CPU."""
+    threads: int = Field(default=0, ge=0, le=1024)
+    """CPU threads; 0 = as many as the machine has cores. Part of what makes bits repeatable."""
+    pool: PoolSettings = PoolSettings()
+    augmentation: Augmentation = Augmentation()
+    pretrain: Training = Training()
+    retrain: Training = Training()
+    clustering: Clustering = Clustering()
+    pseudo_labels: PseudoLabelling = PseudoLabelling()
+
+    @model_validator(mode="after")
+    def _ratio_or_labels(self) -> "ExperimentConfig":
+        if self.ratio is not None and self.labels is not None:
+            raise ValueError("give ratio or labels, not both")
+        if len(set(self.arms)) < len(self.arms):
+            raise ValueError("arms: each arm once")
+        return self
+
+    def for_arm(self, arm: str) -> "ExperimentConfig":
+        """Return the settings with what an arm is by definition: its strategy, and the notebook's single round."""
+        return merge(self, ARM_CHANGES.get(arm, {}))
+
+
+ARM_CHANGES: dict[str, dict[str, Any]] = {
+    "notebook": {
+        "pseudo_labels": {"strategy": "prototype-knn", "rounds": 1, "threshold": 0.0, "weighted": False},
+        "clustering": {"l2": False, "whiten": 0},
+    },
+    "self-training": {"pseudo_labels": {"strategy": "self-training"}},
+    "label-spreading": {"pseudo_labels": {"strategy": "label-spreading"}},
+}
+
+_NOTEBOOK_TRAINING = {
+    "epochs": 4,
+    "batch_size": 64,
+    "optimizer": "adam",
+    "learning_rate": 0.001,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "ema": 0.0,
+    "images_per_epoch": 0,
+}
+_NO_AUGMENTATION = {"degrees": 0, "translate": 0, "scale": 0, "shear": 0, "elastic": 0, "crop": 1.0, "cutout": 0}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "quick": {
+        "pool": {"size": 10_000},
+        "pretrain": {"epochs": 10},
+        "retrain": {"epochs": 6},
+        "pseudo_labels": {"rounds": 2},
+    },
+    "notebook": {
+        "protocol": "notebook",
+        "network": "vgg16",
+        "pretrain": _NOTEBOOK_TRAINING,
+        "retrain": _NOTEBOOK_TRAINING,
+        "augmentation": _NO_AUGMENTATION,
+        "clustering": {"l2": False, "whiten": 0},
+        "pseudo_labels": {"strategy": "prototype-knn", "rounds": 1, "threshold": 0.0},
+    },
+}
+
+
+def _overlay(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``change`` laid over it, section by section; ratio and labels displace each other."""
+    merged = dict(base)
+    for key, value in change.items():
+        section = merged.get(key)
+        merged[key] = _overlay(section, value) if isinstance(section, Mapping) and isinstance(value, Mapping) else value
+    if change.get("ratio") is not None and change.get("labels") is None:
+        merged["labels"] = None
+    if change.get("labels") is not None and change.get("ratio") is None:
+        merged["ratio"] = None
+    return merged
+
+
+def merge(config: ExperimentConfig, change: Mapping[str, Any]) -> ExperimentConfig:
+    """Return ``config`` with a tree of changes laid over it, validated anew.
+
+    Raises:
+        UserError: an unknown key or a value out of its range, in one line.
+    """
+    try:
+        return ExperimentConfig.model_validate(_overlay(config.model_dump(), change))
+    except ValidationError as error:
+        raise UserError(one_line(error)) from error
+
+
+def load(preset: str = "default", file: Path | None = None, change: Mapping[str, Any] | None = None) -> ExperimentConfig:
+    """Return the defaults under a preset, under a TOML file, under single changes: the later wins.
+
+    Raises:
+        UserError: no such preset, an unreadable file, an unknown key or a value out of its range.
+    """
+    config = merge(ExperimentConfig(), look_up(PRESETS, preset, "preset"))
+    if file is not None:
+        try:
+            config = merge(config, tomllib.loads(file.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise UserError(f"{file} is no valid TOML: {error}") from error
+        except UserError as error:
+            raise UserError(f"{file}: {error}") from error
+    return merge(config, change or {})
+
+
+def one_line(error: ValidationError) -> str:
+    """Return the first thing that is wrong in one line, with the nearest right name where a name is wrong."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return unknown("key", place, _names(ExperimentConfig))
+    if first["type"] == "literal_error" and isinstance(first["input"], str):
+        known = first["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        return unknown("arm" if first["loc"][0] == "arms" else place, first["input"], known)
+    message = first["msg"].removeprefix("Value error, ")
+    more = f"; and {error.error_count() - 1} more" if error.error_count() > 1 else ""
+    return f"{place}: {message}, got {first['input']!r}{more}" if place else message + more
+
+
+def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Return the dotted names of all fields."""
+    names: list[str] = []
+    for name, field in model.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            names += _names(section, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a tree of settings with dotted names.
+
+    >>> flatten({"a": {"b": 1}, "c": 2})
+    {'a.b': 1, 'c': 2}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

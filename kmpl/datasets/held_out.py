@@ -1,0 +1,31 @@
+"""The only door to the test images. Nothing that trains, chooses or tunes may import it; a contract says so."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from kmpl.config import ExperimentConfig
+from kmpl.datasets.named import read
+from kmpl.datasets.pool import PROTOCOLS, show
+
+TEST_SEED = 20_130_621  # the test's views are the same for every experiment
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """All test images in each view of the protocol."""
+
+    __test__ = False  # not a test case, whatever the name makes pytest think
+
+    views: dict[str, Tensor]
+    """View: (N, channels, height, width) uint8."""
+    labels: np.ndarray
+    """(N,) int64, the same for each view."""
+
+
+def open_test_set(config: ExperimentConfig) -> TestSet:
+    """Return the protocol's test set."""
+    rules, data = PROTOCOLS[config.protocol], read(config.dataset, train=False)
+    size = config.pool.image_size or rules.image_size
+    return TestSet({v: show(data.images, v, size, TEST_SEED) for v in rules.test_views}, data.labels.numpy())

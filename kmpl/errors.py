@@ -1,0 +1,38 @@
+"""What may go wrong from outside, said in one line: what was wrong, where, and what would be right."""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class UserError(Exception):
+    """Something the person at the keyboard can mend. The command line prints it as one line and exits with status 2."""
+
+
+class Diverged(UserError):
+    """A training loss stopped being a finite number."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Return the line that names an unknown thing, the nearest right name and all right names.
+
+    >>> unknown("network", "cn", ["cnn", "vgg16"])
+    "unknown network 'cn'; did you mean 'cnn'? (known: cnn, vgg16)"
+    """
+    names = sorted(known)
+    near = get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
+    guess = next((f"; did you mean '{n}'?" for n in names if near and n.lower() == near[0]), ";")
+    return f"unknown {what} '{name}'{guess} (known: {', '.join(names)})"
+
+
+def look_up(table: Mapping[str, T], name: str, what: str) -> T:
+    """Return ``table[name]``.
+
+    Raises:
+        UserError: no such name; the message names the nearest one.
+    """
+    if name not in table:
+        raise UserError(unknown(what, name, table))
+    return table[name]

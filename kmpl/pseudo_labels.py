@@ -1,0 +1,143 @@
+"""Strategies: evidence about all pool images → a guess and a confidence for each.
+
+A new strategy is a function ``Evidence → Guess`` and one line in ``STRATEGIES``. No strategy sees a true label of an
+unlabelled image. Shapes: N images, D feature dimension, C classes.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.semi_supervised import LabelSpreading
+from threadpoolctl import threadpool_limits
+
+from kmpl.clustering import cluster, kmeans, nearest_points, vote
+from kmpl.config import Clustering, PseudoLabelling
+from kmpl.errors import UserError, look_up
+from kmpl.results import LEFT_OUT, Clusters, PseudoLabels
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a strategy may know."""
+
+    features: np.ndarray
+    """(N, D) prepared for clustering."""
+    probabilities: np.ndarray
+    """(N, C) the network's softmax."""
+    labels: np.ndarray
+    """(N,) given labels, −1 = unlabelled."""
+    clustering: Clustering
+    settings: PseudoLabelling
+    seed: int
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """(L,) indices of the labelled images."""
+        return np.flatnonzero(self.labels != LEFT_OUT)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a strategy thinks."""
+
+    classes: np.ndarray
+    """(N,) int64."""
+    confidence: np.ndarray
+    """(N,) in [0, 1]; 0 = do not use."""
+    clusters: Clusters | None = None
+
+
+def prototype_knn(e: Evidence) -> Guess:
+    """The notebook's way: K-means on the labelled features, the labelled image nearest to each centroid is a prototype,
+    and the ``k`` nearest prototypes vote on every unlabelled image. Confidence is their share."""  # noqa: D205, D209
+    features, labels, n = e.features[e.labelled], e.labels[e.labelled], e.clustering.n_prototypes
+    prototypes = np.unique(nearest_points(features, kmeans(features, n, e.seed).centroids, 1)[:, 0])
+    if e.settings.k > len(prototypes):
+        raise UserError(f"pseudo_labels.k {e.settings.k}: there are {len(prototypes)} prototypes; give no more")
+    with threadpool_limits(1, user_api="openmp"):
+        knn = KNeighborsClassifier(e.settings.k, algorithm="brute").fit(features[prototypes], labels[prototypes])
+        shares = knn.predict_proba(e.features)
+    return Guess(knn.classes_[shares.argmax(axis=1)], shares.max(axis=1))
+
+
+def cluster_vote(e: Evidence) -> Guess:
+    """K-means on all features; each cluster's class is what its nearest labelled images and its members vote for.
+
+    Labelled members vote with their label, the others with the network's softmax if ``soft_votes`` says so. Confidence
+    is the winner's share of the votes.
+    """
+    clusters = cluster(e.features, e.labels, e.clustering, e.seed)
+    votes = e.probabilities.astype(np.float64) if e.settings.soft_votes else np.zeros(e.probabilities.shape)
+    votes[e.labelled] = np.eye(votes.shape[1])[e.labels[e.labelled]]
+    shares = vote(clusters, e.features, e.labels, votes, e.settings.k)[clusters.assignment]
+    return Guess(shares.argmax(axis=1), shares.max(axis=1), clusters)
+
+
+def self_training(e: Evidence) -> Guess:
+    """The network's own argmax, with its probability as confidence.
+
+    Source: Lee 2013, "Pseudo-Label: the simple and efficient semi-supervised learning method".
+    """
+    return Guess(e.probabilities.argmax(axis=1), e.probabilities.max(axis=1))
+
+
+def consensus(e: Evidence) -> Guess:
+    """Cluster vote and network must agree; confidence is the lesser of the two, 0 where they disagree.
+
+    Two judges that err for different reasons (what an image's neighbours are called, what the image looks like): where
+    they agree, the label is right far more often than either alone.
+    """
+    by_cluster, by_network = cluster_vote(e), self_training(e)
+    agree = by_cluster.classes == by_network.classes
+    confidence = np.where(agree, np.minimum(by_cluster.confidence, by_network.confidence), 0.0)
+    return Guess(by_cluster.classes, confidence, by_cluster.clusters)
+
+
+def label_spreading(e: Evidence) -> Guess:
+    """scikit-learn's LabelSpreading over the graph of ``k`` nearest neighbours (sparse, never N × N).
+
+    Source: Zhou et al. 2004, "Learning with local and global consistency".
+    """
+    model = LabelSpreading(kernel="knn", n_neighbors=min(e.settings.k, len(e.labels) - 1), alpha=0.9, max_iter=60)
+    with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)  # points that no label reaches are divided by zero
+        model.fit(e.features, e.labels)
+    shares = np.nan_to_num(model.label_distributions_)
+    return Guess(model.classes_[shares.argmax(axis=1)], np.minimum(shares.max(axis=1), 1.0))
+
+
+STRATEGIES: dict[str, Callable[[Evidence], Guess]] = {
+    "consensus": consensus,
+    "cluster-vote": cluster_vote,
+    "prototype-knn": prototype_knn,
+    "self-training": self_training,
+    "label-spreading": label_spreading,
+}
+
+
+def assign(evidence: Evidence, before: PseudoLabels | None, number: int) -> PseudoLabels:
+    """Return pseudo-labels for all images by the strategy of the settings.
+
+    Given labels stay. A guess below the confidence threshold, or of confidence 0, is left out. An image whose class is
+    the one it had ``before`` keeps the round that assigned it.
+
+    Args:
+        evidence: what is known.
+        before: the last round's pseudo-labels.
+        number: this round, from 1.
+    """
+    guess = look_up(STRATEGIES, evidence.settings.strategy, "strategy")(evidence)
+    given = evidence.labels != LEFT_OUT
+    guesses = np.where(given, evidence.labels, guess.classes)
+    confidence = np.where(given, 1.0, guess.confidence)
+    kept = given | ((confidence > 0) & (confidence >= evidence.settings.threshold))
+    classes = np.where(kept, guesses, LEFT_OUT)
+    same = (before.classes == classes) & kept if before is not None else np.zeros(len(given), dtype=bool)
+    rounds = np.where(same, before.rounds if before is not None else 0, number)
+    rounds = np.where(given, 0, np.where(kept, rounds, LEFT_OUT))
+    return PseudoLabels(classes, guesses, confidence, rounds, guess.clusters)

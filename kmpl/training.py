@@ -1,0 +1,250 @@
+"""One training loop and one prediction pass, for every arm. Shapes: N images, C classes, D feature dimension."""
+
+import copy
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import lr_scheduler
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from kmpl import metrics
+from kmpl.config import Augmentation, Training
+from kmpl.errors import Diverged, UserError
+from kmpl.networks import Network
+from kmpl.results import Epoch, Fit
+from kmpl.seeds import derive, generator
+from kmpl.views import augment, to_float
+
+OnEpoch = Callable[[Epoch, int], None]
+"""Called after each epoch with what it gave and with the number of epochs in all."""
+
+
+@dataclass(frozen=True)
+class Examples:
+    """What a network is trained on."""
+
+    images: Tensor
+    """(N, channels, height, width) uint8."""
+    labels: Tensor
+    """(N,) int64."""
+    weights: Tensor
+    """(N,) float: weight of each image in the loss."""
+    groups: Tensor
+    """(N,) int64: whose centroid the clustering loss pulls each image to."""
+
+
+def examples(images: Tensor, labels: np.ndarray, weights: np.ndarray | None = None, groups: np.ndarray | None = None) -> Examples:
+    """Return training examples; weights default to one, groups to the labels."""
+    return Examples(
+        images,
+        torch.as_tensor(labels),
+        torch.ones(len(labels)) if weights is None else torch.as_tensor(weights, dtype=torch.float32),
+        torch.as_tensor(labels if groups is None else groups),
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device of that name; ``auto`` takes CUDA, MPS or CPU, in this order.
+
+    Raises:
+        UserError: the machine has no such device.
+    """
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, present in there.items() if present))
+    if not there[name]:
+        raise UserError(f"device {name}: this machine has none; use auto or cpu")
+    return torch.device(name)
+
+
+def _optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
+    return kind(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+
+
+def _schedule(optimizer: torch.optim.Optimizer, settings: Training, steps: int) -> lr_scheduler.LRScheduler:
+    if settings.schedule == "one-cycle":
+        return lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=max(steps, 2), pct_start=0.2)
+    if settings.schedule == "cosine":
+        return lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+    return lr_scheduler.ConstantLR(optimizer, factor=1.0)
+
+
+def batches(n: int, per_epoch: int, size: int, draws: torch.Generator) -> Iterator[Tensor]:
+    """Yield the indices of one epoch's batches: whole shuffled passes until ``per_epoch`` images are drawn.
+
+    A last batch of a single image is left out, because batch norm cannot be computed on it.
+    """
+    passes = math.ceil(per_epoch / n)
+    order = torch.cat([torch.randperm(n, generator=draws) for _ in range(passes)])[:per_epoch]
+    return (batch for batch in order.split(size) if len(batch) > 1)
+
+
+class _Centroids:
+    """Running mean of the features of each group, for the clustering loss.
+
+    Source: Wen et al. 2016, centre loss, https://doi.org/10.1007/978-3-319-46478-7_31
+    """
+
+    def __init__(self, n_groups: int, dimension: int, device: torch.device) -> None:
+        self.means = torch.zeros(n_groups, dimension, device=device)
+        self.seen = torch.zeros(n_groups, 1, device=device)
+
+    def distance(self, features: Tensor, groups: Tensor) -> Tensor:
+        """Return the squared distance of each feature vector to its group's centroid, (B,), then move the centroids."""
+        with torch.no_grad():
+            total = torch.zeros_like(self.means).index_add_(0, groups, features.detach().float())
+            count = torch.zeros_like(self.seen).index_add_(0, groups, torch.ones_like(features[:, :1]).float())
+            rate = torch.where(self.seen > 0, 0.5, 1.0) * (count > 0)
+            self.means += rate * (total / count.clamp(min=1) - self.means)
+            self.seen += count
+        return (features - self.means[groups]).square().sum(dim=1)
+
+
+class _Run:
+    """What a training carries from step to step."""
+
+    def __init__(self, network: Network, data: Examples, settings: Training, augmentation: Augmentation, seed: int) -> None:
+        device = next(network.parameters()).device
+        self.network, self.settings, self.augmentation = network, settings, augmentation
+        self.data = Examples(*(t.to(device) for t in (data.images, data.labels, data.weights, data.groups)))
+        self.draws = generator(seed, "batches")
+        self.per_epoch = settings.images_per_epoch or len(data.labels)
+        self.optimizer = _optimizer(network, settings)
+        steps = settings.epochs * sum(1 for _ in self._order())
+        self.draws = generator(seed, "batches")
+        self.schedule = _schedule(self.optimizer, settings, steps)
+        self.centroids = _Centroids(int(data.groups.max()) + 1, network.dimension, device)
+        blend = get_ema_multi_avg_fn(settings.ema)
+        self.average = AveragedModel(network, multi_avg_fn=blend, use_buffers=True) if settings.ema else None
+
+    def _order(self) -> Iterator[Tensor]:
+        return batches(len(self.data.labels), self.per_epoch, self.settings.batch_size, self.draws)
+
+    def result(self) -> Network:
+        """Return the network as it would be used now: the running average, where there is one."""
+        return self.average.module if self.average is not None else self.network  # pyright: ignore[reportReturnType]
+
+    def loss(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weighted loss of a batch and how many of its images are classified as trained on."""
+        d, s = self.data, self.settings
+        images = augment(to_float(d.images[index]), self.augmentation, self.draws)
+        features = self.network.embed(images.contiguous(memory_format=torch.channels_last))
+        logits, labels, weights = self.network.head(features), d.labels[index], d.weights[index]
+        loss = cross_entropy(logits, labels, reduction="none", label_smoothing=s.label_smoothing)
+        if s.clustering_loss:
+            loss = loss + s.clustering_loss * self.centroids.distance(features, d.groups[index])
+        return (loss * weights).sum() / weights.sum(), (logits.detach().argmax(dim=1) == labels).sum()
+
+    def epoch(self) -> tuple[float, float]:
+        """Train one epoch; return mean loss and accuracy, read from the device only once, at the end."""
+        self.network.train()
+        device = self.data.labels.device
+        loss_sum, hits, count = torch.zeros((), device=device), torch.zeros((), device=device), 0
+        for index in self._order():
+            loss, right = self.loss(index.to(device))
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            self.schedule.step()
+            if self.average is not None:
+                self.average.update_parameters(self.network)
+            loss_sum, hits, count = loss_sum + loss.detach() * len(index), hits + right, count + len(index)
+        return float(loss_sum) / count, float(hits) / count
+
+
+def fit(
+    network: Network,
+    data: Examples,
+    settings: Training,
+    augmentation: Augmentation,
+    seed: int,
+    validation: tuple[Tensor, np.ndarray],
+    on_epoch: OnEpoch | None = None,
+) -> Fit:
+    """Train ``network`` in place and return it as it is to be used, with its history.
+
+    Args:
+        network: with fresh weights, on the device to train on.
+        data: what to train on, N images.
+        settings: epochs, optimiser, losses, early stopping.
+        augmentation: random changes of the images, drawn anew for every batch.
+        seed: of batches, augmentation and dropout.
+        validation: images (V, channels, height, width) uint8 and labels (V,); V may be 0.
+        on_epoch: told of each epoch.
+
+    Raises:
+        Diverged: a loss is no longer finite.
+    """
+    begin, history, kept = time.perf_counter(), [], None
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(seed, "dropout"))
+        run = _Run(network, data, settings, augmentation, seed)
+        for number in range(1, settings.epochs + 1):
+            epoch = _epoch(run, number, validation)
+            history.append(epoch)
+            if on_epoch:
+                on_epoch(epoch, settings.epochs)
+            if settings.patience and (kept is None or _better(epoch, history[kept[0] - 1])):
+                kept = number, copy.deepcopy(run.result().state_dict())
+            if kept and number - kept[0] >= settings.patience:
+                break
+    final, number = run.result(), len(history)
+    if kept:
+        final.load_state_dict(kept[1])
+    stopped = f"no better validation for {settings.patience} epochs" if number < settings.epochs else "last epoch"
+    return Fit(final, tuple(history), kept[0] if kept else number, stopped, len(data.labels), time.perf_counter() - begin)
+
+
+def _epoch(run: _Run, number: int, validation: tuple[Tensor, np.ndarray]) -> Epoch:
+    begin = time.perf_counter()
+    loss, accuracy = run.epoch()
+    rate = run.optimizer.param_groups[0]["lr"]
+    if not math.isfinite(loss):
+        raise Diverged(
+            f"diverged at epoch {number}, learning rate {run.settings.learning_rate:g}: the loss is {loss}; "
+            "try a smaller learning rate"
+        )
+    images, labels = validation
+    held_loss = held_accuracy = math.nan
+    if len(labels):
+        probabilities = predict(run.result(), images)
+        held_loss = metrics.log_loss(probabilities, labels)
+        held_accuracy = metrics.accuracy(probabilities.argmax(axis=1), labels)
+    return Epoch(number, loss, accuracy, held_loss, held_accuracy, rate, time.perf_counter() - begin)
+
+
+def _better(new: Epoch, old: Epoch) -> bool:
+    """Say whether validation improved: accuracy first, log-loss where it ties (few images tie often)."""
+    return (new.validation_accuracy, -new.validation_loss) > (old.validation_accuracy, -old.validation_loss)
+
+
+def predict(network: Network, images: Tensor, size: int = 1_000) -> np.ndarray:
+    """Return class probabilities, shape (N, C) float32, of uint8 images (N, channels, height, width)."""
+    return embed(network, images, size)[1]
+
+
+def embed(network: Network, images: Tensor, size: int = 1_000) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (N, D) and class probabilities (N, C), float32, of uint8 images, without augmentation."""
+    device = next(network.parameters()).device
+    network.eval()
+    features, probabilities = [], []
+    with torch.inference_mode():
+        for block in images.split(size):
+            batch = to_float(block.to(device)).contiguous(memory_format=torch.channels_last)
+            deep = network.embed(batch)
+            features.append(deep.float().cpu())
+            probabilities.append(network.head(deep).float().softmax(dim=1).cpu())
+    return torch.cat(features).numpy(), torch.cat(probabilities).numpy()
+
+
+def use_threads(threads: int) -> None:
+    """Compute on so many CPU threads; 0 = as many as the machine has cores."""
+    torch.set_num_threads(threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
