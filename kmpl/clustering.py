@@ -65,7 +65,9 @@ def kmeans(features: np.ndarray, n_clusters: int, seed: int, algorithm: str = "k
     return _without_empty(model.labels_, model.cluster_centers_, model.inertia_)
 
 
-def seeded_kmeans(features: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int, max_iter: int = 100) -> Clusters:
+def seeded_kmeans(
+    features: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int, max_iter: int = 100
+) -> Clusters:
     """Return K-means clusters that start at the labelled points' means and keep labelled points with their class.
 
     Each class owns an equal share of the clusters; a labelled point may only join a cluster of its own class, the
@@ -107,7 +109,7 @@ def seeded_kmeans(features: np.ndarray, labels: np.ndarray, n_clusters: int, see
 
 
 def _starts(features: np.ndarray, labels: np.ndarray, classes: np.ndarray, owner: np.ndarray, seed: int) -> np.ndarray:
-    """Return the first centroids (K, D): K-means of each class's labelled points, topped up by its nearest unlabelled."""
+    """Return the first centroids (K, D): K-means of each class's labelled points, topped up with unlabelled."""
     starts = np.empty((len(owner), features.shape[1]), dtype=features.dtype)
     unlabelled = np.flatnonzero(labels == LEFT_OUT)
     means = np.stack([features[labels == c].mean(axis=0) for c in classes])

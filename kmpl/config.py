@@ -130,7 +130,7 @@ class ExperimentConfig(_Settings):
     dataset: str = "MNIST"
     """MNIST, FashionMNIST, KMNIST, EMNIST, USPS, SVHN, CIFAR10 or CIFAR100."""
     protocol: Protocol = "notebook"
-    """How the pool and the test are made: notebook (30,000 views, mixed test) or literature (all images, clean test)."""
+    """How the pool and the test are made: notebook (30,000 views, mixed test) or literature (all images, clean)."""
     ratio: float | None = Field(default=None, gt=0, lt=1)
     """Share of the pool that is labelled (0.1 if neither ratio nor labels is given)."""
     labels: int | None = Field(default=None, ge=1)
@@ -139,7 +139,9 @@ class ExperimentConfig(_Settings):
     """Seed of labels, views, weights and batches."""
     network: str = "cnn"
     """cnn (small, fast) or vgg16 (the notebook's)."""
-    arms: Annotated[tuple[Arm, ...], BeforeValidator(_split_commas)] = Field(default=("labelled-only", "pseudo-label"), min_length=1)
+    arms: Annotated[tuple[Arm, ...], BeforeValidator(_split_commas)] = Field(
+        default=("labelled-only", "pseudo-label"), min_length=1
+    )
     """Methods to compare, separated by commas."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes CUDA, MPS or CPU."""
@@ -231,7 +233,9 @@ def merge(config: ExperimentConfig, change: Mapping[str, Any]) -> ExperimentConf
         raise UserError(one_line(error)) from error
 
 
-def load(preset: str = "default", file: Path | None = None, change: Mapping[str, Any] | None = None) -> ExperimentConfig:
+def load(
+    preset: str = "default", file: Path | None = None, change: Mapping[str, Any] | None = None
+) -> ExperimentConfig:
     """Return the defaults under a preset, under a TOML file, under single changes: the later wins.
 
     Raises:

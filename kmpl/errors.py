@@ -11,7 +11,7 @@ class UserError(Exception):
     """Something the person at the keyboard can mend. The command line prints it as one line and exits with status 2."""
 
 
-class Diverged(UserError):
+class DivergedError(UserError):
     """A training loss stopped being a finite number."""
 
 

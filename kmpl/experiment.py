@@ -51,7 +51,9 @@ def _check_clusters(config: ExperimentConfig, n_images: int, n_labelled: int) ->
     if strategy in ("consensus", "cluster-vote") and clusters > n_images:
         raise UserError(f"clustering.n_clusters {clusters}: the pool has {n_images} images; give 1 to {n_images}")
     if strategy == "prototype-knn" and prototypes > n_labelled:
-        raise UserError(f"clustering.n_prototypes {prototypes}: {n_labelled} images are labelled; give 1 to {n_labelled}")
+        raise UserError(
+            f"clustering.n_prototypes {prototypes}: {n_labelled} images are labelled; give 1 to {n_labelled}"
+        )
     if strategy == "prototype-knn" and k > prototypes:
         raise UserError(f"pseudo_labels.k {k}: there are {prototypes} prototypes; give 1 to {prototypes}")
 
@@ -66,9 +68,14 @@ def pretrain(config: ExperimentConfig, pool: Pool, watch: Watch) -> Fit:
     """Train a new network on the labelled images alone."""
     given = training.examples(pool.images[pool.labelled], pool.labels[pool.labelled])
     return training.fit(
-        _new_network(config, pool, "pretrain"), given, config.pretrain, config.augmentation,
-        derive(config.seed, "pretrain"), (pool.validation_images, pool.validation_labels), partial(watch, "pretrain"),
-    )  # fmt: skip
+        _new_network(config, pool, "pretrain"),
+        given,
+        config.pretrain,
+        config.augmentation,
+        derive(config.seed, "pretrain"),
+        (pool.validation_images, pool.validation_labels),
+        partial(watch, "pretrain"),
+    )
 
 
 def pseudo_label(config: ExperimentConfig, pool: Pool, fit: Fit, before: PseudoLabels | None, number: int) -> Voted:
@@ -91,10 +98,18 @@ def retrain(config: ExperimentConfig, pool: Pool, labels: PseudoLabels, watch: W
     by_cluster = config.retrain.clustering_target == "cluster" and labels.clusters is not None
     groups = labels.clusters.assignment[kept] if by_cluster and labels.clusters else None
     return training.fit(
-        _new_network(config, pool, "retrain"), training.examples(pool.images[kept], labels.classes[kept], weights, groups),
-        config.retrain, config.augmentation, derive(config.seed, "retrain"),
-        (pool.validation_images, pool.validation_labels), partial(watch, f"retrain, round {number}"),
-    )  # fmt: skip
+        _new_network(config, pool, "retrain"),
+        training.examples(pool.images[kept], labels.classes[kept], weights, groups),
+        config.retrain,
+        config.augmentation,
+        derive(config.seed, "retrain"),
+        (pool.validation_images, pool.validation_labels),
+        partial(watch, f"retrain, round {number}"),
+    )
+
+
+def _silent(*_: object) -> None:
+    """Tell nobody."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +121,9 @@ class Steps:
     pretrain: Callable[[ExperimentConfig, Pool, Watch], Fit] = pretrain
     pseudo_label: Callable[[ExperimentConfig, Pool, Fit, PseudoLabels | None, int], Voted] = pseudo_label
     retrain: Callable[[ExperimentConfig, Pool, PseudoLabels, Watch, int], Fit] = retrain
-    watch: Watch = lambda step, epoch, epochs: None
-    begun: Callable[[Pool], None] = lambda pool: None
-    finished: Callable[[ArmReport], None] = lambda arm: None
+    watch: Watch = _silent
+    begun: Callable[[Pool], None] = _silent
+    finished: Callable[[ArmReport], None] = _silent
 
 
 def run(config: ExperimentConfig, steps: Steps) -> Report:
@@ -117,7 +132,7 @@ def run(config: ExperimentConfig, steps: Steps) -> Report:
     pool, truth = steps.load(config)
     steps.begun(pool)
     pretrained = steps.pretrain(config, pool, steps.watch)
-    arms = {}
+    arms: dict[str, ArmReport] = {}
     for arm in config.arms:
         arms[arm] = run_arm(arm, config.for_arm(arm), pool, truth, pretrained, steps)
         steps.finished(arms[arm])
@@ -126,7 +141,8 @@ def run(config: ExperimentConfig, steps: Steps) -> Report:
 
 def run_arm(arm: str, config: ExperimentConfig, pool: Pool, truth: np.ndarray, start: Fit, steps: Steps) -> ArmReport:
     """Return one arm's report; the test set is opened at the very end, once."""
-    fit, rounds, stopped = start, (), "no rounds by definition"
+    fit, stopped = start, "no rounds by definition"
+    rounds: tuple[Round, ...] = ()
     if arm == "oracle":
         fit = steps.retrain(config, pool, all_right(truth, pool), steps.watch, 0)
     elif arm != "labelled-only":
@@ -135,9 +151,12 @@ def run_arm(arm: str, config: ExperimentConfig, pool: Pool, truth: np.ndarray, s
     return ArmReport(arm, None if arm == "oracle" else start, rounds, fit, evaluation, stopped)
 
 
-def run_rounds(config: ExperimentConfig, pool: Pool, truth: np.ndarray, start: Fit, steps: Steps):  # noqa: ANN201
+def run_rounds(
+    config: ExperimentConfig, pool: Pool, truth: np.ndarray, start: Fit, steps: Steps
+) -> tuple[Fit, tuple[Round, ...], str]:
     """Return the last network, the rounds that led to it and why there was no further one."""
-    fit, rounds, before = start, [], None
+    fit, before = start, None
+    rounds: list[Round] = []
     for number in range(1, config.pseudo_labels.rounds + 1):
         voted = steps.pseudo_label(config, pool, fit, before, number)
         if not voted.labels.assigned:

@@ -53,7 +53,7 @@ class Guess:
 
 def prototype_knn(e: Evidence) -> Guess:
     """The notebook's way: K-means on the labelled features, the labelled image nearest to each centroid is a prototype,
-    and the ``k`` nearest prototypes vote on every unlabelled image. Confidence is their share."""  # noqa: D205, D209
+    and the ``k`` nearest prototypes vote on every unlabelled image. Confidence is their share."""
     features, labels, n = e.features[e.labelled], e.labels[e.labelled], e.clustering.n_prototypes
     prototypes = np.unique(nearest_points(features, kmeans(features, n, e.seed).centroids, 1)[:, 0])
     if e.settings.k > len(prototypes):

@@ -6,7 +6,9 @@ Shapes: N images in the pool, V validation images, C classes, K clusters, D feat
 from dataclasses import dataclass, field
 
 import numpy as np
-from torch import Tensor, nn
+from torch import Tensor
+
+from kmpl.networks import Network
 
 LEFT_OUT = -1  # scikit-learn's own mark for "not labelled"
 
@@ -81,7 +83,7 @@ class Epoch:
 class Fit:
     """A trained network and how it came about."""
 
-    network: nn.Module
+    network: Network
     history: tuple[Epoch, ...]
     kept_epoch: int
     """The epoch whose weights are in the network."""

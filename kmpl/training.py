@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from kmpl import metrics
 from kmpl.config import Augmentation, Training
-from kmpl.errors import Diverged, UserError
+from kmpl.errors import DivergedError, UserError
 from kmpl.networks import Network
 from kmpl.results import Epoch, Fit
 from kmpl.seeds import derive, generator
@@ -40,7 +41,9 @@ class Examples:
     """(N,) int64: whose centroid the clustering loss pulls each image to."""
 
 
-def examples(images: Tensor, labels: np.ndarray, weights: np.ndarray | None = None, groups: np.ndarray | None = None) -> Examples:
+def examples(
+    images: Tensor, labels: np.ndarray, weights: np.ndarray | None = None, groups: np.ndarray | None = None
+) -> Examples:
     """Return training examples; weights default to one, groups to the labels."""
     return Examples(
         images,
@@ -111,7 +114,9 @@ class _Centroids:
 class _Run:
     """What a training carries from step to step."""
 
-    def __init__(self, network: Network, data: Examples, settings: Training, augmentation: Augmentation, seed: int) -> None:
+    def __init__(
+        self, network: Network, data: Examples, settings: Training, augmentation: Augmentation, seed: int
+    ) -> None:
         device = next(network.parameters()).device
         self.network, self.settings, self.augmentation = network, settings, augmentation
         self.data = Examples(*(t.to(device) for t in (data.images, data.labels, data.weights, data.groups)))
@@ -130,7 +135,7 @@ class _Run:
 
     def result(self) -> Network:
         """Return the network as it would be used now: the running average, where there is one."""
-        return self.average.module if self.average is not None else self.network  # pyright: ignore[reportReturnType]
+        return cast(Network, self.average.module) if self.average is not None else self.network
 
     def loss(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted loss of a batch and how many of its images are classified as trained on."""
@@ -181,7 +186,7 @@ def fit(
         on_epoch: told of each epoch.
 
     Raises:
-        Diverged: a loss is no longer finite.
+        DivergedError: a loss is no longer finite.
     """
     begin, history, kept = time.perf_counter(), [], None
     with torch.random.fork_rng():
@@ -200,7 +205,9 @@ def fit(
     if kept:
         final.load_state_dict(kept[1])
     stopped = f"no better validation for {settings.patience} epochs" if number < settings.epochs else "last epoch"
-    return Fit(final, tuple(history), kept[0] if kept else number, stopped, len(data.labels), time.perf_counter() - begin)
+    return Fit(
+        final, tuple(history), kept[0] if kept else number, stopped, len(data.labels), time.perf_counter() - begin
+    )
 
 
 def _epoch(run: _Run, number: int, validation: tuple[Tensor, np.ndarray]) -> Epoch:
@@ -208,7 +215,7 @@ def _epoch(run: _Run, number: int, validation: tuple[Tensor, np.ndarray]) -> Epo
     loss, accuracy = run.epoch()
     rate = run.optimizer.param_groups[0]["lr"]
     if not math.isfinite(loss):
-        raise Diverged(
+        raise DivergedError(
             f"diverged at epoch {number}, learning rate {run.settings.learning_rate:g}: the loss is {loss}; "
             "try a smaller learning rate"
         )
@@ -246,5 +253,6 @@ def embed(network: Network, images: Tensor, size: int = 1_000) -> tuple[np.ndarr
 
 
 def use_threads(threads: int) -> None:
-    """Compute on so many CPU threads; 0 = as many as the machine has cores."""
-    torch.set_num_threads(threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    """Compute on so many CPU threads; 0 = as many as this process may use."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    torch.set_num_threads(threads or allowed)

@@ -78,8 +78,10 @@ def split(labels: np.ndarray, size: int, budget: int, validation: float, seed: i
         wanted = _quotas(size, n_classes, seed)
         short = [c for c in range(n_classes) if len(orders[c]) < wanted[c]]
         if short:
-            raise UserError(f"pool.size {size}: class {short[0]} has {len(orders[short[0]])} images, not the "
-                            f"{wanted[short[0]]} that a balanced pool needs; choose a smaller pool")  # fmt: skip
+            raise UserError(
+                f"pool.size {size}: class {short[0]} has {len(orders[short[0]])} images, not the "
+                f"{wanted[short[0]]} that a balanced pool needs; choose a smaller pool"
+            )
         orders = [order[:quota] for order, quota in zip(orders, wanted, strict=True)]
     quotas = _quotas(budget, n_classes, seed)
     for c, (order, quota) in enumerate(zip(orders, quotas, strict=True)):

@@ -1,0 +1,38 @@
+# `make demo` and `make test` set everything up by themselves; a second call installs nothing.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: demo test test-slow lint install constraints clean
+
+demo: $(INSTALLED) ## the main job: labels on a tenth of real MNIST, before and after pseudo-labelling
+	$(BIN)/kmpl run --preset quick --ratio 0.1
+
+test: lint ## every check that must hold
+	$(BIN)/pytest -m "not slow"
+
+test-slow: $(INSTALLED) ## checks that need minutes
+	$(BIN)/pytest -m slow --timeout 3600
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "kmpl needs Python 3.11 or newer, '$(PYTHON)' is $$($(PYTHON) --version 2>&1 | tail -n 1); name another with: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || \
+		{ echo "kmpl needs Python's venv module, which '$(PYTHON)' lacks; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+constraints: $(INSTALLED) ## pin what is installed now
+	@{ sed -n '/^#/p' constraints.txt; $(BIN)/python -m pip freeze --exclude-editable | sort -f; } > constraints.new && mv constraints.new constraints.txt
+
+clean: ## remove what `make` installed; runs and caches stay
+	rm -rf .venv

@@ -1,0 +1,57 @@
+"""The command line: what ``kmpl`` understands, and how it fails. Each command is imported only when it runs."""
+
+import os
+import sys
+
+from cyclopts import App, CycloptsError
+
+from kmpl import __version__
+from kmpl.errors import UserError
+
+app = App(
+    name="kmpl",
+    version=__version__,
+    help="Semi-supervised image classification by K-means pseudo-labelling, tracked and repeatable.",
+    help_epilogue="`kmpl run` on its own runs the method on MNIST. `kmpl run --help` lists every setting.",
+)
+app.command(
+    "kmpl.commands:run", name="run", help="Run the experiment: labelled-only against pseudo-labels, before and after."
+)
+app.command("kmpl.commands:ui", name="ui", help="Start MLflow's pages on the runs so far.")
+
+
+def fail(message: str, status: int = 2) -> int:
+    """Print one line and return the exit status."""
+    print(f"kmpl: {' '.join(message.split())}", file=sys.stderr)
+    return status
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit status: 0 done, 2 bad input, 130 interrupted."""
+    try:
+        app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except CycloptsError as error:
+        return fail(str(error))
+    except UserError as error:
+        return fail(str(error))
+    except ValueError as error:
+        from pydantic import ValidationError  # slow to import, so only when it is needed
+
+        from kmpl.config import one_line
+
+        if not isinstance(error, ValidationError):
+            raise
+        return fail(one_line(error))
+    except BrokenPipeError:  # the reader of our output went away: nobody is left to tell
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        place = f" {error.filename}" if error.filename else ""
+        return fail(f"the system refused{place}: {error.strerror or error}")
+    except KeyboardInterrupt:
+        return fail("interrupted", 130)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""What each command does: read the settings, hand the steps to the experiment, say where the results are."""
+
+import os
+import shlex
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from kmpl.config import ExperimentConfig, load
+from kmpl.errors import UserError
+
+if TYPE_CHECKING:
+    from kmpl.experiment import Watch
+    from kmpl.results import Epoch
+
+Settings = Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")]
+Folder = Annotated[Path, Parameter(name="--mlruns")]
+
+
+def run(
+    *,
+    preset: str = "default",
+    config: Path | None = None,
+    json: Path | None = None,
+    mlruns: Folder = Path("mlruns"),
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+    settings: Settings = None,
+) -> None:
+    """Run the experiment: pretrain on the few labels, pseudo-label the rest, retrain, compare on the test.
+
+    Args:
+        preset: default (the protocol as written), quick (a smaller pool, fewer epochs) or notebook (VGG16, the
+            notebook's constants).
+        config: TOML file of settings; it wins over the preset.
+        json: Write the report to this file.
+        mlruns: Folder of the tracked runs.
+        quiet: Print nothing but errors.
+        settings: Single settings; they win over the file and the preset.
+    """
+    chosen = load(preset, config, settings.model_dump(exclude_unset=True) if settings else None)
+    if json is not None:
+        _check_target(json)
+    # What is heavy is imported only now that the settings are known to be right.
+    from kmpl import experiment, report, tracking
+    from kmpl.evaluation import evaluate
+
+    console = Console(quiet=quiet)
+    loaded = experiment.load(chosen)
+    client = tracking.open_store(mlruns)
+    with tracking.experiment_run(client, chosen, shlex.join(["kmpl", *sys.argv[1:]])) as tracked:
+        with _progress(console) as watch:
+            steps = experiment.Steps(
+                evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.begun, finished=tracked.finished
+            )
+            outcome = experiment.run(chosen, steps)
+        numbers = report.summary(chosen, outcome, tracked.id)
+        tracked.closed(outcome, numbers)
+        if json is not None:
+            report.write_json(numbers, json)
+    console.print(report.table(outcome))
+    console.print(
+        f"Curves, confusions, clusters, models: [bold]{_ui_command(mlruns)}[/bold], then run {tracked.id[:8]}"
+    )
+
+
+def ui(*, mlruns: Folder = Path("mlruns"), port: int = 5000) -> None:
+    """Start MLflow's pages on the runs so far, for this machine only. Ctrl-C stops them.
+
+    Args:
+        mlruns: Folder of the tracked runs.
+        port: Port on 127.0.0.1.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except (OSError, OverflowError) as error:
+            raise UserError(f"port {port} on 127.0.0.1 cannot be used ({error}); choose another with --port") from error
+    from kmpl import tracking
+
+    tracking.open_store(mlruns)
+    print(f"MLflow: http://127.0.0.1:{port}  (Ctrl-C stops it)", flush=True)
+    server = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    quiet = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    subprocess.run([*server, "--backend-store-uri", tracking.tracking_uri(mlruns)], env=quiet, check=False)
+
+
+def _ui_command(mlruns: Path) -> str:
+    return "kmpl ui" if mlruns == Path("mlruns") else shlex.join(["kmpl", "ui", "--mlruns", str(mlruns)])
+
+
+def _check_target(path: Path) -> None:
+    """Refuse a file that could not be written at the end, before any work is done."""
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise UserError(f"--json {path}: there is no folder {folder}; make it first")
+    if path.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"--json {path}: cannot be written; name a file in a folder that you may write to")
+
+
+@contextmanager
+def _progress(console: Console) -> Iterator["Watch"]:
+    """Give what shows each epoch: a live bar on a terminal, a line per epoch elsewhere."""
+    if not console.is_terminal:
+        yield lambda step, epoch, epochs: console.print(f"{step}: epoch {epoch.number}/{epochs}, {_said(epoch)}")
+        return
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = [
+        TextColumn("{task.description:18}"),
+        BarColumn(24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[said]}"),
+    ]
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bars:
+        tasks = {}
+
+        def watch(step: str, epoch: "Epoch", epochs: int) -> None:
+            if epoch.number == 1:
+                tasks[step] = bars.add_task(step, total=epochs, said="")
+            bars.update(tasks[step], completed=epoch.number, said=_said(epoch))
+
+        yield watch
+
+
+def _said(epoch: "Epoch") -> str:
+    held = (
+        ""
+        if epoch.validation_accuracy != epoch.validation_accuracy
+        else f", validation {epoch.validation_accuracy:.2%}"
+    )
+    return f"loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.2%}{held}"
