@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from kmpl.config import ExperimentConfig, load
 from kmpl.errors import UserError
@@ -107,34 +108,27 @@ def _check_target(path: Path) -> None:
 
 @contextmanager
 def _progress(console: Console) -> Iterator["Watch"]:
-    """Give what shows each epoch: a live bar on a terminal, a line per epoch elsewhere."""
+    """Give what shows training: live bars on a terminal, a line per epoch elsewhere."""
+    from kmpl.experiment import Watch
+
     if not console.is_terminal:
-        yield lambda step, epoch, epochs: console.print(f"{step}: epoch {epoch.number}/{epochs}, {_said(epoch)}")
+        yield Watch(lambda step, epoch, n: console.print(f"{step}: epoch {epoch.number}/{n}, {_said(epoch)}"))
         return
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+    columns = [TextColumn("{task.description:18}"), BarColumn(20), TextColumn("{task.fields[said]}")]
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bars:
+        tasks: dict[str, TaskID] = {}
 
-    columns = [
-        TextColumn("{task.description:18}"),
-        BarColumn(24),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[said]}"),
-    ]
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console) as bars:
-        tasks = {}
+        def batch(step: str, done: float, epochs: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=epochs, said=f"epoch 1/{epochs}")
+            bars.update(tasks[step], completed=done)
 
-        def watch(step: str, epoch: "Epoch", epochs: int) -> None:
-            if epoch.number == 1:
-                tasks[step] = bars.add_task(step, total=epochs, said="")
-            bars.update(tasks[step], completed=epoch.number, said=_said(epoch))
+        def epoch(step: str, epoch: "Epoch", epochs: int) -> None:
+            bars.update(tasks[step], said=f"epoch {epoch.number}/{epochs}, {_said(epoch)}")
+            if epoch.number == epochs:  # the next arm may have a step of the same name
+                del tasks[step]
 
-        yield watch
+        yield Watch(epoch, batch)
 
 
 def _said(epoch: "Epoch") -> str:

@@ -19,9 +19,21 @@ from kmpl.networks import Network
 from kmpl.pseudo_labels import STRATEGIES, Evidence, assign
 from kmpl.results import ArmReport, Epoch, Evaluation, Fit, Pool, PseudoLabels, Report, Round
 from kmpl.seeds import derive
+from kmpl.training import Examples
 
-Watch = Callable[[str, Epoch, int], None]
-"""Told of each epoch: the step, what the epoch gave, the number of epochs in all."""
+
+def _silent(*_: object) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told how training goes; the first argument is the step's name."""
+
+    epoch: Callable[[str, Epoch, int], None] = _silent
+    """What an epoch gave, and the number of epochs in all."""
+    batch: Callable[[str, float, int], None] = _silent
+    """How many epochs are done, as a fraction, and the number of epochs in all."""
 
 
 @dataclass(frozen=True)
@@ -58,24 +70,26 @@ def _check_clusters(config: ExperimentConfig, n_images: int, n_labelled: int) ->
         raise UserError(f"pseudo_labels.k {k}: there are {prototypes} prototypes; give 1 to {prototypes}")
 
 
-def _new_network(config: ExperimentConfig, pool: Pool, step: str) -> Network:
-    seed = derive(config.seed, step, "weights")
-    network = networks.build(config.network, pool.images.shape[1], len(pool.classes), seed)
-    return network.to(training.pick_device(config.device))
+def _train(config: ExperimentConfig, pool: Pool, data: Examples, step: str, name: str, watch: Watch) -> Fit:
+    """Train a new network; ``step`` names its settings and seeds, ``name`` is for people."""
+    seed = derive(config.seed, step)
+    network = networks.build(config.network, pool.images.shape[1], len(pool.classes), derive(seed, "weights"))
+    return training.fit(
+        network.to(training.pick_device(config.device)),
+        data,
+        getattr(config, step),
+        config.augmentation,
+        seed,
+        validation=(pool.validation_images, pool.validation_labels),
+        on_epoch=partial(watch.epoch, name),
+        on_batch=partial(watch.batch, name),
+    )
 
 
 def pretrain(config: ExperimentConfig, pool: Pool, watch: Watch) -> Fit:
     """Train a new network on the labelled images alone."""
     given = training.examples(pool.images[pool.labelled], pool.labels[pool.labelled])
-    return training.fit(
-        _new_network(config, pool, "pretrain"),
-        given,
-        config.pretrain,
-        config.augmentation,
-        derive(config.seed, "pretrain"),
-        (pool.validation_images, pool.validation_labels),
-        partial(watch, "pretrain"),
-    )
+    return _train(config, pool, given, "pretrain", "pretrain", watch)
 
 
 def pseudo_label(config: ExperimentConfig, pool: Pool, fit: Fit, before: PseudoLabels | None, number: int) -> Voted:
@@ -93,23 +107,11 @@ def pseudo_label(config: ExperimentConfig, pool: Pool, fit: Fit, before: PseudoL
 
 def retrain(config: ExperimentConfig, pool: Pool, labels: PseudoLabels, watch: Watch, number: int) -> Fit:
     """Train a new network on all images that have a label, given or assigned."""
-    kept = labels.kept
+    kept, clusters = labels.kept, labels.clusters
     weights = labels.confidence[kept] if config.pseudo_labels.weighted else None
-    by_cluster = config.retrain.clustering_target == "cluster" and labels.clusters is not None
-    groups = labels.clusters.assignment[kept] if by_cluster and labels.clusters else None
-    return training.fit(
-        _new_network(config, pool, "retrain"),
-        training.examples(pool.images[kept], labels.classes[kept], weights, groups),
-        config.retrain,
-        config.augmentation,
-        derive(config.seed, "retrain"),
-        (pool.validation_images, pool.validation_labels),
-        partial(watch, f"retrain, round {number}"),
-    )
-
-
-def _silent(*_: object) -> None:
-    """Tell nobody."""
+    groups = clusters.assignment[kept] if clusters and config.retrain.clustering_target == "cluster" else None
+    data = training.examples(pool.images[kept], labels.classes[kept], weights, groups)
+    return _train(config, pool, data, "retrain", f"retrain, round {number}", watch)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +123,7 @@ class Steps:
     pretrain: Callable[[ExperimentConfig, Pool, Watch], Fit] = pretrain
     pseudo_label: Callable[[ExperimentConfig, Pool, Fit, PseudoLabels | None, int], Voted] = pseudo_label
     retrain: Callable[[ExperimentConfig, Pool, PseudoLabels, Watch, int], Fit] = retrain
-    watch: Watch = _silent
+    watch: Watch = Watch()
     begun: Callable[[Pool], None] = _silent
     finished: Callable[[ArmReport], None] = _silent
 

@@ -26,6 +26,9 @@ from kmpl.views import augment, to_float
 OnEpoch = Callable[[Epoch, int], None]
 """Called after each epoch with what it gave and with the number of epochs in all."""
 
+OnBatch = Callable[[float, int], None]
+"""Called after each step with how many epochs are done, as a fraction, and with the number of epochs in all."""
+
 
 @dataclass(frozen=True)
 class Examples:
@@ -148,7 +151,7 @@ class _Run:
             loss = loss + s.clustering_loss * self.centroids.distance(features, d.groups[index])
         return (loss * weights).sum() / weights.sum(), (logits.detach().argmax(dim=1) == labels).sum()
 
-    def epoch(self) -> tuple[float, float]:
+    def epoch(self, on_share: Callable[[float], None]) -> tuple[float, float]:
         """Train one epoch; return mean loss and accuracy, read from the device only once, at the end."""
         self.network.train()
         device = self.data.labels.device
@@ -162,6 +165,7 @@ class _Run:
             if self.average is not None:
                 self.average.update_parameters(self.network)
             loss_sum, hits, count = loss_sum + loss.detach() * len(index), hits + right, count + len(index)
+            on_share(min(count / self.per_epoch, 1.0))
         return float(loss_sum) / count, float(hits) / count
 
 
@@ -173,6 +177,7 @@ def fit(
     seed: int,
     validation: tuple[Tensor, np.ndarray],
     on_epoch: OnEpoch | None = None,
+    on_batch: OnBatch | None = None,
 ) -> Fit:
     """Train ``network`` in place and return it as it is to be used, with its history.
 
@@ -184,6 +189,7 @@ def fit(
         seed: of batches, augmentation and dropout.
         validation: images (V, channels, height, width) uint8 and labels (V,); V may be 0.
         on_epoch: told of each epoch.
+        on_batch: told of each step.
 
     Raises:
         DivergedError: a loss is no longer finite.
@@ -193,7 +199,7 @@ def fit(
         torch.manual_seed(derive(seed, "dropout"))
         run = _Run(network, data, settings, augmentation, seed)
         for number in range(1, settings.epochs + 1):
-            epoch = _epoch(run, number, validation)
+            epoch = _epoch(run, number, validation, on_batch)
             history.append(epoch)
             if on_epoch:
                 on_epoch(epoch, settings.epochs)
@@ -210,9 +216,9 @@ def fit(
     )
 
 
-def _epoch(run: _Run, number: int, validation: tuple[Tensor, np.ndarray]) -> Epoch:
-    begin = time.perf_counter()
-    loss, accuracy = run.epoch()
+def _epoch(run: _Run, number: int, validation: tuple[Tensor, np.ndarray], on_batch: OnBatch | None) -> Epoch:
+    begin, epochs = time.perf_counter(), run.settings.epochs
+    loss, accuracy = run.epoch(lambda share: on_batch(number - 1 + share, epochs) if on_batch else None)
     rate = run.optimizer.param_groups[0]["lr"]
     if not math.isfinite(loss):
         raise DivergedError(

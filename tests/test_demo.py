@@ -1,0 +1,70 @@
+"""The main job as a newcomer runs it, and MLflow's pages on it. Minutes long."""
+
+import json
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import mlflow
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+
+from kmpl.datasets.named import read
+
+ROOT = Path(__file__).parents[1]
+KMPL = str(Path(sys.prefix) / "bin" / "kmpl")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run what `make demo` runs, in a folder of its own."""
+    folder = tmp_path_factory.mktemp("demo")
+    lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
+    command = lines[next(i for i, line in enumerate(lines) if line.startswith("demo:")) + 1].split()[1:]
+    begin = time.perf_counter()
+    subprocess.run([KMPL, *command, "--json", "demo.json"], cwd=folder, check=True)
+    assert time.perf_counter() - begin < 300
+    return folder
+
+
+def test_pseudo_labels_beat_labelled_only(demo: Path) -> None:
+    arms = json.loads((demo / "demo.json").read_text(encoding="utf-8"))["arms"]
+    assert arms["pseudo-label"]["test_accuracy"] > arms["labelled-only"]["test_accuracy"]
+
+
+def test_the_logged_model_classifies_raw_test_images(demo: Path) -> None:
+    numbers = json.loads((demo / "demo.json").read_text(encoding="utf-8"))
+    uri = f"sqlite:///{demo}/mlruns/mlflow.db"
+    mlflow.set_tracking_uri(uri)
+    parent = numbers["mlflow_run_id"]
+    found = MlflowClient(uri).get_run(parent)
+    runs = MlflowClient(uri).search_runs([found.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'")
+    run = next(run for run in runs if run.info.run_name == "pseudo-label")
+    model = mlflow.pyfunc.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")
+    test = read("MNIST", train=False)
+    shares = model.predict(test.images[:1_000, 0].numpy())
+    assert shares.shape == (1_000, 10)
+    assert np.allclose(shares.sum(axis=1), 1, atol=1e-4)
+    right = float((shares.argmax(axis=1) == test.labels[:1_000].numpy()).mean())
+    assert right == pytest.approx(numbers["arms"]["pseudo-label"]["views"]["clean"], abs=0.03)
+
+
+def test_ui_answers_on_this_machine_only(demo: Path) -> None:
+    with subprocess.Popen([KMPL, "ui", "--port", "5057"], cwd=demo) as server:
+        try:
+            for _ in range(120):
+                try:
+                    with urllib.request.urlopen("http://127.0.0.1:5057/", timeout=2) as page:
+                        assert "MLflow" in page.read().decode()
+                    break
+                except OSError:
+                    time.sleep(0.5)
+            else:
+                pytest.fail("the page did not answer")
+        finally:
+            server.terminate()

@@ -1,0 +1,73 @@
+"""Every command in the README is one that works: each is either run here or named with the test that runs it."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def commands() -> list[str]:
+    """Return the lines of all sh blocks, without comments."""
+    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    lines = (line.split("  #")[0].strip() for block in blocks for line in block.splitlines())
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+# What takes minutes, a server or a fresh machine, and where it is run for real.
+ELSEWHERE = {
+    "make demo": "tests/test_demo.py",
+    "make test": ".ci/run",
+    "make test-slow": "Makefile",
+    "kmpl ui": "tests/test_demo.py",
+}
+# Settings that make a documented run small enough for every day; the command is otherwise run as it stands.
+SMALL = (
+    "--pool.size=600 --clustering.n-clusters=30 --clustering.n-prototypes=20 --threads=1 --pseudo-labels.rounds=1 "
+    "--pretrain.epochs=1 --pretrain.images-per-epoch=128 --retrain.epochs=1 --retrain.images-per-epoch=128"
+).split()
+
+
+@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("kmpl run")])
+def test_each_run_in_the_readme_works(command: str, tmp_path: Path) -> None:
+    words = command.split()
+    (tmp_path / "mine.toml").write_text(toml_example(), encoding="utf-8")
+    small = [s for s in SMALL if not any(s.split("=")[0] == w for w in words)]
+    budget = [] if "--labels" in words else ["--ratio", "0.2"]
+    words = [w for i, w in enumerate(words) if w != "--ratio" and words[i - 1] != "--ratio"]
+    kmpl = str(Path(sys.prefix) / "bin" / "kmpl")
+    done = subprocess.run(
+        [kmpl, *words[1:], *budget, *small], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def toml_example() -> str:
+    found = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert found, "the README shows a settings file"
+    return found[1]
+
+
+def test_no_command_is_left_untried() -> None:
+    known = [
+        c
+        for c in commands()
+        if c.startswith("kmpl run") or c in ELSEWHERE or c.startswith(("kmpl run", "git clone", "cd "))
+    ]
+    assert commands()
+    assert sorted(known) == sorted(commands())
+
+
+def test_the_tree_names_every_file_of_the_package() -> None:
+    for path in (ROOT / "kmpl").rglob("*.py"):
+        if path.name != "__init__.py":
+            assert f"{path.name}" in README, f"{path.name} is missing from the README's tree"
+
+
+def test_pictures_exist() -> None:
+    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
+        assert (ROOT / path).is_file()
