@@ -1,8 +1,8 @@
 """Features into clusters, and clusters into votes. Shapes: N points, D feature dimension, C classes, K clusters.
 
 Distances are always computed in blocks (scikit-learn's ``working_memory``), never as one N × N or N × K matrix in
-float64. OpenMP runs on one thread here: scikit-learn adds the threads' partial sums in the order in which they finish,
-so that more threads would make the last bits of centroids depend on chance.
+float64. Everything runs on one thread here: scikit-learn adds the threads' partial sums in the order in which they
+finish, so that more threads would make the last bits of centroids depend on chance.
 """
 
 import warnings
@@ -59,7 +59,7 @@ def kmeans(features: np.ndarray, n_clusters: int, seed: int, algorithm: str = "k
     kind = {"kmeans": KMeans, "mini-batch": MiniBatchKMeans}[algorithm]
     more = {"batch_size": 4096} if kind is MiniBatchKMeans else {}
     model = kind(n_clusters, n_init=restarts, random_state=seed, **more)
-    with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # duplicates: fewer clusters than asked, handled below
         model.fit(features)
     return _without_empty(model.labels_, model.cluster_centers_, model.inertia_)
@@ -87,13 +87,15 @@ def seeded_kmeans(
     """
     _check(n_clusters, len(features))
     classes = np.unique(labels[labels != LEFT_OUT])
+    if not len(classes):
+        raise UserError("seeded K-means needs labelled points; none has a label")
     if n_clusters < len(classes):
         raise UserError(f"n_clusters {n_clusters}: seeded K-means needs one for each of {len(classes)} classes")
     owner = np.sort(np.resize(np.arange(len(classes)), n_clusters))
     centroids = _starts(features, labels, classes, owner, seed)
     clamped = [(np.flatnonzero(labels == c), np.flatnonzero(owner == i)) for i, c in enumerate(classes)]
     assignment = np.full(len(features), -1)
-    with threadpool_limits(1, user_api="openmp"):
+    with threadpool_limits(1):
         for _ in range(max_iter):
             before = assignment
             assignment, distance = pairwise_distances_argmin_min(features, centroids)
@@ -155,7 +157,7 @@ def cluster(features: np.ndarray, labels: np.ndarray, settings: Clustering, seed
 
 def nearest_points(features: np.ndarray, centroids: np.ndarray, k: int) -> np.ndarray:
     """Return the indices (K, k) of the ``k`` points of ``features`` (N, D) nearest to each centroid, nearest first."""
-    with threadpool_limits(1, user_api="openmp"):
+    with threadpool_limits(1):
         return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features).kneighbors(centroids)[1]
 
 

@@ -35,7 +35,7 @@ class PoolSettings(_Settings):
     image_size: int = Field(default=0, ge=0, le=512)
     """Side of the images in pixels; 0 = as the protocol says (notebook 32, literature unchanged)."""
     validation: float = Field(default=0.1, gt=0, le=0.5)
-    """Share of the labelled budget that is kept for validation, at least one image per class."""
+    """Share of the labelled budget kept for validation (every n-th label, n = 1 / share), at least one per class."""
 
 
 class Augmentation(_Settings):
@@ -57,6 +57,10 @@ class Augmentation(_Settings):
     """Smallest share of the side that a random crop keeps before it is enlarged again; 1 = no crop."""
     cutout: int = Field(default=0, ge=0, le=256)
     """Side of a square set to zero at a random place, pixels; 0 = none."""
+    brightness: float = Field(default=0.0, ge=0, lt=1)
+    """Largest shift of all pixels of an image either way, share of the full range."""
+    contrast: float = Field(default=0.0, ge=0, lt=1)
+    """Largest change of contrast either way, share (0.2 = from 0.83 to 1.2 times)."""
     flip: bool = False
     """Random horizontal flip (wrong for digits, right for most photographs)."""
 

@@ -104,6 +104,6 @@ def build(name: str, channels: int, n_classes: int, seed: int) -> Network:
         UserError: no network of that name.
     """
     make = look_up(NETWORKS, name, "network")
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng():
         torch.manual_seed(seed)
         return make(channels, n_classes).to(memory_format=torch.channels_last)

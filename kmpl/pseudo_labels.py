@@ -58,7 +58,7 @@ def prototype_knn(e: Evidence) -> Guess:
     prototypes = np.unique(nearest_points(features, kmeans(features, n, e.seed).centroids, 1)[:, 0])
     if e.settings.k > len(prototypes):
         raise UserError(f"pseudo_labels.k {e.settings.k}: there are {len(prototypes)} prototypes; give no more")
-    with threadpool_limits(1, user_api="openmp"):
+    with threadpool_limits(1):
         knn = KNeighborsClassifier(e.settings.k, algorithm="brute").fit(features[prototypes], labels[prototypes])
         shares = knn.predict_proba(e.features)
     return Guess(knn.classes_[shares.argmax(axis=1)], shares.max(axis=1))
@@ -100,10 +100,13 @@ def consensus(e: Evidence) -> Guess:
 def label_spreading(e: Evidence) -> Guess:
     """scikit-learn's LabelSpreading over the graph of ``k`` nearest neighbours (sparse, never N × N).
 
+    An image that no label reaches has confidence 0, and its class means nothing.
+
     Source: Zhou et al. 2004, "Learning with local and global consistency".
     """
-    model = LabelSpreading(kernel="knn", n_neighbors=min(e.settings.k, len(e.labels) - 1), alpha=0.9, max_iter=60)
-    with threadpool_limits(1, user_api="openmp"), warnings.catch_warnings():
+    # The graph counts each point as its own first neighbour.
+    model = LabelSpreading(kernel="knn", n_neighbors=min(e.settings.k + 1, len(e.labels)), alpha=0.9, max_iter=60)
+    with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", RuntimeWarning)  # points that no label reaches are divided by zero
         model.fit(e.features, e.labels)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import platformdirs
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -46,11 +47,19 @@ def whole_file(path: Path) -> Iterator[Path]:
     draft = Path(name)
     try:
         yield draft
+        draft.chmod(0o666 & ~_umask())  # temporary files are private, results are not
         draft.replace(path)
     except OSError as error:
         raise UserError(describe(error, path)) from error
     finally:
         draft.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Return the process's mask for new files; asking means setting it for a moment."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def save_network(network: nn.Module, path: Path) -> None:
@@ -63,12 +72,23 @@ def save_network(network: nn.Module, path: Path) -> None:
     with whole_file(path) as draft:
         try:
             save_file(state, draft)
-        except Exception as error:  # safetensors wraps the operating system's refusal in an error of its own
-            if type(error).__name__ != "SafetensorError":
-                raise
+        except SafetensorError as error:  # its own wrapping of the operating system's refusal
             raise UserError(f"cannot write {path}: {error}") from error
 
 
 def load_network(network: nn.Module, path: Path) -> None:
-    """Read a state written by ``save_network`` into a network of the same shape."""
-    network.load_state_dict(load_file(path))
+    """Read a state written by ``save_network`` into a network of the same shape.
+
+    Raises:
+        UserError: no such file, a damaged one, or one of another network.
+    """
+    try:
+        network.load_state_dict(load_file(path))
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise UserError(f"{path} is damaged: {error}") from error
+    except RuntimeError as error:
+        raise UserError(
+            f"{path} holds the weights of another network: {str(error).splitlines()[-1].strip()}"
+        ) from error

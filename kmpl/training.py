@@ -77,7 +77,8 @@ def _optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
 
 def _schedule(optimizer: torch.optim.Optimizer, settings: Training, steps: int) -> lr_scheduler.LRScheduler:
     if settings.schedule == "one-cycle":
-        return lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=max(steps, 2), pct_start=0.2)
+        rise = 0.25 if steps == 5 else 0.2  # OneCycleLR divides by zero where the rise is exactly one step
+        return lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=max(steps, 2), pct_start=rise)
     if settings.schedule == "cosine":
         return lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
     return lr_scheduler.ConstantLR(optimizer, factor=1.0)
@@ -103,13 +104,14 @@ class _Centroids:
         self.means = torch.zeros(n_groups, dimension, device=device)
         self.seen = torch.zeros(n_groups, 1, device=device)
 
-    def distance(self, features: Tensor, groups: Tensor) -> Tensor:
-        """Return the squared distance of each feature vector to its group's centroid, (B,), then move the centroids."""
+    def distance(self, features: Tensor, groups: Tensor, weights: Tensor) -> Tensor:
+        """Move the centroids by the weighted features; return each one's squared distance to its centroid, (B,)."""
         with torch.no_grad():
-            total = torch.zeros_like(self.means).index_add_(0, groups, features.detach().float())
-            count = torch.zeros_like(self.seen).index_add_(0, groups, torch.ones_like(features[:, :1]).float())
+            share = weights[:, None]
+            total = torch.zeros_like(self.means).index_add_(0, groups, features.detach().float() * share)
+            count = torch.zeros_like(self.seen).index_add_(0, groups, share)
             rate = torch.where(self.seen > 0, 0.5, 1.0) * (count > 0)
-            self.means += rate * (total / count.clamp(min=1) - self.means)
+            self.means += rate * (total / count.clamp(min=1e-12) - self.means)
             self.seen += count
         return (features - self.means[groups]).square().sum(dim=1)
 
@@ -148,8 +150,8 @@ class _Run:
         logits, labels, weights = self.network.head(features), d.labels[index], d.weights[index]
         loss = cross_entropy(logits, labels, reduction="none", label_smoothing=s.label_smoothing)
         if s.clustering_loss:
-            loss = loss + s.clustering_loss * self.centroids.distance(features, d.groups[index])
-        return (loss * weights).sum() / weights.sum(), (logits.detach().argmax(dim=1) == labels).sum()
+            loss = loss + s.clustering_loss * self.centroids.distance(features, d.groups[index], weights)
+        return (loss * weights).sum() / weights.sum().clamp(min=1e-12), (logits.detach().argmax(dim=1) == labels).sum()
 
     def epoch(self, on_share: Callable[[float], None]) -> tuple[float, float]:
         """Train one epoch; return mean loss and accuracy, read from the device only once, at the end."""
@@ -161,6 +163,7 @@ class _Run:
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
+            self.rate = self.optimizer.param_groups[0]["lr"]
             self.schedule.step()
             if self.average is not None:
                 self.average.update_parameters(self.network)
@@ -192,9 +195,13 @@ def fit(
         on_batch: told of each step.
 
     Raises:
-        DivergedError: a loss is no longer finite.
+        DivergedError: a loss or a weight is no longer finite.
+        UserError: fewer than two images.
     """
+    if len(data.labels) < 2:
+        raise UserError(f"{len(data.labels)} images cannot be trained on: batch norm needs at least 2")
     begin, history, kept = time.perf_counter(), [], None
+    patience = settings.patience if len(validation[1]) else 0  # nothing to compare epochs by
     with torch.random.fork_rng():
         torch.manual_seed(derive(seed, "dropout"))
         run = _Run(network, data, settings, augmentation, seed)
@@ -203,14 +210,14 @@ def fit(
             history.append(epoch)
             if on_epoch:
                 on_epoch(epoch, settings.epochs)
-            if settings.patience and (kept is None or _better(epoch, history[kept[0] - 1])):
+            if patience and (kept is None or _better(epoch, history[kept[0] - 1])):
                 kept = number, copy.deepcopy(run.result().state_dict())
-            if kept and number - kept[0] >= settings.patience:
+            if kept and number - kept[0] >= patience:
                 break
     final, number = run.result(), len(history)
     if kept:
         final.load_state_dict(kept[1])
-    stopped = f"no better validation for {settings.patience} epochs" if number < settings.epochs else "last epoch"
+    stopped = f"no better validation for {patience} epochs" if number < settings.epochs else "last epoch"
     return Fit(
         final, tuple(history), kept[0] if kept else number, stopped, len(data.labels), time.perf_counter() - begin
     )
@@ -219,11 +226,10 @@ def fit(
 def _epoch(run: _Run, number: int, validation: tuple[Tensor, np.ndarray], on_batch: OnBatch | None) -> Epoch:
     begin, epochs = time.perf_counter(), run.settings.epochs
     loss, accuracy = run.epoch(lambda share: on_batch(number - 1 + share, epochs) if on_batch else None)
-    rate = run.optimizer.param_groups[0]["lr"]
-    if not math.isfinite(loss):
+    if not (math.isfinite(loss) and all(bool(p.isfinite().all()) for p in run.network.parameters())):
         raise DivergedError(
-            f"diverged at epoch {number}, learning rate {run.settings.learning_rate:g}: the loss is {loss}; "
-            "try a smaller learning rate"
+            f"diverged at epoch {number}, learning rate {run.settings.learning_rate:g}: loss or weights are no longer "
+            "finite; try a smaller learning rate"
         )
     images, labels = validation
     held_loss = held_accuracy = math.nan
@@ -231,7 +237,7 @@ def _epoch(run: _Run, number: int, validation: tuple[Tensor, np.ndarray], on_bat
         probabilities = predict(run.result(), images)
         held_loss = metrics.log_loss(probabilities, labels)
         held_accuracy = metrics.accuracy(probabilities.argmax(axis=1), labels)
-    return Epoch(number, loss, accuracy, held_loss, held_accuracy, rate, time.perf_counter() - begin)
+    return Epoch(number, loss, accuracy, held_loss, held_accuracy, run.rate, time.perf_counter() - begin)
 
 
 def _better(new: Epoch, old: Epoch) -> bool:

@@ -18,7 +18,7 @@ View = Callable[[Tensor, Generator], Tensor]
 
 def to_float(images: Tensor) -> Tensor:
     """Return uint8 images as float32 in [0, 1]."""
-    return images.to(torch.float32).div_(255)
+    return images.to(torch.float32) / 255
 
 
 def to_uint8(images: Tensor) -> Tensor:
@@ -146,8 +146,16 @@ def cutout(images: Tensor, side: int, generator: Generator) -> Tensor:
     return images.masked_fill(inside[:, None].to(images.device), 0)
 
 
+def lighting(images: Tensor, brightness: float, contrast: float, generator: Generator) -> Tensor:
+    """Scale and shift all pixels of an image alike, at random within the limits, and clip to [0, 1]."""
+    n = len(images)
+    factor = torch.exp(_uniform(n, -1, 1, generator) * math.log1p(contrast)).to(images.device)
+    shift = _uniform(n, -brightness, brightness, generator).to(images.device)
+    return (images * factor[:, None, None, None] + shift[:, None, None, None]).clamp(0, 1)
+
+
 def augment(images: Tensor, settings: Augmentation, generator: Generator) -> Tensor:
-    """Return the images changed at random as the settings say: one warp for affine, elastic and crop, then cutout."""
+    """Return the images changed at random: one warp for affine, elastic and crop, then lighting, cutout and flip."""
     n, (height, width) = len(images), images.shape[-2:]
     s = settings
     shift = (2 * torch.rand(n, 2, generator=generator) - 1) * s.translate * torch.tensor([width, height])
@@ -159,6 +167,8 @@ def augment(images: Tensor, settings: Augmentation, generator: Generator) -> Ten
     bend = elastic_displacement(n, height, width, s.elastic, s.elastic_grid, generator) if s.elastic else None
     if bend is not None or max(s.degrees, s.translate, s.scale, s.shear) > 0 or s.crop < 1:
         images = warp(images, matrices, bend)
+    if s.brightness or s.contrast:
+        images = lighting(images, s.brightness, s.contrast, generator)
     if s.cutout:
         images = cutout(images, s.cutout, generator)
     if s.flip:

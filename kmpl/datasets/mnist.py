@@ -37,7 +37,7 @@ DIGESTS = {
 
 
 def _unpack(target: Path) -> None:
-    """Unpack the four verified files into ``target`` in one move, so that no reader ever sees half of them."""
+    """Unpack the four verified files beside ``target`` and move them there whole: no reader ever sees half of one."""
     draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=".unpacking-"))
     try:
         for name, (packed, _) in DIGESTS.items():
@@ -47,18 +47,19 @@ def _unpack(target: Path) -> None:
                 raise UserError(f"{path} is damaged: expected SHA-256 {packed}, found {found}; install kmpl again")
             with gzip.open(path, "rb") as source, (draft / name).open("wb") as copy:
                 shutil.copyfileobj(source, copy)
-        if target.exists():
-            shutil.rmtree(target)
-        draft.replace(target)
-    except OSError:
-        if not _intact(target):  # otherwise another process was faster, and its files are as good
-            raise
+        target.mkdir(exist_ok=True)
+        for name in DIGESTS:  # each in one move: another process that reads or unpacks the same files is not disturbed
+            (draft / name).replace(target / name)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _intact(target: Path) -> bool:
-    return all((target / n).is_file() and sha256(target / n) == unpacked for n, (_, unpacked) in DIGESTS.items())
+def _state(target: Path) -> str:
+    """Return intact, absent or damaged."""
+    if not all((target / name).is_file() for name in DIGESTS):
+        return "absent"
+    intact = all(sha256(target / name) == unpacked for name, (_, unpacked) in DIGESTS.items())
+    return "intact" if intact else "damaged"
 
 
 def unpacked_folder() -> Path:
@@ -69,8 +70,9 @@ def unpacked_folder() -> Path:
     """
     root = cache_folder() / "datasets"
     target = root / "MNIST" / "raw"
-    if not _intact(target):
-        if target.exists():
+    state = _state(target)
+    if state != "intact":
+        if state == "damaged":
             warnings.warn(f"{target} was damaged and is unpacked again", stacklevel=2)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -63,10 +63,10 @@ def _cifar(n_classes: int, train: bool) -> Images:
     archive, md5, name, names = _CIFAR_FILES[n_classes]
     root = cache_folder() / "datasets" / "CIFAR"
     folder = root / name
-    if not (folder / names).is_file():
-        download_and_extract_archive(_CIFAR + archive, root, md5=md5)
     parts = (["train.bin"] if n_classes == 100 else [f"data_batch_{i}.bin" for i in range(1, 6)]) if train else []
     parts = parts or ["test.bin" if n_classes == 100 else "test_batch.bin"]
+    if not all((folder / part).is_file() for part in [*parts, names]):
+        download_and_extract_archive(_CIFAR + archive, root, md5=md5)
     head = 2 if n_classes == 100 else 1  # CIFAR-100 puts the coarse label before the fine one
     rows = np.concatenate([_records(folder / part, head + 3072) for part in parts])
     classes = (folder / names).read_text(encoding="utf-8").split()
@@ -99,9 +99,10 @@ def read(name: str, train: bool) -> Images:
         UserError: unknown name, damaged file, or no way to download.
     """
     reader = look_up(DATASETS, name, "dataset")
+    # torchvision has no error of its own for no network or a damaged file: it lets whatever comes through.
     try:
         return reader(train)
-    except (OSError, RuntimeError) as error:  # torchvision raises both, for no network and for a damaged archive
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except (OSError, RuntimeError, EOFError, ValueError, AssertionError) as error:
+        reason = " ".join(str(error).split()).rstrip(":; ") or type(error).__name__
         folder = cache_folder() / "datasets"
-        raise UserError(f"cannot get {name}: {reason}; go online, or put its files into {folder}") from error
+        raise UserError(f"cannot get {name}: {reason}; go online, or delete what is damaged in {folder}") from error

@@ -92,7 +92,7 @@ def split(labels: np.ndarray, size: int, budget: int, validation: float, seed: i
     step = round(1 / validation)
     parts: tuple[list, list, list] = ([], [], [])
     for order, quota in zip(orders, quotas, strict=True):
-        held = (np.arange(quota) % step == 0) if quota > 1 else np.zeros(quota, dtype=bool)
+        held = np.arange(quota) % step == 1  # never the first: a class's only label is for training
         for part, chosen in zip(parts, (order[:quota][~held], order[:quota][held], order[quota:]), strict=True):
             part.append(chosen)
     return tuple(np.sort(np.concatenate(part)) for part in parts)

@@ -1,6 +1,9 @@
 """MNIST that travels with the package: verified, unpacked once, whole or not at all."""
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -118,3 +121,26 @@ def test_a_cache_that_cannot_be_written_says_in_one_line_what_to_set(
     assert str(cache) in str(caught.value)
     assert "\n" not in str(caught.value)
     assert blocked.read_text() == "a file where a folder is needed"
+
+
+def test_processes_that_start_together_on_an_empty_cache_all_succeed(tmp_path: Path) -> None:
+    code = (
+        "import sys, warnings; warnings.simplefilter('error')\n"
+        "from kmpl.datasets import mnist\n"
+        "print('ready', flush=True); sys.stdin.readline()\n"
+        "print(len(mnist.read(True).labels))"
+    )
+    environment = os.environ | {"KMPL_CACHE": str(tmp_path)}
+    readers = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdin=-1, stdout=-1, stderr=-1, text=True)
+        for _ in range(3)
+    ]
+    for reader in readers:
+        assert reader.stdout is not None
+        assert reader.stdout.readline() == "ready\n"
+    for reader in readers:
+        assert reader.stdin is not None
+        reader.stdin.write("\n")
+        reader.stdin.flush()
+    answers = [reader.communicate(timeout=120) for reader in readers]
+    assert [out for out, _ in answers] == ["60000\n"] * 3, answers
