@@ -26,10 +26,17 @@ ELSEWHERE = {
     "kmpl ui": "tests/test_demo.py",
 }
 # Settings that make a documented run small enough for every day; the command is otherwise run as it stands.
-SMALL = (
-    "--pool.size=600 --clustering.n-clusters=30 --clustering.n-prototypes=20 --threads=1 --pseudo-labels.rounds=1 "
-    "--pretrain.epochs=1 --pretrain.images-per-epoch=128 --retrain.epochs=1 --retrain.images-per-epoch=128"
-).split()
+SMALL = [
+    "--pool.size=600",
+    "--clustering.n-clusters=30",
+    "--clustering.n-prototypes=20",
+    "--threads=1",
+    "--pseudo-labels.rounds=1",
+    "--pretrain.epochs=1",
+    "--pretrain.images-per-epoch=128",
+    "--retrain.epochs=1",
+    "--retrain.images-per-epoch=128",
+]
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("kmpl run")])
