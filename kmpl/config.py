@@ -57,9 +57,9 @@ class Augmentation(_Settings):
     """Smallest share of the side that a random crop keeps before it is enlarged again; 1 = no crop."""
     cutout: int = Field(default=0, ge=0, le=256)
     """Side of a square set to zero at a random place, pixels; 0 = none."""
-    brightness: float = Field(default=0.0, ge=0, lt=1)
+    brightness: float = Field(default=0.3, ge=0, lt=1)
     """Largest shift of all pixels of an image either way, share of the full range."""
-    contrast: float = Field(default=0.0, ge=0, lt=1)
+    contrast: float = Field(default=0.3, ge=0, lt=1)
     """Largest change of contrast either way, share (0.2 = from 0.83 to 1.2 times)."""
     flip: bool = False
     """Random horizontal flip (wrong for digits, right for most photographs)."""
@@ -124,6 +124,8 @@ class PseudoLabelling(_Settings):
     """Rounds of embed, cluster, vote, retrain."""
     soft_votes: bool = True
     """Let unlabelled members of a cluster vote too, with the network's probabilities."""
+    labelled_share: float = Field(default=0.0, ge=0, lt=1)
+    """Least share of given labels in what is retrained on; they are repeated as often as that takes."""
     weighted: bool = False
     """Weight each pseudo-label by its confidence when retraining."""
 
@@ -190,7 +192,17 @@ _NOTEBOOK_TRAINING = {
     "ema": 0.0,
     "images_per_epoch": 0,
 }
-_NO_AUGMENTATION = {"degrees": 0, "translate": 0, "scale": 0, "shear": 0, "elastic": 0, "crop": 1.0, "cutout": 0}
+_NO_AUGMENTATION = {
+    "degrees": 0,
+    "translate": 0,
+    "scale": 0,
+    "shear": 0,
+    "elastic": 0,
+    "crop": 1.0,
+    "cutout": 0,
+    "brightness": 0,
+    "contrast": 0,
+}
 
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},

@@ -3,6 +3,7 @@
 This is the only place where the order of steps is written. The steps are handed in, so that an engine may wrap them.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -105,9 +106,22 @@ def pseudo_label(config: ExperimentConfig, pool: Pool, fit: Fit, before: PseudoL
     return Voted(features, labels, {"embed": clock[1] - clock[0], "cluster and vote": clock[2] - clock[1]})
 
 
+def repeated(given: np.ndarray, kept: np.ndarray, share: float) -> np.ndarray:
+    """Return the indices of all kept images, the given ones repeated until they are at least ``share`` of the whole.
+
+    Args:
+        given: (N,) bool, labelled.
+        kept: (N,) bool, labelled or pseudo-labelled.
+        share: in [0, 1).
+    """
+    assigned = np.flatnonzero(kept & ~given)
+    times = max(1, math.ceil(share / (1 - share) * len(assigned) / given.sum()))
+    return np.concatenate([np.tile(np.flatnonzero(given), times), assigned])
+
+
 def retrain(config: ExperimentConfig, pool: Pool, labels: PseudoLabels, watch: Watch, number: int) -> Fit:
     """Train a new network on all images that have a label, given or assigned."""
-    kept, clusters = labels.kept, labels.clusters
+    kept, clusters = repeated(pool.labelled, labels.kept, config.pseudo_labels.labelled_share), labels.clusters
     weights = labels.confidence[kept] if config.pseudo_labels.weighted else None
     groups = clusters.assignment[kept] if clusters and config.retrain.clustering_target == "cluster" else None
     data = training.examples(pool.images[kept], labels.classes[kept], weights, groups)

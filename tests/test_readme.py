@@ -26,7 +26,7 @@ ELSEWHERE = {
     "kmpl ui": "tests/test_demo.py",
 }
 # Settings that make a documented run small enough for every day; the command is otherwise run as it stands.
-SMALL = [
+SMALL = (
     "--pool.size=600",
     "--clustering.n-clusters=30",
     "--clustering.n-prototypes=20",
@@ -36,7 +36,7 @@ SMALL = [
     "--pretrain.images-per-epoch=128",
     "--retrain.epochs=1",
     "--retrain.images-per-epoch=128",
-]
+)
 
 
 @pytest.mark.parametrize("command", [c for c in commands() if c.startswith("kmpl run")])

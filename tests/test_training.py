@@ -22,7 +22,7 @@ from kmpl.seeds import generator
 from kmpl.training import Examples, batches, embed, examples, fit, pick_device, predict, use_threads
 from kmpl.views import to_float
 
-PLAIN = Augmentation(degrees=0, translate=0, scale=0, shear=0, elastic=0)
+PLAIN = Augmentation(degrees=0, translate=0, scale=0, shear=0, elastic=0, brightness=0, contrast=0)
 N = 96
 
 

@@ -10,7 +10,7 @@ from kmpl import views
 from kmpl.config import Augmentation
 from kmpl.datasets import named
 
-NOTHING = Augmentation(degrees=0, translate=0, scale=0, shear=0, elastic=0)
+NOTHING = Augmentation(degrees=0, translate=0, scale=0, shear=0, elastic=0, brightness=0, contrast=0)
 EVERYTHING = Augmentation(crop=0.8, cutout=5, flip=True)
 
 
@@ -227,6 +227,8 @@ def test_augmentation_with_everything_zero_returns_the_images(images: Tensor) ->
         {"elastic": 1},
         {"crop": 0.7},
         {"cutout": 9},
+        {"brightness": 0.3},
+        {"contrast": 0.3},
         {"flip": True},
     ],
     ids=lambda change: next(iter(change)),
@@ -243,6 +245,16 @@ def test_translation_stays_within_its_share_of_each_side() -> None:
     largest = moved.abs().amax(dim=0)
     assert (largest <= torch.tensor([8.0, 4.0]) + 1e-4).all()
     assert (largest > torch.tensor([7.0, 3.5])).all()
+
+
+def test_lighting_changes_all_pixels_of_an_image_alike_and_within_its_limits() -> None:
+    grey = torch.full((500, 1, 4, 4), 0.5)
+    lit = views.lighting(grey, 0.1, 0.25, seeded())
+    assert torch.equal(lit, lit[:, :, :1, :1].expand_as(lit))
+    assert lit.min() >= 0.5 / 1.25 - 0.1
+    assert lit.max() <= 0.5 * 1.25 + 0.1
+    assert lit.std() > 0.05
+    assert views.lighting(grey, 0.9, 0.9, seeded()).max() <= 1
 
 
 PURE = [

@@ -1,0 +1,45 @@
+"""The composition: what it refuses, and what it repeats."""
+
+import numpy as np
+import pytest
+
+from kmpl import experiment
+from kmpl.config import ExperimentConfig, merge
+from kmpl.errors import UserError
+
+GIVEN = np.array([True, True, False, False, False, False, False, False])
+KEPT = np.array([True, True, True, True, True, True, True, False])
+
+
+def test_without_a_share_every_kept_image_comes_once() -> None:
+    assert experiment.repeated(GIVEN, KEPT, 0.0).tolist() == [0, 1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.9])
+def test_given_labels_are_repeated_until_they_have_their_share(share: float) -> None:
+    chosen = experiment.repeated(GIVEN, KEPT, share)
+    assert GIVEN[chosen].mean() >= share
+    assert set(chosen) == set(np.flatnonzero(KEPT))
+    counts = np.bincount(chosen, minlength=len(GIVEN))
+    assert len(set(counts[GIVEN])) == 1
+    assert (counts[KEPT & ~GIVEN] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"clustering": {"n_clusters": 601}}, "clustering.n_clusters 601: the pool has 590 images"),
+        (
+            {"arms": "notebook", "clustering": {"n_prototypes": 91}},
+            "clustering.n_prototypes 91: 90 images are labelled",
+        ),
+        ({"arms": "notebook", "pseudo_labels": {"k": 21}}, "pseudo_labels.k 21: there are 20 prototypes"),
+        ({"network": "cn"}, "unknown network 'cn'; did you mean 'cnn'?"),
+        ({"pseudo_labels": {"strategy": "consens"}}, "unknown strategy 'consens'; did you mean 'consensus'?"),
+    ],
+)
+def test_what_the_pool_is_too_small_for_is_refused_before_training(
+    tiny: ExperimentConfig, change: dict[str, object], said: str
+) -> None:
+    with pytest.raises(UserError, match=said.replace("?", r"\?").replace(".", r"\.")):
+        experiment.load(merge(tiny, change))
