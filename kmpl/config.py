@@ -99,7 +99,7 @@ class Clustering(_Settings):
 
     algorithm: Literal["kmeans", "mini-batch", "seeded"] = "kmeans"
     """K-means (Lloyd), mini-batch K-means, or K-means seeded by the labelled images, which stay clamped."""
-    n_clusters: int = Field(default=200, ge=1)
+    n_clusters: int = Field(default=500, ge=1)
     """Clusters of all pool images."""
     n_prototypes: int = Field(default=50, ge=1)
     """Clusters of the labelled images, one prototype each (strategy prototype-knn)."""
@@ -118,15 +118,15 @@ class PseudoLabelling(_Settings):
     """Who assigns: consensus, cluster-vote, prototype-knn, self-training or label-spreading."""
     k: int = Field(default=5, ge=1)
     """Nearest neighbours: prototypes (prototype-knn), labelled images that vote (cluster-vote), graph (spreading)."""
-    threshold: float = Field(default=0.9, ge=0, le=1)
+    threshold: float = Field(default=0.5, ge=0, le=1)
     """Confidence below which an image is left out of retraining."""
-    rounds: int = Field(default=3, ge=1, le=100)
+    rounds: int = Field(default=2, ge=1, le=100)
     """Rounds of embed, cluster, vote, retrain."""
     soft_votes: bool = True
     """Let unlabelled members of a cluster vote too, with the network's probabilities."""
-    labelled_share: float = Field(default=0.0, ge=0, lt=1)
+    labelled_share: float = Field(default=0.3, ge=0, lt=1)
     """Least share of given labels in what is retrained on; they are repeated as often as that takes."""
-    weighted: bool = False
+    weighted: bool = True
     """Weight each pseudo-label by its confidence when retraining."""
 
 
@@ -155,8 +155,8 @@ class ExperimentConfig(_Settings):
     """CPU threads; 0 = as many as the machine has cores. Part of what makes bits repeatable."""
     pool: PoolSettings = PoolSettings()
     augmentation: Augmentation = Augmentation()
-    pretrain: Training = Training()
-    retrain: Training = Training()
+    pretrain: Training = Training(epochs=12, images_per_epoch=8_000, ema=0.99)
+    retrain: Training = Training(epochs=8, images_per_epoch=30_000, ema=0.99)
     clustering: Clustering = Clustering()
     pseudo_labels: PseudoLabelling = PseudoLabelling()
 
@@ -173,9 +173,17 @@ class ExperimentConfig(_Settings):
         return merge(self, ARM_CHANGES.get(arm, {}))
 
 
+_NOTEBOOK_LABELS = {
+    "strategy": "prototype-knn",
+    "rounds": 1,
+    "threshold": 0.0,
+    "labelled_share": 0.0,
+    "weighted": False,
+}
+
 ARM_CHANGES: dict[str, dict[str, Any]] = {
     "notebook": {
-        "pseudo_labels": {"strategy": "prototype-knn", "rounds": 1, "threshold": 0.0, "weighted": False},
+        "pseudo_labels": _NOTEBOOK_LABELS,
         "clustering": {"l2": False, "whiten": 0},
     },
     "self-training": {"pseudo_labels": {"strategy": "self-training"}},
@@ -208,9 +216,9 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "quick": {
         "pool": {"size": 10_000},
-        "pretrain": {"epochs": 10},
-        "retrain": {"epochs": 6},
-        "pseudo_labels": {"rounds": 2},
+        "pretrain": {"epochs": 8},
+        "retrain": {"epochs": 6, "images_per_epoch": 16_000},
+        "clustering": {"n_clusters": 200},
     },
     "notebook": {
         "protocol": "notebook",
@@ -219,7 +227,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "retrain": _NOTEBOOK_TRAINING,
         "augmentation": _NO_AUGMENTATION,
         "clustering": {"l2": False, "whiten": 0},
-        "pseudo_labels": {"strategy": "prototype-knn", "rounds": 1, "threshold": 0.0},
+        "pseudo_labels": _NOTEBOOK_LABELS,
     },
 }
 

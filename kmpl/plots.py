@@ -1,6 +1,7 @@
 """Every figure: a report in, a matplotlib figure out. Colours: Okabe and Ito's, safe for colour-blind readers."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -70,12 +71,12 @@ def _curve(axes: Axes, history: Sequence[Epoch], what: str) -> None:
 def confusions(arms: Sequence[ArmReport], classes: Sequence[str]) -> Figure:
     """Confusion matrices side by side: each row is a true class, in per cent; the diagonal is left pale."""
     figure, axes = _figure(1, len(arms), 5.6 * len(arms), 5.2)
-    for a, arm in zip(axes[0], arms, strict=True):
-        table = arm.evaluation.confusion
-        share = 100 * table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-        wrong = share - np.diag(np.diag(share))
-        a.imshow(wrong, cmap="Blues", vmin=0, vmax=max(5.0, float(wrong.max())))
-        _numbers(a, share)
+    tables = [arm.evaluation.confusion for arm in arms]
+    shares = [100 * table / np.maximum(table.sum(axis=1, keepdims=True), 1) for table in tables]
+    darkest = max(2.0, *(float((share - np.diag(np.diag(share))).max()) for share in shares))
+    for a, arm, share in zip(axes[0], arms, shares, strict=True):
+        a.imshow(share - np.diag(np.diag(share)), cmap="Blues", vmin=0, vmax=darkest)
+        _numbers(a, share, darkest)
         a.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
         a.set_yticks(range(len(classes)), classes)
         title = f"{arm.arm}: {100 * arm.evaluation.accuracy:.2f} % of the test right"
@@ -83,15 +84,14 @@ def confusions(arms: Sequence[ArmReport], classes: Sequence[str]) -> Figure:
     return figure
 
 
-def _numbers(axes: Axes, share: np.ndarray) -> None:
+def _numbers(axes: Axes, share: np.ndarray, darkest: float) -> None:
     if len(share) > 20:  # more classes than numbers can be read
         return
-    for i, row in enumerate(share):
-        for j, value in enumerate(row):
-            if value >= 0.05:
-                axes.text(
-                    j, i, f"{value:.1f}", ha="center", va="center", fontsize=7, weight="bold" if i == j else "normal"
-                )
+    for i, j in zip(*np.nonzero(share >= 0.05), strict=True):
+        value, right = share[i, j], i == j
+        colour = "white" if value > 0.6 * darkest and not right else "black"
+        text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "weight": "bold" if right else "normal"}
+        axes.text(j, i, f"{value:.1f}", color=colour, **text)
 
 
 def feature_map(turn: Round, labels: np.ndarray, right: np.ndarray, classes: Sequence[str], seed: int = 0) -> Figure:
