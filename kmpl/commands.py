@@ -3,7 +3,6 @@
 import os
 import shlex
 import socket
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,8 +88,9 @@ def ui(*, mlruns: Folder = Path("mlruns"), port: int = 5000) -> None:
     tracking.open_store(mlruns)
     print(f"MLflow: http://127.0.0.1:{port}  (Ctrl-C stops it)", flush=True)
     server = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    quiet = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    subprocess.run([*server, "--backend-store-uri", tracking.tracking_uri(mlruns)], env=quiet, check=False)
+    lean = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # The server takes this process's place, so that whoever stops kmpl stops it too.
+    os.execve(sys.executable, [*server, "--backend-store-uri", tracking.tracking_uri(mlruns)], lean)
 
 
 def _ui_command(mlruns: Path) -> str:

@@ -15,7 +15,7 @@ from kmpl.results import ArmReport, Clusters, Epoch, Fit, Report, Round
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000", "#999999", "#8C510A")
 MAIN_ARM = "pseudo-label"
-_DRAWN = 2_000  # points in the map of features: more make it no clearer, and t-SNE slow
+_DRAWN, _CENTROIDS = 2_000, 150  # in the map of features: more make it no clearer, and t-SNE slow
 
 
 def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
@@ -107,7 +107,7 @@ def feature_map(turn: Round, labels: np.ndarray, right: np.ndarray, classes: Seq
     rng, pseudo = np.random.default_rng(seed), turn.pseudo_labels
     shown = np.sort(rng.permutation(len(labels))[:_DRAWN])
     centroids = pseudo.clusters.centroids if pseudo.clusters else np.empty((0, turn.features.shape[1]))
-    centroids = centroids[:500]
+    all_centroids, centroids = len(centroids), rng.permutation(centroids)[:_CENTROIDS]
     flat = PCA(min(30, turn.features.shape[1]), random_state=seed).fit_transform(
         np.concatenate([turn.features[shown], centroids])
     )
@@ -116,13 +116,20 @@ def feature_map(turn: Round, labels: np.ndarray, right: np.ndarray, classes: Seq
     figure, axes = _figure(1, 1, 9, 7.5)
     _draw_points(axes[0, 0], points, pseudo.classes[shown], labels[shown] >= 0, right[shown], classes)
     if len(middles):
-        axes[0, 0].scatter(middles[:, 0], middles[:, 1], marker="+", c="black", s=28, lw=0.8, label="centroid")
-    axes[0, 0].set_xticks([])
-    axes[0, 0].set_yticks([])
+        axes[0, 0].scatter(
+            middles[:, 0],
+            middles[:, 1],
+            marker="+",
+            c="black",
+            s=28,
+            lw=0.8,
+            label=f"centroid ({len(middles)} of {all_centroids})",
+        )
     counts = (
         f"{turn.diagnostics.coverage:.1%} of the unlabelled images kept, {turn.diagnostics.accuracy:.2%} of these right"
     )
     _bare(axes[0, 0], f"features in round {turn.number} ({len(shown):,} of {len(labels):,} images): {counts}")
+    axes[0, 0].set_axis_off()
     figure.legend(loc="outside right center", frameon=False, fontsize=9)
     return figure
 
@@ -134,7 +141,7 @@ def _draw_points(
     axes.scatter(at[out, 0], at[out, 1], c="#BBBBBB", marker="x", s=14, lw=0.8, label="left out")
     for c in np.unique(classes[~out]):
         mine = classes == c
-        axes.scatter(at[mine, 0], at[mine, 1], color=COLOURS[c % len(COLOURS)], s=9, label=f"labelled {names[c]}")
+        axes.scatter(at[mine, 0], at[mine, 1], color=COLOURS[c % len(COLOURS)], s=9, label=f"class {names[c]}")
     wrong = ~out & ~right & ~given
     axes.scatter(
         at[wrong, 0], at[wrong, 1], facecolors="none", edgecolors="#D00000", s=60, lw=1.3, label="wrong pseudo-label"

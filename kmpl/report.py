@@ -5,7 +5,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.table import Table
 
 from kmpl.config import ExperimentConfig
@@ -21,19 +20,16 @@ def table(report: Report) -> Table:
     """Return the table that ends a run: one row an arm, accuracies in per cent."""
     arms = list(report.arms.values())
     names = list(arms[0].evaluation.views)
-    grid = Table(
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        title="test accuracy, pseudo-labels right and kept, %",
-        title_justify="left",
-    )
+    title = "Test accuracy per view (%), pseudo-labels right and kept (%)"
+    # Without lines and with one blank between columns it fits a terminal of 80.
+    grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, title=title, title_justify="left")
     grid.add_column("arm", style="bold", no_wrap=True)
     grid.add_column("labels", justify="right", no_wrap=True)
     for name in names:
         grid.add_column(name, justify="right", no_wrap=True)
     if len(names) > 1:
         grid.add_column("mixed", justify="right", style="bold", no_wrap=True)
-    for name in ("pseudo\nright", "pseudo\nkept", "s"):
+    for name in ("right", "kept", "seconds"):
         grid.add_column(name, justify="right", no_wrap=True)
     for arm in arms:
         shown = arm.rounds[-1].diagnostics if arm.rounds else None
@@ -77,7 +73,6 @@ def _arm(arm: ArmReport) -> dict[str, Any]:
         "validation_accuracy": _number(arm.fit.validation_accuracy),
         "seconds": sum(arm.seconds.values()),
         "seconds_per_step": arm.seconds,
-        "images_trained_on": arm.fit.images,
         "stop_reason": arm.stop_reason,
     }
     if arm.rounds or arm.arm not in ("labelled-only", "oracle"):

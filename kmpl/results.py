@@ -90,7 +90,7 @@ class Fit:
     stop_reason: str
     """Why training stopped, for people."""
     images: int
-    """Distinct images trained on."""
+    """Images in the training set, repeated ones counted as often as they come."""
     seconds: float
 
     @property

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,7 +40,12 @@ SMALL = (
 )
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c.startswith("kmpl run")])
+def marked(command: str) -> Any:
+    """VGG16 needs minutes to see 40,000 test images."""
+    return pytest.param(command, marks=pytest.mark.slow if "--preset notebook" in command else ())
+
+
+@pytest.mark.parametrize("command", [marked(c) for c in commands() if c.startswith("kmpl run")])
 def test_each_run_in_the_readme_works(command: str, tmp_path: Path) -> None:
     words = command.split()
     (tmp_path / "mine.toml").write_text(toml_example(), encoding="utf-8")

@@ -1,6 +1,7 @@
 """The only door to the test images. Nothing that trains, chooses or tunes may import it; a contract says so."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from torch import Tensor
@@ -26,6 +27,11 @@ class TestSet:
 
 def open_test_set(config: ExperimentConfig) -> TestSet:
     """Return the protocol's test set."""
-    rules, data = PROTOCOLS[config.protocol], read(config.dataset, train=False)
-    size = config.pool.image_size or rules.image_size
+    return _rendered(config.dataset, config.protocol, config.pool.image_size)
+
+
+@lru_cache(maxsize=1)  # every arm asks for the same views
+def _rendered(dataset: str, protocol: str, image_size: int) -> TestSet:
+    rules, data = PROTOCOLS[protocol], read(dataset, train=False)
+    size = image_size or rules.image_size
     return TestSet({v: show(data.images, v, size, TEST_SEED) for v in rules.test_views}, data.labels.numpy())
