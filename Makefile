@@ -9,7 +9,7 @@ demo: $(INSTALLED) ## the main job: labels on a tenth of real MNIST, before and 
 	$(BIN)/kmpl run --preset quick --ratio 0.1
 
 test: lint ## every check that must hold
-	$(BIN)/pytest -m "not slow"
+	$(BIN)/pytest -m "not slow" --numprocesses auto --dist loadfile
 
 test-slow: $(INSTALLED) ## checks that need minutes
 	$(BIN)/pytest -m slow --timeout 3600

@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     except ValueError as error:
         from pydantic import ValidationError  # slow to import, so only when it is needed
 
-        from kmpl.config import one_line
+        from kmpl.presets import one_line
 
         if not isinstance(error, ValidationError):
             raise

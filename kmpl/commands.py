@@ -13,12 +13,13 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from kmpl.config import ExperimentConfig, load
+from kmpl.config import ExperimentConfig
 from kmpl.errors import UserError
+from kmpl.presets import load
 
 if TYPE_CHECKING:
-    from kmpl.experiment import Watch
     from kmpl.results import Epoch
+    from kmpl.steps import Watch
 
 Settings = Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")]
 Folder = Annotated[Path, Parameter(name="--mlruns")]
@@ -50,9 +51,10 @@ def run(
     # What is heavy is imported only now that the settings are known to be right.
     from kmpl import experiment, report, tracking
     from kmpl.evaluation import evaluate
+    from kmpl.steps import load as load_pool
 
     console = Console(quiet=quiet)
-    loaded = experiment.load(chosen)
+    loaded = load_pool(chosen)
     client = tracking.open_store(mlruns)
     with tracking.experiment_run(client, chosen, shlex.join(["kmpl", *sys.argv[1:]])) as tracked:
         with _progress(console) as watch:
@@ -109,7 +111,7 @@ def _check_target(path: Path) -> None:
 @contextmanager
 def _progress(console: Console) -> Iterator["Watch"]:
     """Give what shows training: live bars on a terminal, a line per epoch elsewhere."""
-    from kmpl.experiment import Watch
+    from kmpl.steps import Watch
 
     if not console.is_terminal:
         yield Watch(lambda step, epoch, n: console.print(f"{step}: epoch {epoch.number}/{n}, {_said(epoch)}"))

@@ -31,6 +31,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from kmpl import __version__, plots
 from kmpl.config import ExperimentConfig, flatten
 from kmpl.errors import UserError
+from kmpl.presets import for_arm
 from kmpl.results import ArmReport, Pool, Report
 from kmpl.serving import RawImageClassifier
 from kmpl.store import describe, save_network
@@ -130,7 +131,7 @@ class ExperimentRun:
         run = self._start(arm.arm, {MLFLOW_PARENT_RUN_ID: self.id, "arm": arm.arm, "stop_reason": arm.stop_reason})
         self.children[arm.arm] = run
         with self.closing(run):
-            self._params(run, self.config.for_arm(arm.arm))
+            self._params(run, for_arm(self.config, arm.arm))
             self._log_data(run)
             points = metrics_of(arm)
             for i in range(0, len(points), 900):

@@ -2,7 +2,6 @@
 
 import copy
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -54,20 +53,6 @@ def examples(
         torch.ones(len(labels)) if weights is None else torch.as_tensor(weights, dtype=torch.float32),
         torch.as_tensor(labels if groups is None else groups),
     )
-
-
-def pick_device(name: str) -> torch.device:
-    """Return the device of that name; ``auto`` takes CUDA, MPS or CPU, in this order.
-
-    Raises:
-        UserError: the machine has no such device.
-    """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        return torch.device(next(kind for kind, present in there.items() if present))
-    if not there[name]:
-        raise UserError(f"device {name}: this machine has none; use auto or cpu")
-    return torch.device(name)
 
 
 def _optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
@@ -262,9 +247,3 @@ def embed(network: Network, images: Tensor, size: int = 1_000) -> tuple[np.ndarr
             features.append(deep.float().cpu())
             probabilities.append(network.head(deep).float().softmax(dim=1).cpu())
     return torch.cat(features).numpy(), torch.cat(probabilities).numpy()
-
-
-def use_threads(threads: int) -> None:
-    """Compute on so many CPU threads; 0 = as many as this process may use."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or allowed)

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from kmpl.config import ExperimentConfig, load
+from kmpl.config import ExperimentConfig
+from kmpl.presets import load
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -120,7 +120,7 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     heavy = ("torch", "mlflow", "sklearn", "matplotlib", "pydantic", "prefect", "optuna", "numpy")
     code = f"import sys, kmpl.cli; sys.exit(kmpl.cli.main(['--help']) or any(m in sys.modules for m in {heavy}))"
     times = []
-    for _ in range(3):
+    for _ in range(5):  # the least of them: other tests run beside this one
         begin = time.perf_counter()
         assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
         times.append(time.perf_counter() - begin)

@@ -8,8 +8,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from kmpl.config import PRESETS, Arm, ExperimentConfig, flatten, load, merge
+from kmpl.config import Arm, ExperimentConfig, flatten
 from kmpl.errors import UserError
+from kmpl.presets import PRESETS, for_arm, load, merge
 
 DEFAULTS = flatten(ExperimentConfig().model_dump())
 REALS = ["ratio", *(name for name, value in DEFAULTS.items() if isinstance(value, float))]
@@ -216,7 +217,7 @@ def test_arms_are_split_at_commas_in_their_order() -> None:
 
 def test_the_notebook_arm_is_prototype_knn_in_one_round_that_leaves_nothing_out() -> None:
     config = load(change={"pseudo_labels": {"rounds": 7, "weighted": True}, "clustering": {"whiten": 9}})
-    settings = config.for_arm("notebook")
+    settings = for_arm(config, "notebook")
     labelling = settings.pseudo_labels
     assert (labelling.strategy, labelling.rounds, labelling.threshold) == ("prototype-knn", 1, 0.0)
     assert (labelling.weighted, settings.clustering.l2, settings.clustering.whiten) == (False, False, 0)
@@ -226,19 +227,19 @@ def test_the_notebook_arm_is_prototype_knn_in_one_round_that_leaves_nothing_out(
 @pytest.mark.parametrize("arm", ["self-training", "label-spreading"])
 def test_a_baseline_arm_changes_the_strategy_and_nothing_else(arm: str) -> None:
     config = load("quick", change={"labels": 70})
-    assert config.for_arm(arm) == merge(config, {"pseudo_labels": {"strategy": arm}})
+    assert for_arm(config, arm) == merge(config, {"pseudo_labels": {"strategy": arm}})
 
 
 @pytest.mark.parametrize("arm", ["labelled-only", "pseudo-label", "oracle"])
 def test_the_other_arms_take_the_settings_as_they_are(arm: str) -> None:
     config = load("quick", change={"labels": 70})
-    assert config.for_arm(arm) == config
+    assert for_arm(config, arm) == config
 
 
 def test_no_arm_changes_what_all_arms_share() -> None:
     config = load(change={"labels": 70})
     for arm in get_args(Arm):
-        other = config.for_arm(arm)
+        other = for_arm(config, arm)
         for name in ("dataset", "protocol", "ratio", "labels", "seed", "network", "pool", "augmentation", "pretrain"):
             assert getattr(other, name) == getattr(config, name), (arm, name)
 

@@ -5,10 +5,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kmpl.config import ExperimentConfig, merge
+from kmpl.config import ExperimentConfig
 from kmpl.datasets.held_out import open_test_set
 from kmpl.evaluation import evaluate
 from kmpl.networks import Network
+from kmpl.presets import merge
 
 
 class InkNetwork(Network):

@@ -3,21 +3,22 @@
 import numpy as np
 import pytest
 
-from kmpl import experiment
-from kmpl.config import ExperimentConfig, merge
+from kmpl import steps
+from kmpl.config import ExperimentConfig
 from kmpl.errors import UserError
+from kmpl.presets import merge
 
 GIVEN = np.array([True, True, False, False, False, False, False, False])
 KEPT = np.array([True, True, True, True, True, True, True, False])
 
 
 def test_without_a_share_every_kept_image_comes_once() -> None:
-    assert experiment.repeated(GIVEN, KEPT, 0.0).tolist() == [0, 1, 2, 3, 4, 5, 6]
+    assert steps.repeated(GIVEN, KEPT, 0.0).tolist() == [0, 1, 2, 3, 4, 5, 6]
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.9])
 def test_given_labels_are_repeated_until_they_have_their_share(share: float) -> None:
-    chosen = experiment.repeated(GIVEN, KEPT, share)
+    chosen = steps.repeated(GIVEN, KEPT, share)
     assert GIVEN[chosen].mean() >= share
     assert set(chosen) == set(np.flatnonzero(KEPT))
     counts = np.bincount(chosen, minlength=len(GIVEN))
@@ -42,4 +43,4 @@ def test_what_the_pool_is_too_small_for_is_refused_before_training(
     tiny: ExperimentConfig, change: dict[str, object], said: str
 ) -> None:
     with pytest.raises(UserError, match=said.replace("?", r"\?").replace(".", r"\.")):
-        experiment.load(merge(tiny, change))
+        steps.load(merge(tiny, change))

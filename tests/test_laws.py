@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from kmpl import experiment
-from kmpl.config import ExperimentConfig, merge
-from kmpl.experiment import Steps, Watch
+from kmpl import experiment, steps
+from kmpl.config import ExperimentConfig
+from kmpl.experiment import Steps
 from kmpl.networks import Network
+from kmpl.presets import merge
 from kmpl.results import ArmReport, Evaluation, Fit, Pool, PseudoLabels, Report
+from kmpl.steps import Watch
 
 
 def no_test(config: ExperimentConfig, network: Network) -> Evaluation:  # noqa: ARG001
@@ -19,8 +21,8 @@ def no_test(config: ExperimentConfig, network: Network) -> Evaluation:  # noqa: 
     return Evaluation(0.0, {}, (), np.zeros((10, 10)), 0.0, 0.0, 0.0)
 
 
-def run(config: ExperimentConfig, **steps: Any) -> Report:
-    return experiment.run(config, Steps(evaluate=no_test, **steps))
+def run(config: ExperimentConfig, **handed: Any) -> Report:
+    return experiment.run(config, Steps(evaluate=no_test, **handed))
 
 
 def weights(fit: Fit) -> dict[str, torch.Tensor]:
@@ -51,7 +53,7 @@ def test_law_1_true_labels_of_unlabelled_images_change_nothing_but_diagnostics(t
     config = merge(tiny, {"arms": ALL_STRATEGIES, "pseudo_labels": {"rounds": 1}})
 
     def shuffled(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
-        pool, truth = experiment.load(config)
+        pool, truth = steps.load(config)
         hidden = np.flatnonzero(~pool.labelled)
         truth = truth.copy()
         truth[hidden] = np.random.default_rng(3).permutation(truth[hidden])
@@ -98,10 +100,10 @@ def test_law_4_zero_pseudo_labels_kept_is_labelled_only(tiny: ExperimentConfig) 
 
 
 def test_law_4_all_pseudo_labels_right_is_the_oracle(tiny: ExperimentConfig) -> None:
-    _, truth = experiment.load(tiny)
+    _, truth = steps.load(tiny)
 
     def all_known(config: ExperimentConfig, pool: Pool, fit: Fit, before: PseudoLabels | None, number: int) -> Any:
-        voted = experiment.pseudo_label(config, pool, fit, before, number)
+        voted = steps.pseudo_label(config, pool, fit, before, number)
         return replace(voted, labels=experiment.all_right(truth, pool))
 
     config = merge(tiny, {"arms": ("pseudo-label", "oracle")})
@@ -112,7 +114,7 @@ def test_law_4_all_pseudo_labels_right_is_the_oracle(tiny: ExperimentConfig) -> 
 
 def test_law_6_views_of_one_image_stay_on_one_side(tiny: ExperimentConfig) -> None:
     config = merge(tiny, {"protocol": "notebook", "pool": {"size": 500, "views_per_image": 3}})
-    pool, _ = experiment.load(config)
+    pool, _ = steps.load(config)
     given, held = set(pool.sources[pool.labelled]), set(pool.validation_sources)
     hidden = set(pool.sources[~pool.labelled])
     assert given

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from kmpl import experiment, metrics, plots
-from kmpl.config import ExperimentConfig, merge
+from kmpl.config import ExperimentConfig
 from kmpl.evaluation import evaluate
 from kmpl.experiment import Steps
+from kmpl.presets import merge
 from kmpl.results import Report
 
 

@@ -7,9 +7,10 @@ import pytest
 from rich.console import Console
 
 from kmpl import experiment, report
-from kmpl.config import ExperimentConfig, merge
+from kmpl.config import ExperimentConfig
 from kmpl.evaluation import evaluate
 from kmpl.experiment import Steps
+from kmpl.presets import merge
 from kmpl.results import Report
 
 

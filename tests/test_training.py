@@ -15,11 +15,12 @@ from torch.nn.functional import cross_entropy
 from kmpl import metrics, networks
 from kmpl.config import Augmentation, Training
 from kmpl.datasets import named
+from kmpl.devices import pick_device, use_threads
 from kmpl.errors import DivergedError, UserError
 from kmpl.networks import Network
 from kmpl.results import Epoch, Fit, Images
 from kmpl.seeds import generator
-from kmpl.training import Examples, batches, embed, examples, fit, pick_device, predict, use_threads
+from kmpl.training import Examples, batches, embed, examples, fit, predict
 from kmpl.views import to_float
 
 PLAIN = Augmentation(degrees=0, translate=0, scale=0, shear=0, elastic=0, brightness=0, contrast=0)

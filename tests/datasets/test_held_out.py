@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from kmpl.config import load
 from kmpl.datasets import named
 from kmpl.datasets.held_out import TestSet, open_test_set
+from kmpl.presets import load
 from kmpl.results import Images
 from kmpl.views import resize, to_float, to_uint8
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from kmpl.config import load
 from kmpl.datasets import named
 from kmpl.datasets.pool import build_pool, labels_asked, show, split
 from kmpl.errors import UserError
+from kmpl.presets import load
 from kmpl.results import LEFT_OUT, Images, Pool
 
 SIZE = 600

@@ -1,0 +1,146 @@
+"""Settings in layers: defaults, preset, file, single changes; the later wins."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from kmpl.config import ExperimentConfig
+from kmpl.errors import UserError, look_up, unknown
+
+_NOTEBOOK_LABELS = {
+    "strategy": "prototype-knn",
+    "rounds": 1,
+    "threshold": 0.0,
+    "labelled_share": 0.0,
+    "weighted": False,
+}
+
+ARM_CHANGES: dict[str, dict[str, Any]] = {
+    "notebook": {
+        "pseudo_labels": _NOTEBOOK_LABELS,
+        "clustering": {"l2": False, "whiten": 0},
+    },
+    "self-training": {"pseudo_labels": {"strategy": "self-training"}},
+    "label-spreading": {"pseudo_labels": {"strategy": "label-spreading"}},
+}
+
+_NOTEBOOK_TRAINING = {
+    "epochs": 4,
+    "batch_size": 64,
+    "optimizer": "adam",
+    "learning_rate": 0.001,
+    "weight_decay": 0.0,
+    "schedule": "constant",
+    "ema": 0.0,
+    "images_per_epoch": 0,
+}
+_NO_AUGMENTATION = {
+    "degrees": 0,
+    "translate": 0,
+    "scale": 0,
+    "shear": 0,
+    "elastic": 0,
+    "crop": 1.0,
+    "cutout": 0,
+    "brightness": 0,
+    "contrast": 0,
+}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    "quick": {
+        "pool": {"size": 10_000},
+        "pretrain": {"epochs": 8},
+        "retrain": {"epochs": 6, "images_per_epoch": 16_000},
+        "clustering": {"n_clusters": 200},
+    },
+    "notebook": {
+        "protocol": "notebook",
+        "network": "vgg16",
+        "pretrain": _NOTEBOOK_TRAINING,
+        "retrain": _NOTEBOOK_TRAINING,
+        "augmentation": _NO_AUGMENTATION,
+        "clustering": {"l2": False, "whiten": 0},
+        "pseudo_labels": _NOTEBOOK_LABELS,
+    },
+}
+
+
+def for_arm(config: ExperimentConfig, arm: str) -> ExperimentConfig:
+    """Return the settings with what an arm is by definition: its strategy, and the notebook's single round."""
+    return merge(config, ARM_CHANGES.get(arm, {}))
+
+
+def _overlay(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``base`` with ``change`` laid over it, section by section; ratio and labels displace each other."""
+    merged = dict(base)
+    for key, value in change.items():
+        section = merged.get(key)
+        merged[key] = _overlay(section, value) if isinstance(section, Mapping) and isinstance(value, Mapping) else value
+    if change.get("ratio") is not None and change.get("labels") is None:
+        merged["labels"] = None
+    if change.get("labels") is not None and change.get("ratio") is None:
+        merged["ratio"] = None
+    return merged
+
+
+def merge(config: ExperimentConfig, change: Mapping[str, Any]) -> ExperimentConfig:
+    """Return ``config`` with a tree of changes laid over it, validated anew.
+
+    Raises:
+        UserError: an unknown key or a value out of its range, in one line.
+    """
+    try:
+        return ExperimentConfig.model_validate(_overlay(config.model_dump(), change))
+    except ValidationError as error:
+        raise UserError(one_line(error)) from error
+
+
+def load(
+    preset: str = "default", file: Path | None = None, change: Mapping[str, Any] | None = None
+) -> ExperimentConfig:
+    """Return the defaults under a preset, under a TOML file, under single changes: the later wins.
+
+    Raises:
+        UserError: no such preset, an unreadable file, an unknown key or a value out of its range.
+    """
+    config = merge(ExperimentConfig(), look_up(PRESETS, preset, "preset"))
+    if file is not None:
+        try:
+            config = merge(config, tomllib.loads(file.read_text(encoding="utf-8")))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise UserError(f"{file} is no valid TOML: {error}") from error
+        except UserError as error:
+            raise UserError(f"{file}: {error}") from error
+    return merge(config, change or {})
+
+
+def one_line(error: ValidationError) -> str:
+    """Return the first thing that is wrong in one line, with the nearest right name where a name is wrong."""
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return unknown("key", place, _names(ExperimentConfig))
+    if first["type"] == "literal_error" and isinstance(first["input"], str):
+        known = first["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        return unknown("arm" if first["loc"][0] == "arms" else place, first["input"], known)
+    message = first["msg"].removeprefix("Value error, ")
+    more = f"; and {error.error_count() - 1} more" if error.error_count() > 1 else ""
+    return f"{place}: {message}, got {first['input']!r}{more}" if place else message + more
+
+
+def _names(model: type[BaseModel], prefix: str = "") -> list[str]:
+    """Return the dotted names of all fields."""
+    names: list[str] = []
+    for name, field in model.model_fields.items():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            names += _names(section, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names

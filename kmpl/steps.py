@@ -1,0 +1,126 @@
+"""The steps of the method, each a function of the settings and of what came before."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from kmpl import networks, training
+from kmpl.clustering import prepare
+from kmpl.config import ExperimentConfig
+from kmpl.datasets.pool import build_pool
+from kmpl.devices import pick_device
+from kmpl.errors import UserError, look_up
+from kmpl.presets import for_arm
+from kmpl.pseudo_labels import STRATEGIES, Evidence, assign
+from kmpl.results import Epoch, Fit, Pool, PseudoLabels
+from kmpl.seeds import derive
+from kmpl.training import Examples
+
+
+def silent(*_: object) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told how training goes; the first argument is the step's name."""
+
+    epoch: Callable[[str, Epoch, int], None] = silent
+    """What an epoch gave, and the number of epochs in all."""
+    batch: Callable[[str, float, int], None] = silent
+    """How many epochs are done, as a fraction, and the number of epochs in all."""
+
+
+@dataclass(frozen=True)
+class Voted:
+    """What embed → cluster → vote gives."""
+
+    features: np.ndarray
+    labels: PseudoLabels
+    seconds: dict[str, float]
+
+
+def load(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
+    """Return the pool and, apart from it, the true labels of its images; refuse what the pool is too small for."""
+    look_up(networks.NETWORKS, config.network, "network")
+    pick_device(config.device)
+    pool, truth = build_pool(config)
+    n_labelled = int(pool.labelled.sum())
+    for settings in (for_arm(config, arm) for arm in config.arms if arm not in ("labelled-only", "oracle")):
+        look_up(STRATEGIES, settings.pseudo_labels.strategy, "strategy")
+        _check_clusters(settings, len(pool.labels), n_labelled)
+    return pool, truth
+
+
+def _check_clusters(config: ExperimentConfig, n_images: int, n_labelled: int) -> None:
+    strategy, k = config.pseudo_labels.strategy, config.pseudo_labels.k
+    clusters, prototypes = config.clustering.n_clusters, config.clustering.n_prototypes
+    if strategy in ("consensus", "cluster-vote") and clusters > n_images:
+        raise UserError(f"clustering.n_clusters {clusters}: the pool has {n_images} images; give 1 to {n_images}")
+    if strategy == "prototype-knn" and prototypes > n_labelled:
+        raise UserError(
+            f"clustering.n_prototypes {prototypes}: {n_labelled} images are labelled; give 1 to {n_labelled}"
+        )
+    if strategy == "prototype-knn" and k > prototypes:
+        raise UserError(f"pseudo_labels.k {k}: there are {prototypes} prototypes; give 1 to {prototypes}")
+
+
+def _train(config: ExperimentConfig, pool: Pool, data: Examples, step: str, name: str, watch: Watch) -> Fit:
+    """Train a new network; ``step`` names its settings and seeds, ``name`` is for people."""
+    seed = derive(config.seed, step)
+    network = networks.build(config.network, pool.images.shape[1], len(pool.classes), derive(seed, "weights"))
+    return training.fit(
+        network.to(pick_device(config.device)),
+        data,
+        getattr(config, step),
+        config.augmentation,
+        seed,
+        validation=(pool.validation_images, pool.validation_labels),
+        on_epoch=partial(watch.epoch, name),
+        on_batch=partial(watch.batch, name),
+    )
+
+
+def pretrain(config: ExperimentConfig, pool: Pool, watch: Watch) -> Fit:
+    """Train a new network on the labelled images alone."""
+    given = training.examples(pool.images[pool.labelled], pool.labels[pool.labelled])
+    return _train(config, pool, given, "pretrain", "pretrain", watch)
+
+
+def pseudo_label(config: ExperimentConfig, pool: Pool, fit: Fit, before: PseudoLabels | None, number: int) -> Voted:
+    """Embed all pool images, cluster them and vote."""
+    clock = [time.perf_counter()]
+    deep, probabilities = training.embed(fit.network, pool.images)
+    clock.append(time.perf_counter())
+    seed = derive(config.seed, "cluster", number)
+    features = prepare(deep, config.clustering, seed)
+    evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed)
+    labels = assign(evidence, before, number)
+    clock.append(time.perf_counter())
+    return Voted(features, labels, {"embed": clock[1] - clock[0], "cluster and vote": clock[2] - clock[1]})
+
+
+def repeated(given: np.ndarray, kept: np.ndarray, share: float) -> np.ndarray:
+    """Return the indices of all kept images, the given ones repeated until they are at least ``share`` of the whole.
+
+    Args:
+        given: (N,) bool, labelled.
+        kept: (N,) bool, labelled or pseudo-labelled.
+        share: in [0, 1).
+    """
+    assigned = np.flatnonzero(kept & ~given)
+    times = max(1, math.ceil(share / (1 - share) * len(assigned) / given.sum()))
+    return np.concatenate([np.tile(np.flatnonzero(given), times), assigned])
+
+
+def retrain(config: ExperimentConfig, pool: Pool, labels: PseudoLabels, watch: Watch, number: int) -> Fit:
+    """Train a new network on all images that have a label, given or assigned."""
+    kept, clusters = repeated(pool.labelled, labels.kept, config.pseudo_labels.labelled_share), labels.clusters
+    weights = labels.confidence[kept] if config.pseudo_labels.weighted else None
+    groups = clusters.assignment[kept] if clusters and config.retrain.clustering_target == "cluster" else None
+    data = training.examples(pool.images[kept], labels.classes[kept], weights, groups)
+    return _train(config, pool, data, "retrain", f"retrain, round {number}", watch)
