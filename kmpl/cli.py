@@ -11,6 +11,7 @@ from kmpl.errors import UserError
 app = App(
     name="kmpl",
     version=__version__,
+    suppress_keyboard_interrupt=False,
     help="Semi-supervised image classification by K-means pseudo-labelling, tracked and repeatable.",
     help_epilogue="`kmpl run` on its own runs the method on MNIST. `kmpl run --help` lists every setting.",
 )
@@ -26,22 +27,23 @@ def fail(message: str, status: int = 2) -> int:
     return status
 
 
+def _cause(error: CycloptsError) -> str | None:
+    """Return one line for a setting out of its range, which cyclopts wraps in an error of several lines."""
+    from pydantic import ValidationError  # slow to import, so only when it is needed
+
+    from kmpl.presets import one_line
+
+    return one_line(error.__cause__) if isinstance(error.__cause__, ValidationError) else None
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit status: 0 done, 2 bad input, 130 interrupted."""
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return fail(str(error))
+        return fail(_cause(error) or str(error))
     except UserError as error:
         return fail(str(error))
-    except ValueError as error:
-        from pydantic import ValidationError  # slow to import, so only when it is needed
-
-        from kmpl.presets import one_line
-
-        if not isinstance(error, ValidationError):
-            raise
-        return fail(one_line(error))
     except BrokenPipeError:  # the reader of our output went away: nobody is left to tell
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -83,7 +83,7 @@ class Training(_Settings):
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay per step of the running average of weights that is kept instead of the last weights; 0 = off."""
     clustering_loss: float = Field(default=0.0, ge=0)
-    """Weight λ of the clustering loss: mean squared distance of features to the centroid of their group."""
+    """Weight λ of the clustering loss: mean squared distance of unit-length features to the centroid of their group."""
     clustering_target: Literal["class", "cluster"] = "class"
     """Whose centroid the clustering loss pulls to: the class's, or (when retraining) the K-means cluster's."""
     patience: int = Field(default=0, ge=0)

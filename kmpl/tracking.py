@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 import time
@@ -151,7 +152,12 @@ class ExperimentRun:
             Schema([TensorSpec(np.dtype("float32"), (-1, len(self.pool.classes)))]),
         )
         pins = [f"{name}=={metadata.version(name)}" for name in ("torch", "numpy")]
-        with mlflow.start_run(run_id=run), tempfile.TemporaryDirectory() as folder:
+        with mlflow.start_run(run_id=run), tempfile.TemporaryDirectory() as folder, _writing(f"the model of {arm.arm}"):
+            # The state comes first: it fails cleanly on a full disk, where PyTorch's writer of pt2 aborts the process.
+            path = Path(folder) / "network.safetensors"
+            save_network(arm.fit.network, path)
+            _check_room(Path(folder), 4 * path.stat().st_size)
+            self.client.log_artifact(run, str(path))
             mlflow.pytorch.log_model(
                 model,
                 name="model",
@@ -161,9 +167,6 @@ class ExperimentRun:
                 pip_requirements=pins,
                 metadata={"classes": list(self.pool.classes)},
             )
-            path = Path(folder) / "network.safetensors"
-            save_network(arm.fit.network, path)
-            self.client.log_artifact(run, str(path))
 
     def closed(self, report: Report, summary: Mapping[str, Any]) -> None:
         """Log what only the whole experiment shows: figures and the report's numbers."""
@@ -190,6 +193,22 @@ class ExperimentRun:
         finally:
             with contextlib.suppress(MlflowException):
                 self.client.set_terminated(run, status)
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise UserError(f"cannot write below {folder}: {free:,} bytes are free, {needed:,} are needed")
+
+
+@contextlib.contextmanager
+def _writing(what: str) -> Iterator[None]:
+    """Turn a refused write into one line; PyTorch's writer reports a full disk as a RuntimeError."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(f"cannot write {what}: {reason}; is the disk full?") from error
 
 
 @contextlib.contextmanager

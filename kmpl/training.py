@@ -10,7 +10,7 @@ from typing import cast
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, normalize
 from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
@@ -90,7 +90,12 @@ class _Centroids:
         self.seen = torch.zeros(n_groups, 1, device=device)
 
     def distance(self, features: Tensor, groups: Tensor, weights: Tensor) -> Tensor:
-        """Move the centroids by the weighted features; return each one's squared distance to its centroid, (B,)."""
+        """Move the centroids; return each feature vector's squared distance to its own, (B,).
+
+        Distances are between directions (vectors of length one), as K-means sees them: otherwise shrinking all features
+        would be the easiest way to bring them together.
+        """
+        features = normalize(features, dim=1)
         with torch.no_grad():
             share = weights[:, None]
             total = torch.zeros_like(self.means).index_add_(0, groups, features.detach().float() * share)

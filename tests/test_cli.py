@@ -24,15 +24,19 @@ threads = 1
 size = 600
 [pretrain]
 epochs = 2
-images_per_epoch = 600
+images_per_epoch = 2_000
+batch_size = 64
+ema = 0.0
 [retrain]
 epochs = 1
+images_per_epoch = 600
+ema = 0.0
 [clustering]
 n_clusters = 30
 n_prototypes = 20
 [pseudo_labels]
 rounds = 2
-threshold = 0.2
+threshold = 0.0
 """
 
 
@@ -205,7 +209,7 @@ def test_ctrl_c_exits_with_130_and_closes_the_run_as_killed(folder: Path) -> Non
 def test_full_disk_while_writing_a_checkpoint_is_one_line_and_leaves_no_half_file(folder: Path) -> None:
     def no_large_files() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_500_000, 1_500_000))  # the database fits, the network does not
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_300_000, 1_300_000))  # the database fits, the network does not
 
     arguments = ("run", "--config", "tiny.toml", "--arms", "labelled-only", "--mlruns", "full")
     done = kmpl(*arguments, cwd=folder, preexec_fn=no_large_files)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, normalize
 
 from kmpl import metrics, networks
 from kmpl.config import Augmentation, Training
@@ -215,7 +215,9 @@ def test_the_running_average_is_that_of_the_state_after_each_step(
     for step in steps[1:]:
         expected = {name: 0.8 * expected[name] + 0.2 * step[name] for name in step}
     kept = result.network.state_dict()
-    assert "extractor.1.running_mean" in expected, "batch norm's statistics are averaged with the weights"
+    assert any(name.endswith("running_mean") for name in expected), (
+        "batch norm's statistics are averaged with the weights"
+    )
     for name, tensor in expected.items():
         torch.testing.assert_close(kept[name], tensor, msg=name)
     plain = fit(new(), digits, settings(epochs=4, batch_size=N), PLAIN, 0, nobody)
@@ -238,7 +240,7 @@ def test_a_learning_rate_that_is_far_too_large_is_named_with_the_epoch(
 
 @pytest.mark.parametrize(
     ("schedule", "low", "high"),
-    [("constant", 0.01, 0.01), ("cosine", 0.0, 1e-9), ("one-cycle", 0.0, 0.01 / 25)],  # one-cycle starts at 1/25
+    [("constant", 0.01, 0.01), ("cosine", 0.0, 0.0005), ("one-cycle", 0.0, 0.01 / 25)],  # one-cycle starts at 1/25
 )
 def test_each_schedule_ends_where_it_should_and_never_rises_after_its_peak(
     digits: Examples, nobody: tuple[Tensor, np.ndarray], schedule: str, low: float, high: float
@@ -292,7 +294,7 @@ def test_the_clustering_loss_is_the_mean_squared_distance_to_the_centroid_of_the
 ) -> None:
     groups = digits.labels if n_groups == 10 else torch.arange(N) % n_groups
     with torch.no_grad():
-        features = new().train().embed(to_float(digits.images))
+        features = normalize(new().train().embed(to_float(digits.images)), dim=1)
     centroids = torch.stack([features[groups == g].mean(dim=0) for g in range(n_groups)])
     expected = (features - centroids[groups]).square().sum(dim=1).mean().item()
     data = examples(digits.images, digits.labels.numpy(), groups=groups.numpy())
@@ -314,7 +316,7 @@ def test_the_clustering_loss_pulls_the_features_of_each_group_together(
     by_class, by_cluster = digits, examples(digits.images, digits.labels.numpy(), groups=clusters)
     without = fit(new(), by_class, settings(epochs=15), PLAIN, 0, nobody).network
     for data in (by_class, by_cluster):
-        pulled = fit(new(), data, settings(epochs=15, clustering_loss=0.3), PLAIN, 0, nobody).network
+        pulled = fit(new(), data, settings(epochs=15, clustering_loss=2.0), PLAIN, 0, nobody).network
         groups = data.groups.numpy()
         assert scatter(pulled, data.images, groups) < 0.8 * scatter(without, data.images, groups)
 

@@ -105,4 +105,6 @@ def read(name: str, train: bool) -> Images:
     except (OSError, RuntimeError, EOFError, ValueError, AssertionError) as error:
         reason = " ".join(str(error).split()).rstrip(":; ") or type(error).__name__
         folder = cache_folder() / "datasets"
-        raise UserError(f"cannot get {name}: {reason}; go online, or delete what is damaged in {folder}") from error
+        raise UserError(
+            f"cannot get {name}: {reason}; go online, or put its files into {folder} (delete damaged ones)"
+        ) from error
