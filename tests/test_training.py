@@ -303,8 +303,9 @@ def test_the_clustering_loss_is_the_mean_squared_distance_to_the_centroid_of_the
 
 
 def scatter(network: Network, images: Tensor, groups: np.ndarray) -> float:
-    """Return the share of the features' variance that lies inside the groups."""
+    """Return the share of the variance of the features' directions that lies inside the groups."""
     features, _ = embed(network, images)
+    features = features / np.linalg.norm(features, axis=1, keepdims=True)
     inside = sum(((f - f.mean(axis=0)) ** 2).sum() for f in (features[groups == g] for g in np.unique(groups)))
     return float(inside / ((features - features.mean(axis=0)) ** 2).sum())
 
