@@ -27,7 +27,12 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_PARENT_RUN_ID,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_SOURCE_TYPE,
+)
 
 from kmpl import __version__, plots
 from kmpl.config import ExperimentConfig, flatten
@@ -61,7 +66,8 @@ def open_store(folder: Path) -> MlflowClient:
         client = MlflowClient(uri)
         if client.get_experiment_by_name(EXPERIMENT) is None:
             local = uri.startswith("sqlite:")
-            client.create_experiment(EXPERIMENT, f"{folder.resolve().as_uri()}/artifacts" if local else None)
+            place = f"{folder.resolve().as_uri()}/artifacts" if local else None
+            client.create_experiment(EXPERIMENT, place, {"mlflow.experimentKind": "custom_model_development"})
     except MlflowException as error:
         raise UserError(f"cannot open the runs at {uri}: {str(error).splitlines()[0]}") from error
     return client
@@ -88,8 +94,10 @@ class ExperimentRun:
         self.id = self._start(_title(config), {"command": command} | environment())
         self._params(self.id, config)
 
-    def _start(self, name: str, tags: Mapping[str, str]) -> str:
-        return self.client.create_run(self.experiment, run_name=name, tags=dict(tags)).info.run_id
+    def _start(self, name: str, tags: Mapping[str, str], seconds_ago: float = 0.0) -> str:
+        begin = int((time.time() - seconds_ago) * 1000)
+        source = {MLFLOW_SOURCE_NAME: "kmpl", MLFLOW_SOURCE_TYPE: "LOCAL"}
+        return self.client.create_run(self.experiment, begin, source | dict(tags), name).info.run_id
 
     def _params(self, run: str, config: ExperimentConfig) -> None:
         params = [Param(name, str(value)) for name, value in flatten(config.model_dump(mode="json")).items()]
@@ -129,7 +137,8 @@ class ExperimentRun:
 
     def finished(self, arm: ArmReport) -> None:
         """Log one arm as a child run: settings, metrics of all epochs and rounds, test, model."""
-        run = self._start(arm.arm, {MLFLOW_PARENT_RUN_ID: self.id, "arm": arm.arm, "stop_reason": arm.stop_reason})
+        tags = {MLFLOW_PARENT_RUN_ID: self.id, "arm": arm.arm, "stop_reason": arm.stop_reason}
+        run = self._start(arm.arm, tags, seconds_ago=sum(arm.seconds.values()))
         self.children[arm.arm] = run
         with self.closing(run):
             self._params(run, for_arm(self.config, arm.arm))
@@ -175,6 +184,8 @@ class ExperimentRun:
                 figure.savefig(Path(folder) / f"{name}.png")
             self.client.log_artifacts(self.id, folder, "figures")
         self.client.log_dict(self.id, dict(summary), "report.json")
+        lines = [f"- **{name}**: {arm.evaluation.accuracy:.2%} of the test right" for name, arm in report.arms.items()]
+        self.client.set_tag(self.id, MLFLOW_RUN_NOTE, "\n".join(lines))
 
     @contextlib.contextmanager
     def closing(self, run: str) -> Iterator[None]:
