@@ -90,7 +90,6 @@ class ExperimentRun:
         assert found is not None, "open_store makes the experiment"
         self.client, self.config, self.experiment = client, config, found.experiment_id
         self.pool: Pool | None = None
-        self.children: dict[str, str] = {}
         self.id = self._start(_title(config), {"command": command} | environment())
         self._params(self.id, config)
 
@@ -139,7 +138,6 @@ class ExperimentRun:
         """Log one arm as a child run: settings, metrics of all epochs and rounds, test, model."""
         tags = {MLFLOW_PARENT_RUN_ID: self.id, "arm": arm.arm, "stop_reason": arm.stop_reason}
         run = self._start(arm.arm, tags, seconds_ago=sum(arm.seconds.values()))
-        self.children[arm.arm] = run
         with self.closing(run):
             self._params(run, for_arm(self.config, arm.arm))
             self._log_data(run)
