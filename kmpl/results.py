@@ -45,6 +45,8 @@ class Pool:
     """(N,) the view each image is seen in."""
     classes: tuple[str, ...]
     """Names of the C classes."""
+    raw_shape: tuple[int, int, int]
+    """Channels, height and width of an image as the data set stores it, before any resizing."""
     digest: str
     """SHA-256 of images, sources, views and split."""
 

@@ -151,8 +151,8 @@ class ExperimentRun:
 
     def _log_model(self, run: str, arm: ArmReport) -> None:
         assert self.pool is not None, "begun comes first"
-        channels, height, width = self.pool.images.shape[1:]
-        model = RawImageClassifier(arm.fit.network, max(height, width))
+        channels, height, width = self.pool.raw_shape
+        model = RawImageClassifier(arm.fit.network, size=self.pool.images.shape[-1])
         shape = (height, width) if channels == 1 else (height, width, channels)
         signature = ModelSignature(
             Schema([TensorSpec(np.dtype("uint8"), (-1, *shape))]),

@@ -37,6 +37,7 @@ def test_pseudo_labels_beat_labelled_only(demo: Path) -> None:
     assert arms["pseudo-label"]["test_accuracy"] > arms["labelled-only"]["test_accuracy"]
 
 
+@pytest.mark.filterwarnings("default")  # MLflow warns about its own type hints when it loads a model
 def test_the_logged_model_classifies_raw_test_images(demo: Path) -> None:
     numbers = json.loads((demo / "demo.json").read_text(encoding="utf-8"))
     uri = f"sqlite:///{demo}/mlruns/mlflow.db"

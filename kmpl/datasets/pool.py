@@ -163,6 +163,7 @@ def build_pool(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
         validation_sources=sources[held],
         views=tuple(pairs[i][1] for i in rank),
         classes=data.classes,
+        raw_shape=(data.images.shape[1], data.images.shape[2], data.images.shape[3]),
         digest=digest.hexdigest(),
     )
     return pool, true[sources[rank]]

@@ -227,3 +227,9 @@ def test_a_class_that_would_get_no_label_is_named() -> None:
     labels = np.repeat(np.arange(4), 50)
     with pytest.raises(UserError, match=r"3 labels leave class [0-3] without one; give at least 4"):
         split(labels, 100, 3, 0.1, seed=0)
+
+
+def test_the_raw_shape_is_that_of_the_data_set_whatever_the_pool_resizes_to() -> None:
+    pool, _ = build_pool(load(change={"protocol": "notebook", "labels": 100, "pool": {"size": 200}}))
+    assert pool.images.shape[1:] == (1, 32, 32)
+    assert pool.raw_shape == (1, 28, 28)
