@@ -18,7 +18,11 @@ app = App(
 app.command(
     "kmpl.commands:run", name="run", help="Run the experiment: labelled-only against pseudo-labels, before and after."
 )
+app.command("kmpl.commands:sweep", name="sweep", help="Run all labelled ratios × seeds × arms; resumes where it was.")
+app.command("kmpl.commands:report", name="report", help="Write a finished sweep's report as one HTML page.")
+app.command("kmpl.commands:cache", name="cache", help="Show or clear the store of finished steps.")
 app.command("kmpl.commands:ui", name="ui", help="Start MLflow's pages on the runs so far.")
+app.command("kmpl.up:up", name="up", help="Start Prefect, a worker, MLflow's and Optuna's pages with one command.")
 
 
 def fail(message: str, status: int = 2) -> int:

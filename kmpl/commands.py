@@ -2,24 +2,18 @@
 
 import os
 import shlex
-import socket
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
-from kmpl.config import ExperimentConfig
+from kmpl.config import ExperimentConfig, Method, SweepConfig, SweepOptions
 from kmpl.errors import UserError
-from kmpl.presets import load
-
-if TYPE_CHECKING:
-    from kmpl.results import Epoch
-    from kmpl.steps import Watch
+from kmpl.presets import layered, load
+from kmpl.servers import HOST, check_port
 
 Settings = Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")]
 Folder = Annotated[Path, Parameter(name="--mlruns")]
@@ -49,27 +43,130 @@ def run(
     if json is not None:
         _check_target(json)
     # What is heavy is imported only now that the settings are known to be right.
-    from kmpl import experiment, report, tracking
+    from kmpl import bars, experiment, tracking
+    from kmpl import report as reports
+    from kmpl.cells import Place
+    from kmpl.checkpoints import kept
     from kmpl.evaluation import evaluate
     from kmpl.steps import load as load_pool
+    from kmpl.tracking.runs import experiment_run
 
     console = Console(quiet=quiet)
     loaded = load_pool(chosen)
     client = tracking.open_store(mlruns)
-    with tracking.experiment_run(client, chosen, shlex.join(["kmpl", *sys.argv[1:]])) as tracked:
-        with _progress(console) as watch:
+    with experiment_run(client, chosen, shlex.join(["kmpl", *sys.argv[1:]])) as tracked:
+        with bars.shown(console) as watch:
             steps = experiment.Steps(
                 evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.begun, finished=tracked.finished
             )
-            outcome = experiment.run(chosen, steps)
-        numbers = report.summary(chosen, outcome, tracked.id)
+            outcome = experiment.run(chosen, kept(steps, Place(mlruns).store))
+        numbers = reports.summary(chosen, outcome, tracked.id)
         tracked.closed(outcome, numbers)
         if json is not None:
-            report.write_json(numbers, json)
-    console.print(report.table(outcome))
+            reports.write_json(numbers, json)
+    console.print(reports.table(outcome))
     console.print(
         f"Curves, confusions, clusters, models: [bold]{_ui_command(mlruns)}[/bold], then run {tracked.id[:8]}"
     )
+
+
+def sweep(
+    *,
+    options: Annotated[SweepOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    preset: str = "default",
+    config: Path | None = None,
+    engine: Literal["prefect", "direct"] = "prefect",
+    json: Path | None = None,
+    mlruns: Folder = Path("mlruns"),
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Run all labelled ratios × seeds × arms and compare them. Run again, it goes on where it was.
+
+    Args:
+        options: What to sweep over.
+        preset: default (the protocol as written), quick (a smaller pool, fewer epochs) or notebook (VGG16, the
+            notebook's constants).
+        config: TOML file of settings; it wins over the preset.
+        engine: prefect (runs show on Prefect's pages; a server of its own if PREFECT_API_URL names none) or direct.
+        json: Write the report to this file.
+        mlruns: Folder of the tracked runs and of the store.
+        quiet: Print nothing but errors.
+        settings: Single settings; they win over the file and the preset.
+    """
+    method = layered(Method(), preset, config, settings.model_dump(exclude_unset=True) if settings else None)
+    asked = options.model_dump(exclude_unset=True) if options else {}
+    chosen = SweepConfig.model_validate(asked | {"experiment": method})
+    if json is not None:
+        _check_target(json)
+    from kmpl import pages, progress, tracking
+    from kmpl.cells import Place
+    from kmpl.store import whole_file
+    from kmpl.sweep import run as run_sweep
+
+    console = Console(quiet=quiet)
+    tracking.open_store(mlruns)  # says at once what is wrong with the folder or the server
+    with progress.shown(mlruns, chosen, console) as events:
+        place = Place(mlruns.resolve(), shlex.join(["kmpl", *sys.argv[1:]]), events)
+        if engine == "prefect":
+            from flows.engine import run_here
+
+            found = run_here(chosen, place)
+        else:
+            found = run_sweep(chosen, place)
+    if json is not None:
+        with whole_file(json) as draft:
+            draft.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    console.print(pages.terminal(found))
+    console.print(f"Champion: {found.champion}", highlight=False)
+    console.print(
+        f"As a page: [bold]kmpl report {found.name} --out report.html[/bold]; all runs: {_ui_command(mlruns)}"
+    )
+
+
+def report(name: str, /, *, out: Path, mlruns: Folder = Path("mlruns"), overwrite: bool = False) -> None:
+    """Write the report of a finished sweep as one page that needs nothing else.
+
+    Args:
+        name: The sweep's name.
+        out: The page, report.html say.
+        mlruns: Folder of the tracked runs.
+        overwrite: Replace the page if it exists.
+    """
+    _check_target(out, "--out")
+    if out.exists() and not overwrite:
+        raise UserError(f"--out {out}: exists; give --overwrite or another name")
+    from kmpl import pages, tracking
+    from kmpl.store import whole_file
+    from kmpl.tracking.sweeps import find_report
+
+    found = find_report(tracking.open_store(mlruns), name)
+    with whole_file(out) as draft:
+        draft.write_text(pages.html(found), encoding="utf-8")
+    print(f"{out}: {out.stat().st_size / 1024:.0f} KiB")
+
+
+def cache(*, clear: Annotated[bool, Parameter(negative="")] = False, mlruns: Folder = Path("mlruns")) -> None:
+    """Show what the store of finished steps holds; it can be cleared at any time and costs only time.
+
+    Args:
+        clear: Remove all of it.
+        mlruns: Folder of the store.
+    """
+    from kmpl.cells import Place
+
+    store = Place(mlruns).store
+    sizes = store.sizes()
+    grid = Table("kind", box=None, pad_edge=False)
+    for name in ("entries", "MB"):
+        grid.add_column(name, justify="right")
+    for kind, (count, size) in sizes.items():
+        grid.add_row(kind, f"{count:,}", f"{size / 1e6:,.1f}")
+    grid.add_row("all", f"{sum(c for c, _ in sizes.values()):,}", f"{sum(s for _, s in sizes.values()) / 1e6:,.1f}")
+    Console().print(grid)
+    if clear:
+        store.clear()
+    print(f"{'cleared' if clear else 'in'} {store.folder}")
 
 
 def ui(*, mlruns: Folder = Path("mlruns"), port: int = 5000) -> None:
@@ -79,17 +176,12 @@ def ui(*, mlruns: Folder = Path("mlruns"), port: int = 5000) -> None:
         mlruns: Folder of the tracked runs.
         port: Port on 127.0.0.1.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except (OSError, OverflowError) as error:
-            raise UserError(f"port {port} on 127.0.0.1 cannot be used ({error}); choose another with --port") from error
+    check_port(port, "MLflow", "--port")
     from kmpl import tracking
 
     tracking.open_store(mlruns)
-    print(f"MLflow: http://127.0.0.1:{port}  (Ctrl-C stops it)", flush=True)
-    server = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    print(f"MLflow: http://{HOST}:{port}  (Ctrl-C stops it)", flush=True)
+    server = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     lean = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     # The server takes this process's place, so that whoever stops kmpl stops it too.
     os.execve(sys.executable, [*server, "--backend-store-uri", tracking.tracking_uri(mlruns)], lean)
@@ -99,44 +191,10 @@ def _ui_command(mlruns: Path) -> str:
     return "kmpl ui" if mlruns == Path("mlruns") else shlex.join(["kmpl", "ui", "--mlruns", str(mlruns)])
 
 
-def _check_target(path: Path) -> None:
+def _check_target(path: Path, flag: str = "--json") -> None:
     """Refuse a file that could not be written at the end, before any work is done."""
     folder = path.resolve().parent
     if not folder.is_dir():
-        raise UserError(f"--json {path}: there is no folder {folder}; make it first")
+        raise UserError(f"{flag} {path}: there is no folder {folder}; make it first")
     if path.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f"--json {path}: cannot be written; name a file in a folder that you may write to")
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator["Watch"]:
-    """Give what shows training: live bars on a terminal, a line per epoch elsewhere."""
-    from kmpl.steps import Watch
-
-    if not console.is_terminal:
-        yield Watch(lambda step, epoch, n: console.print(f"{step}: epoch {epoch.number}/{n}, {_said(epoch)}"))
-        return
-    columns = [TextColumn("{task.description:18}"), BarColumn(20), TextColumn("{task.fields[said]}")]
-    with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def batch(step: str, done: float, epochs: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=epochs, said=f"epoch 1/{epochs}")
-            bars.update(tasks[step], completed=done)
-
-        def epoch(step: str, epoch: "Epoch", epochs: int) -> None:
-            bars.update(tasks[step], said=f"epoch {epoch.number}/{epochs}, {_said(epoch)}")
-            if epoch.number == epochs:  # the next arm may have a step of the same name
-                del tasks[step]
-
-        yield Watch(epoch, batch)
-
-
-def _said(epoch: "Epoch") -> str:
-    held = (
-        ""
-        if epoch.validation_accuracy != epoch.validation_accuracy
-        else f", validation {epoch.validation_accuracy:.2%}"
-    )
-    return f"loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.2%}{held}"
+        raise UserError(f"{flag} {path}: cannot be written; name a file in a folder that you may write to")

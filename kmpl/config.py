@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 Arm = Literal["labelled-only", "pseudo-label", "notebook", "self-training", "label-spreading", "oracle"]
 Protocol = Literal["notebook", "literature"]
@@ -15,6 +15,19 @@ def _split_commas(value: Any) -> Any:
     if isinstance(parts, list | tuple):
         return tuple(name.strip() for part in parts for name in str(part).split(",") if name.strip())
     return value
+
+
+def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    doubled = [value for i, value in enumerate(values) if value in values[:i]]
+    if doubled:
+        raise ValueError(f"{doubled[0]} comes twice; give each once")
+    return values
+
+
+_Several = (BeforeValidator(_split_commas), Field(min_length=1), AfterValidator(_each_once))
+Arms = Annotated[tuple[Arm, ...], *_Several]
+Ratios = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], *_Several]
+Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], *_Several]
 
 
 class _Settings(BaseModel):
@@ -126,25 +139,15 @@ class PseudoLabelling(_Settings):
     """Weight each pseudo-label by its confidence when retraining."""
 
 
-class ExperimentConfig(_Settings):
-    """Everything that determines an experiment's numbers."""
+class Method(_Settings):
+    """Everything that determines an experiment's numbers but the draw of the labels."""
 
     dataset: str = "MNIST"
     """MNIST, FashionMNIST, KMNIST, EMNIST, USPS, SVHN, CIFAR10 or CIFAR100."""
     protocol: Protocol = "notebook"
     """How the pool and the test are made: notebook (30,000 views, mixed test) or literature (all images, clean)."""
-    ratio: float | None = Field(default=None, gt=0, lt=1)
-    """Share of the pool that is labelled (0.1 if neither ratio nor labels is given)."""
-    labels: int | None = Field(default=None, ge=1)
-    """Labelled images, validation included; instead of ratio."""
-    seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of labels, views, weights and batches."""
     network: str = "cnn"
     """cnn (small, fast) or vgg16 (the notebook's)."""
-    arms: Annotated[tuple[Arm, ...], BeforeValidator(_split_commas)] = Field(
-        default=("labelled-only", "pseudo-label"), min_length=1
-    )
-    """Methods to compare, separated by commas."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes CUDA, MPS or CPU."""
     threads: int = Field(default=0, ge=0, le=1024)
@@ -156,13 +159,63 @@ class ExperimentConfig(_Settings):
     clustering: Clustering = Clustering()
     pseudo_labels: PseudoLabelling = PseudoLabelling()
 
+
+class ExperimentConfig(Method):
+    """Everything that determines an experiment's numbers."""
+
+    ratio: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the pool that is labelled (0.1 if neither ratio nor labels is given)."""
+    labels: int | None = Field(default=None, ge=1)
+    """Labelled images, validation included; instead of ratio."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of labels, views, weights and batches."""
+    arms: Arms = ("labelled-only", "pseudo-label")
+    """Methods to compare, separated by commas."""
+
     @model_validator(mode="after")
     def _ratio_or_labels(self) -> "ExperimentConfig":
         if self.ratio is not None and self.labels is not None:
             raise ValueError("give ratio or labels, not both")
-        if len(set(self.arms)) < len(self.arms):
-            raise ValueError("arms: each arm once")
         return self
+
+
+class SweepOptions(_Settings):
+    """Which experiments make up a sweep, and how they are run."""
+
+    ratios: Ratios = (0.8, 0.4, 0.1)
+    """Labelled ratios, separated by commas; each in (0, 1)."""
+    seeds: Seeds = (0,)
+    """Seeds, separated by commas: each draws labels, views and weights anew, the same draws for every arm."""
+    arms: Arms = ("labelled-only", "pseudo-label")
+    """Methods to compare, separated by commas."""
+    jobs: int = Field(default=1, ge=1, le=256)
+    """Experiments that run at once, each in a process of its own with its share of the cores."""
+    name: str = Field(default="", max_length=80, pattern=r"^[\w.+-]*$")
+    """Name of the sweep (letters, digits, . _ + -); it stands for one configuration. Empty: made from the settings."""
+    model: str = Field(default="kmpl", min_length=1, max_length=80, pattern=r"^[\w.+-]+$")
+    """Registered model whose champion the sweep may move."""
+
+    @field_validator("ratios")
+    @classmethod
+    def _falling(cls, ratios: tuple[float, ...]) -> tuple[float, ...]:
+        """Sort them: their order changes no number, and the same sweep should have the same name."""
+        return tuple(sorted(ratios, reverse=True))
+
+
+class SweepConfig(SweepOptions):
+    """All labelled ratios × seeds × arms of one configuration."""
+
+    experiment: Method = Method()
+    """What all experiments share."""
+
+
+def experiment_name(ratio: float, seed: int) -> str:
+    """Return what one experiment of a sweep is called, everywhere.
+
+    >>> experiment_name(0.1, 3)
+    'ratio 0.1, seed 3'
+    """
+    return f"ratio {ratio}, seed {seed}"
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -21,7 +21,11 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def cores() -> int:
+    """Return how many CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def use_threads(threads: int) -> None:
     """Compute on so many CPU threads; 0 = as many as this process may use."""
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    torch.set_num_threads(threads or allowed)
+    torch.set_num_threads(threads or cores())

@@ -15,6 +15,10 @@ class DivergedError(UserError):
     """A training loss stopped being a finite number."""
 
 
+class DamagedWarning(UserWarning):
+    """Something kept was damaged and is made again; nothing is lost but time."""
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """Return the line that names an unknown thing, the nearest right name and all right names.
 

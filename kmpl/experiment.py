@@ -24,10 +24,11 @@ class Steps:
     evaluate: Callable[[ExperimentConfig, Network], Evaluation]
     load: Callable[[ExperimentConfig], tuple[Pool, np.ndarray]] = steps.load
     pretrain: Callable[[ExperimentConfig, Pool, Watch], Fit] = steps.pretrain
-    pseudo_label: Callable[[ExperimentConfig, Pool, Fit, PseudoLabels | None, int], Voted] = steps.pseudo_label
+    pseudo_label: Callable[..., Voted] = steps.pseudo_label
     retrain: Callable[[ExperimentConfig, Pool, PseudoLabels, Watch, int], Fit] = steps.retrain
     watch: Watch = field(default_factory=Watch)
     begun: Callable[[Pool], None] = steps.silent
+    entering: Callable[[str], None] = steps.silent
     finished: Callable[[ArmReport], None] = steps.silent
 
 
@@ -39,6 +40,7 @@ def run(config: ExperimentConfig, steps: Steps) -> Report:
     pretrained = steps.pretrain(config, pool, steps.watch)
     arms: dict[str, ArmReport] = {}
     for arm in config.arms:
+        steps.entering(arm)
         arms[arm] = run_arm(arm, for_arm(config, arm), pool, truth, pretrained, steps)
         steps.finished(arms[arm])
     return Report(pool, arms)

@@ -18,12 +18,14 @@ MAIN_ARM = "pseudo-label"
 _DRAWN, _CENTROIDS = 2_000, 150  # in the map of features: more make it no clearer, and t-SNE slow
 
 
-def _figure(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+def canvas(rows: int, columns: int, width: float, height: float) -> tuple[Figure, np.ndarray]:
+    """Return a figure of that many inches, and its axes as an array of rows × columns."""
     figure = Figure(figsize=(width, height), layout="constrained", dpi=120)
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def _bare(axes: Axes, title: str, x: str = "", y: str = "") -> None:
+def bare(axes: Axes, title: str, x: str = "", y: str = "") -> None:
+    """Give axes their words, and take away the lines that hold nothing."""
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(x)
     axes.set_ylabel(y)
@@ -45,12 +47,12 @@ def curves(before: Fit, after: Fit, name: str) -> Figure:
 
     Validation stands where the reference notebook plotted the test set: the test is not looked at during training.
     """
-    figure, axes = _figure(2, 2, 9, 6)
+    figure, axes = canvas(2, 2, 9, 6)
     for column, (title, fit) in enumerate([("before: labelled only", before), (f"after: {name}, last round", after)]):
         _curve(axes[0, column], fit.history, "accuracy")
-        _bare(axes[0, column], title, y="accuracy")
+        bare(axes[0, column], title, y="accuracy")
         _curve(axes[1, column], fit.history, "loss")
-        _bare(axes[1, column], "", x="epoch", y="cross-entropy (nats)")
+        bare(axes[1, column], "", x="epoch", y="cross-entropy (nats)")
     for row in axes:  # the same scale on both sides, or the eye compares nothing
         low, high = min(a.get_ylim()[0] for a in row), max(a.get_ylim()[1] for a in row)
         for a in row:
@@ -70,7 +72,7 @@ def _curve(axes: Axes, history: Sequence[Epoch], what: str) -> None:
 
 def confusions(arms: Sequence[ArmReport], classes: Sequence[str]) -> Figure:
     """Confusion matrices side by side: each row is a true class, in per cent; the diagonal is left pale."""
-    figure, axes = _figure(1, len(arms), 5.6 * len(arms), 5.2)
+    figure, axes = canvas(1, len(arms), 5.6 * len(arms), 5.2)
     tables = [arm.evaluation.confusion for arm in arms]
     shares = [100 * table / np.maximum(table.sum(axis=1, keepdims=True), 1) for table in tables]
     darkest = max(2.0, *(float((share - np.diag(np.diag(share))).max()) for share in shares))
@@ -80,7 +82,7 @@ def confusions(arms: Sequence[ArmReport], classes: Sequence[str]) -> Figure:
         a.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
         a.set_yticks(range(len(classes)), classes)
         title = f"{arm.arm}: {100 * arm.evaluation.accuracy:.2f} % of the test right"
-        _bare(a, title, "predicted class", "true class")
+        bare(a, title, "predicted class", "true class")
     return figure
 
 
@@ -113,7 +115,7 @@ def feature_map(turn: Round, labels: np.ndarray, right: np.ndarray, classes: Seq
     )
     places = TSNE(2, random_state=seed, init="pca", perplexity=30, max_iter=500).fit_transform(flat)
     points, middles = places[: len(shown)], places[len(shown) :]
-    figure, axes = _figure(1, 1, 9, 7.5)
+    figure, axes = canvas(1, 1, 9, 7.5)
     _draw_points(axes[0, 0], points, pseudo.classes[shown], labels[shown] >= 0, right[shown], classes)
     if len(middles):
         axes[0, 0].scatter(
@@ -128,7 +130,7 @@ def feature_map(turn: Round, labels: np.ndarray, right: np.ndarray, classes: Seq
     counts = (
         f"{turn.diagnostics.coverage:.1%} of the unlabelled images kept, {turn.diagnostics.accuracy:.2%} of these right"
     )
-    _bare(axes[0, 0], f"features in round {turn.number} ({len(shown):,} of {len(labels):,} images): {counts}")
+    bare(axes[0, 0], f"features in round {turn.number} ({len(shown):,} of {len(labels):,} images): {counts}")
     axes[0, 0].set_axis_off()
     figure.legend(loc="outside right center", frameon=False, fontsize=9)
     return figure
@@ -166,7 +168,7 @@ def gallery(
     """
     order = np.argsort(-clusters.sizes, kind="stable")
     picked = order[np.unique(np.linspace(0, len(order) - 1, min(rows, len(order))).astype(int))]
-    figure, axes = _figure(len(picked), columns, columns * 0.75 + 2.4, len(picked) * 0.8)
+    figure, axes = canvas(len(picked), columns, columns * 0.75 + 2.4, len(picked) * 0.8)
     pseudo = turn.pseudo_labels
     for row, k in zip(axes, picked, strict=True):
         members = np.flatnonzero(clusters.assignment == k)
@@ -186,7 +188,7 @@ def gallery(
 
 def coverage(arms: Sequence[ArmReport]) -> Figure:
     """Accuracy of the pseudo-labels against their coverage, round by round; the dot is what the threshold kept."""
-    figure, axes = _figure(1, len(arms), 5.2 * len(arms), 4.2)
+    figure, axes = canvas(1, len(arms), 5.2 * len(arms), 4.2)
     lowest = 1.0
     for a, arm in zip(axes[0], arms, strict=True):
         for turn, colour in zip(arm.rounds, COLOURS * 10, strict=False):
@@ -195,7 +197,7 @@ def coverage(arms: Sequence[ArmReport]) -> Figure:
             a.plot(100 * share[start:], 100 * accuracy[start:], color=colour, label=f"round {turn.number}")
             a.plot(100 * turn.diagnostics.coverage, 100 * turn.diagnostics.accuracy, "o", color=colour)
             lowest = min(lowest, float(accuracy[start:].min()))
-        _bare(a, f"{arm.arm}: pseudo-labels", "unlabelled images kept (%)", "right (%)")
+        bare(a, f"{arm.arm}: pseudo-labels", "unlabelled images kept (%)", "right (%)")
         a.legend(frameon=False, loc="lower left")
     for a in axes[0]:
         a.set_ylim(100 * lowest - 0.3, 100.1)
@@ -205,7 +207,7 @@ def coverage(arms: Sequence[ArmReport]) -> Figure:
 def views(report: Report) -> Figure:
     """Test accuracy per view and arm; the axis is cut, and says so."""
     names, arms = list(next(iter(report.arms.values())).evaluation.views), list(report.arms.values())
-    figure, axes = _figure(1, 1, 2.6 + 1.4 * len(names) * max(1, len(arms) / 2), 4.2)
+    figure, axes = canvas(1, 1, 2.6 + 1.4 * len(names) * max(1, len(arms) / 2), 4.2)
     a, width = axes[0, 0], 0.8 / len(arms)
     for i, arm in enumerate(arms):
         heights = [100 * arm.evaluation.views[name] for name in names]
@@ -220,7 +222,7 @@ def views(report: Report) -> Figure:
     low = min(min(arm.evaluation.views.values()) for arm in arms)
     a.set_ylim(max(0, 100 * low - max(1.0, 20 * (1 - low))), 100)
     a.set_xticks(range(len(names)), names)
-    _bare(a, "test accuracy per view (the axis does not start at 0)", y="right (%)")
+    bare(a, "test accuracy per view (the axis does not start at 0)", y="right (%)")
     figure.legend(loc="outside lower center", ncols=len(arms), frameon=False)
     return figure
 

@@ -3,12 +3,14 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from kmpl.config import ExperimentConfig
+from kmpl.config import ExperimentConfig, Method
 from kmpl.errors import UserError, look_up, unknown
+
+M = TypeVar("M", bound=Method)
 
 _NOTEBOOK_LABELS = {
     "strategy": "prototype-knn",
@@ -87,27 +89,32 @@ def _overlay(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, An
     return merged
 
 
-def merge(config: ExperimentConfig, change: Mapping[str, Any]) -> ExperimentConfig:
-    """Return ``config`` with a tree of changes laid over it, validated anew.
+def merge(config: M, change: Mapping[str, Any]) -> M:
+    """Return settings of the same kind with a tree of changes laid over them, validated anew.
 
     Raises:
         UserError: an unknown key or a value out of its range, in one line.
     """
     try:
-        return ExperimentConfig.model_validate(_overlay(config.model_dump(), change))
+        return type(config).model_validate(_overlay(config.model_dump(), change))
     except ValidationError as error:
-        raise UserError(one_line(error)) from error
+        raise UserError(one_line(error, type(config))) from error
 
 
 def load(
     preset: str = "default", file: Path | None = None, change: Mapping[str, Any] | None = None
 ) -> ExperimentConfig:
+    """Return an experiment's settings as ``layered`` makes them."""
+    return layered(ExperimentConfig(), preset, file, change)
+
+
+def layered(base: M, preset: str, file: Path | None, change: Mapping[str, Any] | None) -> M:
     """Return the defaults under a preset, under a TOML file, under single changes: the later wins.
 
     Raises:
         UserError: no such preset, an unreadable file, an unknown key or a value out of its range.
     """
-    config = merge(ExperimentConfig(), look_up(PRESETS, preset, "preset"))
+    config = merge(base, look_up(PRESETS, preset, "preset"))
     if file is not None:
         try:
             config = merge(config, tomllib.loads(file.read_text(encoding="utf-8")))
@@ -120,12 +127,12 @@ def load(
     return merge(config, change or {})
 
 
-def one_line(error: ValidationError) -> str:
+def one_line(error: ValidationError, model: type[BaseModel] = ExperimentConfig) -> str:
     """Return the first thing that is wrong in one line, with the nearest right name where a name is wrong."""
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return unknown("key", place, _names(ExperimentConfig))
+        return unknown("key", place, _names(model))
     if first["type"] == "literal_error" and isinstance(first["input"], str):
         known = first["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
         return unknown("arm" if first["loc"][0] == "arms" else place, first["input"], known)

@@ -71,6 +71,7 @@ def _arm(arm: ArmReport) -> dict[str, Any]:
         "log_loss": test.log_loss,
         "confusion": test.confusion.tolist(),
         "validation_accuracy": _number(arm.fit.validation_accuracy),
+        "validation_loss": _number(arm.fit.validation_loss),
         "seconds": sum(arm.seconds.values()),
         "seconds_per_step": arm.seconds,
         "stop_reason": arm.stop_reason,

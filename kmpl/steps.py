@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from torch import Tensor
 
 from kmpl import networks, training
 from kmpl.clustering import prepare
 from kmpl.config import ExperimentConfig
-from kmpl.datasets.pool import build_pool
+from kmpl.datasets.pool import build_pool, divide
 from kmpl.devices import pick_device
 from kmpl.errors import UserError, look_up
+from kmpl.networks import Network
 from kmpl.presets import for_arm
 from kmpl.pseudo_labels import STRATEGIES, Evidence, assign
 from kmpl.results import Epoch, Fit, Pool, PseudoLabels
@@ -33,6 +35,8 @@ class Watch:
     """What an epoch gave, and the number of epochs in all."""
     batch: Callable[[str, float, int], None] = silent
     """How many epochs are done, as a fraction, and the number of epochs in all."""
+    found: Callable[[str], None] = silent
+    """The step was not computed: its result was found in the store."""
 
 
 @dataclass(frozen=True)
@@ -44,16 +48,29 @@ class Voted:
     seconds: dict[str, float]
 
 
-def load(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
-    """Return the pool and, apart from it, the true labels of its images; refuse what the pool is too small for."""
+def check(config: ExperimentConfig) -> None:
+    """Refuse, before any work, what the pool is too small for and what does not exist.
+
+    Raises:
+        UserError: in one line.
+    """
     look_up(networks.NETWORKS, config.network, "network")
     pick_device(config.device)
-    pool, truth = build_pool(config)
-    n_labelled = int(pool.labelled.sum())
+    _, (labelled, _, unlabelled) = divide(config)
+    n_labelled, n_images = (len(part) * config.pool.views_per_image for part in (labelled, [*labelled, *unlabelled]))
     for settings in (for_arm(config, arm) for arm in config.arms if arm not in ("labelled-only", "oracle")):
         look_up(STRATEGIES, settings.pseudo_labels.strategy, "strategy")
-        _check_clusters(settings, len(pool.labels), n_labelled)
-    return pool, truth
+        _check_clusters(settings, n_images, n_labelled)
+
+
+def load(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
+    """Return the pool and, apart from it, the true labels of its images.
+
+    Raises:
+        UserError: as ``check``.
+    """
+    check(config)
+    return build_pool(config)
 
 
 def _check_clusters(config: ExperimentConfig, n_images: int, n_labelled: int) -> None:
@@ -91,12 +108,27 @@ def pretrain(config: ExperimentConfig, pool: Pool, watch: Watch) -> Fit:
     return _train(config, pool, given, "pretrain", "pretrain", watch)
 
 
-def pseudo_label(config: ExperimentConfig, pool: Pool, fit: Fit, before: PseudoLabels | None, number: int) -> Voted:
+Embed = Callable[[Network, Tensor], tuple[np.ndarray, np.ndarray]]
+
+
+def cluster_seed(config: ExperimentConfig, number: int) -> int:
+    """Return the seed of a round's clustering."""
+    return derive(config.seed, "cluster", number)
+
+
+def pseudo_label(
+    config: ExperimentConfig,
+    pool: Pool,
+    fit: Fit,
+    before: PseudoLabels | None,
+    number: int,
+    embed: Embed = training.embed,
+) -> Voted:
     """Embed all pool images, cluster them and vote."""
     clock = [time.perf_counter()]
-    deep, probabilities = training.embed(fit.network, pool.images)
+    deep, probabilities = embed(fit.network, pool.images)
     clock.append(time.perf_counter())
-    seed = derive(config.seed, "cluster", number)
+    seed = cluster_seed(config, number)
     features = prepare(deep, config.clustering, seed)
     evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed)
     labels = assign(evidence, before, number)

@@ -1,13 +1,21 @@
 """Shared by all tests: a cache of their own, and small but real experiments."""
 
-from collections.abc import Iterator
+import copy
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from kmpl.config import ExperimentConfig
-from kmpl.presets import load
+from kmpl import experiment, report
+from kmpl.comparison import AFTER, BEFORE
+from kmpl.config import ExperimentConfig, Method, SweepConfig
+from kmpl.evaluation import evaluate
+from kmpl.experiment import Steps
+from kmpl.presets import load, merge
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -47,3 +55,44 @@ TINY = {
 def tiny() -> ExperimentConfig:
     """Six hundred real digits, a hundred of them labelled, two seconds of training."""
     return load(change=TINY)
+
+
+@pytest.fixture(scope="session")
+def sweep_settings(tiny: ExperimentConfig) -> SweepConfig:
+    """Two labelled ratios × two seeds of the tiny experiment."""
+    method = Method.model_validate(tiny.model_dump(include=set(Method.model_fields)))
+    return SweepConfig(ratios=(0.2, 0.4), seeds=(0, 1), name="tiny", experiment=method)
+
+
+@pytest.fixture(scope="session")
+def summaries(tiny: ExperimentConfig, sweep_settings: SweepConfig) -> list[dict[str, Any]]:
+    """What the experiments of that sweep found."""
+    found = []
+    for ratio, seed in itertools.product(sweep_settings.ratios, sweep_settings.seeds):
+        config = merge(tiny, {"ratio": ratio, "seed": seed, "arms": sweep_settings.arms})
+        outcome = experiment.run(config, Steps(evaluate=evaluate))
+        found.append(report.summary(config, outcome, f"run-{ratio:g}-{seed}"))
+    return found
+
+
+@pytest.fixture(scope="session")
+def invented(summaries: list[dict[str, Any]]) -> Callable[..., list[dict[str, Any]]]:
+    """Return summaries of any sweep: a real one's, with accuracies drawn at random around a mean for each arm."""
+
+    def invent(settings: SweepConfig, spread: float = 0.002) -> list[dict[str, Any]]:
+        rng, made = np.random.default_rng(0), []
+        for ratio, seed in itertools.product(settings.ratios, settings.seeds):
+            summary = copy.deepcopy(summaries[0])
+            labels = round(30_000 * ratio)
+            summary |= {"seed": seed, "labelled": labels, "unlabelled": 30_000 - labels}
+            summary["config"] |= {"ratio": ratio, "seed": seed, "arms": list(settings.arms)}
+            kinds = summary.pop("arms")
+            summary["arms"] = {}
+            for place, arm in enumerate(settings.arms):
+                numbers = copy.deepcopy(kinds[BEFORE if arm in (BEFORE, "oracle") else AFTER])
+                accuracy = 0.93 + 0.05 * ratio + 0.003 * place + float(rng.normal(0, spread))
+                summary["arms"][arm] = numbers | {"test_accuracy": accuracy, "views": {"clean": accuracy}}
+            made.append(summary)
+        return made
+
+    return invent

@@ -130,8 +130,8 @@ def _render(data: Images, pairs: list[tuple[int, str]], size: int, seed: int) ->
     return out
 
 
-def build_pool(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
-    """Return the pool, and apart from it the true labels (N,) of all its images, for diagnostics and the oracle.
+def divide(config: ExperimentConfig) -> tuple[Images, tuple[np.ndarray, ...]]:
+    """Return the data set, and the indices of its labelled, validation and unlabelled images.
 
     Raises:
         UserError: the labelled budget, the pool's size or the data set cannot be had.
@@ -141,8 +141,17 @@ def build_pool(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
     if size > len(data.labels):
         raise UserError(f"pool.size {size}: {config.dataset} has {len(data.labels)} training images; give no more")
     budget = labels_asked(config, size, len(data.classes))
+    return data, split(data.labels.numpy(), size, budget, config.pool.validation, config.seed)
+
+
+def build_pool(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
+    """Return the pool, and apart from it the true labels (N,) of all its images, for diagnostics and the oracle.
+
+    Raises:
+        UserError: as ``divide``.
+    """
+    rules, (data, (labelled, validation, unlabelled)) = PROTOCOLS[config.protocol], divide(config)
     true = data.labels.numpy()
-    labelled, validation, unlabelled = split(true, size, budget, config.pool.validation, config.seed)
     # One order of sources for all three parts: the view of an image does not depend on who is labelled.
     everyone = np.sort(np.concatenate([labelled, validation, unlabelled]))
     pairs = _views_of(everyone, rules.views, config.pool.views_per_image, config.seed)

@@ -1,0 +1,92 @@
+"""The flow ``semi-supervised``: labelled ratios × seeds × arms, tracked, resumable, compared in one report."""
+
+import os
+from collections.abc import Callable
+from contextvars import ContextVar
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import deployment
+from prefect.task_runners import TaskRunner
+from pydantic import Field
+from rich.console import Console
+
+from flows.steps import as_tasks, run_task, spread
+from kmpl import pages, progress, sweep
+from kmpl.cells import Place
+from kmpl.comparison import SweepReport
+from kmpl.config import Arms, Method, Ratios, Seeds, SweepConfig
+
+PLACE: ContextVar[Place | None] = ContextVar("place", default=None)
+"""Where to work, if the flow is run by ``kmpl sweep``; else ``KMPL_MLRUNS`` or ``mlruns`` says."""
+
+_DEFAULT = SweepConfig()
+
+
+@flow(name="semi-supervised", timeout_seconds=14 * 24 * 3600, persist_result=False)
+def semi_supervised(
+    ratios: Ratios = _DEFAULT.ratios,
+    seeds: Seeds = _DEFAULT.seeds,
+    arms: Arms = _DEFAULT.arms,
+    jobs: Annotated[int, Field(ge=1, le=256)] = _DEFAULT.jobs,
+    name: str = _DEFAULT.name,
+    model: str = _DEFAULT.model,
+    experiment: Method = _DEFAULT.experiment,
+) -> SweepReport:
+    """Compare all arms at all labelled ratios on all seeds; run again, it goes on where it was.
+
+    Args:
+        ratios: Labelled ratios, each in (0, 1).
+        seeds: Seeds: each draws labels, views and weights anew, the same draws for every arm.
+        arms: Methods to compare.
+        jobs: Experiments that run at once, each in a process of its own with its share of the cores.
+        name: Name of the sweep (letters, digits, . _ + -): one configuration. Empty: made from the settings.
+        model: Registered model whose champion the sweep may move.
+        experiment: What all experiments share: data, network, training, clustering, pseudo-labels.
+    """
+    settings = SweepConfig(
+        ratios=ratios, seeds=seeds, arms=arms, jobs=jobs, name=name, model=model, experiment=experiment
+    )
+    engine = sweep.Engine(wrap=as_tasks, spread=partial(spread, elsewhere=_elsewhere()), conclude=_concluded)
+    place = PLACE.get()
+    if place is not None:
+        return sweep.run(settings, place, engine)
+    mlruns = Path(os.environ.get("KMPL_MLRUNS", "mlruns")).resolve()
+    with progress.shown(mlruns, settings, Console(quiet=True), say=get_run_logger().info) as events:
+        return sweep.run(settings, Place(mlruns, _command(), events), engine)
+
+
+def _elsewhere() -> TaskRunner[Any] | None:
+    """Return the runner of the Dask scheduler that ``KMPL_DASK`` names; None where it names none."""
+    address = os.environ.get("KMPL_DASK")
+    if not address:
+        return None
+    from prefect_dask import DaskTaskRunner
+
+    return DaskTaskRunner(address=address)
+
+
+def _command() -> str:
+    return f"prefect deployment run semi-supervised/{deployment.name}" if deployment.name else "semi_supervised()"
+
+
+def _concluded(conclude: Callable[[], SweepReport]) -> SweepReport:
+    """Run the last step, and put the report on the flow run's page."""
+    return run_task("report", "all: report", partial(_with_artifact, conclude))
+
+
+def _with_artifact(conclude: Callable[[], SweepReport]) -> SweepReport:
+    report = conclude()
+    key = "sweep-" + "".join(c if c.isalnum() else "-" for c in report.name.lower())
+    create_markdown_artifact(pages.markdown(report, link=_link(report)), key=key, description=f"Sweep {report.name}")
+    return report
+
+
+def _link(report: SweepReport) -> Callable[[str], str]:
+    """Return what makes an address on MLflow's pages of a run's id."""
+    base = os.environ.get("MLFLOW_TRACKING_URI", "")
+    base = base if base.startswith("http") else os.environ.get("KMPL_MLFLOW_PAGES", "http://127.0.0.1:5000")
+    return lambda run: f"{base.rstrip('/')}/#/experiments/{report.environment.get('experiment', '1')}/runs/{run}"

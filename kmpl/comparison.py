@@ -1,0 +1,179 @@
+"""What a sweep found: over seeds, per labelled ratio and arm, with intervals and a paired test.
+
+Accuracies are fractions of the test set; differences are differences of fractions.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+from scipy import stats
+
+from kmpl.config import SweepConfig
+
+BEFORE, AFTER = "labelled-only", "pseudo-label"
+_NOT_RESULTS = ("seconds", "seconds_per_step", "mlflow_run_id")  # differ from run to run, mean nothing for the method
+_ROUNDING = 1e-9  # equal differences of fractions differ in their last bits; one test image more or less is far above
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Row(_Frozen):
+    """One arm at one labelled ratio, over all seeds."""
+
+    ratio: float
+    arm: str
+    labels: int
+    """Labelled images, validation included; for the oracle all images."""
+    n: int
+    """Seeds."""
+    mean: float
+    """Test accuracy, mean over the views and the seeds."""
+    sd: float | None
+    """Standard deviation over the seeds (n − 1); None for a single seed."""
+    low: float | None
+    """Lower end of the 95 % interval of the mean (Student's t); None for a single seed."""
+    high: float | None
+    """Upper end."""
+    views: dict[str, float]
+    """Mean test accuracy per view."""
+    right: float | None
+    """Share of the kept pseudo-labels of the last round that are right, mean; None for arms without."""
+    kept: float | None
+    """Share of the unlabelled images that got a pseudo-label in the last round, mean; None for arms without."""
+
+
+class Paired(_Frozen):
+    """pseudo-label minus labelled-only at one labelled ratio, seed by seed."""
+
+    ratio: float
+    n: int
+    mean: float
+    low: float | None
+    """Lower end of the 95 % interval; None for a single seed."""
+    high: float | None
+    p: float | None
+    """Of a two-sided paired t-test; None for a single seed, or where all differences are equal."""
+
+
+class SweepReport(_Frozen):
+    """All that a sweep found; ``results`` and ``digest`` are the same whoever ran it and however often it broke."""
+
+    name: str
+    settings: SweepConfig
+    rows: tuple[Row, ...]
+    """By ratio (falling), then by arm as asked."""
+    paired: tuple[Paired, ...]
+    """By ratio; empty unless both arms were run."""
+    results: tuple[dict[str, Any], ...]
+    """Each experiment's numbers without times and run ids, by ratio and seed."""
+    digest: str
+    """SHA-256 of ``results``."""
+    champion: str = ""
+    """What became of the champion, and why."""
+    run: str = ""
+    """MLflow's id of the sweep's parent run."""
+    runs: dict[str, str] = {}
+    """MLflow's id of each experiment's run by its name, ``ratio 0.1, seed 0``."""
+    seconds: float = 0.0
+    """Time of all steps, each counted once however often it was found in the store."""
+    environment: dict[str, str] = {}
+    """Versions and machine."""
+
+
+def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
+    """Return the 95 % interval of the mean (Student's t); None, None for fewer than two values.
+
+    >>> interval([0.5])
+    (None, None)
+    >>> [round(end, 3) for end in interval([0.90, 0.92, 0.94])]
+    [0.87, 0.97]
+    """
+    if len(values) < 2:
+        return None, None
+    middle, error = float(np.mean(values)), float(stats.sem(values))
+    half = error * float(stats.t.ppf(0.975, len(values) - 1))
+    return middle - half, middle + half
+
+
+def paired(ratio: float, before: Sequence[float], after: Sequence[float]) -> Paired:
+    """Return what ``after`` − ``before`` is worth, value by value; the same seeds in the same order."""
+    differences = np.subtract(after, before)
+    low, high = interval(differences.tolist())
+    spread = len(differences) > 1 and float(np.ptp(differences)) > _ROUNDING
+    p = float(stats.ttest_rel(after, before).pvalue) if spread else None
+    return Paired(ratio=ratio, n=len(differences), mean=float(differences.mean()), low=low, high=high, p=p)
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return float(np.mean(known)) if known else None
+
+
+def _row(ratio: float, arm: str, group: Sequence[Mapping[str, Any]]) -> Row:
+    numbers = [result["arms"][arm] for result in group]
+    values = [n["test_accuracy"] for n in numbers]
+    low, high = interval(values)
+    first = group[0]
+    return Row(
+        ratio=ratio,
+        arm=arm,
+        labels=first["labelled"] + (first["unlabelled"] if arm == "oracle" else 0),
+        n=len(values),
+        mean=float(np.mean(values)),
+        sd=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        low=low,
+        high=high,
+        views={view: float(np.mean([n["views"][view] for n in numbers])) for view in numbers[0]["views"]},
+        right=_mean([n.get("pseudo_label_accuracy") for n in numbers]),
+        kept=_mean([n.get("coverage") for n in numbers]),
+    )
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_times(v) for key, v in value.items() if key not in _NOT_RESULTS}
+    return [_without_times(v) for v in value] if isinstance(value, list) else value
+
+
+def compare(settings: SweepConfig, summaries: Sequence[Mapping[str, Any]], **more: Any) -> SweepReport:
+    """Return the report of a sweep from the summaries of its experiments, in any order.
+
+    Args:
+        settings: of the sweep.
+        summaries: what ``report.summary`` gives for each experiment.
+        more: what else the report says: champion, runs, environment.
+    """
+    ordered = sorted(summaries, key=lambda s: (-s["config"]["ratio"], s["seed"]))
+    results = tuple(_without_times(summary) for summary in ordered)
+    rows, pairs = [], []
+    for ratio in settings.ratios:
+        group = [result for result in results if math.isclose(result["config"]["ratio"], ratio)]
+        rows += [_row(ratio, arm, group) for arm in settings.arms]
+        if {BEFORE, AFTER} <= set(settings.arms):
+            pairs.append(paired(ratio, *([r["arms"][arm]["test_accuracy"] for r in group] for arm in (BEFORE, AFTER))))
+    digest = hashlib.sha256(json.dumps(results, sort_keys=True, allow_nan=False).encode()).hexdigest()
+    seconds = sum(_seconds(summary) for summary in ordered)
+    return SweepReport(
+        name=settings.name,
+        settings=settings,
+        rows=tuple(rows),
+        paired=tuple(pairs),
+        results=results,
+        digest=digest,
+        seconds=seconds,
+        **more,
+    )
+
+
+def _seconds(summary: Mapping[str, Any]) -> float:
+    """Return the time of an experiment's steps; pretraining is shared by its arms."""
+    shared = max((arm["seconds_per_step"].get("pretrain", 0.0) for arm in summary["arms"].values()), default=0.0)
+    alone = (sum(v for k, v in arm["seconds_per_step"].items() if k != "pretrain") for arm in summary["arms"].values())
+    return shared + sum(alone)

@@ -1,0 +1,105 @@
+"""What a sweep found, in words: the numbers decide which ones, so a sentence never claims more than its interval."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from kmpl.comparison import AFTER, BEFORE, Paired, SweepReport
+
+Verdict = Literal["gain", "loss", "unclear", "equal", "single"]
+
+_HEADLINE_SEEDS = 5
+_LISTED = 3  # more ratios of one verdict are summed up as a range, or the sentence has no end
+_WORDS: dict[Verdict, str] = {
+    "gain": "adding pseudo-labels raises test accuracy: {}",
+    "loss": "adding pseudo-labels lowers test accuracy: {}",
+    "unclear": "no gain or loss can be told from chance: {}",
+    "equal": "all seeds gave the same difference, so there is nothing to test: {}",
+    "single": "one seed, which gives no interval, so what pseudo-labels changed may be chance: {}",
+}
+
+
+def percent(fraction: float | None) -> str:
+    """Return a fraction in per cent, without the sign; a dash where there is none.
+
+    >>> percent(0.94914), percent(None)
+    ('94.91', '–')
+    """
+    return "–" if fraction is None else f"{100 * fraction:.2f}"
+
+
+def points(difference: float) -> str:
+    """Return a difference of fractions in percentage points, with its sign.
+
+    >>> points(0.0067), points(-0.0067), points(-0.000001)
+    ('+0.67', '−0.67', '0.00')
+    """
+    text = f"{100 * difference:+.2f}"
+    return "0.00" if float(text) == 0 else text.replace("-", "−")
+
+
+def seeds(n: int) -> str:
+    """Return how many seeds, in words.
+
+    >>> seeds(1), seeds(5)
+    ('1 seed', '5 seeds')
+    """
+    return f"{n} seed" if n == 1 else f"{n} seeds"
+
+
+def verdict(pair: Paired) -> Verdict:
+    """Return what a paired difference allows to say: its interval decides, not its mean."""
+    if pair.low is None or pair.high is None:
+        return "single"
+    if pair.p is None:
+        return "equal"
+    if pair.low > 0:
+        return "gain"
+    return "loss" if pair.high < 0 else "unclear"
+
+
+def differences(report: SweepReport) -> list[str]:
+    """Return one line for each ratio: what pseudo-label − labelled-only is, seed by seed."""
+    return [f"ratio {pair.ratio:g}: {_difference(pair)}" for pair in report.paired]
+
+
+def _difference(pair: Paired) -> str:
+    start, ending = f"{points(pair.mean)} points", seeds(pair.n)
+    if pair.low is None or pair.high is None:
+        return f"{start}, {ending}: a single seed gives no interval"
+    if pair.p is None:
+        return f"{start} with each of {ending}: equal differences give no test"
+    p = "p < 0.001" if pair.p < 0.001 else f"p = {pair.p:.3f}"
+    return f"{start}, 95 % [{points(pair.low)}, {points(pair.high)}], {p}, {ending}"
+
+
+def finding(report: SweepReport) -> str:
+    """Return the main finding in one sentence, and a second one where there are too few seeds for a headline."""
+    if not report.paired:
+        return f"Before and after are not compared: that takes both arms, {BEFORE} and {AFTER}."
+    clauses = []
+    for name, words in _WORDS.items():
+        group = [pair for pair in report.paired if verdict(pair) == name]
+        if group:
+            clauses.append(words.format(_listed(group)))
+    few = min(pair.n for pair in report.paired)
+    caution = f" A headline takes {_HEADLINE_SEEDS} seeds; here are {few}." if 1 < few < _HEADLINE_SEEDS else ""
+    text = "; ".join(clauses)
+    return f"{text[0].upper()}{text[1:]}.{caution}"
+
+
+def _listed(group: Sequence[Paired]) -> str:
+    if len(group) > _LISTED:
+        means = [pair.mean for pair in group]
+        ratios = _and([f"{pair.ratio:g}" for pair in group])
+        return f"{points(min(means))} to {points(max(means))} points at the labelled ratios {ratios}"
+    return _and([f"{points(pair.mean)} points at labelled ratio {pair.ratio:g}{_within(pair)}" for pair in group])
+
+
+def _within(pair: Paired) -> str:
+    if pair.low is None or pair.high is None or pair.p is None:
+        return ""
+    return f" (95 % interval {points(pair.low)} to {points(pair.high)})"
+
+
+def _and(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -1,0 +1,165 @@
+"""A sweep: one experiment per labelled ratio and seed, each finished once, and one report over all of them.
+
+The order is written here, once; an engine says only how steps and experiments are run.
+"""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from kmpl import pages, steps, sweep_plots, tracking
+from kmpl.cells import Cell, Place, RunCell, Summary, Wrap, as_they_are, in_processes, run_cell, saying
+from kmpl.comparison import AFTER, SweepReport, compare
+from kmpl.config import ExperimentConfig, SweepConfig, experiment_name
+from kmpl.devices import cores, use_threads
+from kmpl.errors import DivergedError, UserError
+from kmpl.fingerprints import key
+from kmpl.presets import merge
+from kmpl.progress import Journal
+from kmpl.tracking.champion import Candidate, promote
+from kmpl.tracking.client import environment
+from kmpl.tracking.sweeps import SweepRun, sweep_run
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How a sweep is run. The default needs nothing but this machine."""
+
+    wrap: Wrap = as_they_are
+    spread: Callable[[RunCell, Sequence[Cell], int], Iterator[Callable[[], Summary]]] = in_processes
+    conclude: Callable[[Callable[[], SweepReport]], SweepReport] = lambda report: report()
+
+
+def named(settings: SweepConfig) -> SweepConfig:
+    """Return the settings with a name; one made from the settings is the same whenever they are."""
+    if settings.name:
+        return settings
+    text = json.dumps(settings.model_dump(mode="json", exclude={"jobs", "name", "model"}), sort_keys=True)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return settings.model_copy(
+        update={"name": f"{settings.experiment.dataset}-{settings.experiment.protocol}-{digest}".lower()}
+    )
+
+
+def experiments(settings: SweepConfig) -> dict[str, ExperimentConfig]:
+    """Return the settings of each experiment by its name, the seeds' first sweep over the ratios first."""
+    threads = settings.experiment.threads or max(1, cores() // settings.jobs)
+    return {
+        experiment_name(ratio, seed): merge(
+            ExperimentConfig(**settings.experiment.model_dump()),
+            {"ratio": ratio, "seed": seed, "arms": settings.arms, "threads": threads},
+        )
+        for seed in settings.seeds
+        for ratio in settings.ratios
+    }
+
+
+def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> SweepReport:
+    """Run what of the sweep is not finished yet and return the report over all of it.
+
+    Raises:
+        UserError: what one line can say: settings that cannot be, a sweep of that name that runs now or stands for
+            other settings, a store that does not answer, a training that diverged.
+    """
+    settings, engine = named(settings), engine or Engine()
+    configs = experiments(settings)
+    for name, config in configs.items():
+        with saying(name):
+            steps.check(config)
+    client = tracking.open_store(place.mlruns)
+    with _only_one(place.mlruns, settings.name):
+        keys = {name: _key(config) for name, config in configs.items()}
+        whole = hashlib.sha256("".join(keys.values()).encode()).hexdigest()
+        with sweep_run(client, settings, whole, place.command) as sweep:
+            cells = [
+                Cell(name, config, place, tuple(sweep.tags(keys[name]).items())) for name, config in configs.items()
+            ]
+            summaries = _all_done(cells, sweep, engine, settings.jobs)
+            return engine.conclude(partial(_conclude, settings, place, sweep, summaries))
+
+
+def _all_done(cells: Sequence[Cell], sweep: SweepRun, engine: Engine, jobs: int) -> dict[str, Summary]:
+    """Return the summary of each experiment. One that diverges does not keep the others from being done."""
+    found = {cell.name: sweep.finished(dict(cell.tags)["key"]) for cell in cells}
+    for cell in cells:
+        if found[cell.name]:
+            Journal(cell.place.events).write(cell=cell.name, kind="finished before")
+    missing = [cell for cell in cells if not found[cell.name]]
+    diverged: list[DivergedError] = []
+    waits = engine.spread(partial(run_cell, engine.wrap), missing, jobs) if missing else iter(())
+    for cell, wait in zip(missing, waits, strict=True):
+        try:
+            found[cell.name] = wait()
+        except DivergedError as error:
+            diverged.append(error)
+    if diverged:
+        more = f"; and {len(diverged) - 1} more experiments" if len(diverged) > 1 else ""
+        raise UserError(f"{diverged[0]}{more}; all others are finished and kept") from diverged[0]
+    return {name: summary for name, summary in found.items() if summary}
+
+
+def _conclude(settings: SweepConfig, place: Place, sweep: SweepRun, summaries: dict[str, Summary]) -> SweepReport:
+    """Compare, see to the champion, and log the report; a sweep that was finished before has done all this."""
+    found = compare(settings, list(summaries.values()))
+    before = sweep.report() if sweep.finished_before else None
+    if before and before.digest == found.digest:
+        return before
+    more: dict[str, Any] = {"champion": _champion(settings, place, sweep, summaries), "run": sweep.id}
+    more["runs"] = {name: str(summary["mlflow_run_id"]) for name, summary in summaries.items()}
+    about = environment() | {"command": place.command, "experiment": sweep.experiment}
+    about["date"] = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    found = found.model_copy(
+        update=more | {"environment": environment() | {"command": place.command, "experiment": sweep.experiment}}
+    )
+    files: dict[str, str | bytes] = {"sweep.json": found.model_dump_json(indent=2), "report.html": pages.html(found)}
+    sweep.closed(found, files | sweep_plots.pictures(found), pages.markdown(found))
+    return found
+
+
+def _champion(settings: SweepConfig, place: Place, sweep: SweepRun, summaries: Mapping[str, Summary]) -> str:
+    """Let the best pseudo-label network by validation ask to be champion; return what was decided."""
+    ranked = []
+    for name, summary in summaries.items():
+        numbers = summary["arms"].get(AFTER, {})
+        if numbers.get("validation_accuracy") is not None:
+            ranked.append((numbers["validation_accuracy"], -numbers["validation_loss"], name))
+    if not ranked:
+        return "no candidate: no pseudo-label network with a validation set"
+    accuracy, minus_loss, name = max(ranked)
+    run = sweep.arm(summaries[name]["mlflow_run_id"], AFTER)
+    if run is None:
+        return f"no candidate: the network of {name} is no longer in MLflow"
+    task = f"{settings.experiment.dataset}, {settings.experiment.protocol} protocol"
+    candidate = Candidate(run, task, accuracy, -minus_loss, f"{settings.name}, {name}")
+    with FileLock(_locks(place.mlruns) / "champion.lock"):  # two sweeps that end at once ask one after the other
+        return promote(sweep.client, settings.model, candidate)
+
+
+def _key(config: ExperimentConfig) -> str:
+    use_threads(config.threads)
+    return key("experiment", config, settings=config.model_dump(mode="json"))
+
+
+def _locks(mlruns: Path) -> Path:
+    folder = mlruns / "locks"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextlib.contextmanager
+def _only_one(mlruns: Path, name: str) -> Iterator[None]:
+    """Hold the sweep's lock; the operating system lets go of it when this process dies, however it dies."""
+    lock = FileLock(_locks(mlruns) / f"sweep-{name}.lock", timeout=0)
+    try:
+        with lock:
+            yield
+    except Timeout as error:
+        raise UserError(f"sweep '{name}' is running already; wait for it, or give this one another --name") from error

@@ -1,0 +1,143 @@
+"""Where runs are kept: opening the store, looking runs up, closing them whatever happens."""
+
+import contextlib
+import logging
+import os
+import platform
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+# MLflow reads these when it is imported.
+os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+
+import mlflow
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+
+from kmpl import __version__
+from kmpl.errors import UserError
+from kmpl.store import describe
+
+EXPERIMENT = "kmpl"
+
+
+def tracking_uri(folder: Path) -> str:
+    """Return where runs are kept: ``MLFLOW_TRACKING_URI``, or a database in ``folder``."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve()}/mlflow.db"
+
+
+def open_store(folder: Path) -> MlflowClient:
+    """Return a client of the store in ``folder``, making store and experiment where there is none.
+
+    Raises:
+        UserError: the folder cannot be written, or the tracking server does not answer.
+    """
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    _check_writable(folder)
+    uri = tracking_uri(folder)
+    mlflow.set_tracking_uri(uri)
+    try:
+        # Processes that open a fresh database at once would each migrate it, and all but one would fail.
+        with FileLock(folder / ".opening.lock"):
+            return _opened(uri, folder)
+    except MlflowException as error:
+        raise UserError(f"cannot open the runs at {uri}: {str(error).splitlines()[0]}") from error
+
+
+def _opened(uri: str, folder: Path) -> MlflowClient:
+    client = MlflowClient(uri)
+    if client.get_experiment_by_name(EXPERIMENT) is None:
+        place = f"{folder.resolve().as_uri()}/artifacts" if uri.startswith("sqlite:") else None
+        client.create_experiment(EXPERIMENT, place, {"mlflow.experimentKind": "custom_model_development"})
+    return client
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"{describe(error, folder)}; choose another folder with --mlruns") from error
+
+
+def experiment_id(client: MlflowClient) -> str:
+    """Return the id of MLflow's experiment that all runs belong to; ``open_store`` makes it."""
+    found = client.get_experiment_by_name(EXPERIMENT)
+    assert found is not None, "open_store makes the experiment"
+    return str(found.experiment_id)
+
+
+def search(client: MlflowClient, **tags: str) -> list[Run]:
+    """Return all runs that have these tags, newest first."""
+    text = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+    runs, token = [], None
+    while True:
+        page = client.search_runs(
+            [experiment_id(client)], text, order_by=["attributes.start_time DESC"], page_token=token
+        )
+        runs += list(page)
+        token = page.token
+        if not token:
+            return runs
+
+
+def failed_outside(error: BaseException) -> bool:
+    """Say whether something that may answer next time failed: network, tracking server, storage."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError | MlflowException):
+            return True
+        cause = cause.__cause__
+    return False
+
+
+def link(client: MlflowClient, earlier: list[Run], successor: str) -> None:
+    """Say in the newest unfinished run, and in its successor, who goes on with the work."""
+    before = next((run for run in earlier if run.info.run_id != successor), None)
+    if before and before.info.status != "FINISHED":
+        client.set_tag(before.info.run_id, "successor", successor)
+        client.set_tag(successor, "predecessor", before.info.run_id)
+
+
+@contextlib.contextmanager
+def closing(client: MlflowClient, run: str) -> Iterator[None]:
+    """Close a run with the status that fits how the block ended, whatever happens."""
+    status = "FAILED"
+    try:
+        yield
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    except BaseException as error:
+        with contextlib.suppress(MlflowException):  # the store itself may be what failed
+            client.set_tag(run, "error", str(error)[:4000])
+        raise
+    finally:
+        with contextlib.suppress(MlflowException):
+            client.set_terminated(run, status)
+
+
+def installed_packages() -> list[str]:
+    """Return ``name==version`` of every installed package, sorted."""
+    return sorted({f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()}, key=str.lower)
+
+
+def environment() -> dict[str, str]:
+    """Return what a number depends on besides its settings, as tags."""
+    tags = {f"version.{name}": metadata.version(name) for name in ("torch", "torchvision", "scikit-learn", "numpy")}
+    tags |= {"version.kmpl": __version__, "version.python": platform.python_version(), "machine": platform.platform()}
+    tags["cores"] = str(os.cpu_count())
+    here = Path(__file__).resolve().parent
+    git = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return tags | ({"mlflow.source.git.commit": git.stdout.strip()} if git.returncode == 0 else {})

@@ -1,0 +1,153 @@
+"""A sweep in MLflow: one parent run above the runs of its experiments, and what became of killed ones."""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
+from pydantic import ValidationError
+
+from kmpl.comparison import SweepReport
+from kmpl.config import SweepConfig, flatten
+from kmpl.errors import UserError
+from kmpl.tracking.client import closing, environment, experiment_id, link, search
+from kmpl.tracking.runs import log_params, start
+
+_NO_CONFIGURATION = {"jobs", "name", "model"}  # change how or where a sweep runs, not what it is
+
+
+class SweepRun:
+    """An open parent run of a sweep; its predecessors' finished parts are below it too."""
+
+    def __init__(self, client: MlflowClient, settings: SweepConfig, key: str, command: str) -> None:
+        self.client, self.name, self.experiment = client, settings.name, experiment_id(client)
+        earlier = search(client, kind="sweep", sweep=settings.name)
+        _refuse_other_settings(earlier, settings)
+        _close_dead(client, settings.name)
+        done = next((run for run in earlier if run.info.status == "FINISHED" and run.data.tags.get("key") == key), None)
+        self.finished_before = done is not None
+        if done:
+            self.id = str(done.info.run_id)
+            return
+        tags = {"kind": "sweep", "sweep": settings.name, "key": key, "command": command, "settings": _text(settings)}
+        self.id = start(client, settings.name, environment() | tags)
+        log_params(client, self.id, settings.model_dump(mode="json"))
+        link(client, earlier, self.id)
+
+    def finished(self, key: str) -> dict[str, Any] | None:
+        """Return the summary of an experiment that this sweep has finished, now or before it was killed."""
+        runs = search(self.client, kind="experiment", sweep=self.name, key=key)
+        for run in (run for run in runs if run.info.status == "FINISHED"):
+            summary = _artifact(self.client, run.info.run_id, "report.json")
+            if summary is not None:
+                if run.data.tags.get(MLFLOW_PARENT_RUN_ID) != self.id:
+                    self.client.set_tag(run.info.run_id, MLFLOW_PARENT_RUN_ID, self.id)
+                return dict(json.loads(summary))
+        return None
+
+    def tags(self, key: str) -> dict[str, str]:
+        """Return what the run of one of the experiments is found by."""
+        return {MLFLOW_PARENT_RUN_ID: self.id, "sweep": self.name, "key": key}
+
+    def arm(self, experiment: str, arm: str) -> str | None:
+        """Return the id of the finished run of an arm below an experiment's run; None where there is none."""
+        runs = search(self.client, **{"kind": "arm", "arm": arm, MLFLOW_PARENT_RUN_ID: experiment})
+        return next((str(run.info.run_id) for run in runs if run.info.status == "FINISHED"), None)
+
+    def report(self) -> SweepReport | None:
+        """Return the report that this run holds; None where there is none that can be read."""
+        return _report(self.client, self.id)
+
+    def closed(
+        self, report: SweepReport, files: Mapping[str, str] | Mapping[str, bytes] | Mapping[str, str | bytes], note: str
+    ) -> None:
+        """Log the report: its numbers, pages and figures, and a note for MLflow's page."""
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                path = Path(folder) / name
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(content if isinstance(content, bytes) else content.encode())
+            self.client.log_artifacts(self.id, folder)
+        for row in report.rows:
+            self.client.log_metric(self.id, f"test/accuracy/{row.arm}", row.mean, step=round(1000 * row.ratio))
+        self.client.set_tag(self.id, MLFLOW_RUN_NOTE, note)
+        self.client.set_tag(self.id, "champion", report.champion)
+
+
+@contextlib.contextmanager
+def sweep_run(client: MlflowClient, settings: SweepConfig, key: str, command: str) -> Iterator[SweepRun]:
+    """Open a sweep's run, or find the finished one of the same key; close it whatever happens.
+
+    Raises:
+        UserError: the name stands for other settings.
+    """
+    run = SweepRun(client, settings, key, command)
+    with contextlib.nullcontext() if run.finished_before else closing(client, run.id):
+        yield run
+
+
+def _close_dead(client: MlflowClient, name: str) -> None:
+    """Close as KILLED what a dead process left RUNNING; who calls this holds the sweep's lock, so none is alive."""
+    for run in search(client, sweep=name):
+        if run.info.status == "RUNNING":
+            client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _text(settings: SweepConfig) -> str:
+    return json.dumps(settings.model_dump(mode="json", exclude=_NO_CONFIGURATION), sort_keys=True)
+
+
+def _refuse_other_settings(earlier: list[Run], settings: SweepConfig) -> None:
+    if not earlier:
+        return
+    before = flatten(json.loads(earlier[0].data.tags.get("settings", "{}")))
+    now = flatten(json.loads(_text(settings)))
+    differing = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+    if differing:
+        first = differing[0]
+        more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
+        raise UserError(
+            f"sweep '{settings.name}' stands for other settings: {first} was {before.get(first)}, is now "
+            f"{now.get(first)}{more}; choose another --name (steps that did not change are not computed again)"
+        )
+
+
+def _artifact(client: MlflowClient, run: str, name: str) -> str | None:
+    """Return a text file of a run; None where it is missing or cannot be read."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            return Path(client.download_artifacts(run, name, folder)).read_text(encoding="utf-8")
+        except (MlflowException, OSError, UnicodeDecodeError):
+            return None
+
+
+def _report(client: MlflowClient, run: str) -> SweepReport | None:
+    text = _artifact(client, run, "sweep.json")
+    try:
+        return SweepReport.model_validate_json(text) if text else None
+    except ValidationError:  # an older version wrote it
+        return None
+
+
+def find_report(client: MlflowClient, name: str) -> SweepReport:
+    """Return the report of the newest finished sweep of that name.
+
+    Raises:
+        UserError: there is no such sweep, or it has not been finished.
+    """
+    runs = search(client, kind="sweep", sweep=name)
+    for run in (run for run in runs if run.info.status == "FINISHED"):
+        if report := _report(client, run.info.run_id):
+            return report
+    if runs:
+        raise UserError(
+            f"sweep '{name}' has not been finished; run the same command again: {runs[0].data.tags['command']}"
+        )
+    names = sorted({run.data.tags["sweep"] for run in search(client, kind="sweep")})
+    raise UserError(f"no sweep '{name}' (known: {', '.join(names) or 'none yet'})")
