@@ -60,12 +60,10 @@ def run_here(settings: SweepConfig, place: Place) -> SweepReport:
     """Run the flow in this process and return its report."""
     with server(place.mlruns):
         # Only now: prefect reads the environment when it is imported.
-        from flows.semi_supervised import PLACE, semi_supervised
+        from flows.place import handed
+        from flows.semi_supervised import semi_supervised
 
         # Its pages get all it logs; the terminal has kmpl's own display, and one line for what goes wrong.
         logging.getLogger("prefect").propagate = False
-        token = PLACE.set(place)
-        try:
+        with handed(place):
             return semi_supervised(**{name: getattr(settings, name) for name in type(settings).model_fields})
-        finally:
-            PLACE.reset(token)

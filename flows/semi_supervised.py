@@ -2,26 +2,19 @@
 
 import os
 from collections.abc import Callable
-from contextvars import ContextVar
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.artifacts import create_markdown_artifact
-from prefect.runtime import deployment
 from prefect.task_runners import TaskRunner
 from pydantic import Field
-from rich.console import Console
 
+from flows import place
 from flows.steps import as_tasks, run_task, spread
-from kmpl import pages, progress, sweep
-from kmpl.cells import Place
+from kmpl import pages, sweep
 from kmpl.comparison import SweepReport
 from kmpl.config import Arms, Method, Ratios, Seeds, SweepConfig
-
-PLACE: ContextVar[Place | None] = ContextVar("place", default=None)
-"""Where to work, if the flow is run by ``kmpl sweep``; else ``KMPL_MLRUNS`` or ``mlruns`` says."""
 
 _DEFAULT = SweepConfig()
 
@@ -51,12 +44,8 @@ def semi_supervised(
         ratios=ratios, seeds=seeds, arms=arms, jobs=jobs, name=name, model=model, experiment=experiment
     )
     engine = sweep.Engine(wrap=as_tasks, spread=partial(spread, elsewhere=_elsewhere()), conclude=_concluded)
-    place = PLACE.get()
-    if place is not None:
-        return sweep.run(settings, place, engine)
-    mlruns = Path(os.environ.get("KMPL_MLRUNS", "mlruns")).resolve()
-    with progress.shown(mlruns, settings, Console(quiet=True), say=get_run_logger().info) as events:
-        return sweep.run(settings, Place(mlruns, _command(), events), engine)
+    with place.chosen(settings) as here:
+        return sweep.run(settings, here, engine)
 
 
 def _elsewhere() -> TaskRunner[Any] | None:
@@ -67,10 +56,6 @@ def _elsewhere() -> TaskRunner[Any] | None:
     from prefect_dask import DaskTaskRunner
 
     return DaskTaskRunner(address=address)
-
-
-def _command() -> str:
-    return f"prefect deployment run semi-supervised/{deployment.name}" if deployment.name else "semi_supervised()"
 
 
 def _concluded(conclude: Callable[[], SweepReport]) -> SweepReport:

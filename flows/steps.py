@@ -1,5 +1,6 @@
 """The steps of the experiment as Prefect tasks: named for people, timed out, retried where the outside may fail."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -118,6 +119,7 @@ def as_tasks(steps: Steps, experiment: str) -> Steps:
 @task(name="experiment", task_run_name="{cell.name}", cache_policy=NO_CACHE, persist_result=False)
 def experiment(cell: Cell) -> Summary:
     """Run one experiment in a process of its own; its steps are tasks below this one."""
+    logging.getLogger("prefect").propagate = False  # its pages get all it logs, the terminal has kmpl's own display
     return run_cell(as_tasks, cell)
 
 

@@ -135,7 +135,8 @@ def _live_and_die_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is None:
         return
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def wait() -> None:
         multiprocessing.connection.wait([parent.sentinel])

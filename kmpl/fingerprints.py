@@ -19,13 +19,13 @@ from kmpl.config import ExperimentConfig
 from kmpl.devices import pick_device
 
 # What these hold reaches a key as the value of a setting, or reaches no number at all.
-_NO_NUMBERS = {"kmpl", "kmpl.config", "kmpl.errors", "kmpl.presets", "kmpl.results"}
+_NO_NUMBERS = {"kmpl", "kmpl.config", "kmpl.errors", "kmpl.results"}
 _CODE = {
     "fit": ("kmpl.steps", "kmpl.training"),
     "embed": ("kmpl.training",),
-    "vote": ("kmpl.steps", "kmpl.pseudo_labels"),
+    "vote": ("kmpl.steps", "kmpl.pseudo_labels", "kmpl.seeds"),
     "evaluate": ("kmpl.evaluation",),
-    "experiment": ("kmpl.experiment", "kmpl.evaluation", "kmpl.report"),
+    "experiment": ("kmpl.experiment", "kmpl.pseudo_labels", "kmpl.evaluation", "kmpl.report"),
 }
 
 

@@ -15,7 +15,9 @@ from honcho.printer import Message, Printer
 
 from kmpl.errors import UserError
 
-_COMPLAINT = re.compile(r"\S.*\b\w*(Error|Exception|Errno)\b")
+GRACE = 8.0
+"""Seconds between the request to stop and the kill."""
+_COMPLAINT = re.compile(r"(?=\S).*(Error|Exception|Errno)\b")
 
 
 class _Log(Printer):
@@ -49,7 +51,6 @@ class Processes(Manager):
         self.stopping = threading.Event()
         self.died: str | None = None
         self.failure: Exception | None = None
-        self.groups: set[int] = set()
 
     def run(self, opening: Callable[[], None]) -> None:
         """Start all processes, do ``opening`` beside them, and return when a signal has stopped them.
@@ -65,9 +66,6 @@ class Processes(Manager):
             self.loop()
             self._beside.join()
         finally:
-            for group in self.groups:  # whoever outlived its parent
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.killpg(group, signal.SIGKILL)
             for number, handler in before.items():
                 signal.signal(number, handler)
         if self.died is not None:
@@ -96,8 +94,13 @@ class Processes(Manager):
         self.stopping.wait()
         while not self._all_started():  # a process without a number yet cannot be stopped
             time.sleep(0.05)
-        self.groups = _groups_below()
+        groups, end = _groups_below(), time.monotonic() + GRACE
         super().terminate()
+        while not self._all_stopped() and time.monotonic() < end:
+            time.sleep(0.05)
+        for group in groups:  # whoever is deaf, and whoever outlived its parent
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
 
 
 def _groups_below() -> set[int]:

@@ -125,6 +125,7 @@ def _environment(mlruns: Path, ports: Mapping[str, int]) -> dict[str, str]:
     settings = {
         "COLUMNS": "200",  # messages in one line each
         "DO_NOT_TRACK": "true",
+        "KMPL_MLFLOW_PAGES": _address(ports["mlflow"]),
         "KMPL_MLRUNS": str(mlruns),
         "KMPL_READY": str(mlruns / "logs" / "up.ready"),
         "KMPL_ROOT": str(ROOT),

@@ -1,6 +1,7 @@
 """``kmpl up``: what it refuses before anything starts, and the whole of it once."""
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -19,6 +20,14 @@ from kmpl.servers import HOST, answers, free_port
 
 BIN = Path(sys.prefix) / "bin"
 ROOT = Path(__file__).parents[1]
+TINY = {
+    "protocol": "literature",
+    "threads": 1,
+    "pool": {"size": 600},
+    "pretrain": {"epochs": 1, "images_per_epoch": 600},
+    "retrain": {"epochs": 1, "images_per_epoch": 600},
+    "clustering": {"n_clusters": 40},
+}
 
 
 def refused(*arguments: str | Path, cwd: Path) -> str:
@@ -33,13 +42,13 @@ def refused(*arguments: str | Path, cwd: Path) -> str:
     return done.stderr
 
 
-def ports() -> list[str]:
-    """Return the flags of three free ports."""
+def ports(**chosen: int | str) -> list[str]:
+    """Return the flags of three ports: those chosen, else free ones."""
     free: set[int] = set()
     while len(free) < 3:
         free.add(free_port())
-    names = ("prefect", "mlflow", "optuna")
-    return [word for name, port in zip(names, free, strict=True) for word in (f"--{name}-port", str(port))]
+    given = dict(zip(("prefect", "mlflow", "optuna"), free, strict=True)) | chosen
+    return [word for name, port in given.items() for word in (f"--{name}-port", str(port))]
 
 
 @pytest.mark.parametrize("name", ["prefect", "mlflow", "optuna"])
@@ -47,21 +56,23 @@ def test_a_port_in_use_is_named_with_its_flag_before_anything_starts(tmp_path: P
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
-        port = str(taken.getsockname()[1])
-        line = refused(*ports(), f"--{name}-port", port, cwd=tmp_path)
+        port = taken.getsockname()[1]
+        line = refused(*ports(**{name: port}), cwd=tmp_path)
     assert f"port {port} on {HOST} cannot be used" in line
     assert f"--{name}-port" in line
 
 
 def test_equal_ports_are_refused(tmp_path: Path) -> None:
-    port = str(free_port())
-    line = refused(*ports(), "--mlflow-port", port, "--optuna-port", port, cwd=tmp_path)
+    port = free_port()
+    line = refused(*ports(mlflow=port, optuna=port), cwd=tmp_path)
     assert f"port {port} cannot serve two: give --mlflow-port and --optuna-port different ports" in line
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
 def test_what_is_no_port_is_refused(tmp_path: Path, port: str) -> None:
-    assert "--prefect-port" in refused(*ports(), "--prefect-port", port, cwd=tmp_path)
+    line = refused(*ports(prefect=port), cwd=tmp_path)
+    assert "--prefect-port" in line
+    assert port in line
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
@@ -97,13 +108,24 @@ def test_the_next_command_needs_no_variable_where_pyproject_says_where_the_serve
     assert up._next_command(4200).startswith("PREFECT_API_URL=http://127.0.0.1:4200/api ")
 
 
+@pytest.mark.parametrize("url", [None, "http://127.0.0.1:1/api"])
+def test_prefect_reads_in_the_projects_folder_where_the_server_is_and_the_environment_wins(
+    tmp_path: Path, url: str | None
+) -> None:
+    ask = "from prefect.settings import get_current_settings as s; print(s().api.url, s().server.analytics_enabled)"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
+    environment |= {"PREFECT_HOME": str(tmp_path)} | ({"PREFECT_API_URL": url} if url else {})
+    said = subprocess.check_output([sys.executable, "-c", ask], cwd=ROOT, env=environment, text=True)
+    assert said.split() == [url or f"http://{HOST}:{up.PREFECT_PORT}/api", "False"]
+
+
 @contextlib.contextmanager
 def started(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, str]]]:
     """Start `kmpl up` on free ports, its output in a file; give the process and the three addresses."""
     flags = ports()
     addresses = {name[2:-5]: f"http://{HOST}:{port}" for name, port in zip(flags[::2], flags[1::2], strict=True)}
     with (folder / "out").open("w", encoding="utf-8") as out:
-        command = [BIN / "kmpl", "up", *flags, "--mlruns", folder / "mlruns"]
+        command = [str(BIN / "kmpl"), "up", *flags, "--mlruns", str(folder / "mlruns")]
         process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out)
     try:
         yield process, addresses
@@ -140,6 +162,7 @@ def wait_until_said(text: str, out: Path, process: subprocess.Popen[bytes], seco
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_one_command_starts_everything_and_ctrl_c_stops_it(tmp_path: Path) -> None:
     with started(tmp_path) as (process, addresses):
         said = wait_until_said("Ctrl-C stops everything", tmp_path / "out", process)
@@ -153,6 +176,9 @@ def test_one_command_starts_everything_and_ctrl_c_stops_it(tmp_path: Path) -> No
         )
         for name in ("ratio-sweep", "quick", "full"):
             assert f"semi-supervised/{name}" in listed
+        tiny = ["--param", "ratios=[0.1]", "--param", f"experiment={json.dumps(TINY)}"]
+        run = [str(BIN / "prefect"), "deployment", "run", "semi-supervised/quick", *tiny, "--watch"]
+        subprocess.run(run, env=environment, cwd=tmp_path, check=True, timeout=240)
         again = subprocess.run(
             [BIN / "kmpl", "up", *ports(), "--mlruns", "mlruns"],
             cwd=tmp_path,

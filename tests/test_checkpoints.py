@@ -1,0 +1,347 @@
+"""Kept steps change nothing but the time: whatever the store holds, the numbers are those of the plain steps."""
+
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from kmpl import experiment, networks, steps, training
+from kmpl.checkpoints import kept
+from kmpl.config import ExperimentConfig, flatten
+from kmpl.datasets import held_out, named
+from kmpl.errors import DamagedWarning
+from kmpl.evaluation import evaluate
+from kmpl.experiment import Steps
+from kmpl.presets import load, merge
+from kmpl.results import Evaluation, Images, Pool, Report
+from kmpl.steps import Watch
+from kmpl.store import Store
+
+_TRAINING = {"epochs": 1, "batch_size": 16, "ema": 0.0, "learning_rate": 0.005, "clustering_loss": 0.05}
+_SMALL = {
+    "protocol": "literature",
+    "ratio": 0.2,
+    "threads": 1,
+    "pool": {"size": 200},
+    "pretrain": _TRAINING | {"images_per_epoch": 320},
+    "retrain": _TRAINING | {"images_per_epoch": 128},
+    "clustering": {"n_clusters": 20, "n_prototypes": 12},
+    "pseudo_labels": {"rounds": 1, "threshold": 0.1},
+}
+SMALL = load(change=_SMALL)
+
+
+class Negative(networks.CNN):
+    """The same weights in the same shapes, but another function of the images."""
+
+    def embed(self, images: Tensor) -> Tensor:
+        return super().embed(1 - images)
+
+
+def _few(name: str, train: bool) -> Images:
+    """Return MNIST's first thousand digits, and under another name their negatives."""
+    data = _read(train)
+    return data if name == "MNIST" else replace(data, images=255 - data.images)
+
+
+@cache
+def _read(train: bool) -> Images:
+    data = named.read("MNIST", train)
+    return Images(data.images[:1_000].clone(), data.labels[:1_000].clone(), data.classes)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_images() -> Iterator[None]:
+    """Real images, but few: what is tested here is not how well they are told apart."""
+    held_out._rendered.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kmpl.datasets.pool.read", _few)
+        patch.setattr("kmpl.datasets.held_out.read", lambda name, train: _head(_few(name, train), 150))
+        patch.setitem(networks.NETWORKS, "negative", Negative)
+        yield
+    held_out._rendered.cache_clear()
+
+
+def _head(data: Images, n: int) -> Images:
+    return replace(data, images=data.images[:n], labels=data.labels[:n])
+
+
+def plain(config: ExperimentConfig, **handed: Any) -> Report:
+    return experiment.run(config, Steps(**({"evaluate": evaluate} | handed)))
+
+
+def stored(config: ExperimentConfig, store: Store, **handed: Any) -> Report:
+    return experiment.run(config, kept(Steps(**({"evaluate": evaluate} | handed)), store))
+
+
+def bits(what: Any) -> Any:
+    """Return all of it but wall times, in a form in which equal means equal to the last bit."""
+    if isinstance(what, nn.Module):
+        return bits(what.state_dict())
+    if is_dataclass(what):
+        return {f.name: bits(getattr(what, f.name)) for f in fields(what) if f.name != "seconds"}
+    if isinstance(what, Mapping):
+        return {name: bits(value) for name, value in what.items()}
+    if isinstance(what, list | tuple):
+        return [bits(value) for value in what]
+    array = what.numpy() if isinstance(what, Tensor) else what
+    return (str(array.dtype), array.shape, array.tobytes()) if isinstance(array, np.ndarray) else repr(what)
+
+
+def seconds(report: Report) -> list[dict[str, float]]:
+    """Return all wall times: by step, and by epoch."""
+    fits = [fit for arm in report.arms.values() for fit in (arm.fit, *(turn.fit for turn in arm.rounds))]
+    return [arm.seconds for arm in report.arms.values()] + [
+        {str(epoch.number): epoch.seconds for epoch in fit.history} for fit in fits
+    ]
+
+
+class Counted:
+    """The plain steps, counted; and every pass of a network over images, by their number."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.calls = Counter[str]()
+        self.passes: list[tuple[int, Any]] = []
+        embed = training.embed
+
+        def counted(network: networks.Network, images: Tensor, size: int = 1_000) -> tuple[np.ndarray, np.ndarray]:
+            self.passes.append((len(images), bits(network)))
+            return embed(network, images, size)
+
+        patch.setattr(training, "embed", counted)
+        self.handed = {
+            name: self._count(name, step)
+            for name, step in (
+                ("pretrain", steps.pretrain),
+                ("pseudo_label", steps.pseudo_label),
+                ("retrain", steps.retrain),
+                ("evaluate", evaluate),
+            )
+        }
+
+    def _count(self, name: str, step: Any) -> Any:
+        def run(*inputs: Any, **more: Any) -> Any:
+            self.calls[name] += 1
+            return step(*inputs, **more)
+
+        return run
+
+
+@pytest.fixture(scope="module")
+def expected() -> Report:
+    torch.set_num_threads(1)
+    return plain(SMALL)
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store that holds all steps of the small experiment, and then of every test that takes it."""
+    store = Store(tmp_path_factory.mktemp("warm"))
+    stored(SMALL, store)
+    return store
+
+
+def test_cold_and_warm_give_the_bits_of_the_plain_steps(expected: Report, tmp_path: Path) -> None:
+    cold, warm = stored(SMALL, Store(tmp_path)), stored(SMALL, Store(tmp_path))
+    assert bits(cold) == bits(expected)
+    assert bits(warm) == bits(expected)
+    assert seconds(warm) == seconds(cold) != seconds(expected)
+
+
+def test_the_network_that_is_handed_on_computes_the_same_bits(expected: Report, warm: Store) -> None:
+    found, images = stored(SMALL, warm), _few("MNIST", train=False).images
+    for name, arm in expected.arms.items():
+        assert bits(training.embed(found.arms[name].fit.network, images)) == bits(
+            training.embed(arm.fit.network, images)
+        )
+
+
+def test_the_second_time_nothing_is_computed(warm: Store, expected: Report, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Counted(monkeypatch)
+    assert bits(stored(SMALL, warm, **counted.handed)) == bits(expected)
+    assert not counted.calls
+    assert not counted.passes
+
+
+def test_what_was_found_is_told_by_its_step(warm: Store) -> None:
+    found: list[str] = []
+    watch = Watch(found=found.append, epoch=lambda *_: pytest.fail("nothing is trained"))
+    stored(merge(SMALL, {"pseudo_labels": {"rounds": 2}}), warm)
+    stored(merge(SMALL, {"arms": "pseudo-label,oracle", "pseudo_labels": {"rounds": 2}}), warm)
+    stored(merge(SMALL, {"arms": "pseudo-label,oracle", "pseudo_labels": {"rounds": 2}}), warm, watch=watch)
+    assert found == ["pretrain", "retrain, round 1", "retrain, round 2", "retrain, round 0"]
+
+
+def test_another_number_of_clusters_costs_neither_pretraining_nor_its_features(
+    expected: Report, warm: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Counted(monkeypatch)
+    stored(
+        merge(SMALL, {"arms": "labelled-only,pseudo-label", "clustering": {"n_clusters": 17}}), warm, **counted.handed
+    )
+    assert counted.calls == {"pseudo_label": 1, "retrain": 1, "evaluate": 1}
+    pretrained = bits(expected.arms["labelled-only"].fit.network)
+    assert all(network != pretrained for _, network in counted.passes)
+    assert len(expected.pool.images) not in [n for n, _ in counted.passes]
+
+
+@pytest.mark.parametrize("name", ["pretrain", "pseudo_label", "retrain", "evaluate"])
+def test_a_failure_costs_only_what_was_not_finished(
+    name: str, expected: Report, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("the lamp went out")
+
+    with pytest.raises(RuntimeError, match="the lamp went out"):
+        stored(SMALL, Store(tmp_path), **{name: fail})
+    counted = Counted(monkeypatch)
+    assert bits(stored(SMALL, Store(tmp_path), **counted.handed)) == bits(expected)
+    assert counted.calls["pretrain"] == (name == "pretrain")
+    everything = {"pretrain": 1, "pseudo_label": 1, "retrain": 1, "evaluate": 2}
+    assert counted.calls[name] == everything[name]
+
+
+CHANGES: dict[str, Any] = {
+    "dataset": "KMNIST",
+    "protocol": "notebook",
+    "network": "negative",
+    "device": "cpu",
+    "threads": 2,
+    "ratio": 0.3,
+    "labels": 50,
+    "seed": 1,
+    "arms": "labelled-only,pseudo-label,notebook,self-training,label-spreading,oracle",
+    "pool": {"size": 220, "views_per_image": 2, "image_size": 20, "validation": 0.5},
+    "augmentation": {
+        "degrees": 30.0,
+        "translate": 0.2,
+        "scale": 0.4,
+        "shear": 0.0,
+        "elastic": 2.0,
+        "elastic_grid": 8,
+        "crop": 0.7,
+        "cutout": 9,
+        "brightness": 0.0,
+        "contrast": 0.0,
+        "flip": True,
+    },
+    "pretrain": (
+        training_changes := {
+            "epochs": 2,
+            "images_per_epoch": 160,
+            "batch_size": 32,
+            "optimizer": "adam",
+            "learning_rate": 0.001,
+            "weight_decay": 1.0,
+            "schedule": "cosine",
+            "label_smoothing": 0.2,
+            "ema": 0.5,
+            "clustering_loss": 0.5,
+            "clustering_target": "cluster",
+            "patience": 1,
+        }
+    ),
+    "retrain": training_changes,
+    "clustering": {
+        "algorithm": "seeded",
+        "n_clusters": 15,
+        "n_prototypes": 9,
+        "l2": False,
+        "whiten": 8,
+        "restarts": 4,
+    },
+    "pseudo_labels": {
+        "strategy": "cluster-vote",
+        "k": 2,
+        "threshold": 0.3,
+        "rounds": 2,
+        "soft_votes": False,
+        "labelled_share": 0.8,
+        "weighted": False,
+    },
+}
+FIELDS = flatten(CHANGES)
+# One epoch leaves patience nothing to choose; before pseudo-labels there are no clusters to pull to; the device is the
+# same by another name; and two threads may round alike.
+_MAY_CHANGE_NOTHING = {"device", "threads", "pretrain.patience", "retrain.patience", "pretrain.clustering_target"}
+
+
+def _with(name: str) -> ExperimentConfig:
+    """Return the small experiment with one setting changed."""
+    change: Any = FIELDS[name]
+    for part in reversed(name.split(".")):
+        change = {part: change}
+    return merge(merge(SMALL, change), {"arms": "notebook"} if name == "clustering.n_prototypes" else {})
+
+
+def test_every_setting_is_tried() -> None:
+    assert FIELDS.keys() == flatten(SMALL.model_dump()).keys()
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_a_changed_setting_never_finds_what_was_computed_with_another(name: str, expected: Report, warm: Store) -> None:
+    config = _with(name)
+    assert config != SMALL
+    truly = bits(plain(config))
+    assert name in _MAY_CHANGE_NOTHING or truly["arms"] != bits(expected)["arms"]
+    assert bits(stored(config, warm)) == truly
+    assert bits(stored(config, warm)) == truly
+
+
+def test_true_labels_of_unlabelled_images_are_in_no_key_but_the_oracles(
+    warm: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = merge(SMALL, {"arms": "labelled-only,pseudo-label,notebook,self-training,label-spreading,oracle"})
+    stored(config, warm)
+
+    def shuffled(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
+        pool, truth = steps.load(config)
+        hidden = np.flatnonzero(~pool.labelled)
+        truth = truth.copy()
+        truth[hidden] = np.random.default_rng(3).permutation(truth[hidden])
+        return pool, truth
+
+    counted = Counted(monkeypatch)
+    stored(config, warm, load=shuffled, **counted.handed)
+    assert counted.calls == {"retrain": 1, "evaluate": 1}
+
+
+@pytest.mark.parametrize("kind", ["networks", "features", "pseudo-labels", "evaluations"])
+def test_what_is_damaged_is_computed_again(kind: str, expected: Report, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    stored(SMALL, store)
+    paths = sorted((tmp_path / "v1" / kind).rglob("*.safetensors"))
+    whole = {path: path.read_bytes() for path in paths}
+    for path, content in whole.items():
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", DamagedWarning)
+        again = stored(SMALL, store)
+    assert sorted(str(w.message).split(" is damaged")[0] for w in caught) == [str(path) for path in paths]
+    assert bits(again) == bits(expected)
+    assert bits(stored(SMALL, store)) == bits(expected)
+    assert all(path.read_bytes()[-1] == content[-1] for path, content in whole.items())
+
+
+def test_a_network_trained_on_nothing_to_validate_with_is_found_too(warm: Store) -> None:
+    """One label a class leaves no validation image: losses are NaN, which plain JSON does not know."""
+    config = merge(SMALL, {"labels": 10})
+    first, second = stored(config, warm), stored(config, warm)
+    assert np.isnan(first.arms["labelled-only"].fit.validation_loss)
+    assert bits(first) == bits(second) == bits(plain(config))
+
+
+def test_an_evaluation_is_typed_as_it_was(warm: Store, expected: Report) -> None:
+    found, plainly = stored(SMALL, warm), expected
+    for name in found.arms:
+        one, other = found.arms[name].evaluation, plainly.arms[name].evaluation
+        for field in fields(Evaluation):
+            assert type(getattr(one, field.name)) is type(getattr(other, field.name)), field.name

@@ -1,0 +1,313 @@
+"""Sweeps as a person runs them: what they leave behind, that nothing is done twice, that no kill changes a number."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+KMPL = str(Path(sys.prefix) / "bin" / "kmpl")
+TOML = """
+protocol = "literature"
+threads = 1
+[pool]
+size = 300
+[pretrain]
+epochs = 2
+images_per_epoch = 300
+batch_size = 64
+ema = 0.0
+[retrain]
+epochs = 1
+images_per_epoch = 300
+batch_size = 64
+ema = 0.0
+[clustering]
+n_clusters = 20
+n_prototypes = 10
+[pseudo_labels]
+rounds = 2
+threshold = 0.0
+"""
+COMMAND = ("sweep", "--engine", "direct", "--config", "tiny.toml", "--ratios", "0.4,0.2", "--name", "tiny")
+
+
+def kmpl(*arguments: str, cwd: Path, **more: Any) -> subprocess.CompletedProcess[str]:
+    (cwd / "tiny.toml").write_text(TOML, encoding="utf-8")
+    return subprocess.run([KMPL, *arguments], cwd=cwd, capture_output=True, text=True, check=False, **more)
+
+
+def found(path: Path) -> dict[str, Any]:
+    """Return what must not depend on how often a sweep was killed: all but run ids, times and the machine."""
+    numbers = json.loads(path.read_text(encoding="utf-8"))
+    return {k: v for k, v in numbers.items() if k not in ("run", "runs", "seconds", "environment")}
+
+
+def runs(folder: Path) -> list[Any]:
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    return list(client.search_runs([e.experiment_id for e in client.search_experiments()]))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("sweep")
+
+
+@pytest.fixture(scope="module")
+def done(folder: Path) -> subprocess.CompletedProcess[str]:
+    finished = kmpl(*COMMAND, "--json", "report.json", cwd=folder)
+    assert finished.returncode == 0, finished.stderr
+    return finished
+
+
+def test_a_sweep_ends_with_its_table_the_champion_and_the_next_commands(
+    done: subprocess.CompletedProcess[str],
+) -> None:
+    for said in ("pseudo-label − labelled-only", "first champion", "kmpl report tiny --out report.html", "kmpl ui"):
+        assert said in done.stdout
+    assert done.stderr == ""
+
+
+def test_all_runs_are_below_one_parent_with_report_page_and_figures(
+    folder: Path,
+    done: subprocess.CompletedProcess[str],  # noqa: ARG001
+) -> None:
+    kinds = Counter(run.data.tags["kind"] for run in runs(folder))
+    assert kinds == {"sweep": 1, "experiment": 2, "arm": 4}
+    assert {run.info.status for run in runs(folder)} == {"FINISHED"}
+    parent = next(run for run in runs(folder) if run.data.tags["kind"] == "sweep")
+    below = [run for run in runs(folder) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert {run.info.run_name for run in below} == {
+        f"MNIST literature ratio {ratio} seed 0" for ratio in (0.2, 0.4)
+    }  # fmt: skip
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    files = {f.path for place in ("", "figures") for f in client.list_artifacts(parent.info.run_id, place)}
+    assert {"sweep.json", "report.html", "figures/accuracy_by_ratio.png", "figures/gain_by_ratio.png"} <= files
+    assert "labelled-only" in parent.data.tags["mlflow.note.content"]
+
+
+def test_the_same_sweep_again_computes_nothing_and_adds_no_run(
+    folder: Path,
+    done: subprocess.CompletedProcess[str],  # noqa: ARG001
+) -> None:
+    before = len(runs(folder))
+    again = kmpl(*COMMAND, "--json", "again.json", cwd=folder)
+    assert again.returncode == 0, again.stderr
+    assert (folder / "again.json").read_bytes() == (folder / "report.json").read_bytes()
+    assert "ratio 0.4, seed 0: finished before" in again.stdout
+    assert "epoch" not in again.stdout
+    assert len(runs(folder)) == before
+
+
+def test_after_a_change_of_n_clusters_no_pretraining_is_repeated(
+    folder: Path,
+    done: subprocess.CompletedProcess[str],  # noqa: ARG001
+) -> None:
+    changed = [*COMMAND[:-1], "other", "--clustering.n-clusters", "15"]
+    finished = kmpl(*changed, cwd=folder)
+    assert finished.returncode == 0, finished.stderr
+    assert finished.stdout.count("pretrain: found in the store") == 2
+    assert "pretrain: epoch" not in finished.stdout
+    assert "retrain, round 1: epoch" in finished.stdout
+
+
+def test_a_name_stands_for_one_configuration(
+    folder: Path,
+    done: subprocess.CompletedProcess[str],  # noqa: ARG001
+) -> None:
+    other = kmpl(*COMMAND, "--clustering.n-clusters", "14", cwd=folder)
+    assert other.returncode == 2
+    assert "experiment.clustering.n_clusters was 20, is now 14; choose another --name" in other.stderr
+    assert other.stderr.count("\n") == 1
+
+
+def test_the_report_as_one_page(folder: Path, done: subprocess.CompletedProcess[str]) -> None:  # noqa: ARG001
+    assert kmpl("report", "tiny", "--out", "page.html", cwd=folder).returncode == 0
+    page = (folder / "page.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>")
+    assert "labelled-only" in page
+    refused = kmpl("report", "tiny", "--out", "page.html", cwd=folder)
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert "give --overwrite" in refused.stderr
+    assert (folder / "page.html").read_text(encoding="utf-8") == page
+    assert kmpl("report", "tiny", "--out", "page.html", "--overwrite", cwd=folder).returncode == 0
+    unknown = kmpl("report", "tni", "--out", "no.html", cwd=folder)
+    assert "no sweep 'tni' (known: " in unknown.stderr
+    assert not (folder / "no.html").exists()
+
+
+def test_the_cache_is_shown_and_cleared(folder: Path, done: subprocess.CompletedProcess[str], tmp_path: Path) -> None:  # noqa: ARG001
+    shown = kmpl("cache", cwd=folder)
+    for kind in ("networks", "features", "pseudo-labels", "evaluations", "all"):
+        assert kind in shown.stdout
+    (tmp_path / "mlruns" / "cache" / "v0").mkdir(parents=True)
+    (tmp_path / "mlruns" / "cache" / "v0" / "old.bin").write_bytes(b"of an older version")
+    assert "other" in kmpl("cache", cwd=tmp_path).stdout
+    assert kmpl("cache", "--clear", cwd=tmp_path).returncode == 0
+    assert not list((tmp_path / "mlruns").rglob("old.bin"))
+
+
+def kill_once(folder: Path, after: float) -> bool:
+    """Start the sweep and kill it, and all it started, after so many seconds; say if it was still running."""
+    (folder / "tiny.toml").write_text(TOML, encoding="utf-8")
+    with subprocess.Popen(
+        [KMPL, *COMMAND, "--json", "report.json"],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        try:
+            process.wait(timeout=after)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            return True
+        return False
+
+
+def check_after_kill(folder: Path, expected: Path, moment: float) -> None:
+    again = kmpl(*COMMAND, "--json", "report.json", cwd=folder)
+    assert again.returncode == 0, f"killed after {moment} s: {again.stderr}"
+    assert found(folder / "report.json") == found(expected), f"killed after {moment} s"
+    everything = runs(folder)
+    assert not [run for run in everything if run.info.status == "RUNNING"]
+    finished = [run for run in everything if run.info.status == "FINISHED"]
+    # Nothing is counted twice: below the sweep's finished run there is each part once.
+    assert Counter(run.data.tags["kind"] for run in finished) == {"sweep": 1, "experiment": 2, "arm": 4}
+    ids = {run.info.run_id for run in finished}
+    assert all(run.data.tags["mlflow.parentRunId"] in ids for run in finished if run.data.tags["kind"] != "sweep")
+    for run in everything:
+        if run.info.status == "KILLED":
+            assert run.data.tags["successor"] in {other.info.run_id for other in everything}
+
+
+def took(folder: Path) -> float:
+    """Return how long the sweep runs here, starting up and all."""
+    begin = time.perf_counter()
+    assert kmpl(*COMMAND, "--json", "report.json", cwd=folder).returncode == 0
+    return time.perf_counter() - begin
+
+
+def test_law_5_killed_and_run_again_is_never_killed(
+    folder: Path,
+    done: subprocess.CompletedProcess[str],  # noqa: ARG001
+    tmp_path: Path,
+) -> None:
+    moment = 8 + 12 * random.random()  # starting up takes the first seconds
+    kill_once(tmp_path, moment)
+    check_after_kill(tmp_path, folder / "report.json", moment)
+
+
+@pytest.mark.slow
+def test_law_5_killed_at_ten_random_moments(
+    folder: Path,
+    done: subprocess.CompletedProcess[str],  # noqa: ARG001
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "whole").mkdir()
+    whole, killed = took(tmp_path / "whole"), 0
+    for number in range(10):
+        place, moment = tmp_path / str(number), whole * random.random()
+        place.mkdir()
+        killed += kill_once(place, moment)
+        check_after_kill(place, folder / "report.json", moment)
+    assert killed >= 8  # or the moments were not spread over the run
+
+
+def test_ctrl_c_closes_all_runs_as_killed(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TOML, encoding="utf-8")
+    command = [KMPL, *COMMAND, "--pretrain.epochs", "500"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("epoch 1/500" in line for line in iter(process.stdout.readline, ""))
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "kmpl: interrupted\n"
+    assert Counter(run.info.status for run in runs(tmp_path)) == {"KILLED": 2}
+
+
+def test_a_second_sweep_of_the_same_name_is_refused_while_the_first_runs(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TOML, encoding="utf-8")
+    command = [KMPL, *COMMAND, "--pretrain.epochs", "500"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True) as first:
+        try:
+            assert first.stdout is not None
+            assert any("epoch 1/500" in line for line in iter(first.stdout.readline, ""))
+            second = kmpl(*COMMAND, "--pretrain.epochs", "500", cwd=tmp_path)
+            assert second.returncode == 2
+            assert "sweep 'tiny' is running already" in second.stderr
+            assert second.stderr.count("\n") == 1
+            assert first.poll() is None
+            assert Counter(run.info.status for run in runs(tmp_path)) == {"RUNNING": 2}
+        finally:
+            os.killpg(first.pid, signal.SIGKILL)
+
+
+def test_an_experiment_that_diverges_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
+    done = kmpl(*COMMAND, "--pretrain.learning-rate", "1e30", "--pretrain.schedule", "constant", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "ratio 0.4, seed 0: pretrain: diverged at epoch 1" in done.stderr
+    assert "and 1 more" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert Counter(run.info.status for run in runs(tmp_path)) == {"FAILED": 3}
+
+
+def test_processes_change_nothing(folder: Path, done: subprocess.CompletedProcess[str], tmp_path: Path) -> None:  # noqa: ARG001
+    finished = kmpl(*COMMAND, "--jobs", "2", "--json", "report.json", cwd=tmp_path)
+    assert finished.returncode == 0, finished.stderr
+    one, two = found(folder / "report.json"), found(tmp_path / "report.json")
+    assert two["settings"].pop("jobs") == 2
+    assert one["settings"].pop("jobs") == 1
+    assert one == two
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--ratios", ""], "ratios: "),
+        (["--ratios", "0.1,0.1"], "ratios: 0.1 comes twice; give each once"),
+        (["--ratios", "0.1,1.5"], "ratios.1: Input should be less than 1"),
+        (["--ratios", "few"], "ratios.0: Input should be a valid number"),
+        (["--ratios", "0.4,0.0001"], "ratio 0.0001, seed 0: ratio 0.0001 (3 labels of 30000 images): fewer labels"),
+        (["--seeds", "1,1"], "seeds: 1 comes twice"),
+        (["--seeds", "-1"], "seeds.0: Input should be greater than or equal to 0"),
+        (["--arms", "labelled-onl"], "did you mean 'labelled-only'?"),
+        (["--jobs", "0"], "jobs: Input should be greater than or equal to 1"),
+        (["--name", "a/b"], "name: String should match pattern"),
+        (["--seed", "1"], "Did you mean --seeds?"),
+        (["--engine", "airflow"], "engine"),
+        (["--clustering.n-clusters", "40000"], "ratio 0.8, seed 0: clustering.n_clusters 40000: the pool has"),
+        (["--json", "nowhere/report.json"], "make it first"),
+    ],
+)
+def test_bad_input_gets_one_line_before_any_work(arguments: list[str], said: str, tmp_path: Path) -> None:
+    done = kmpl("sweep", "--engine", "direct", *arguments, cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert not (tmp_path / "mlruns").exists() or not runs(tmp_path)
+
+
+def test_mlruns_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "mlruns").write_text("a file, not a folder", encoding="utf-8")
+    done = kmpl(*COMMAND, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "choose another folder with --mlruns" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_tracking_server_that_is_down_is_said_in_one_line(tmp_path: Path) -> None:
+    down = os.environ | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    done = kmpl(*COMMAND, cwd=tmp_path, env=down)
+    assert done.returncode == 2
+    assert "cannot open the runs at http://127.0.0.1:9" in done.stderr
+    assert done.stderr.count("\n") == 1
