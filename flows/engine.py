@@ -1,9 +1,11 @@
 """The flow in this process: with the Prefect server that ``PREFECT_API_URL`` names, or else with one of its own."""
 
+import _thread
 import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from kmpl.errors import UserError
 from kmpl.servers import HOST, answers, free_port, prefect_settings, wait_for
 
 _PATIENCE = 120.0  # seconds; a first start makes the database
+_LOOK, _GONE = 5.0, 30.0  # seconds between two looks, and of silence until the server counts as gone
 # The server gets the end of a pipe as its input: when this process dies, however it dies, the pipe closes, and the
 # shell that waits for that stops the server.
 _GUARD = '"$@" </dev/null & server=$!; cat; kill $server'
@@ -57,8 +60,14 @@ def server(mlruns: Path) -> Iterator[None]:
 
 
 def run_here(settings: SweepConfig, place: Place) -> SweepReport:
-    """Run the flow in this process and return its report."""
-    with server(place.mlruns):
+    """Run the flow in this process and return its report.
+
+    Raises:
+        UserError: what ``kmpl.sweep.run`` says, or Prefect's server does not answer at the start.
+    """
+    os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")
+    logging.raiseExceptions = False  # a log that does not reach the server is no reason to write into the display
+    with server(place.mlruns), _watched(os.environ["PREFECT_API_URL"]):
         # Only now: prefect reads the environment when it is imported.
         from flows.place import handed
         from flows.semi_supervised import semi_supervised
@@ -67,3 +76,36 @@ def run_here(settings: SweepConfig, place: Place) -> SweepReport:
         logging.getLogger("prefect").propagate = False
         with handed(place):
             return semi_supervised(**{name: getattr(settings, name) for name in type(settings).model_fields})
+
+
+@contextmanager
+def _watched(api: str) -> Iterator[None]:
+    """End this process when Prefect's server is gone: Prefect itself would go on trying for many minutes.
+
+    Nothing is lost by that: finished steps are in the store, and the same command goes on from them.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        silent = 0.0
+        while not over.wait(_LOOK):
+            silent = 0.0 if answers(f"{api}/health", timeout=_LOOK) else silent + _LOOK
+            if silent >= _GONE:
+                _thread.interrupt_main()  # closes the runs in MLflow
+                over.wait(_LOOK)
+                print(
+                    f"kmpl: Prefect's server at {api} is gone; start it again and give the same command: all is kept",
+                    file=sys.stderr,
+                )
+                sys.stderr.flush()
+                os._exit(2)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not answers(f"{api}/health", timeout=_LOOK):
+            over.wait()  # the line above is the reason, not Ctrl-C
+        raise
+    finally:
+        over.set()

@@ -24,6 +24,7 @@ def semi_supervised(
     ratios: Ratios = _DEFAULT.ratios,
     seeds: Seeds = _DEFAULT.seeds,
     arms: Arms = _DEFAULT.arms,
+    trials: Annotated[int, Field(ge=0, le=10_000)] = _DEFAULT.trials,
     jobs: Annotated[int, Field(ge=1, le=256)] = _DEFAULT.jobs,
     name: str = _DEFAULT.name,
     model: str = _DEFAULT.model,
@@ -35,13 +36,21 @@ def semi_supervised(
         ratios: Labelled ratios, each in (0, 1).
         seeds: Seeds: each draws labels, views and weights anew, the same draws for every arm.
         arms: Methods to compare.
+        trials: Trials of each of the two studies (labelled-only, pseudo-label) that tune a ratio first; 0 = none.
         jobs: Experiments that run at once, each in a process of its own with its share of the cores.
         name: Name of the sweep (letters, digits, . _ + -): one configuration. Empty: made from the settings.
         model: Registered model whose champion the sweep may move.
         experiment: What all experiments share: data, network, training, clustering, pseudo-labels.
     """
     settings = SweepConfig(
-        ratios=ratios, seeds=seeds, arms=arms, jobs=jobs, name=name, model=model, experiment=experiment
+        ratios=ratios,
+        seeds=seeds,
+        arms=arms,
+        trials=trials,
+        jobs=jobs,
+        name=name,
+        model=model,
+        experiment=experiment,
     )
     engine = sweep.Engine(wrap=as_tasks, spread=partial(spread, elsewhere=_elsewhere()), conclude=_concluded)
     with place.chosen(settings) as here:

@@ -188,6 +188,8 @@ class SweepOptions(_Settings):
     """Seeds, separated by commas: each draws labels, views and weights anew, the same draws for every arm."""
     arms: Arms = ("labelled-only", "pseudo-label")
     """Methods to compare, separated by commas."""
+    trials: int = Field(default=0, ge=0, le=10_000)
+    """Trials of each of the two studies (labelled-only, pseudo-label) that tune a ratio first; 0 = no tuning."""
     jobs: int = Field(default=1, ge=1, le=256)
     """Experiments that run at once, each in a process of its own with its share of the cores."""
     name: str = Field(default="", max_length=80, pattern=r"^[\w.+-]*$")

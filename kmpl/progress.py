@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -36,6 +37,10 @@ class Journal:
             with contextlib.suppress(OSError), self.path.open("ab", buffering=0) as file:
                 file.write(json.dumps(self.always | event).encode() + b"\n")
 
+    def say(self, line: str) -> None:
+        """Tell of a trial."""
+        self.write(kind="trial", said=line)
+
     def _batch(self, step: str, done: float, epochs: int) -> None:
         if time.monotonic() - self.last > _PAUSE:
             self.last = time.monotonic()
@@ -48,7 +53,7 @@ class Journal:
                 kind="epoch", step=step, done=epoch.number / n, said=said(epoch, n)
             ),
             batch=self._batch,
-            found=lambda step: self.write(kind="found", step=step),
+            found=lambda step: self.write(kind="found", step=step, done=1.0),
         )
 
 
@@ -64,7 +69,8 @@ class _Experiment:
     """What is known of one experiment."""
 
     arm: str = ""
-    arms_done: int = 0
+    parts: int = 0
+    """Pretraining and arms that are behind."""
     step: str = ""
     done: float = 0.0
     said: str = ""
@@ -85,7 +91,7 @@ class State:
         kind, step = event["kind"], event.get("step", one.step)
         one.step, one.done, one.said = step, event.get("done", one.done), event.get("said", one.said)
         if kind == "arm":
-            one.arms_done += bool(one.arm)
+            one.parts += 1
             one.arm, one.done, one.said, one.step = event["arm"], 0.0, "", ""
             return ""
         if kind in ("begun", "finished", "finished before"):
@@ -93,16 +99,25 @@ class State:
             return f"{event['cell']}: {kind}"
         if kind == "batch":
             return ""
+        if kind == "trial":
+            return one.said
         where = f"{event['cell']}, {one.arm}" if one.arm else event["cell"]
         return f"{where}: {step}: {one.said if kind == 'epoch' else 'found in the store'}"
 
     def share(self) -> float:
         """Return how much is done, as a fraction of all arms; a guess, for people."""
-        arms, everything = len(self.settings.arms), len(self.settings.ratios) * len(self.settings.seeds)
-        done = 0.0
-        for one in self.experiments.values():
-            done += 1.0 if one.state.startswith("finished") else (one.arms_done + 0.9 * one.done) / (arms + 1)
-        return min(done / everything, 1.0)
+        names = [experiment_name(ratio, seed) for ratio in self.settings.ratios for seed in self.settings.seeds]
+        done = sum(self._share(self.experiments[name]) for name in names if name in self.experiments)
+        return min(done / len(names), 1.0)
+
+    def _share(self, one: _Experiment) -> float:
+        """Return how much of an experiment's pretraining and arms is done; an arm's rounds are parts of it."""
+        if one.state.startswith("finished"):
+            return 1.0
+        turn = re.search(r"round (\d+)$", one.step)
+        rounds = self.settings.experiment.pseudo_labels.rounds if turn else 1
+        behind = min(max(int(turn[1]), 1), rounds) - 1 if turn else 0
+        return (one.parts + 0.9 * (behind + one.done) / rounds) / (len(self.settings.arms) + 1)
 
     def left(self) -> str:
         """Return the time left, guessed from the time that the computed share took."""
@@ -130,6 +145,8 @@ def picture(state: State) -> Group:
         running += [(n, one) for n, one in zip(names, ones, strict=True) if one.state == "running"]
         text = f"seed {', '.join(map(str, now))}" if now else ""
         grid.add_row(str(ratio), f"{done}/{len(seeds)}", text, str(len(seeds) - done - len(now)))
+    known = {name for name, _ in running}
+    running += [(n, one) for n, one in state.experiments.items() if one.state == "running" and n not in known]
     lines = [_line(name, one) for name, one in running]
     gone = (time.monotonic() - state.begin) / 60
     bar = Table.grid(padding=(0, 1))
@@ -181,7 +198,7 @@ class Display:
 
     def _events(self) -> Iterator[dict[str, Any]]:
         """Yield the whole lines that came since the last look."""
-        with contextlib.suppress(FileNotFoundError), self.path.open("rb") as file:
+        with contextlib.suppress(OSError), self.path.open("rb") as file:
             file.seek(self.place)
             for line in file:
                 if not line.endswith(b"\n"):
@@ -196,8 +213,14 @@ def shown(
 ) -> Iterator[Path]:
     """Show a sweep's progress; give the file that its experiments tell of it in."""
     path = mlruns.resolve() / f".events-{os.getpid()}.jsonl"
+    _remove(path)  # of a process that was killed and had this one's number
     try:
         with Display(path, settings, console, say):
             yield path
     finally:
-        path.unlink(missing_ok=True)
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()

@@ -157,7 +157,8 @@ class Store:
         else:
             reason = "its content is not what was written"
         warnings.warn(f"{path} is damaged ({reason}); it is computed again", DamagedWarning, stacklevel=2)
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # not allowed here: writing will say so
+            path.unlink()
         return None
 
     def write(self, kind: str, key: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
@@ -178,12 +179,12 @@ class Store:
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Return entries and bytes by kind; what other versions or killed writers left is ``other``."""
         sizes: dict[str, tuple[int, int]] = {}
-        for path in self.folder.rglob("*"):
-            if path.is_file():
-                parts = path.relative_to(self.folder).parts
-                ours = parts[0] == _FORMAT and path.suffix == ".safetensors" and not path.name.startswith(".")
-                kind = parts[1] if ours else "other"
-                count, size = sizes.get(kind, (0, 0))
+        for path in filter(Path.is_file, self.folder.rglob("*")):
+            parts = path.relative_to(self.folder).parts
+            ours = parts[0] == _FORMAT and path.suffix == ".safetensors" and not path.name.startswith(".")
+            kind = parts[1] if ours else "other"
+            count, size = sizes.get(kind, (0, 0))
+            with contextlib.suppress(FileNotFoundError):  # a draft that its writer has moved into place since
                 sizes[kind] = count + 1, size + path.stat().st_size
         return dict(sorted(sizes.items()))
 

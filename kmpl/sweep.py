@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kmpl import pages, steps, sweep_plots, tracking
-from kmpl.cells import Cell, Place, RunCell, Summary, Wrap, as_they_are, in_processes, run_cell, saying
+from kmpl.cells import Cell, Place, RunCell, Summary, Wrap, as_they_are, in_processes, run_cell, saying, untested
 from kmpl.comparison import AFTER, SweepReport, compare
 from kmpl.config import ExperimentConfig, SweepConfig, experiment_name
 from kmpl.devices import cores, use_threads
@@ -76,6 +76,8 @@ def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> Sw
             steps.check(config)
     client = tracking.open_store(place.mlruns)
     with _only_one(place.mlruns, settings.name):
+        if settings.trials:
+            configs = _tuned(settings, configs, place, engine)
         keys = {name: _key(config) for name, config in configs.items()}
         whole = hashlib.sha256("".join(keys.values()).encode()).hexdigest()
         with sweep_run(client, settings, whole, place.command) as sweep:
@@ -84,6 +86,33 @@ def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> Sw
             ]
             summaries = _all_done(cells, sweep, engine, settings.jobs)
             return engine.conclude(partial(_conclude, settings, place, sweep, summaries))
+
+
+def _tuned(
+    settings: SweepConfig, configs: dict[str, ExperimentConfig], place: Place, engine: Engine
+) -> dict[str, ExperimentConfig]:
+    """Return the experiments' settings with what validation likes best at each labelled ratio."""
+    from kmpl import tuning  # slow to import, and most sweeps do without
+
+    storage = tuning.open_journal(place.mlruns / "optuna.journal")
+    tuned: dict[float | None, ExperimentConfig] = {}
+    for ratio in settings.ratios:
+        where = f"ratio {ratio}, tuning"
+        journal = Journal(place.events, cell=where)
+        journal.write(kind="begun")
+        first = configs[experiment_name(ratio, settings.seeds[0])]
+        with saying(where):
+            steps = engine.wrap(untested(place, where), where)
+            tuned[ratio] = tuning.tune(
+                first,
+                settings.trials,
+                storage,
+                f"{settings.name}, ratio {ratio}",
+                steps,
+                journal.say,
+            )
+        journal.write(kind="finished")
+    return {name: merge(tuned[config.ratio], {"seed": config.seed}) for name, config in configs.items()}
 
 
 def _all_done(cells: Sequence[Cell], sweep: SweepRun, engine: Engine, jobs: int) -> dict[str, Summary]:

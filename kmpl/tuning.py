@@ -1,7 +1,7 @@
 """Tuning: for each labelled ratio two studies, labelled-only first, as many trials each. The only file with Optuna.
 
-Validation decides, on a draw of its own that no experiment of a sweep uses unless it is asked for. The test set is out of
-reach: the steps of a trial come without a way to open it.
+Validation decides, on a draw of its own that no experiment of a sweep uses unless it is asked for. The test set is out
+of reach: the steps of a trial come without a way to open it.
 """
 
 import contextlib
@@ -24,6 +24,7 @@ from kmpl.experiment import Steps
 from kmpl.presets import merge
 from kmpl.results import Fit
 from kmpl.seeds import derive
+from kmpl.steps import silent
 
 SEED = 1_000  # of labels, views and weights in all trials
 _MOST_CLUSTERS = 0.25  # of the images
@@ -65,15 +66,23 @@ def open_journal(path: Path) -> JournalStorage:
         raise UserError(f"cannot open the studies in {path}: {error}") from error
 
 
-def tune(config: ExperimentConfig, trials: int, storage: JournalStorage, name: str, steps: Steps) -> ExperimentConfig:
+def tune(
+    config: ExperimentConfig,
+    trials: int,
+    storage: JournalStorage,
+    name: str,
+    steps: Steps,
+    told: Callable[[str], None] = silent,
+) -> ExperimentConfig:
     """Return the settings with what validation likes best.
 
     Args:
-        config: of one labelled ratio; its own values are the first trial, so tuning never ends below them on validation.
+        config: of one labelled ratio; its own values are the first trial, so the best is never below them.
         trials: of each study, in all: what an earlier, killed turn finished counts.
         storage: of the studies.
         name: in front of the studies' names.
         steps: the experiment's; their way to the test set is not used.
+        told: of each trial, in a line.
     """
     use_threads(config.threads)
     base = merge(config, {"seed": SEED})
@@ -88,7 +97,7 @@ def tune(config: ExperimentConfig, trials: int, storage: JournalStorage, name: s
 
     for arm, train in ((BEFORE, labelled_only), (AFTER, pseudo_label)):
         space = _space(base, arm, len(pool.labels))
-        best = _study(storage, f"{name}, {arm}", trials, space, base, train)
+        best = _study(storage, f"{name}, {arm}", trials, space, base, train, told)
         base = merge(base, tree(best))
     return merge(base, {"seed": config.seed})
 
@@ -127,6 +136,7 @@ def _study(
     space: Mapping[str, tuple[float, float, bool]],
     config: ExperimentConfig,
     train: Callable[[ExperimentConfig], Fit],
+    told: Callable[[str], None],
 ) -> dict[str, Any]:
     """Run what is missing of a study and return the best values."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -145,6 +155,7 @@ def _study(
             trial.set_user_attr("validation accuracy", fit.validation_accuracy)
             trial.set_user_attr("validation log-loss", fit.validation_loss)
             study.tell(trial, _value(fit))
+            told(f"{name}: trial {done + 1} of {trials}, validation {fit.validation_accuracy:.2%}")
     if not any(t.state == TrialState.COMPLETE for t in study.trials):
         raise UserError(f"study '{name}': all {trials} trials diverged; give a smaller learning rate to start from")
     return dict(study.best_params)

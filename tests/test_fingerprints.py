@@ -31,7 +31,7 @@ def fresh(step: str) -> str:
 
 def modules_of(step: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """Return the modules whose source is in the code version of a step."""
-    read, source = set(), fingerprints._source
+    read, source = set[str](), fingerprints._source
 
     def noted(module: str) -> str | None:
         text = source(module)

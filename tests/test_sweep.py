@@ -1,9 +1,11 @@
 """Sweeps as a person runs them: what they leave behind, that nothing is done twice, that no kill changes a number."""
 
+import contextlib
 import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -13,6 +15,8 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+
+from kmpl.servers import free_port, wait_for
 
 KMPL = str(Path(sys.prefix) / "bin" / "kmpl")
 TOML = """
@@ -270,6 +274,99 @@ def test_processes_change_nothing(folder: Path, done: subprocess.CompletedProces
     assert one == two
 
 
+@pytest.fixture(scope="module")
+def by_prefect(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same sweep as a Prefect flow, with a server of its own."""
+    folder = tmp_path_factory.mktemp("prefect")
+    command = [word for word in COMMAND if word not in ("--engine", "direct")]
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    done = kmpl(*command, "--json", "report.json", cwd=folder, env=outside)
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder
+
+
+def test_law_8_prefect_gives_the_same_report(
+    folder: Path,
+    done: subprocess.CompletedProcess[str],  # noqa: ARG001
+    by_prefect: Path,
+) -> None:
+    assert found(by_prefect / "report.json") == found(folder / "report.json")
+
+
+def test_tasks_are_named_by_ratio_seed_arm_and_round(by_prefect: Path) -> None:
+    with sqlite3.connect(by_prefect / "mlruns" / "prefect" / "prefect.db") as database:
+        names = [name for (name,) in database.execute("SELECT name FROM task_run WHERE state_type = 'COMPLETED'")]
+        flows = database.execute("SELECT f.name, r.state_type FROM flow_run r JOIN flow f ON f.id = r.flow_id")
+        assert flows.fetchall() == [("semi-supervised", "COMPLETED")]
+        [artifact] = database.execute("SELECT data FROM artifact WHERE key = 'sweep-tiny'").fetchone()
+    experiment = {
+        "load", "pretrain", "labelled-only: evaluate", "labelled-only: report",
+        *(f"pseudo-label, round {n}: {step}" for n in (1, 2) for step in ("pseudo-label", "retrain")),
+        "pseudo-label: evaluate", "pseudo-label: report",
+    }  # fmt: skip
+    expected = {f"ratio {ratio}, seed 0: {what}" for ratio in (0.4, 0.2) for what in experiment}
+    assert set(names) == expected | {"all: report"}
+    assert len(names) == len(expected) + 1
+    assert "| ratio" in artifact
+    assert "/runs/" in artifact
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
+def test_prefects_own_server_is_stopped_even_by_a_kill(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TOML, encoding="utf-8")
+    command = [KMPL, *(word for word in COMMAND if word not in ("--engine", "direct")), "--pretrain.epochs", "500"]
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=outside) as process:
+        assert process.stdout is not None
+        assert any("epoch 1/500" in line for line in iter(process.stdout.readline, ""))
+        assert servers(tmp_path)
+        process.kill()
+    end = time.monotonic() + 30
+    while servers(tmp_path) and time.monotonic() < end:
+        time.sleep(0.5)
+    assert not servers(tmp_path)
+
+
+def servers(folder: Path) -> list[str]:
+    """Return the processes that have the folder's Prefect database in their environment."""
+    mine = f"PREFECT_HOME={folder / 'mlruns' / 'prefect'}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if mine in (process / "environ").read_bytes() and b"kmpl" not in (process / "cmdline").read_bytes():
+                found.append(process.name)
+    return found
+
+
+def test_a_prefect_server_that_is_down_is_said_in_one_line(tmp_path: Path) -> None:
+    command = [word for word in COMMAND if word not in ("--engine", "direct")]
+    done = kmpl(*command, cwd=tmp_path, env=os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api"})
+    assert done.returncode == 2
+    assert "Prefect's server at http://127.0.0.1:9/api does not answer" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_prefect_server_that_dies_in_the_middle_is_said_in_one_line_and_nothing_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TOML, encoding="utf-8")
+    port = free_port()
+    outside = os.environ | {"PREFECT_HOME": str(tmp_path / "home"), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
+    start = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
+    command = [KMPL, *(word for word in COMMAND if word not in ("--engine", "direct")), "--pretrain.epochs", "500"]
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": outside}
+    with subprocess.Popen(start, start_new_session=True, **pipes) as server:
+        assert wait_for(f"http://127.0.0.1:{port}/api/health", 120)
+        with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+            assert process.stdout is not None
+            assert any("epoch 1/500" in line for line in iter(process.stdout.readline, ""))
+            os.killpg(server.pid, signal.SIGKILL)
+            _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert "is gone; start it again and give the same command: all is kept" in errors
+    assert errors.count("\n") == 1, errors
+    assert Counter(run.info.status for run in runs(tmp_path)) == {"KILLED": 2}
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -281,6 +378,7 @@ def test_processes_change_nothing(folder: Path, done: subprocess.CompletedProces
         (["--seeds", "1,1"], "seeds: 1 comes twice"),
         (["--seeds", "-1"], "seeds.0: Input should be greater than or equal to 0"),
         (["--arms", "labelled-onl"], "did you mean 'labelled-only'?"),
+        (["--trials", "-1"], "trials: Input should be greater than or equal to 0"),
         (["--jobs", "0"], "jobs: Input should be greater than or equal to 1"),
         (["--name", "a/b"], "name: String should match pattern"),
         (["--seed", "1"], "Did you mean --seeds?"),

@@ -21,6 +21,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import SQLAlchemyError
 
 from kmpl import __version__
 from kmpl.errors import UserError
@@ -43,13 +44,15 @@ def open_store(folder: Path) -> MlflowClient:
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     _check_writable(folder)
-    uri = tracking_uri(folder)
+    named, uri = os.environ.get("MLFLOW_TRACKING_URI"), tracking_uri(folder)
     mlflow.set_tracking_uri(uri)
+    if not named:  # MLflow sets it itself, and the next folder that is opened would be this one
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
     try:
         # Processes that open a fresh database at once would each migrate it, and all but one would fail.
         with FileLock(folder / ".opening.lock"):
             return _opened(uri, folder)
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         raise UserError(f"cannot open the runs at {uri}: {str(error).splitlines()[0]}") from error
 
 

@@ -141,7 +141,8 @@ def find_report(client: MlflowClient, name: str) -> SweepReport:
     Raises:
         UserError: there is no such sweep, or it has not been finished.
     """
-    runs = search(client, kind="sweep", sweep=name)
+    sweeps = search(client, kind="sweep")
+    runs = [run for run in sweeps if run.data.tags["sweep"] == name]  # not by MLflow: a name may hold its quotes
     for run in (run for run in runs if run.info.status == "FINISHED"):
         if report := _report(client, run.info.run_id):
             return report
@@ -149,5 +150,5 @@ def find_report(client: MlflowClient, name: str) -> SweepReport:
         raise UserError(
             f"sweep '{name}' has not been finished; run the same command again: {runs[0].data.tags['command']}"
         )
-    names = sorted({run.data.tags["sweep"] for run in search(client, kind="sweep")})
+    names = sorted({run.data.tags["sweep"] for run in sweeps})
     raise UserError(f"no sweep '{name}' (known: {', '.join(names) or 'none yet'})")

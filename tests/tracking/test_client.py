@@ -1,0 +1,90 @@
+"""Opening the store: the folder that was asked for, whatever was opened before, and a line where it cannot be."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from kmpl import tracking
+from kmpl.errors import UserError
+from kmpl.tracking.client import closing, experiment_id, search
+from kmpl.tracking.runs import start
+
+
+def test_each_folder_is_a_store_of_its_own(tmp_path: Path) -> None:
+    one, other = tracking.open_store(tmp_path / "one"), tracking.open_store(tmp_path / "other")
+    run = start(one, "a run", {"kind": "sweep"})
+    assert [found.info.run_id for found in search(one, kind="sweep")] == [run]
+    assert search(other, kind="sweep") == []
+    assert (tmp_path / "other" / "mlflow.db").is_file()
+    assert one.get_run(run).info.artifact_uri.startswith((tmp_path / "one" / "artifacts").as_uri())
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+
+
+def test_the_store_that_the_environment_names_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    named = f"sqlite:///{tmp_path}/named.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", named)
+    client = tracking.open_store(tmp_path / "mlruns")
+    assert client.tracking_uri == named
+    assert os.environ["MLFLOW_TRACKING_URI"] == named
+    assert not (tmp_path / "mlruns" / "mlflow.db").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(UserError, match=r"^cannot write [^\n]*file[^\n]*; choose another folder with --mlruns$"):
+        tracking.open_store(tmp_path / "file")
+
+
+def test_a_database_that_is_none_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"no database" * 100)
+    with pytest.raises(UserError, match=rf"^cannot open the runs at sqlite:///{tmp_path}/mlflow.db: [^\n]+$"):
+        tracking.open_store(tmp_path)
+
+
+OPEN = "import sys; from pathlib import Path; from kmpl import tracking; tracking.open_store(Path(sys.argv[1]))"
+
+
+def test_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
+    both = [subprocess.Popen([sys.executable, "-c", OPEN, str(tmp_path)], stderr=subprocess.PIPE) for _ in range(2)]
+    assert [process.communicate(timeout=120)[1] for process in both] == [b"", b""]
+    assert experiment_id(tracking.open_store(tmp_path))
+
+
+def test_all_pages_of_a_search_are_read_newest_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = tracking.open_store(tmp_path)
+    made = [start(client, f"run {i}", {"kind": "arm", "sweep": "a"}, seconds_ago=10 - i) for i in range(7)]
+    start(client, "another", {"kind": "arm", "sweep": "b"})
+    ask = client.search_runs
+    monkeypatch.setattr(client, "search_runs", lambda *a, **k: ask(*a, **k | {"max_results": 3}))
+    assert [run.info.run_id for run in search(client, kind="arm", sweep="a")] == made[::-1]
+
+
+def test_what_failed_outside_may_answer_next_time() -> None:
+    def from_(cause: BaseException) -> BaseException:
+        error = UserError("one line")
+        error.__cause__ = cause
+        return error
+
+    for outside in (OSError("no route"), MlflowException("no answer")):
+        assert tracking.failed_outside(outside)
+        assert tracking.failed_outside(from_(from_(outside)))
+    for own in (UserError("a wrong setting"), ValueError("a mistake")):
+        assert not tracking.failed_outside(own)
+        assert not tracking.failed_outside(from_(own))
+
+
+def test_a_store_that_fails_too_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = tracking.open_store(tmp_path)
+    run = start(client, "a run", {})
+
+    def gone(*_: object, **__: object) -> None:
+        raise MlflowException("the server is gone")
+
+    monkeypatch.setattr(client, "set_tag", gone)
+    monkeypatch.setattr(client, "set_terminated", gone)
+    with pytest.raises(ValueError, match="the first error"), closing(client, run):
+        raise ValueError("the first error")
