@@ -5,8 +5,8 @@ INSTALLED := .venv/installed
 
 .PHONY: demo test test-slow lint install constraints clean
 
-demo: $(INSTALLED) ## the main job: labels on a tenth of real MNIST, before and after pseudo-labelling
-	$(BIN)/kmpl run --preset quick --ratio 0.1
+demo: $(INSTALLED) ## the main job: labels on 80, 40 and 10 % of a real MNIST pool, before and after pseudo-labelling
+	$(BIN)/kmpl sweep --preset quick --name demo
 
 test: lint ## every check that must hold
 	$(BIN)/pytest -m "not slow" --numprocesses auto --dist loadfile
