@@ -7,6 +7,11 @@ from typing import Annotated, Any
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName, FlowRunFilterState, FlowRunFilterStateType
+from prefect.client.schemas.objects import State, StateType
+from prefect.runtime import flow_run
+from prefect.states import Crashed
 from prefect.task_runners import TaskRunner
 from pydantic import Field
 
@@ -19,7 +24,12 @@ from kmpl.config import Arms, Method, Ratios, Seeds, SweepConfig
 _DEFAULT = SweepConfig()
 
 
-@flow(name="semi-supervised", timeout_seconds=14 * 24 * 3600, persist_result=False)
+def _run_name() -> str:
+    """Return the sweep's name, for the flow run's."""
+    return sweep.named(SweepConfig(**flow_run.parameters)).name
+
+
+@flow(name="semi-supervised", flow_run_name=_run_name, timeout_seconds=14 * 24 * 3600, persist_result=False)
 def semi_supervised(
     ratios: Ratios = _DEFAULT.ratios,
     seeds: Seeds = _DEFAULT.seeds,
@@ -74,9 +84,24 @@ def _concluded(conclude: Callable[[], SweepReport]) -> SweepReport:
 
 def _with_artifact(conclude: Callable[[], SweepReport]) -> SweepReport:
     report = conclude()
+    _close_dead(report.name)
     key = "sweep-" + "".join(c if c.isalnum() else "-" for c in report.name.lower())
     create_markdown_artifact(pages.markdown(report, link=_link(report)), key=key, description=f"Sweep {report.name}")
     return report
+
+
+def _close_dead(name: str) -> None:
+    """Mark as crashed what killed turns left running in Prefect; the sweep's lock is held, so none is alive."""
+    running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[name]), state=running)
+        ):
+            if str(run.id) != flow_run.id:
+                state: State[None] = Crashed(
+                    message=f"The process was killed; flow run {flow_run.id} went on with its work."
+                )
+                client.set_flow_run_state(run.id, state, force=True)
 
 
 def _link(report: SweepReport) -> Callable[[str], str]:
