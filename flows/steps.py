@@ -116,7 +116,13 @@ def as_tasks(steps: Steps, experiment: str) -> Steps:
     return replace(steps, **{name: getattr(tasks, name) for name in names})
 
 
-@task(name="experiment", task_run_name="{cell.name}", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="experiment",
+    task_run_name="{cell.name}",
+    timeout_seconds=72 * _HOUR,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def experiment(cell: Cell) -> Summary:
     """Run one experiment in a process of its own; its steps are tasks below this one."""
     logging.getLogger("prefect").propagate = False  # its pages get all it logs, the terminal has kmpl's own display

@@ -155,21 +155,18 @@ def _conclude(settings: SweepConfig, place: Place, sweep: SweepRun, summaries: d
 
 def _champion(settings: SweepConfig, place: Place, sweep: SweepRun, summaries: Mapping[str, Summary]) -> str:
     """Let the best pseudo-label network by validation ask to be champion; return what was decided."""
-    ranked = []
-    for name, summary in summaries.items():
-        numbers = summary["arms"].get(AFTER, {})
-        if numbers.get("validation_accuracy") is not None:
-            ranked.append((numbers["validation_accuracy"], -numbers["validation_loss"], name))
-    if not ranked:
-        return "no candidate: no pseudo-label network with a validation set"
-    accuracy, minus_loss, name = max(ranked)
-    run = sweep.arm(summaries[name]["mlflow_run_id"], AFTER)
-    if run is None:
-        return f"no candidate: the network of {name} is no longer in MLflow"
     task = f"{settings.experiment.dataset}, {settings.experiment.protocol} protocol"
-    candidate = Candidate(run, task, accuracy, -minus_loss, f"{settings.name}, {name}")
+    candidates = []
+    for name, summary in summaries.items():
+        numbers, origin = summary["arms"].get(AFTER, {}), f"{settings.name}, {name}"
+        if numbers.get("validation_accuracy") is not None:
+            accuracy, loss = numbers["validation_accuracy"], numbers["validation_loss"]
+            run = sweep.arm(summary["mlflow_run_id"], AFTER)
+            candidates += [Candidate(run, task, accuracy, loss, summary["validation"], origin)] if run else []
+    if not candidates:
+        return "no candidate: no pseudo-label network with a validation set"
     with FileLock(_locks(place.mlruns) / "champion.lock"):  # two sweeps that end at once ask one after the other
-        return promote(sweep.client, settings.model, candidate)
+        return promote(sweep.client, settings.model, max(candidates, key=lambda candidate: candidate.rank))
 
 
 def _key(config: ExperimentConfig) -> str:

@@ -307,6 +307,67 @@ def test_a_changed_setting_never_finds_what_was_computed_with_another(name: str,
     assert bits(stored(config, warm)) == truly
 
 
+def _negative(network: networks.Network) -> networks.Network:
+    """Return another kind of network with the same weights."""
+    other = networks.build("negative", 1, 10, seed=0)
+    other.load_state_dict(network.state_dict())
+    return other
+
+
+@pytest.fixture(scope="module")
+def pool() -> Pool:
+    return steps.load(SMALL)[0]
+
+
+def test_a_network_is_tested_anew_on_every_other_test(expected: Report, tmp_path: Path) -> None:
+    network = expected.arms["labelled-only"].fit.network
+    told = kept(Steps(evaluate=evaluate), Store(tmp_path))
+    changes: list[dict[str, Any]] = [
+        {},
+        {"dataset": "KMNIST"},
+        {"protocol": "notebook"},
+        {"pool": {"image_size": 20}},
+        {"network": "negative"},
+    ]
+    found = []
+    for change in changes:
+        config = merge(SMALL, change)
+        tested = _negative(network) if "network" in change else network
+        truly = bits(evaluate(config, tested))
+        assert bits(told.evaluate(config, tested)) == bits(told.evaluate(config, tested)) == truly, change
+        found.append(truly)
+    assert all(one != other for i, one in enumerate(found) for other in found[:i])
+
+
+def test_the_same_images_are_trained_on_anew_with_every_seed(pool: Pool, tmp_path: Path) -> None:
+    told = kept(Steps(evaluate=evaluate), Store(tmp_path))
+    for config in (SMALL, merge(SMALL, {"seed": 1})):
+        assert bits(told.pretrain(config, pool, Watch())) == bits(steps.pretrain(config, pool, Watch()))
+
+
+def test_what_a_round_votes_depends_on_network_seed_number_and_the_round_before(
+    pool: Pool, expected: Report, tmp_path: Path
+) -> None:
+    told, arm = kept(Steps(evaluate=evaluate), Store(tmp_path)), expected.arms["pseudo-label"]
+    start, before = expected.arms["labelled-only"].fit, arm.rounds[0].pseudo_labels
+    other = replace(start, network=_negative(start.network))
+    found = []
+    for change, fit, earlier, number in (
+        ({}, start, None, 1),
+        ({}, start, None, 2),
+        ({}, start, before, 2),
+        ({"seed": 1}, start, before, 2),
+        ({}, arm.fit, before, 2),
+        ({"network": "negative"}, other, before, 2),
+    ):
+        config = merge(SMALL, change)
+        truly = bits(steps.pseudo_label(config, pool, fit, earlier, number))
+        assert bits(told.pseudo_label(config, pool, fit, earlier, number)) == truly
+        assert bits(told.pseudo_label(config, pool, fit, earlier, number)) == truly
+        found.append(truly)
+    assert all(one != other for i, one in enumerate(found) for other in found[:i])
+
+
 def test_true_labels_of_unlabelled_images_are_in_no_key_but_the_oracles(
     warm: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

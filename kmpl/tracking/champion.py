@@ -6,6 +6,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
+from kmpl.comparison import at_least
 from kmpl.errors import UserError
 
 ALIAS = "champion"
@@ -23,13 +24,21 @@ class Candidate:
     """On validation, fraction."""
     loss: float
     """On validation, nats; decides where accuracy ties, as it often does on few images."""
+    images: int
+    """Validation images."""
     origin: str
     """Where it comes from, for people."""
 
     @property
     def rank(self) -> tuple[float, float]:
-        """The higher the better."""
-        return self.accuracy, -self.loss
+        """The higher the better: what accuracy is at least, given so many images, then log-loss."""
+        return at_least(self.accuracy, self.images), -self.loss
+
+    @property
+    def said(self) -> str:
+        """What validation says, for people."""
+        sure = f"{self.accuracy:.2%} of {self.images} images, at least {self.rank[0]:.2%}"
+        return f"validation {sure}, log-loss {self.loss:.4f}"
 
 
 def promote(client: MlflowClient, model: str, candidate: Candidate) -> str:
@@ -53,20 +62,25 @@ def promote(client: MlflowClient, model: str, candidate: Candidate) -> str:
 
 def _judge(candidate: Candidate, champion: ModelVersion | None) -> tuple[bool, str]:
     """Return whether the alias moves, and why."""
-    said = f"validation {candidate.accuracy:.2%}, log-loss {candidate.loss:.4f}"
     if champion is None:
-        return True, f"became the first champion: {said}"
+        return True, f"became the first champion: {candidate.said}"
     tags, number = champion.tags, champion.version
     if tags.get("task") != candidate.task:
         return False, (
             f"was refused: version {number} was judged on {tags.get('task')}, this one on {candidate.task}; "
             "register it under another --model"
         )
-    before = float(tags["validation_accuracy"]), -float(tags["validation_loss"])
-    held = f"{before[0]:.2%}, log-loss {-before[1]:.4f} of version {number}"
-    if candidate.rank > before:
-        return True, f"became champion: {said} instead of {held}"
-    return False, f"was refused: {said} is no better than {held}"
+    held = Candidate(
+        str(champion.run_id),
+        candidate.task,
+        float(tags["validation_accuracy"]),
+        float(tags["validation_loss"]),
+        int(tags["validation_images"]),
+        tags["origin"],
+    )
+    if candidate.rank > held.rank:
+        return True, f"became champion: {candidate.said}; version {number} had {held.said}"
+    return False, f"was refused: {candidate.said}, is no better than version {number}: {held.said}"
 
 
 def _champion(client: MlflowClient, model: str) -> ModelVersion | None:
@@ -91,4 +105,5 @@ def _registered(client: MlflowClient, model: str, candidate: Candidate) -> Model
     logged = outputs.model_outputs[0].model_id
     tags = {"task": candidate.task, "origin": candidate.origin}
     tags |= {"validation_accuracy": repr(candidate.accuracy), "validation_loss": repr(candidate.loss)}
+    tags["validation_images"] = str(candidate.images)
     return client.create_model_version(model, f"models:/{logged}", candidate.run, tags, model_id=logged)

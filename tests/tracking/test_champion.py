@@ -54,11 +54,11 @@ class Registry:
         self.client, self.name = client, name
         self.model = client.get_run(trained).outputs.model_outputs[0].model_id
 
-    def candidate(self, accuracy: float, loss: float = 0.5, task: str = TASK) -> Candidate:
+    def candidate(self, accuracy: float, loss: float = 0.5, task: str = TASK, images: int = 1_000) -> Candidate:
         run = start(self.client, "pseudo-label", {"kind": "arm"})
         self.client.log_outputs(run, [LoggedModelOutput(self.model, 0)])
         self.client.set_terminated(run)
-        return Candidate(run, task, accuracy, loss, f"a sweep, {accuracy}")
+        return Candidate(run, task, accuracy, loss, images, f"a sweep, {accuracy}")
 
     def asked(self, candidate: Candidate) -> str:
         return promote(self.client, self.name, candidate)
@@ -82,7 +82,8 @@ def test_the_first_candidate_becomes_champion(registry: Registry) -> None:
     candidate = registry.candidate(0.5, 1.25)
     said = registry.asked(candidate)
     assert said == (
-        f"{registry.name} version 1 (a sweep, 0.5) became the first champion: validation 50.00%, log-loss 1.2500"
+        f"{registry.name} version 1 (a sweep, 0.5) became the first champion: validation 50.00% of 1000 images, "
+        "at least 46.91%, log-loss 1.2500"
     )
     champion = registry.champion
     assert champion.run_id == candidate.run
@@ -92,6 +93,7 @@ def test_the_first_candidate_becomes_champion(registry: Registry) -> None:
         "origin": "a sweep, 0.5",
         "validation_accuracy": "0.5",
         "validation_loss": "1.25",
+        "validation_images": "1000",
         "decision": said,
     }
     assert champion.description == said
@@ -105,7 +107,7 @@ def test_the_first_candidate_becomes_champion(registry: Registry) -> None:
         (0.9, 0.4, True),  # log-loss where it ties
         (0.9, 0.6, False),
         (0.9, 0.5, False),  # equal is no better
-        (0.9 + 1e-15, 0.6, True),  # what is kept of a champion is kept to the last bit
+        (0.901, 0.6, True),  # one image of a thousand
         (0.9, 0.5 - 1e-15, True),
     ],
 )
@@ -203,3 +205,10 @@ def test_what_the_alias_names_classifies_raw_images(registry: Registry, tmp_path
     assert shares.shape == (50, 10)
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-4)
     assert (shares.argmax(axis=1) == pool.labels[:50]).mean() > 0.3
+
+
+def test_all_of_a_few_images_right_says_less_than_nearly_all_of_many(registry: Registry) -> None:
+    registry.asked(registry.candidate(0.985, images=800))
+    assert "was refused" in registry.asked(registry.candidate(1.0, 0.01, images=100))
+    assert int(registry.champion.version) == 1
+    assert "became champion" in registry.asked(registry.candidate(0.985, images=2_000))
