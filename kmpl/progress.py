@@ -94,7 +94,7 @@ class State:
             one.parts += 1
             one.arm, one.done, one.said, one.step = event["arm"], 0.0, "", ""
             return ""
-        if kind in ("begun", "finished", "finished before"):
+        if kind in ("begun", "finished", "finished before", "diverged"):
             one.state = "running" if kind == "begun" else kind
             return f"{event['cell']}: {kind}"
         if kind == "batch":
@@ -112,7 +112,7 @@ class State:
 
     def _share(self, one: _Experiment) -> float:
         """Return how much of an experiment's pretraining and arms is done; an arm's rounds are parts of it."""
-        if one.state.startswith("finished"):
+        if one.state.startswith("finished") or one.state == "diverged":
             return 1.0
         turn = re.search(r"round (\d+)$", one.step)
         rounds = self.settings.experiment.pseudo_labels.rounds if turn else 1

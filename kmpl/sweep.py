@@ -128,6 +128,7 @@ def _all_done(cells: Sequence[Cell], sweep: SweepRun, engine: Engine, jobs: int)
         try:
             found[cell.name] = wait()
         except DivergedError as error:
+            Journal(cell.place.events).write(cell=cell.name, kind="diverged")
             diverged.append(error)
     if diverged:
         more = f"; and {len(diverged) - 1} more experiments" if len(diverged) > 1 else ""
@@ -139,15 +140,13 @@ def _conclude(settings: SweepConfig, place: Place, sweep: SweepRun, summaries: d
     """Compare, see to the champion, and log the report; a sweep that was finished before has done all this."""
     found = compare(settings, list(summaries.values()))
     before = sweep.report() if sweep.finished_before else None
-    if before and before.digest == found.digest:
+    if before and before.digest == found.digest and before.settings.model == settings.model:
         return before
     more: dict[str, Any] = {"champion": _champion(settings, place, sweep, summaries), "run": sweep.id}
     more["runs"] = {name: str(summary["mlflow_run_id"]) for name, summary in summaries.items()}
     about = environment() | {"command": place.command, "experiment": sweep.experiment}
     about["date"] = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-    found = found.model_copy(
-        update=more | {"environment": environment() | {"command": place.command, "experiment": sweep.experiment}}
-    )
+    found = found.model_copy(update=more | {"environment": about})
     files: dict[str, str | bytes] = {"sweep.json": found.model_dump_json(indent=2), "report.html": pages.html(found)}
     sweep.closed(found, files | sweep_plots.pictures(found), pages.markdown(found))
     return found

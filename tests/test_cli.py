@@ -217,7 +217,9 @@ def test_full_disk_while_writing_a_checkpoint_is_one_line_and_leaves_no_half_fil
     done = kmpl(*arguments, cwd=folder, preexec_fn=no_large_files)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
-    assert statuses(folder / "full") == ["FAILED", "FAILED"]
+    assert done.stderr.count("\n") == 1
+    assert statuses(folder / "full") == ["FAILED"]
+    assert not [path for path in (folder / "full" / "cache").rglob("*") if path.is_file()]
 
 
 def test_ui_refuses_a_port_that_is_taken(tmp_path: Path) -> None:

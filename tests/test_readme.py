@@ -69,6 +69,7 @@ def test_each_run_in_the_readme_works(command: str, tmp_path: Path) -> None:
 FEWER = {"0,1,2": "0,1", "10": "1"}
 
 
+@pytest.mark.slow
 def test_the_readmes_sweeps_work_one_after_the_other(tmp_path: Path) -> None:
     kmpl = str(Path(sys.prefix) / "bin" / "kmpl")
     study = [c.split() for c in commands() if c.startswith(("kmpl sweep", "kmpl report", "kmpl cache"))]

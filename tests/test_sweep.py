@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import warnings
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -265,6 +266,26 @@ def test_an_experiment_that_diverges_is_named_and_the_others_are_kept(tmp_path: 
     assert Counter(run.info.status for run in runs(tmp_path)) == {"FAILED": 3}
 
 
+@pytest.mark.slow
+def test_law_8_dask_gives_the_same_report(
+    folder: Path,
+    done: subprocess.CompletedProcess[str],  # noqa: ARG001
+    tmp_path: Path,
+) -> None:
+    distributed = pytest.importorskip("distributed")
+    command = [word for word in COMMAND if word not in ("--engine", "direct")]
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    workers = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own machinery
+        with distributed.LocalCluster(**workers) as cluster:
+            dask = {"KMPL_DASK": cluster.scheduler_address}
+            finished = kmpl(*command, "--json", "report.json", cwd=tmp_path, env=outside | dask)
+    assert finished.returncode == 0, finished.stderr
+    assert found(tmp_path / "report.json") == found(folder / "report.json")
+
+
+@pytest.mark.slow
 def test_processes_change_nothing(folder: Path, done: subprocess.CompletedProcess[str], tmp_path: Path) -> None:  # noqa: ARG001
     finished = kmpl(*COMMAND, "--jobs", "2", "--json", "report.json", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr

@@ -10,6 +10,7 @@ from kmpl.comparison import at_least
 from kmpl.errors import UserError
 
 ALIAS = "champion"
+_JUDGED = {"validation_accuracy", "validation_loss", "validation_images", "origin"}
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ def _judge(candidate: Candidate, champion: ModelVersion | None) -> tuple[bool, s
             f"was refused: version {number} was judged on {tags.get('task')}, this one on {candidate.task}; "
             "register it under another --model"
         )
+    if not tags.keys() >= _JUDGED:
+        return True, f"became champion: {candidate.said}; nothing is known of version {number}'s validation"
     held = Candidate(
         str(champion.run_id),
         candidate.task,
