@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 from prefect import flow
-from prefect.exceptions import ParameterTypeError, ParameterBindError
+from prefect.exceptions import ParameterBindError, ParameterTypeError
 from prefect.testing.utilities import prefect_test_harness
 
 from flows import steps
