@@ -78,7 +78,11 @@ def run_cell(wrap: Wrap, cell: Cell) -> Summary:
     use_threads(cell.config.threads)
     journal = Journal(cell.place.events, cell=cell.name)
     client, tags = tracking.open_store(cell.place.mlruns), dict(cell.tags)
-    with saying(cell.name), experiment_run(client, cell.config, cell.place.command, tags) as tracked:
+    with (
+        saying(cell.name),
+        tracking.store_answers(),
+        experiment_run(client, cell.config, cell.place.command, tags) as tracked,
+    ):
         journal.write(kind="begun")
         plain = Steps(
             evaluate=evaluate,

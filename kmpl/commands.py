@@ -54,7 +54,7 @@ def run(
     console = Console(quiet=quiet)
     loaded = load_pool(chosen)
     client = tracking.open_store(mlruns)
-    with experiment_run(client, chosen, shlex.join(["kmpl", *sys.argv[1:]])) as tracked:
+    with tracking.store_answers(), experiment_run(client, chosen, shlex.join(["kmpl", *sys.argv[1:]])) as tracked:
         with bars.shown(console) as watch:
             steps = experiment.Steps(
                 evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.begun, finished=tracked.finished

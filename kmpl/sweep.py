@@ -80,7 +80,7 @@ def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> Sw
             configs = _tuned(settings, configs, place, engine)
         keys = {name: _key(config) for name, config in configs.items()}
         whole = hashlib.sha256("".join(keys.values()).encode()).hexdigest()
-        with sweep_run(client, settings, whole, place.command) as sweep:
+        with tracking.store_answers(), sweep_run(client, settings, whole, place.command) as sweep:
             cells = [
                 Cell(name, config, place, tuple(sweep.tags(keys[name]).items())) for name, config in configs.items()
             ]

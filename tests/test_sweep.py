@@ -112,6 +112,7 @@ def test_the_same_sweep_again_computes_nothing_and_adds_no_run(
     assert len(runs(folder)) == before
 
 
+@pytest.mark.slow
 def test_after_a_change_of_n_clusters_no_pretraining_is_repeated(
     folder: Path,
     done: subprocess.CompletedProcess[str],  # noqa: ARG001
@@ -332,6 +333,7 @@ def test_tasks_are_named_by_ratio_seed_arm_and_round(by_prefect: Path) -> None:
     assert "/runs/" in artifact
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
 def test_prefects_own_server_is_stopped_even_by_a_kill(tmp_path: Path) -> None:
     (tmp_path / "tiny.toml").write_text(TOML, encoding="utf-8")
@@ -386,6 +388,37 @@ def test_a_prefect_server_that_dies_in_the_middle_is_said_in_one_line_and_nothin
     assert "is gone; start it again and give the same command: all is kept" in errors
     assert errors.count("\n") == 1, errors
     assert Counter(run.info.status for run in runs(tmp_path)) == {"KILLED": 2}
+
+
+@pytest.mark.slow
+def test_a_tracking_server_that_dies_in_the_middle_is_said_in_one_line_and_nothing_is_lost(tmp_path: Path) -> None:
+    (tmp_path / "tiny.toml").write_text(TOML, encoding="utf-8")
+    port = free_port()
+    kept = tmp_path / "server"
+    start = [KMPL, "ui", "--mlruns", str(kept), "--port", str(port)]
+    there = os.environ | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(
+        start, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        assert wait_for(f"http://127.0.0.1:{port}/", 120)
+        with subprocess.Popen([KMPL, *COMMAND], cwd=tmp_path, env=there, **pipes) as process:
+            assert process.stdout is not None
+            assert any("epoch 1/2" in line for line in iter(process.stdout.readline, ""))
+            os.killpg(server.pid, signal.SIGKILL)
+            _, errors = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert f"the runs at http://127.0.0.1:{port} can no longer be written" in errors
+    assert "give the same command again" in errors
+    assert errors.count("\n") == 1, errors
+    with subprocess.Popen(
+        start, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as server:
+        assert wait_for(f"http://127.0.0.1:{port}/", 120)
+        again = kmpl(*COMMAND, cwd=tmp_path, env=there)
+        os.killpg(server.pid, signal.SIGKILL)
+    assert again.returncode == 0, again.stderr
+    assert "ratio 0.4, seed 0: pretrain: found in the store" in again.stdout
 
 
 @pytest.mark.parametrize(

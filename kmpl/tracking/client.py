@@ -13,6 +13,7 @@ from pathlib import Path
 # MLflow reads these when it is imported.
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")  # half a minute; by default four, for every call
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 
@@ -115,20 +116,32 @@ def link(client: MlflowClient, earlier: list[Run], successor: str) -> None:
 @contextlib.contextmanager
 def closing(client: MlflowClient, run: str) -> Iterator[None]:
     """Close a run with the status that fits how the block ended, whatever happens."""
-    status = "FAILED"
     try:
         yield
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
     except BaseException as error:
-        with contextlib.suppress(MlflowException):  # the store itself may be what failed
-            client.set_tag(run, "error", str(error)[:4000])
+        if not isinstance(error, MlflowException | SQLAlchemyError):  # else the store is what failed
+            with contextlib.suppress(MlflowException, SQLAlchemyError):
+                if str(error):
+                    client.set_tag(run, "error", str(error)[:4000])
+                client.set_terminated(run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
         raise
-    finally:
-        with contextlib.suppress(MlflowException):
-            client.set_terminated(run, status)
+    client.set_terminated(run, "FINISHED")
+
+
+@contextlib.contextmanager
+def store_answers() -> Iterator[None]:
+    """Say in one line that the store of runs failed on the way: the server is gone, the disk is full.
+
+    Raises:
+        UserError: instead of what MLflow raised.
+    """
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        raise UserError(
+            f"the runs at {mlflow.get_tracking_uri()} can no longer be written: {str(error).splitlines()[0]}; all "
+            "steps done so far are kept: give the same command again"
+        ) from error
 
 
 def installed_packages() -> list[str]:
