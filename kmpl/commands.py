@@ -65,9 +65,8 @@ def run(
         if json is not None:
             reports.write_json(numbers, json)
     console.print(reports.table(outcome))
-    console.print(
-        f"Curves, confusions, clusters, models: [bold]{_ui_command(mlruns)}[/bold], then run {tracked.id[:8]}"
-    )
+    where = _command("ui", mlruns=mlruns)
+    console.print(f"Curves, confusions, clusters, models: [bold]{where}[/bold], then run {tracked.id[:8]}")
 
 
 def sweep(
@@ -119,9 +118,8 @@ def sweep(
             draft.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
     console.print(pages.terminal(found))
     console.print(f"Champion: {found.champion}", highlight=False)
-    console.print(
-        f"As a page: [bold]kmpl report {found.name} --out report.html[/bold]; all runs: {_ui_command(mlruns)}"
-    )
+    page, where = _command("report", found.name, "--out", "report.html", mlruns=mlruns), _command("ui", mlruns=mlruns)
+    console.print(f"As a page: [bold]{page}[/bold]; all runs: [bold]{where}[/bold]", soft_wrap=True)
 
 
 def report(name: str, /, *, out: Path, mlruns: Folder = Path("mlruns"), overwrite: bool = False) -> None:
@@ -187,8 +185,9 @@ def ui(*, mlruns: Folder = Path("mlruns"), port: int = 5000) -> None:
     os.execve(sys.executable, [*server, "--backend-store-uri", tracking.tracking_uri(mlruns)], lean)
 
 
-def _ui_command(mlruns: Path) -> str:
-    return "kmpl ui" if mlruns == Path("mlruns") else shlex.join(["kmpl", "ui", "--mlruns", str(mlruns)])
+def _command(*words: str, mlruns: Path) -> str:
+    """Return what to type next, on the same runs."""
+    return shlex.join(["kmpl", *words, *([] if mlruns == Path("mlruns") else ["--mlruns", str(mlruns)])])
 
 
 def _check_target(path: Path, flag: str = "--json") -> None:
