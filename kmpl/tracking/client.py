@@ -120,10 +120,11 @@ def closing(client: MlflowClient, run: str) -> Iterator[None]:
         yield
     except BaseException as error:
         if not isinstance(error, MlflowException | SQLAlchemyError):  # else the store is what failed
+            stopped = isinstance(error, KeyboardInterrupt)
             with contextlib.suppress(MlflowException, SQLAlchemyError):
-                if str(error):
+                if not stopped:
                     client.set_tag(run, "error", str(error)[:4000])
-                client.set_terminated(run, "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED")
+                client.set_terminated(run, "KILLED" if stopped else "FAILED")
         raise
     client.set_terminated(run, "FINISHED")
 
