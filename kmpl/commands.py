@@ -99,8 +99,8 @@ def sweep(
     if json is not None:
         _check_target(json)
     from kmpl import pages, progress, tracking
+    from kmpl import report as reports
     from kmpl.cells import Place
-    from kmpl.store import whole_file
     from kmpl.sweep import run as run_sweep
 
     console = Console(quiet=quiet)
@@ -114,8 +114,7 @@ def sweep(
         else:
             found = run_sweep(chosen, place)
     if json is not None:
-        with whole_file(json) as draft:
-            draft.write_text(found.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        reports.write_json(found.model_dump(mode="json"), json)
     console.print(pages.terminal(found))
     console.print(f"Champion: {found.champion}", highlight=False)
     page, where = _command("report", found.name, "--out", "report.html", mlruns=mlruns), _command("ui", mlruns=mlruns)

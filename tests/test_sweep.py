@@ -287,8 +287,16 @@ def test_law_8_dask_gives_the_same_report(
 
 
 @pytest.mark.slow
-def test_processes_change_nothing(folder: Path, done: subprocess.CompletedProcess[str], tmp_path: Path) -> None:  # noqa: ARG001
-    finished = kmpl(*COMMAND, "--jobs", "2", "--json", "report.json", cwd=tmp_path)
+@pytest.mark.parametrize("engine", ["direct", "prefect"])
+def test_law_8_processes_change_nothing(
+    folder: Path,
+    done: subprocess.CompletedProcess[str],  # noqa: ARG001
+    tmp_path: Path,
+    engine: str,
+) -> None:
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    command = [*COMMAND, "--engine", engine, "--jobs", "2", "--json", "report.json"]
+    finished = kmpl(*(w for i, w in enumerate(command) if i not in (1, 2)), cwd=tmp_path, env=outside)
     assert finished.returncode == 0, finished.stderr
     one, two = found(folder / "report.json"), found(tmp_path / "report.json")
     assert two["settings"].pop("jobs") == 2
