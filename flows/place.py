@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from prefect import get_run_logger
 from prefect.runtime import deployment
 from rich.console import Console
@@ -40,3 +41,29 @@ def chosen(settings: SweepConfig) -> Iterator[Place]:
     command = f"prefect deployment run semi-supervised/{deployment.name}" if deployment.name else "semi_supervised()"
     with progress.shown(mlruns, settings, Console(quiet=True), say=get_run_logger().info) as events:
         yield Place(mlruns, command, events)
+
+
+@contextmanager
+def present(here: Place, run: str) -> Iterator[None]:
+    """Hold a lock that says that a flow run is alive; the operating system lets go of it when this process dies."""
+    path = _sign(here, run)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path):
+        yield
+    path.unlink(missing_ok=True)
+
+
+def is_present(here: Place, run: str) -> bool:
+    """Say whether a flow run is alive that works at this place."""
+    path = _sign(here, run)
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _sign(here: Place, run: str) -> Path:
+    return here.mlruns / "locks" / f"flow-{run}.lock"

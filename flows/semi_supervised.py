@@ -17,9 +17,10 @@ from pydantic import Field
 
 from flows import place
 from flows.steps import as_tasks, run_task, spread
-from kmpl import pages, sweep
+from kmpl import pages, sweep, tracking
+from kmpl.cells import Place
 from kmpl.comparison import SweepReport
-from kmpl.config import Arms, Method, Ratios, Seeds, SweepConfig
+from kmpl.config import Arms, Method, Ranges, Ratios, Seeds, SweepConfig
 
 _DEFAULT = SweepConfig()
 
@@ -35,6 +36,7 @@ def semi_supervised(
     seeds: Seeds = _DEFAULT.seeds,
     arms: Arms = _DEFAULT.arms,
     trials: Annotated[int, Field(ge=0, le=10_000)] = _DEFAULT.trials,
+    search: Ranges = _DEFAULT.search,
     jobs: Annotated[int, Field(ge=1, le=256)] = _DEFAULT.jobs,
     name: str = _DEFAULT.name,
     model: str = _DEFAULT.model,
@@ -47,6 +49,7 @@ def semi_supervised(
         seeds: Seeds: each draws labels, views and weights anew, the same draws for every arm.
         arms: Methods to compare.
         trials: Trials of each of the two studies (labelled-only, pseudo-label) that tune a ratio first; 0 = none.
+        search: Ranges that tuning searches instead of its own: clustering.n_clusters=50:400, say.
         jobs: Experiments that run at once, each in a process of its own with its share of the cores.
         name: Name of the sweep (letters, digits, . _ + -): one configuration. Empty: made from the settings.
         model: Registered model whose champion the sweep may move.
@@ -57,13 +60,15 @@ def semi_supervised(
         seeds=seeds,
         arms=arms,
         trials=trials,
+        search=search,
         jobs=jobs,
         name=name,
         model=model,
         experiment=experiment,
     )
-    engine = sweep.Engine(wrap=as_tasks, spread=partial(spread, elsewhere=_elsewhere()), conclude=_concluded)
-    with place.chosen(settings) as here:
+    with place.chosen(settings) as here, place.present(here, flow_run.id):
+        concluded = partial(_concluded, here)
+        engine = sweep.Engine(wrap=as_tasks, spread=partial(spread, elsewhere=_elsewhere()), conclude=concluded)
         return sweep.run(settings, here, engine)
 
 
@@ -77,27 +82,27 @@ def _elsewhere() -> TaskRunner[Any] | None:
     return DaskTaskRunner(address=address)
 
 
-def _concluded(conclude: Callable[[], SweepReport]) -> SweepReport:
+def _concluded(here: Place, conclude: Callable[[], SweepReport]) -> SweepReport:
     """Run the last step, and put the report on the flow run's page."""
-    return run_task("report", "all: report", partial(_with_artifact, conclude))
+    return run_task("report", "all: report", partial(_with_artifact, here, conclude))
 
 
-def _with_artifact(conclude: Callable[[], SweepReport]) -> SweepReport:
+def _with_artifact(here: Place, conclude: Callable[[], SweepReport]) -> SweepReport:
     report = conclude()
-    _close_dead(report.name)
+    _close_dead(report.name, here)
     key = "sweep-" + "".join(c if c.isalnum() else "-" for c in report.name.lower())
     create_markdown_artifact(pages.markdown(report, link=_link(report)), key=key, description=f"Sweep {report.name}")
     return report
 
 
-def _close_dead(name: str) -> None:
-    """Mark as crashed what killed turns left running in Prefect; the sweep's lock is held, so none is alive."""
+def _close_dead(name: str, here: Place) -> None:
+    """Mark as crashed what killed turns left running in Prefect; who tunes beside this one is alive."""
     running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(
             flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[name]), state=running)
         ):
-            if str(run.id) != flow_run.id:
+            if not place.is_present(here, str(run.id)):
                 state: State[None] = Crashed(
                     message=f"The process was killed; flow run {flow_run.id} went on with its work."
                 )
@@ -106,6 +111,4 @@ def _close_dead(name: str) -> None:
 
 def _link(report: SweepReport) -> Callable[[str], str]:
     """Return what makes an address on MLflow's pages of a run's id."""
-    base = os.environ.get("MLFLOW_TRACKING_URI", "")
-    base = base if base.startswith("http") else os.environ.get("KMPL_MLFLOW_PAGES", "http://127.0.0.1:5000")
-    return lambda run: f"{base.rstrip('/')}/#/experiments/{report.environment.get('experiment', '1')}/runs/{run}"
+    return partial(tracking.page, report.environment.get("experiment", "1"))

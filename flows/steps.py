@@ -14,8 +14,8 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 from prefect.tasks import exponential_backoff
 
 from kmpl import tracking
-from kmpl.cells import Cell, RunCell, Summary, run_cell
 from kmpl.config import ExperimentConfig
+from kmpl.errors import PrunedError
 from kmpl.experiment import Steps
 from kmpl.networks import Network
 from kmpl.results import ArmReport, Evaluation, Fit, Pool, PseudoLabels
@@ -46,7 +46,7 @@ def run_task(step: str, name: str, work: Callable[[], T]) -> T:
         more = {"retries": 3, "retry_delay_seconds": exponential_backoff(2), "retry_jitter_factor": 0.5}
         more["retry_condition_fn"] = _failed_outside
     wrapped = Task(
-        work,
+        partial(_or_pruned, work),
         name=step,
         task_run_name=name,
         timeout_seconds=TIMEOUTS[step],
@@ -54,7 +54,19 @@ def run_task(step: str, name: str, work: Callable[[], T]) -> T:
         persist_result=False,
         **more,
     )
-    return wrapped()
+    result = wrapped()
+    if isinstance(result, PrunedError):
+        raise result
+    return result
+
+
+def _or_pruned(work: Callable[[], T]) -> T | PrunedError:
+    """Let a training that is not worth finishing end as a task that is done: nothing failed."""
+    try:
+        return work()
+    except PrunedError as stop:
+        get_run_logger().info("stopped: %s", stop)
+        return stop
 
 
 class _Tasks:
@@ -117,22 +129,25 @@ def as_tasks(steps: Steps, experiment: str) -> Steps:
 
 
 @task(
-    name="experiment",
+    name="elsewhere",
     task_run_name="{cell.name}",
     timeout_seconds=72 * _HOUR,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def experiment(cell: Cell) -> Summary:
-    """Run one experiment in a process of its own; its steps are tasks below this one."""
+def in_its_own_process(run: Callable[[Any], Any], cell: Any) -> Any:
+    """Run an experiment, or a share of tuning, in a process of its own; its steps are tasks below this one."""
     logging.getLogger("prefect").propagate = False  # its pages get all it logs, the terminal has kmpl's own display
-    return run_cell(as_tasks, cell)
+    return run(cell)
 
 
-def spread(run: RunCell, cells: Sequence[Cell], jobs: int, elsewhere: TaskRunner[Any] | None = None) -> Iterator[Any]:
-    """Yield what waits for each experiment: run here one by one, in processes, or on ``elsewhere``'s machines."""
+def spread(
+    run: Callable[[Any], Any], cells: Sequence[Any], jobs: int, elsewhere: TaskRunner[Any] | None = None
+) -> Iterator[Any]:
+    """Yield what waits for each piece of work: done here one by one, in processes, or on ``elsewhere``'s machines."""
     if jobs == 1 and elsewhere is None:
         yield from (partial(run, cell) for cell in cells)
         return
     with elsewhere or ProcessPoolTaskRunner(max_workers=jobs) as runner:
-        yield from [future.result for future in [runner.submit(experiment, {"cell": cell}) for cell in cells]]
+        futures = [runner.submit(in_its_own_process, {"run": run, "cell": cell}) for cell in cells]
+        yield from [future.result for future in futures]

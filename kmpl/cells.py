@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from kmpl import experiment, report, tracking
 from kmpl.checkpoints import kept
@@ -35,6 +35,8 @@ class Place:
     command: str = ""
     events: Path | None = None
     """File that tells of progress."""
+    studies: str = ""
+    """Address of Optuna's storage; empty: the environment's, or a journal in the folder."""
 
     @property
     def store(self) -> Store:
@@ -55,7 +57,8 @@ class Cell:
 
 Wrap = Callable[[Steps, str], Steps]
 """Steps and the experiment's name → the same steps as the engine runs them."""
-RunCell = Callable[[Cell], Summary]
+C = TypeVar("C")
+R = TypeVar("R")
 
 
 def as_they_are(steps: Steps, name: str) -> Steps:  # noqa: ARG001
@@ -74,7 +77,7 @@ def untested(place: Place, name: str) -> Steps:
 
 def run_cell(wrap: Wrap, cell: Cell) -> Summary:
     """Run one experiment with steps that are kept, track it, and return its summary."""
-    _live_and_die_with_parent()
+    live_and_die_with_parent()
     use_threads(cell.config.threads)
     journal = Journal(cell.place.events, cell=cell.name)
     client, tags = tracking.open_store(cell.place.mlruns), dict(cell.tags)
@@ -98,15 +101,15 @@ def run_cell(wrap: Wrap, cell: Cell) -> Summary:
     return numbers
 
 
-def in_processes(run_cell: RunCell, cells: Sequence[Cell], jobs: int) -> Iterator[Callable[[], Summary]]:
-    """Yield what waits for each experiment: run here if one at a time is asked for, else in processes of their own."""
+def in_processes(run: Callable[[C], R], cells: Sequence[C], jobs: int) -> Iterator[Callable[[], R]]:
+    """Yield what waits for each piece of work: done here one by one, or in processes of its own."""
     if jobs == 1:
-        yield from (partial(run_cell, cell) for cell in cells)
+        yield from (partial(run, cell) for cell in cells)
         return
     # Not forked: a fork of a process that has computed with threads may hang.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), signal.signal, _IGNORED) as pool:
         try:
-            yield from [pool.submit(run_cell, cell).result for cell in cells]
+            yield from [pool.submit(run, cell).result for cell in cells]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -144,7 +147,7 @@ def saying(name: str) -> Iterator[None]:
 
 
 @cache
-def _live_and_die_with_parent() -> None:
+def live_and_die_with_parent() -> None:
     """In a process of its own: let Ctrl-C interrupt, and end when the parent is killed, so that nobody works unseen."""
     parent = multiprocessing.parent_process()
     if parent is None:

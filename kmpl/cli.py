@@ -19,6 +19,7 @@ app.command(
     "kmpl.commands:run", name="run", help="Run the experiment: labelled-only against pseudo-labels, before and after."
 )
 app.command("kmpl.commands:sweep", name="sweep", help="Run all labelled ratios × seeds × arms; resumes where it was.")
+app.command("kmpl.commands:tune", name="tune", help="Let Optuna find the settings for each labelled ratio.")
 app.command("kmpl.commands:report", name="report", help="Write a finished sweep's report as one HTML page.")
 app.command("kmpl.commands:cache", name="cache", help="Show or clear the store of finished steps.")
 app.command("kmpl.commands:ui", name="ui", help="Start MLflow's pages on the runs so far.")

@@ -10,10 +10,10 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from kmpl.config import ExperimentConfig, Method, SweepConfig, SweepOptions
+from kmpl.config import ExperimentConfig, Method, SweepConfig, SweepOptions, TuneOptions
 from kmpl.errors import UserError
 from kmpl.presets import layered, load
-from kmpl.servers import HOST, check_port
+from kmpl.servers import HOST, check_port, masked
 
 Settings = Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")]
 Folder = Annotated[Path, Parameter(name="--mlruns")]
@@ -76,6 +76,7 @@ def sweep(
     config: Path | None = None,
     engine: Literal["prefect", "direct"] = "prefect",
     json: Path | None = None,
+    storage: str = "",
     mlruns: Folder = Path("mlruns"),
     quiet: Annotated[bool, Parameter(negative="")] = False,
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
@@ -89,6 +90,8 @@ def sweep(
         config: TOML file of settings; it wins over the preset.
         engine: prefect (runs show on Prefect's pages; a server of its own if PREFECT_API_URL names none) or direct.
         json: Write the report to this file.
+        storage: Address of Optuna's storage (postgresql://…, or a file); empty: OPTUNA_STORAGE, or a journal in the
+            folder of the runs.
         mlruns: Folder of the tracked runs and of the store.
         quiet: Print nothing but errors.
         settings: Single settings; they win over the file and the preset.
@@ -106,7 +109,8 @@ def sweep(
     console = Console(quiet=quiet)
     tracking.open_store(mlruns)  # says at once what is wrong with the folder or the server
     with progress.shown(mlruns, chosen, console) as events:
-        place = Place(mlruns.resolve(), shlex.join(["kmpl", *sys.argv[1:]]), events)
+        command = masked(shlex.join(["kmpl", *sys.argv[1:]]))
+        place = Place(mlruns.resolve(), command, events, storage)
         if engine == "prefect":
             from flows.engine import run_here
 
@@ -119,6 +123,49 @@ def sweep(
     console.print(f"Champion: {found.champion}", highlight=False)
     page, where = _command("report", found.name, "--out", "report.html", mlruns=mlruns), _command("ui", mlruns=mlruns)
     console.print(f"As a page: [bold]{page}[/bold]; all runs: [bold]{where}[/bold]", soft_wrap=True)
+
+
+def tune(
+    *,
+    options: Annotated[TuneOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    preset: str = "default",
+    config: Path | None = None,
+    engine: Literal["prefect", "direct"] = "prefect",
+    json: Path | None = None,
+    storage: str = "",
+    mlruns: Folder = Path("mlruns"),
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Find the best settings for each labelled ratio, then compare them with the given ones on fresh seeds.
+
+    The same as a sweep with trials; any number of processes given the same command work on the same studies.
+
+    Args:
+        options: What to tune, and on which fresh seeds to compare.
+        preset: default (the protocol as written), quick (a smaller pool, fewer epochs) or notebook (VGG16, the
+            notebook's constants).
+        config: TOML file of settings; it wins over the preset.
+        engine: prefect (runs show on Prefect's pages; a server of its own if PREFECT_API_URL names none) or direct.
+        json: Write the report to this file.
+        storage: Address of Optuna's storage (postgresql://…, or a file); empty: OPTUNA_STORAGE, or a journal in the
+            folder of the runs.
+        mlruns: Folder of the tracked runs, the studies and the store.
+        quiet: Print nothing but errors.
+        settings: Single settings; they win over the file and the preset.
+    """
+    chosen = SweepOptions.model_validate((options or TuneOptions()).model_dump())
+    sweep(
+        options=chosen,
+        preset=preset,
+        config=config,
+        engine=engine,
+        json=json,
+        storage=storage,
+        mlruns=mlruns,
+        quiet=quiet,
+        settings=settings,
+    )
 
 
 def report(name: str, /, *, out: Path, mlruns: Folder = Path("mlruns"), overwrite: bool = False) -> None:

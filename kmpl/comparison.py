@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
 from kmpl.config import SweepConfig
+from kmpl.studies import StudyRecord
 
 BEFORE, AFTER = "labelled-only", "pseudo-label"
 _NOT_RESULTS = ("seconds", "seconds_per_step", "mlflow_run_id")  # differ from run to run, mean nothing for the method
@@ -50,7 +51,7 @@ class Row(_Frozen):
 
 
 class Paired(_Frozen):
-    """pseudo-label minus labelled-only at one labelled ratio, seed by seed."""
+    """A difference at one labelled ratio, seed by seed: after minus before."""
 
     ratio: float
     n: int
@@ -62,6 +63,21 @@ class Paired(_Frozen):
     """Of a two-sided paired t-test; None for a single seed, or where all differences are equal."""
 
 
+class Tuned(_Frozen):
+    """Tuned minus untuned settings at one labelled ratio, seed by seed, on seeds that tuning never saw."""
+
+    ratio: float
+    arm: str
+    untuned: float
+    """Test accuracy with the settings as they were given, mean over the seeds."""
+    tuned: float
+    """Test accuracy with what was found best, mean over the seeds."""
+    test: Paired
+    """Difference on the test."""
+    validation: Paired
+    """Difference on validation, of which each seed draws its own."""
+
+
 class SweepReport(_Frozen):
     """All that a sweep found; ``results`` and ``digest`` are the same whoever ran it and however often it broke."""
 
@@ -70,11 +86,17 @@ class SweepReport(_Frozen):
     rows: tuple[Row, ...]
     """By ratio (falling), then by arm as asked."""
     paired: tuple[Paired, ...]
-    """By ratio; empty unless both arms were run."""
+    """pseudo-label − labelled-only by ratio; empty unless both arms were run."""
     results: tuple[dict[str, Any], ...]
     """Each experiment's numbers without times and run ids, by ratio and seed."""
+    tuned: tuple[Tuned, ...] = ()
+    """By ratio and arm; empty unless the sweep was tuned: then the numbers above are those of the winners."""
+    untuned: tuple[dict[str, Any], ...] = ()
+    """As ``results``, with the settings as they were given."""
+    studies: tuple[StudyRecord, ...] = ()
+    """What was tried, by ratio and arm."""
     digest: str
-    """SHA-256 of ``results``."""
+    """SHA-256 of all results."""
     champion: str = ""
     """What became of the champion, and why."""
     run: str = ""
@@ -153,34 +175,67 @@ def _without_times(value: Any) -> Any:
     return [_without_times(v) for v in value] if isinstance(value, list) else value
 
 
-def compare(settings: SweepConfig, summaries: Sequence[Mapping[str, Any]], **more: Any) -> SweepReport:
+def compare(
+    settings: SweepConfig,
+    summaries: Sequence[Mapping[str, Any]],
+    untuned: Sequence[Mapping[str, Any]] = (),
+    studies: Sequence[StudyRecord] = (),
+    **more: Any,
+) -> SweepReport:
     """Return the report of a sweep from the summaries of its experiments, in any order.
 
     Args:
         settings: of the sweep.
         summaries: what ``report.summary`` gives for each experiment.
+        untuned: the same experiments with the settings as they were given, if the sweep was tuned.
+        studies: what was tried.
         more: what else the report says: champion, runs, environment.
     """
-    ordered = sorted(summaries, key=lambda s: (-s["config"]["ratio"], s["seed"]))
-    results = tuple(_without_times(summary) for summary in ordered)
-    rows, pairs = [], []
+    results, without = _ordered(summaries), _ordered(untuned)
+    rows, pairs, gains = [], [], []
     for ratio in settings.ratios:
-        group = [result for result in results if math.isclose(result["config"]["ratio"], ratio)]
+        group, other = _at(results, ratio), _at(without, ratio)
         rows += [_row(ratio, arm, group) for arm in settings.arms]
         if {BEFORE, AFTER} <= set(settings.arms):
-            pairs.append(paired(ratio, *([r["arms"][arm]["test_accuracy"] for r in group] for arm in (BEFORE, AFTER))))
-    digest = hashlib.sha256(json.dumps(results, sort_keys=True, allow_nan=False).encode()).hexdigest()
-    seconds = sum(_seconds(summary) for summary in ordered)
+            pairs.append(paired(ratio, *(_numbers(group, arm, "test_accuracy") for arm in (BEFORE, AFTER))))
+        gains += [_gain(ratio, arm, other, group) for arm in settings.arms if other and arm in (BEFORE, AFTER)]
+    tried = [study.results() for study in studies]
+    told = json.dumps([*results, *without, *tried], sort_keys=True, allow_nan=False)
     return SweepReport(
         name=settings.name,
         settings=settings,
         rows=tuple(rows),
         paired=tuple(pairs),
         results=results,
-        digest=digest,
-        seconds=seconds,
+        tuned=tuple(gains),
+        untuned=without,
+        studies=tuple(studies),
+        digest=hashlib.sha256(told.encode()).hexdigest(),
+        seconds=sum(_seconds(summary) for summary in [*summaries, *untuned]),
         **more,
     )
+
+
+def _ordered(summaries: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
+    ordered = sorted(summaries, key=lambda s: (-s["config"]["ratio"], s["seed"]))
+    return tuple(_without_times(summary) for summary in ordered)
+
+
+def _at(results: Sequence[dict[str, Any]], ratio: float) -> list[dict[str, Any]]:
+    return [result for result in results if math.isclose(result["config"]["ratio"], ratio)]
+
+
+def _numbers(group: Sequence[Mapping[str, Any]], arm: str, name: str) -> list[float]:
+    return [result["arms"][arm][name] for result in group]
+
+
+def _gain(ratio: float, arm: str, before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> Tuned:
+    means = [float(np.mean(_numbers(group, arm, "test_accuracy"))) for group in (before, after)]
+    test, validation = (
+        paired(ratio, *(_numbers(group, arm, name) for group in (before, after)))
+        for name in ("test_accuracy", "validation_accuracy")
+    )
+    return Tuned(ratio=ratio, arm=arm, untuned=means[0], tuned=means[1], test=test, validation=validation)
 
 
 def _seconds(summary: Mapping[str, Any]) -> float:

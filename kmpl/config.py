@@ -1,6 +1,8 @@
 """The whole experiment as one frozen, validated, documented tree of settings."""
 
+import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
@@ -24,10 +26,55 @@ def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def _ranges(values: tuple[str, ...]) -> tuple[str, ...]:
+    """Refuse what is no range; whether there is such a setting, only who knows all of them can say."""
+    names = []
+    for text in values:
+        name, ends = split_range(text)
+        if not ends[0] < ends[1]:
+            wrong = "empty" if ends[0] == ends[1] else "reversed"
+            raise ValueError(f"{text}: the range is {wrong}; give name=lowest:highest")
+        names.append(name)
+    _each_once(tuple(names))
+    return tuple(sorted(values))
+
+
+def split_range(text: str) -> tuple[str, tuple[float, float]]:
+    """Return name, lowest and highest of a range.
+
+    >>> split_range("pseudo_labels.k=1:20")
+    ('pseudo_labels.k', (1.0, 20.0))
+
+    Raises:
+        ValueError: it is none.
+    """
+    name, _, ends = text.partition("=")
+    low, _, high = ends.partition(":")
+    try:
+        return name.strip(), (float(low), float(high))
+    except ValueError:
+        raise ValueError(f"{text}: no range; give name=lowest:highest, clustering.n_clusters=50:400 say") from None
+
+
 _Several = (BeforeValidator(_split_commas), Field(min_length=1), AfterValidator(_each_once))
 Arms = Annotated[tuple[Arm, ...], *_Several]
 Ratios = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], *_Several]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], *_Several]
+Ranges = Annotated[tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_ranges)]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What values of a setting tuning tries: declared beside the setting, in its annotation."""
+
+    around: tuple[float, float] | None = None
+    """Factors on the value in the settings: lowest and highest."""
+    between: tuple[float, float] | None = None
+    """Or lowest and highest value, whatever the settings say."""
+    log: bool = True
+    """Whether equal factors are equally likely, or equal steps."""
+    only: str = ""
+    """Section that it is searched in, where several share the setting; empty: in all of them."""
 
 
 class _Settings(BaseModel):
@@ -50,6 +97,8 @@ class PoolSettings(_Settings):
 class Augmentation(_Settings):
     """Random changes to training images, drawn anew for every batch."""
 
+    strength: Annotated[float, Search(between=(0.4, 1.6), log=False)] = Field(default=1.0, ge=0, le=10)
+    """Factor on rotation, shift, size, shear, elastic, brightness and contrast below, all at once."""
     degrees: float = Field(default=10.0, ge=0, le=180)
     """Largest rotation either way, degrees."""
     translate: float = Field(default=0.07, ge=0, le=0.5)
@@ -73,11 +122,20 @@ class Augmentation(_Settings):
     flip: bool = False
     """Random horizontal flip (wrong for digits, right for most photographs)."""
 
+    @model_validator(mode="after")
+    def _possible(self) -> "Augmentation":
+        """Refuse a strength that takes a share to one and above, where an image would vanish or turn inside out."""
+        for name in ("scale", "brightness", "contrast"):
+            share = getattr(self, name)
+            if share * self.strength >= 1:
+                raise ValueError(f"strength {self.strength:g} × {name} {share:g}: give less than 1 in all")
+        return self
+
 
 class Training(_Settings):
     """One training from scratch."""
 
-    epochs: int = Field(default=20, ge=1, le=10_000)
+    epochs: Annotated[int, Search(around=(1 / 2, 2))] = Field(default=20, ge=1, le=10_000)
     """Epochs."""
     images_per_epoch: int = Field(default=0, ge=0)
     """Images drawn per epoch: smaller sets are repeated, larger ones sampled; 0 = every image once."""
@@ -85,7 +143,7 @@ class Training(_Settings):
     """Images per step."""
     optimizer: Literal["adam", "adamw"] = "adamw"
     """Optimiser."""
-    learning_rate: float = Field(default=0.003, gt=0)
+    learning_rate: Annotated[float, Search(around=(1 / 4, 3))] = Field(default=0.003, gt=0)
     """Peak learning rate."""
     weight_decay: float = Field(default=0.01, ge=0)
     """Weight decay."""
@@ -95,7 +153,7 @@ class Training(_Settings):
     """Label smoothing of the cross-entropy."""
     ema: float = Field(default=0.0, ge=0, lt=1)
     """Decay per step of the running average of weights that is kept instead of the last weights; 0 = off."""
-    clustering_loss: float = Field(default=0.0, ge=0)
+    clustering_loss: Annotated[float, Search(between=(0.0, 0.1), log=False, only="retrain")] = Field(default=0.0, ge=0)
     """Weight λ of the clustering loss: mean squared distance of unit-length features to the centroid of their group."""
     clustering_target: Literal["class", "cluster"] = "class"
     """Whose centroid the clustering loss pulls to: the class's, or (when retraining) the K-means cluster's."""
@@ -108,7 +166,7 @@ class Clustering(_Settings):
 
     algorithm: Literal["kmeans", "mini-batch", "seeded"] = "kmeans"
     """K-means (Lloyd), mini-batch K-means, or K-means seeded by the labelled images, which stay clamped."""
-    n_clusters: int = Field(default=500, ge=1)
+    n_clusters: Annotated[int, Search(around=(1 / 8, 2))] = Field(default=500, ge=1)
     """Clusters of all pool images."""
     n_prototypes: int = Field(default=50, ge=1)
     """Clusters of the labelled images, one prototype each (strategy prototype-knn)."""
@@ -125,11 +183,11 @@ class PseudoLabelling(_Settings):
 
     strategy: str = "consensus"
     """Who assigns: consensus, cluster-vote, prototype-knn, self-training or label-spreading."""
-    k: int = Field(default=5, ge=1)
+    k: Annotated[int, Search(around=(1 / 5, 4))] = Field(default=5, ge=1)
     """Nearest neighbours: prototypes (prototype-knn), labelled images that vote (cluster-vote), graph (spreading)."""
-    threshold: float = Field(default=0.5, ge=0, le=1)
+    threshold: Annotated[float, Search(between=(0.0, 0.95), log=False)] = Field(default=0.5, ge=0, le=1)
     """Confidence below which an image is left out of retraining."""
-    rounds: int = Field(default=2, ge=1, le=100)
+    rounds: Annotated[int, Search(between=(1, 3), log=False)] = Field(default=2, ge=1, le=100)
     """Rounds of embed, cluster, vote, retrain."""
     soft_votes: bool = True
     """Let unlabelled members of a cluster vote too, with the network's probabilities."""
@@ -190,6 +248,8 @@ class SweepOptions(_Settings):
     """Methods to compare, separated by commas."""
     trials: int = Field(default=0, ge=0, le=10_000)
     """Trials of each of the two studies (labelled-only, pseudo-label) that tune a ratio first; 0 = no tuning."""
+    search: Ranges = ()
+    """Ranges that tuning searches instead of its own, separated by commas: clustering.n_clusters=50:400, say."""
     jobs: int = Field(default=1, ge=1, le=256)
     """Experiments that run at once, each in a process of its own with its share of the cores."""
     name: str = Field(default="", max_length=80, pattern=r"^[\w.+-]*$")
@@ -204,11 +264,25 @@ class SweepOptions(_Settings):
         return tuple(sorted(ratios, reverse=True))
 
 
+class TuneOptions(SweepOptions):
+    """What is tuned, and how it is compared with the settings as they are."""
+
+    seeds: Seeds = (0, 1, 2, 3, 4)
+    """Fresh seeds to compare on, separated by commas: tuning uses none of them."""
+    trials: int = Field(default=20, ge=1, le=10_000)
+    """Trials of each of the two studies (labelled-only, pseudo-label), in all: those of earlier turns count."""
+
+
 class SweepConfig(SweepOptions):
     """All labelled ratios × seeds × arms of one configuration."""
 
     experiment: Method = Method()
     """What all experiments share."""
+
+    def configuration(self) -> str:
+        """Return what the sweep's name stands for: all but how and where it is run, and for how long it is tuned."""
+        told = self.model_dump(mode="json", exclude={"jobs", "name", "model"}) | {"trials": self.trials > 0}
+        return json.dumps(told, sort_keys=True)
 
 
 def experiment_name(ratio: float, seed: int) -> str:
@@ -218,6 +292,19 @@ def experiment_name(ratio: float, seed: int) -> str:
     'ratio 0.1, seed 3'
     """
     return f"ratio {ratio}, seed {seed}"
+
+
+_UNTUNED = ", untuned"
+
+
+def untuned(name: str) -> str:
+    """Return what the experiment of the same draw is called that keeps the settings as they were given."""
+    return name + _UNTUNED
+
+
+def is_untuned(name: str) -> bool:
+    """Say whether an experiment of a sweep that tunes keeps the settings as they were given."""
+    return name.endswith(_UNTUNED)
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -15,6 +15,10 @@ class DivergedError(UserError):
     """A training loss stopped being a finite number."""
 
 
+class PrunedError(Exception):
+    """A trial is not worth finishing; no failure."""
+
+
 class DamagedWarning(UserWarning):
     """Something kept was damaged and is made again; nothing is lost but time."""
 

@@ -72,6 +72,41 @@ def _difference(pair: Paired) -> str:
     return f"{start}, 95 % [{points(pair.low)}, {points(pair.high)}], {p}, {ending}"
 
 
+def tuned(report: SweepReport) -> list[str]:
+    """Return one line for each ratio and arm: what tuning changed on seeds that it never saw."""
+    lines = []
+    for gain in report.tuned:
+        ends = f"{percent(gain.untuned)} → {percent(gain.tuned)} %"
+        held = f"validation {points(gain.validation.mean)}"
+        lines.append(f"ratio {gain.ratio:g}, {gain.arm}: {ends}, {_difference(gain.test)}; {held}")
+    return lines
+
+
+def best(report: SweepReport) -> list[tuple[str, str, list[str]]]:
+    """Return each tuned setting with its untuned value and the best one at each ratio, in the order of the studies."""
+    by_ratio = [[study for study in report.studies if study.ratio == ratio] for ratio in report.settings.ratios]
+    start = {name: value for study in report.studies for name, value in study.start.items()}
+    found = [{name: value for study in studies for name, value in study.best.items()} for studies in by_ratio]
+    return [(name, f"{value:.4g}", [f"{values[name]:.4g}" for values in found]) for name, value in start.items()]
+
+
+def effort(report: SweepReport) -> list[str]:
+    """Return one line for each study: which trial won, how the others ended, and what pruning and the store saved."""
+    lines = []
+    for study in report.studies:
+        ended = [(study.count("pruned"), "pruned"), (study.count("diverged"), "diverged"), (study.again, "run again")]
+        others = "".join(f", {n} {what}" for n, what in ended if n)
+        pruned, kept = study.saved()
+        won = next(trial for trial in study.trials if trial.number == study.winner)
+        place = study.trials.index(won) + 1
+        trial = (
+            f"trial {place} of {len(study.trials)} won with {percent(won.accuracy)} % of {study.validation:,} images"
+        )
+        saved = f"training saved: about {pruned:.0%} by pruning, {kept:.0%} by the store"
+        lines.append(f"ratio {study.ratio:g}, {study.arm}: {trial}{others}; {saved}")
+    return lines
+
+
 def finding(report: SweepReport) -> str:
     """Return the main finding in one sentence, and a second one where there are too few seeds for a headline."""
     if not report.paired:

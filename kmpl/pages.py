@@ -11,7 +11,7 @@ from rich.text import Text
 
 from kmpl.comparison import AFTER, BEFORE, Row, SweepReport
 from kmpl.config import Method, experiment_name, flatten
-from kmpl.findings import differences, finding, percent
+from kmpl.findings import best, differences, effort, finding, percent, tuned
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _COLUMNS = ("ratio", "labels", "arm", "n", "accuracy", "95 % interval", "right", "kept")
 _NOTES = "All in %: accuracy, mean ± sd; pseudo-labels right; unlabelled images kept."
 _DIFFERENCES = f"{AFTER} − {BEFORE}, seed by seed"
+_TUNED = "Tuned − untuned on the test, seed by seed, on seeds that tuning never saw"
 
 
 def terminal(report: SweepReport) -> Group:
@@ -31,7 +32,24 @@ def terminal(report: SweepReport) -> Group:
             table.add_row()
         table.add_row(*_cells(row), style="bold" if row.arm == AFTER else "")
     lines = [f"{_DIFFERENCES}:", *(f"  {line}" for line in differences(report)), ""] if report.paired else []
-    return Group(table, *(Text(line) for line in ["", _NOTES, "", *lines, finding(report)]))
+    said = [Text(line) for line in ["", _NOTES, "", *lines, finding(report)]]
+    return Group(table, *said, *(_tuning(report) if report.studies else ()))
+
+
+def _tuning(report: SweepReport) -> list[Table | Text]:
+    """Return what was found best at each ratio, what that is worth, and what it took."""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, title="Best by validation", title_justify="left")
+    for name in ("setting", "untuned", *_ratios(report)):
+        table.add_column(name, justify="left" if name == "setting" else "right", no_wrap=True)
+    for name, start, values in best(report):
+        table.add_row(name, start, *values)
+    gains = [Text(f"  {line}") for line in tuned(report)]
+    spent = [Text(f"  {line}") for line in effort(report)]
+    return [Text(""), table, Text(f"\n{_TUNED}:"), *gains, Text("\nStudies:"), *spent]
+
+
+def _ratios(report: SweepReport) -> list[str]:
+    return [f"ratio {ratio:g}" for ratio in report.settings.ratios]
 
 
 def markdown(report: SweepReport, link: Callable[[str], str] | None = None) -> str:
@@ -53,6 +71,7 @@ def markdown(report: SweepReport, link: Callable[[str], str] | None = None) -> s
         _grid(_COLUMNS, [_cells(row) for row in report.rows], left=("arm",)),
         f"*{_NOTES}*",
         *([f"**{_DIFFERENCES}**", "\n".join(f"- {line}" for line in differences(report))] if report.paired else []),
+        *(_tuning_in_markdown(report) if report.studies else []),
         "### Experiments",
         _grid(["experiment", *arms], experiments, left=("experiment",)),
         "\n".join(f"- {name}: {_plain(value)}" for name, value in _provenance(report).items()),
@@ -60,11 +79,22 @@ def markdown(report: SweepReport, link: Callable[[str], str] | None = None) -> s
     return "\n\n".join(parts) + "\n"
 
 
+def _tuning_in_markdown(report: SweepReport) -> list[str]:
+    rows = [[f"`{name}`", start, *values] for name, start, values in best(report)]
+    return [
+        "### Tuning",
+        _grid(["best by validation", "untuned", *_ratios(report)], rows, left=("best by validation",)),
+        f"**{_TUNED}**",
+        "\n".join(f"- {_plain(line)}" for line in tuned(report)),
+        "\n".join(f"- {_plain(line)}" for line in effort(report)),
+    ]
+
+
 def html(report: SweepReport) -> str:
     """Return the report as one page that needs nothing else: no script, no network, figures inside."""
     import jinja2  # like the figures, only this page needs it
 
-    from kmpl import sweep_plots
+    from kmpl import study_plots, sweep_plots
 
     files = jinja2.PackageLoader("kmpl", "templates")
     pages = jinja2.Environment(
@@ -80,6 +110,11 @@ def html(report: SweepReport) -> str:
         columns=_COLUMNS,
         rows=[(row, _cells(row)) for row in report.rows],
         figures={name: _svg(figure, name) for name, figure in sweep_plots.all_figures(report).items()},
+        tuning={"best": best(report), "gains": tuned(report), "effort": effort(report), "heading": _TUNED},
+        studies=[
+            (study, [(name, _svg(f, f"study{i}-{name}")) for name, f in study_plots.of_study(study).items()])
+            for i, study in enumerate(report.studies)
+        ],
         views=list(report.rows[0].views),
         measured=_measured(report),
         changed=_changed(report),

@@ -1,6 +1,7 @@
 """Every figure: a report in, a matplotlib figure out. Colours: Okabe and Ito's, safe for colour-blind readers."""
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,13 @@ def canvas(rows: int, columns: int, width: float, height: float) -> tuple[Figure
     """Return a figure of that many inches, and its axes as an array of rows × columns."""
     figure = Figure(figsize=(width, height), layout="constrained", dpi=120)
     return figure, figure.subplots(rows, columns, squeeze=False)
+
+
+def png(figure: Figure) -> bytes:
+    """Return a figure as the content of a PNG file."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
 
 
 def bare(axes: Axes, title: str, x: str = "", y: str = "") -> None:
@@ -70,18 +78,21 @@ def _curve(axes: Axes, history: Sequence[Epoch], what: str) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def confusions(arms: Sequence[ArmReport], classes: Sequence[str]) -> Figure:
-    """Confusion matrices side by side: each row is a true class, in per cent; the diagonal is left pale."""
-    figure, axes = canvas(1, len(arms), 5.6 * len(arms), 5.2)
-    tables = [arm.evaluation.confusion for arm in arms]
-    shares = [100 * table / np.maximum(table.sum(axis=1, keepdims=True), 1) for table in tables]
+def confusions(tables: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
+    """Confusion matrices side by side: each row is a true class, in per cent; the diagonal is left pale.
+
+    Args:
+        tables: (C, C) counts, rows true, columns predicted, by title.
+        classes: names of the C classes.
+    """
+    figure, axes = canvas(1, len(tables), 5.6 * len(tables), 5.2)
+    shares = [100 * table / np.maximum(table.sum(axis=1, keepdims=True), 1) for table in tables.values()]
     darkest = max(2.0, *(float((share - np.diag(np.diag(share))).max()) for share in shares))
-    for a, arm, share in zip(axes[0], arms, shares, strict=True):
+    for a, title, share in zip(axes[0], tables, shares, strict=True):
         a.imshow(share - np.diag(np.diag(share)), cmap="Blues", vmin=0, vmax=darkest)
         _numbers(a, share, darkest)
         a.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
         a.set_yticks(range(len(classes)), classes)
-        title = f"{arm.arm}: {100 * arm.evaluation.accuracy:.2f} % of the test right"
         bare(a, title, "predicted class", "true class")
     return figure
 
@@ -186,18 +197,18 @@ def gallery(
     return figure
 
 
-def coverage(arms: Sequence[ArmReport]) -> Figure:
+def coverage(arms: Mapping[str, Sequence[Round]]) -> Figure:
     """Accuracy of the pseudo-labels against their coverage, round by round; the dot is what the threshold kept."""
     figure, axes = canvas(1, len(arms), 5.2 * len(arms), 4.2)
     lowest = 1.0
-    for a, arm in zip(axes[0], arms, strict=True):
-        for turn, colour in zip(arm.rounds, COLOURS * 10, strict=False):
+    for a, (arm, rounds) in zip(axes[0], arms.items(), strict=True):
+        for turn, colour in zip(rounds, COLOURS * 10, strict=False):
             share, accuracy = metrics.coverage_curve(turn.diagnostics.right, turn.diagnostics.confidence)
             start = len(share) // 50  # the first few points are one image each: noise
             a.plot(100 * share[start:], 100 * accuracy[start:], color=colour, label=f"round {turn.number}")
             a.plot(100 * turn.diagnostics.coverage, 100 * turn.diagnostics.accuracy, "o", color=colour)
             lowest = min(lowest, float(accuracy[start:].min()))
-        bare(a, f"{arm.arm}: pseudo-labels", "unlabelled images kept (%)", "right (%)")
+        bare(a, f"{arm}: pseudo-labels", "unlabelled images kept (%)", "right (%)")
         a.legend(frameon=False, loc="lower left")
     for a in axes[0]:
         a.set_ylim(100 * lowest - 0.3, 100.1)
@@ -231,11 +242,11 @@ def all_figures(report: Report) -> dict[str, Figure]:
     """Return every figure that the report has the numbers for, by name."""
     before, after = _before(report), _compared(report)
     classes = report.pool.classes
-    figures = {
-        "views": views(report),
-        "confusion": confusions([a for a in (before, after) if a] or list(report.arms.values())[:2], classes),
-    }
-    turning = [arm for arm in report.arms.values() if arm.rounds]
+    shown = [a for a in (before, after) if a] or list(report.arms.values())[:2]
+    titles = {arm.arm: f"{arm.arm}: {100 * arm.evaluation.accuracy:.2f} % of the test right" for arm in shown}
+    tables = {titles[arm.arm]: arm.evaluation.confusion for arm in shown}
+    figures = {"views": views(report), "confusion": confusions(tables, classes)}
+    turning = {name: arm.rounds for name, arm in report.arms.items() if arm.rounds}
     if turning:
         figures["coverage"] = coverage(turning)
     if after and after.pretrained:

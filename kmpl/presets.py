@@ -138,7 +138,8 @@ def one_line(error: ValidationError, model: type[BaseModel] = ExperimentConfig) 
         return unknown("arm" if first["loc"][0] == "arms" else place, first["input"], known)
     message = first["msg"].removeprefix("Value error, ")
     more = f"; and {error.error_count() - 1} more" if error.error_count() > 1 else ""
-    return f"{place}: {message}, got {first['input']!r}{more}" if place else message + more
+    got = "" if isinstance(first["input"], Mapping) else f", got {first['input']!r}"  # a whole section says nothing
+    return f"{place}: {message}{got}{more}" if place else message + more
 
 
 def _names(model: type[BaseModel], prefix: str = "") -> list[str]:

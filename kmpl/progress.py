@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from kmpl.config import SweepConfig, experiment_name
+from kmpl.config import SweepConfig, experiment_name, untuned
 from kmpl.results import Epoch
 from kmpl.steps import Watch
 
@@ -37,9 +37,9 @@ class Journal:
             with contextlib.suppress(OSError), self.path.open("ab", buffering=0) as file:
                 file.write(json.dumps(self.always | event).encode() + b"\n")
 
-    def say(self, line: str) -> None:
-        """Tell of a trial."""
-        self.write(kind="trial", said=line)
+    def say(self, line: str, share: float) -> None:
+        """Tell of a trial that is done, and which share of all trials of its labelled ratio is."""
+        self.write(kind="trial", said=line, share=share)
 
     def _batch(self, step: str, done: float, epochs: int) -> None:
         if time.monotonic() - self.last > _PAUSE:
@@ -74,6 +74,8 @@ class _Experiment:
     step: str = ""
     done: float = 0.0
     said: str = ""
+    trials: float = 0.0
+    """Share of the trials that are done, of a labelled ratio that is tuned."""
     state: str = "waiting"
 
 
@@ -100,15 +102,25 @@ class State:
         if kind == "batch":
             return ""
         if kind == "trial":
+            one.trials = max(one.trials, event["share"])
             return one.said
         where = f"{event['cell']}, {one.arm}" if one.arm else event["cell"]
         return f"{where}: {step}: {one.said if kind == 'epoch' else 'found in the store'}"
 
-    def share(self) -> float:
-        """Return how much is done, as a fraction of all arms; a guess, for people."""
+    def names(self) -> list[str]:
+        """Return the names of all experiments."""
         names = [experiment_name(ratio, seed) for ratio in self.settings.ratios for seed in self.settings.seeds]
-        done = sum(self._share(self.experiments[name]) for name in names if name in self.experiments)
-        return min(done / len(names), 1.0)
+        return names + [untuned(name) for name in names] if self.settings.trials else names
+
+    def share(self) -> float:
+        """Return how much is done, as a fraction of all arms and trials; a guess, for people."""
+        names, arms, trials = self.names(), len(self.settings.arms) + 1, 2 * self.settings.trials
+        done = arms * sum(self._share(self.experiments[name]) for name in names if name in self.experiments)
+        for ratio in self.settings.ratios if trials else ():
+            workers = [one for name, one in self.experiments.items() if name.startswith(f"ratio {ratio}, tuning")]
+            over = any(one.state == "finished" for one in workers)
+            done += trials * (1.0 if over else max((one.trials for one in workers), default=0.0))
+        return min(done / (arms * len(names) + trials * len(self.settings.ratios)), 1.0)
 
     def _share(self, one: _Experiment) -> float:
         """Return how much of an experiment's pretraining and arms is done; an arm's rounds are parts of it."""
@@ -122,7 +134,7 @@ class State:
     def left(self) -> str:
         """Return the time left, guessed from the time that the computed share took."""
         before = sum(one.state == "finished before" for one in self.experiments.values())
-        known = before / (len(self.settings.ratios) * len(self.settings.seeds))
+        known = before / len(self.names())
         share, gone = self.share() - known, time.monotonic() - self.begin
         if share < 0.02:
             return "–"

@@ -1,6 +1,7 @@
 """Servers on this machine: their ports, their settings, and waiting until they answer."""
 
 import os
+import re
 import socket
 import time
 import urllib.error
@@ -68,3 +69,12 @@ def prefect_settings(mlruns: Path) -> dict[str, str]:
         "DO_NOT_TRACK": "true",
     }
     return {name: os.environ.get(name, value) for name, value in wanted.items()}
+
+
+def masked(text: str) -> str:
+    """Return text without the passwords of the addresses in it.
+
+    >>> masked("postgresql://me:secret@host/db")
+    'postgresql://me:***@host/db'
+    """
+    return re.sub(r"(://[^:/@\s]+):[^@\s]+@", r"\1:***@", text)

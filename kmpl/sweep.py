@@ -5,7 +5,6 @@ The order is written here, once; an engine says only how steps and experiments a
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,17 +15,19 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kmpl import pages, steps, sweep_plots, tracking
-from kmpl.cells import Cell, Place, RunCell, Summary, Wrap, as_they_are, in_processes, run_cell, saying, untested
+from kmpl.cells import Cell, Place, Summary, Wrap, as_they_are, in_processes, run_cell, saying
 from kmpl.comparison import AFTER, SweepReport, compare
-from kmpl.config import ExperimentConfig, SweepConfig, experiment_name
+from kmpl.config import ExperimentConfig, SweepConfig, experiment_name, is_untuned, untuned
 from kmpl.devices import cores, use_threads
 from kmpl.errors import DivergedError, UserError
 from kmpl.fingerprints import key
 from kmpl.presets import merge
 from kmpl.progress import Journal
+from kmpl.studies import StudyRecord
 from kmpl.tracking.champion import Candidate, promote
 from kmpl.tracking.client import environment
-from kmpl.tracking.sweeps import SweepRun, sweep_run
+from kmpl.tracking.sweeps import SweepRun, refuse_other_settings, sweep_run
+from kmpl.tune import Tuning, run_tuning
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Engine:
     """How a sweep is run. The default needs nothing but this machine."""
 
     wrap: Wrap = as_they_are
-    spread: Callable[[RunCell, Sequence[Cell], int], Iterator[Callable[[], Summary]]] = in_processes
+    spread: Callable[[Callable[[Any], Any], Sequence[Any], int], Iterator[Callable[[], Any]]] = in_processes
     conclude: Callable[[Callable[[], SweepReport]], SweepReport] = lambda report: report()
 
 
@@ -42,8 +43,7 @@ def named(settings: SweepConfig) -> SweepConfig:
     """Return the settings with a name; one made from the settings is the same whenever they are."""
     if settings.name:
         return settings
-    text = json.dumps(settings.model_dump(mode="json", exclude={"jobs", "name", "model"}), sort_keys=True)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    digest = hashlib.sha256(settings.configuration().encode()).hexdigest()[:8]
     return settings.model_copy(
         update={"name": f"{settings.experiment.dataset}-{settings.experiment.protocol}-{digest}".lower()}
     )
@@ -75,44 +75,57 @@ def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> Sw
         with saying(name):
             steps.check(config)
     client = tracking.open_store(place.mlruns)
-    with _only_one(place.mlruns, settings.name):
-        if settings.trials:
-            configs = _tuned(settings, configs, place, engine)
-        keys = {name: _key(config) for name, config in configs.items()}
+    refuse_other_settings(client, settings)
+    studies = _tuned(settings, configs, place, engine) if settings.trials else ()
+    with _only_one(place.mlruns, settings.name, wait=bool(settings.trials)):
+        refuse_other_settings(client, settings)  # somebody may have used the name since
+        configs = with_tuned(configs, studies)
+        keys = {name: _key(name, config) for name, config in configs.items()}
         whole = hashlib.sha256("".join(keys.values()).encode()).hexdigest()
         with tracking.store_answers(), sweep_run(client, settings, whole, place.command) as sweep:
+            sweep.adopt([study.run for study in studies])
             cells = [
                 Cell(name, config, place, tuple(sweep.tags(keys[name]).items())) for name, config in configs.items()
             ]
             summaries = _all_done(cells, sweep, engine, settings.jobs)
-            return engine.conclude(partial(_conclude, settings, place, sweep, summaries))
+            return engine.conclude(partial(_conclude, settings, place, sweep, summaries, studies))
+
+
+def with_tuned(configs: Mapping[str, ExperimentConfig], studies: Sequence[StudyRecord]) -> dict[str, ExperimentConfig]:
+    """Return the experiments with what was found best at each ratio, and the untuned ones beside them."""
+    if not studies:
+        return dict(configs)
+    from kmpl.tuning import tuned
+
+    best = {config.ratio: tuned(config, [s for s in studies if s.ratio == config.ratio]) for config in configs.values()}
+    both = {name: merge(best[config.ratio], {"seed": config.seed}) for name, config in configs.items()}
+    return both | {untuned(name): config for name, config in configs.items()}
 
 
 def _tuned(
-    settings: SweepConfig, configs: dict[str, ExperimentConfig], place: Place, engine: Engine
-) -> dict[str, ExperimentConfig]:
-    """Return the experiments' settings with what validation likes best at each labelled ratio."""
+    settings: SweepConfig, configs: Mapping[str, ExperimentConfig], place: Place, engine: Engine
+) -> tuple[StudyRecord, ...]:
+    """Return the studies of all labelled ratios; what is best at one is among the first to be tried at the next.
+
+    No lock is held: other processes that were given the same command work on the same studies.
+    """
     from kmpl import tuning  # slow to import, and most sweeps do without
 
-    storage = tuning.open_journal(place.mlruns / "optuna.journal")
-    tuned: dict[float | None, ExperimentConfig] = {}
-    for ratio in settings.ratios:
-        where = f"ratio {ratio}, tuning"
-        journal = Journal(place.events, cell=where)
-        journal.write(kind="begun")
-        first = configs[experiment_name(ratio, settings.seeds[0])]
-        with saying(where):
-            steps = engine.wrap(untested(place, where), where)
-            tuned[ratio] = tuning.tune(
-                first,
-                settings.trials,
-                storage,
-                f"{settings.name}, ratio {ratio}",
-                steps,
-                journal.say,
-            )
-        journal.write(kind="finished")
-    return {name: merge(tuned[config.ratio], {"seed": config.seed}) for name, config in configs.items()}
+    if tuning.SEED in settings.seeds:
+        raise UserError(f"seed {tuning.SEED} is the one that is tuned on; give other seeds")
+    firsts = {ratio: configs[experiment_name(ratio, settings.seeds[0])] for ratio in settings.ratios}
+    for ratio, config in firsts.items():
+        with saying(f"ratio {ratio}, tuning"):
+            tuning.check(config, settings.search)
+    tuning.open_studies(tuning.address(place.mlruns, place.studies))  # says at once if it does not answer
+    found: tuple[StudyRecord, ...] = ()
+    for ratio, config in firsts.items():
+        about = f"ratio {ratio}, tuning"
+        task = Tuning(about, settings.name, config, place, settings.trials, settings.search, found[-2:])
+        waits = list(engine.spread(partial(run_tuning, engine.wrap), task.shared(settings.jobs), settings.jobs))
+        studies, *_ = [wait() for wait in waits]  # all of them found the same
+        found += studies
+    return found
 
 
 def _all_done(cells: Sequence[Cell], sweep: SweepRun, engine: Engine, jobs: int) -> dict[str, Summary]:
@@ -136,9 +149,16 @@ def _all_done(cells: Sequence[Cell], sweep: SweepRun, engine: Engine, jobs: int)
     return {name: summary for name, summary in found.items() if summary}
 
 
-def _conclude(settings: SweepConfig, place: Place, sweep: SweepRun, summaries: dict[str, Summary]) -> SweepReport:
+def _conclude(
+    settings: SweepConfig,
+    place: Place,
+    sweep: SweepRun,
+    summaries: dict[str, Summary],
+    studies: tuple[StudyRecord, ...],
+) -> SweepReport:
     """Compare, see to the champion, and log the report; a sweep that was finished before has done all this."""
-    found = compare(settings, list(summaries.values()))
+    main = [summary for name, summary in summaries.items() if not is_untuned(name)]
+    found = compare(settings, main, [s for name, s in summaries.items() if is_untuned(name)], studies)
     before = sweep.report() if sweep.finished_before else None
     if before and before.digest == found.digest and before.settings.model == settings.model:
         return before
@@ -168,9 +188,11 @@ def _champion(settings: SweepConfig, place: Place, sweep: SweepRun, summaries: M
         return promote(sweep.client, settings.model, max(candidates, key=lambda candidate: candidate.rank))
 
 
-def _key(config: ExperimentConfig) -> str:
+def _key(name: str, config: ExperimentConfig) -> str:
+    """Return what an experiment is found by; tuned and untuned are two, even where the best is what was given."""
     use_threads(config.threads)
-    return key("experiment", config, settings=config.model_dump(mode="json"))
+    more = {"untuned": True} if is_untuned(name) else {}
+    return key("experiment", config, settings=config.model_dump(mode="json"), **more)
 
 
 def _locks(mlruns: Path) -> Path:
@@ -180,9 +202,12 @@ def _locks(mlruns: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _only_one(mlruns: Path, name: str) -> Iterator[None]:
-    """Hold the sweep's lock; the operating system lets go of it when this process dies, however it dies."""
-    lock = FileLock(_locks(mlruns) / f"sweep-{name}.lock", timeout=0)
+def _only_one(mlruns: Path, name: str, wait: bool) -> Iterator[None]:
+    """Hold the sweep's lock; the operating system lets go of it when this process dies, however it dies.
+
+    Who has tuned together with others waits for the one that does the rest, and then finds all of it done.
+    """
+    lock = FileLock(_locks(mlruns) / f"sweep-{name}.lock", timeout=-1 if wait else 0)
     try:
         with lock:
             yield

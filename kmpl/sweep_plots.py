@@ -1,6 +1,5 @@
 """Figures of a sweep: accuracy and gain against the labelled ratio. Intervals are 95 %, dots are single seeds."""
 
-import io
 from collections.abc import Sequence
 from typing import get_args
 
@@ -11,7 +10,7 @@ from matplotlib.figure import Figure
 from kmpl.comparison import AFTER, BEFORE, Row, SweepReport
 from kmpl.config import Arm
 from kmpl.findings import points
-from kmpl.plots import COLOURS, bare, canvas
+from kmpl.plots import COLOURS, bare, canvas, png
 
 NOTEBOOK = {0.1: (47.27, 89.91), 0.4: (83.48, 91.77), 0.8: (86.39, 80.62)}
 """What the reference notebook printed: % of its test right before and after, by labelled ratio; one run each."""
@@ -66,15 +65,36 @@ def gain_by_ratio(report: SweepReport) -> Figure | None:
     return figure
 
 
+def gain_of_tuning(report: SweepReport) -> Figure | None:
+    """Return tuned − untuned against labelled ratio, each arm, paired by seed; None if the sweep was not tuned."""
+    if not report.tuned:
+        return None
+    figure, axes = canvas(1, 1, 9 if _wide(report) else 6.5, 3.6)
+    a, arms = axes[0, 0], list(dict.fromkeys(gain.arm for gain in report.tuned))
+    a.axhline(0, color=_GREY, lw=1, ls="--")
+    for i, arm in enumerate(arms):
+        gains = sorted((gain for gain in report.tuned if gain.arm == arm), key=lambda gain: gain.ratio)
+        for x, gain in enumerate(gains):
+            place, pair = x + 0.24 * (i - (len(arms) - 1) / 2), gain.test
+            before, after = (_seeds(report, gain.ratio, arm, untuned) for untuned in (True, False))
+            _dots(a, place - 0.06, np.subtract(after, before), _look(arm)[0])
+            _point(a, place, pair.mean, pair.low, pair.high, arm)
+        a.plot([], [], _look(arm)[1], ms=5, color=_look(arm)[0], label=arm)
+    a.legend(frameon=False, fontsize=9)
+    _words(a, report, f"tuned − untuned: {_drawn(report)}", "points of test accuracy")
+    return figure
+
+
 def all_figures(report: SweepReport) -> dict[str, Figure]:
     """Return every figure that the report has the numbers for, by name."""
-    gain = gain_by_ratio(report)
-    return {"accuracy_by_ratio": accuracy_by_ratio(report)} | ({"gain_by_ratio": gain} if gain else {})
+    found = {"accuracy_by_ratio": accuracy_by_ratio(report), "gain_by_ratio": gain_by_ratio(report)}
+    found["gain_of_tuning"] = gain_of_tuning(report)
+    return {name: figure for name, figure in found.items() if figure}
 
 
 def pictures(report: SweepReport) -> dict[str, bytes]:
     """Return the figures as PNG files by their paths below a run."""
-    return {f"figures/{name}.png": _png(figure) for name, figure in all_figures(report).items()}
+    return {f"figures/{name}.png": png(figure) for name, figure in all_figures(report).items()}
 
 
 def _comparable(report: SweepReport) -> bool:
@@ -93,8 +113,9 @@ def _drawn(report: SweepReport) -> str:
     return "mean, 95 % interval, single seeds" if several else "one seed, so no interval"
 
 
-def _seeds(report: SweepReport, ratio: float, arm: str) -> list[float]:
-    return [r["arms"][arm]["test_accuracy"] for r in report.results if np.isclose(r["config"]["ratio"], ratio)]
+def _seeds(report: SweepReport, ratio: float, arm: str, untuned: bool = False) -> list[float]:
+    results = report.untuned if untuned else report.results
+    return [r["arms"][arm]["test_accuracy"] for r in results if np.isclose(r["config"]["ratio"], ratio)]
 
 
 def _arms(axes: Axes, report: SweepReport, closely: bool) -> None:
@@ -167,9 +188,3 @@ def _notebook(axes: Axes, ratios: Sequence[float]) -> None:
                 f"{value:.2f}", (x, value), place, textcoords="offset points", ha="center", va=side, fontsize=8
             )
     axes.margins(y=0.12)  # room for the lowest value
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()

@@ -112,12 +112,16 @@ def _alone(mlruns: Path) -> Iterator[None]:
 
 def _prepare(mlruns: Path, ports: Mapping[str, int]) -> dict[str, str]:
     """Make the stores that the servers show, and return the environment of all processes."""
-    from kmpl import tracking  # slow to import
+    from kmpl import tracking, tuning  # slow to import
 
     tracking.open_store(mlruns)  # two processes that open a new database together trip over each other
     (mlruns / "logs").mkdir(exist_ok=True)
-    (mlruns / "optuna.journal").touch()
-    return _environment(mlruns.resolve(), ports) | {"KMPL_RUNS": tracking.tracking_uri(mlruns)}
+    studies = tuning.address(mlruns)
+    if "://" not in studies:
+        Path(studies).touch()
+    (mlruns / "studies").mkdir(exist_ok=True)
+    stores = {"KMPL_RUNS": tracking.tracking_uri(mlruns), "KMPL_STUDIES": studies}
+    return _environment(mlruns.resolve(), ports) | stores
 
 
 def _environment(mlruns: Path, ports: Mapping[str, int]) -> dict[str, str]:
@@ -127,6 +131,7 @@ def _environment(mlruns: Path, ports: Mapping[str, int]) -> dict[str, str]:
         "DO_NOT_TRACK": "true",
         "KMPL_MLFLOW_PAGES": _address(ports["mlflow"]),
         "KMPL_MLRUNS": str(mlruns),
+        "KMPL_OPTUNA_PAGES": _address(ports["optuna"]),
         "KMPL_READY": str(mlruns / "logs" / "up.ready"),
         "KMPL_ROOT": str(ROOT),
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -157,18 +157,19 @@ def lighting(images: Tensor, brightness: float, contrast: float, generator: Gene
 def augment(images: Tensor, settings: Augmentation, generator: Generator) -> Tensor:
     """Return the images changed at random: one warp for affine, elastic and crop, then lighting, cutout and flip."""
     n, (height, width) = len(images), images.shape[-2:]
-    s = settings
-    shift = (2 * torch.rand(n, 2, generator=generator) - 1) * s.translate * torch.tensor([width, height])
-    scale = torch.exp(_uniform(n, -1, 1, generator) * math.log1p(s.scale))
-    degrees, shear = _uniform(n, -s.degrees, s.degrees, generator), _uniform(n, -s.shear, s.shear, generator)
+    s, f = settings, settings.strength
+    shift = (2 * torch.rand(n, 2, generator=generator) - 1) * (f * s.translate) * torch.tensor([width, height])
+    scale = torch.exp(_uniform(n, -1, 1, generator) * math.log1p(f * s.scale))
+    degrees = _uniform(n, -f * s.degrees, f * s.degrees, generator)
+    shear = _uniform(n, -f * s.shear, f * s.shear, generator)
     matrices = affine_matrices(degrees, shift, scale, shear)
     if s.crop < 1:
         matrices = _crop(matrices, s.crop, height, width, generator)
-    bend = elastic_displacement(n, height, width, s.elastic, s.elastic_grid, generator) if s.elastic else None
-    if bend is not None or max(s.degrees, s.translate, s.scale, s.shear) > 0 or s.crop < 1:
+    bend = elastic_displacement(n, height, width, f * s.elastic, s.elastic_grid, generator) if f * s.elastic else None
+    if bend is not None or f * max(s.degrees, s.translate, s.scale, s.shear) > 0 or s.crop < 1:
         images = warp(images, matrices, bend)
-    if s.brightness or s.contrast:
-        images = lighting(images, s.brightness, s.contrast, generator)
+    if f * max(s.brightness, s.contrast) > 0:
+        images = lighting(images, f * s.brightness, f * s.contrast, generator)
     if s.cutout:
         images = cutout(images, s.cutout, generator)
     if s.flip:

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from kmpl import experiment, report
-from kmpl.comparison import AFTER, BEFORE
-from kmpl.config import ExperimentConfig, Method, SweepConfig
+from kmpl.comparison import AFTER, BEFORE, SweepReport, compare
+from kmpl.config import ExperimentConfig, Method, SweepConfig, flatten
 from kmpl.evaluation import evaluate
 from kmpl.experiment import Steps
 from kmpl.presets import load, merge
+from kmpl.studies import State, StudyRecord, TrialRecord
+from kmpl.tuning.space import space
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,12 +30,19 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     closed = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https", "HTTP", "HTTPS")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KMPL_CACHE", str(cache))
-        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME"):
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "OPTUNA_STORAGE"):
             patch.delenv(name, raising=False)
         for name, value in closed.items():
             patch.setenv(name, value)
         patch.setenv("no_proxy", "127.0.0.1,localhost")
         yield cache
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Let what tests start be interrupted; a shell that runs pytest in the background has it ignore Ctrl-C."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
@@ -96,3 +108,62 @@ def invented(summaries: list[dict[str, Any]]) -> Callable[..., list[dict[str, An
         return made
 
     return invent
+
+
+@pytest.fixture(scope="session")
+def tuned_report(invented: Callable[..., list[dict[str, Any]]]) -> SweepReport:
+    """A sweep that was tuned: two ratios, three seeds, invented accuracies, the real search space."""
+    settings = SweepConfig(ratios=(0.4, 0.1), seeds=(0, 1, 2), trials=9, name="tuned")
+    untuned = invented(settings)
+    better = copy.deepcopy(untuned)
+    for place, summary in enumerate(better):
+        for numbers in summary["arms"].values():
+            numbers["test_accuracy"] += 0.002 + 0.001 * (place % 2)
+            numbers["validation_accuracy"] = 0.97
+    studies = [invented_study(ratio, arm) for ratio in settings.ratios for arm in (BEFORE, AFTER)]
+    return compare(settings, better, untuned, studies)
+
+
+def words_in(figure: Figure) -> list[Text]:
+    """Return all texts of a figure that are seen: titles, axes' names, ticks, values, legend, note."""
+    unseen = []  # matplotlib keeps a tick beyond either end of an axis
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        unseen += [tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
+    texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
+    return [text for text in texts if text not in unseen]
+
+
+@pytest.fixture(scope="session")
+def words() -> Callable[[Figure], list[Text]]:
+    """Return what finds all texts of a figure that are seen."""
+    return words_in
+
+
+def invented_study(ratio: float, arm: str) -> StudyRecord:
+    """Nine trials of a study, drawn at random from its space: two pruned, one diverged, the fifth the best."""
+    config = ExperimentConfig(ratio=ratio)
+    searched, values = space(config, arm, 30_000), flatten(config.model_dump())
+    rng, trials = np.random.default_rng(1), []
+    for number in range(9):
+        params = {name: one.nearest(rng.uniform(one.low, one.high)) for name, one in searched.items()}
+        state: State = "pruned" if number in (6, 8) else "diverged" if number == 3 else "complete"
+        value = None if state == "diverged" else 0.6 if state == "pruned" else 0.97 - 0.002 * abs(number - 4)
+        accuracy = value if state == "complete" else None
+        seconds = {"computed": 20.0, "found": 10.0, "pruned": 15.0 if state == "pruned" else 0.0}
+        about: dict[str, Any] = {"loss": 0.1 if accuracy else None, "run": f"run-{number}"} | seconds
+        trials.append(TrialRecord(number=number, state=state, params=params, value=value, accuracy=accuracy, **about))
+    return StudyRecord(
+        name=f"tuned, ratio {ratio}, {arm}",
+        ratio=ratio,
+        arm=arm,
+        space={name: (one.low, one.high, one.log) for name, one in searched.items()},
+        start={name: values[name] for name in searched},
+        best=trials[4].params,
+        winner=4,
+        trials=tuple(trials),
+        again=1,
+        importances={name: 1 / (place + 2) for place, name in enumerate(searched)},
+        validation=300,
+        run=f"study-{ratio:g}-{arm}",
+    )

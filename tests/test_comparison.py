@@ -2,14 +2,15 @@
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from scipy import stats
 
-from kmpl.comparison import AFTER, BEFORE, compare, interval, paired
+from kmpl.comparison import AFTER, BEFORE, SweepReport, compare, interval, paired
 from kmpl.config import SweepConfig
 
 Summaries = list[dict[str, Any]]
@@ -128,3 +129,28 @@ def test_pretraining_shared_by_the_arms_is_counted_once(sweep_settings: SweepCon
     alone = sum(seconds for arms in steps for arm in arms for name, seconds in arm.items() if name != "pretrain")
     shared = sum(arms[0]["pretrain"] for arms in steps)
     assert compare(sweep_settings, summaries).seconds == pytest.approx(alone + shared)
+
+
+def test_tuning_is_compared_seed_by_seed_and_its_trials_are_results(tuned_report: SweepReport) -> None:
+    gains = {(gain.ratio, gain.arm): gain for gain in tuned_report.tuned}
+    assert set(gains) == {(ratio, arm) for ratio in (0.4, 0.1) for arm in (BEFORE, AFTER)}
+    one = gains[0.1, AFTER]
+    assert one.test.n == 3
+    assert one.tuned - one.untuned == pytest.approx(one.test.mean)
+    assert one.test.low is not None
+    assert one.test.low < one.test.mean
+    settings, [first, *rest] = tuned_report.settings, tuned_report.studies
+    other = first.model_copy(update={"best": {name: value * 2 for name, value in first.best.items()}})
+    times = [t.model_copy(update={"computed": 1.0, "run": "other"}) for t in first.trials]
+    later = first.model_copy(update={"trials": tuple(times), "again": 7})
+    again = partial(compare, settings, timed(tuned_report.results), timed(tuned_report.untuned))
+    assert again([later, *rest]).digest == tuned_report.digest
+    assert again([other, *rest]).digest != tuned_report.digest
+
+
+def timed(results: Iterable[dict[str, Any]]) -> Summaries:
+    """Return results as summaries again, which have times."""
+    return [
+        result | {"arms": {arm: numbers | {"seconds_per_step": {}} for arm, numbers in result["arms"].items()}}
+        for result in results
+    ]

@@ -11,7 +11,7 @@ from rich.console import Console
 from kmpl import pages
 from kmpl.comparison import AFTER, BEFORE, Paired, Row, SweepReport, compare, paired
 from kmpl.config import Clustering, Method, SweepConfig
-from kmpl.findings import differences, finding, verdict
+from kmpl.findings import differences, effort, finding, tuned, verdict
 
 Invent = Callable[..., list[dict[str, Any]]]
 ALL = ("labelled-only", "pseudo-label", "notebook", "self-training", "label-spreading", "oracle")
@@ -20,7 +20,10 @@ RUNS = {"ratio 0.2, seed 0": "run-a", "ratio 0.4, seed 1": "run-b"}
 
 @pytest.fixture(scope="module")
 def report(sweep_settings: SweepConfig, summaries: list[dict[str, Any]]) -> SweepReport:
-    more = {"environment": {"version.torch": "2.9.0", "date": "2026-01-02"}, "champion": "version 1 is the first"}
+    more: dict[str, Any] = {
+        "environment": {"version.torch": "2.9.0", "date": "2026-01-02"},
+        "champion": "version 1 is the first",
+    }
     return compare(sweep_settings, summaries, runs=RUNS, run="parent", **more)
 
 
@@ -98,7 +101,7 @@ def printed(report: SweepReport, width: int = 80) -> list[str]:
     return [line.rstrip() for line in capture.get().splitlines()]
 
 
-@pytest.mark.parametrize("name", ["report", "wide"])
+@pytest.mark.parametrize("name", ["report", "wide", "tuned_report"])
 def test_the_terminal_shows_every_row_uncut_in_eighty_columns(name: str, request: pytest.FixtureRequest) -> None:
     report: SweepReport = request.getfixturevalue(name)
     lines = printed(report)
@@ -191,20 +194,31 @@ def source(report: SweepReport) -> str:
 
 
 @pytest.fixture(scope="module")
+def tuned_source(tuned_report: SweepReport) -> str:
+    return pages.html(tuned_report)
+
+
+@pytest.fixture(scope="module")
 def page(source: str) -> Page:
     return Page(source)
 
 
-def test_html_is_whole_and_modest(source: str, page: Page) -> None:
+@pytest.mark.parametrize("which", ["source", "tuned_source"])
+def test_html_is_whole_and_modest(which: str, request: pytest.FixtureRequest) -> None:
+    source = request.getfixturevalue(which)
+    page = Page(source)
     assert page.open == []
     assert len(page.ids) == len(set(page.ids))
     assert source.startswith("<!doctype html>")
     assert len(source.encode()) < 1_000_000
-    assert page.text.count("None") == 0
+    assert page.text.replace("None: every setting", "").count("None") == 0
     assert "nan" not in page.text.split()
 
 
-def test_html_loads_nothing_and_runs_nothing(source: str, page: Page) -> None:
+@pytest.mark.parametrize("which", ["source", "tuned_source"])
+def test_html_loads_nothing_and_runs_nothing(which: str, request: pytest.FixtureRequest) -> None:
+    source = request.getfixturevalue(which)
+    page = Page(source)
     kinds = {tag for tag, _ in page.tags}
     assert not kinds & {"script", "link", "iframe", "object", "embed", "base", "form", "img"}
     for tag, attributes in page.tags:
@@ -231,6 +245,28 @@ def test_html_has_the_reports_numbers(report: SweepReport, page: Page) -> None:
     said = " ".join(page.text.split())
     for line in [finding(report), *differences(report)]:
         assert line in said
+
+
+def test_a_tuned_sweep_says_what_was_best_what_it_is_worth_and_what_it_took(
+    tuned_report: SweepReport, tuned_source: str
+) -> None:
+    page, text = Page(tuned_source), pages.markdown(tuned_report)
+    names = [name for study in tuned_report.studies[:2] for name in study.space]
+    assert [row[0] for row in page.rows["best"][1:]] == names
+    assert page.rows["best"][0] == ["best by validation", "untuned", "ratio 0.4", "ratio 0.1"]
+    by_name = {row[0]: row[1:] for row in page.rows["best"][1:]}
+    clusters = [f"{s.best['clustering.n_clusters']:.4g}" for s in tuned_report.studies if s.arm == AFTER]
+    assert by_name["clustering.n_clusters"] == ["500", *clusters]
+    assert ["`clustering.n_clusters`", "500", *clusters] in tables(text)
+    said, lines = " ".join(page.text.split()), " ".join(printed(tuned_report))
+    for line in [*tuned(tuned_report), *effort(tuned_report)]:
+        assert line in said
+        assert line in text.replace("\\", "")
+        assert line in " ".join(lines.split())
+    assert "+0.23 points" in tuned(tuned_report)[0]  # 0.2 and 0.3 in turn
+    assert "trial 5 of 9 won with 97.00 % of 300 images, 2 pruned, 1 diverged, 1 run again" in effort(tuned_report)[0]
+    assert "about 10% by pruning, 30% by the store" in effort(tuned_report)[0]
+    assert page.text.count("trials in pictures") == 4
 
 
 def test_html_says_how_it_was_measured(report: SweepReport, page: Page) -> None:

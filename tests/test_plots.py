@@ -46,7 +46,7 @@ def test_views_has_a_bar_for_each_view_and_arm(report: Report) -> None:
 
 def test_confusion_shows_the_rows_in_per_cent_on_one_scale(report: Report) -> None:
     arms = [report.arms["labelled-only"], report.arms["pseudo-label"]]
-    figure = plots.confusions(arms, report.pool.classes)
+    figure = plots.confusions({arm.arm: arm.evaluation.confusion for arm in arms}, report.pool.classes)
     assert len({axes.images[0].get_clim() for axes in figure.axes}) == 1
     table = arms[0].evaluation.confusion
     shown = {text.get_text() for text in figure.axes[0].texts}
@@ -55,7 +55,7 @@ def test_confusion_shows_the_rows_in_per_cent_on_one_scale(report: Report) -> No
 
 def test_the_dot_on_the_coverage_curve_is_what_was_kept(report: Report) -> None:
     arm = report.arms["pseudo-label"]
-    dots = [line for line in plots.coverage([arm]).axes[0].lines if line.get_marker() == "o"]
+    dots = [line for line in plots.coverage({arm.arm: arm.rounds}).axes[0].lines if line.get_marker() == "o"]
     for turn, dot in zip(arm.rounds, dots, strict=True):
         assert dot.get_xdata() == [100 * turn.diagnostics.coverage]
         share, accuracy = metrics.coverage_curve(turn.diagnostics.right, turn.diagnostics.confidence)

@@ -262,3 +262,24 @@ def test_without_a_terminal_lines_are_printed_whole_and_on_one_the_picture_is_dr
     assert "seeds done" in drawn.getvalue()
     assert "begun" not in drawn.getvalue()
     assert "25%" in drawn.getvalue()
+
+
+def test_trials_are_part_of_the_way_and_untuned_experiments_too() -> None:
+    settings = SweepConfig(ratios=(0.4, 0.1), seeds=(0,), trials=10)
+    state, shares = State(settings), [0.0]
+    for ratio in settings.ratios:
+        for worker in ("1", "2"):
+            state.take({"cell": f"ratio {ratio}, tuning {worker}", "kind": "begun"})
+        for trial in range(1, 21):
+            worker = f"ratio {ratio}, tuning {1 + trial % 2}"
+            assert state.take({"cell": worker, "kind": "trial", "said": f"trial {trial}", "share": trial / 20})
+            shares.append(state.share())
+        state.take({"cell": f"ratio {ratio}, tuning 1", "kind": "finished"})
+    tuning = 2 * 10 * 2 / (2 * 10 * 2 + 3 * 4)
+    assert shares[-1] == pytest.approx(tuning)
+    for name in state.names():
+        state.take({"cell": name, "kind": "finished"})
+        shares.append(state.share())
+    assert len(state.names()) == 4
+    assert shares == sorted(shares)
+    assert shares[-1] == 1

@@ -29,6 +29,7 @@ ELSEWHERE = {
     ".venv/bin/kmpl up": "tests/test_up.py",
     "kmpl up": "tests/test_up.py",
     "prefect deployment run semi-supervised/ratio-sweep": "tests/test_up.py",
+    "prefect deployment run semi-supervised/ratio-sweep --param trials=20": "tests/test_up.py",
     "prefect deployment run semi-supervised/quick --param 'seeds=[0, 1]'": "tests/test_up.py",
 }
 # Settings that make a documented run small enough for every day; the command is otherwise run as it stands.
@@ -68,19 +69,22 @@ def test_each_run_in_the_readme_works(command: str, tmp_path: Path) -> None:
 
 # What makes a documented sweep small enough: fewer experiments, fewer trials, and the smaller of the two tests.
 FEWER = {"0,1,2": "0,1", "10": "1"}
+SWEEPING = ("kmpl sweep", "kmpl tune", "kmpl report", "kmpl cache")
 
 
 @pytest.mark.slow
 def test_the_readmes_sweeps_work_one_after_the_other(tmp_path: Path) -> None:
     kmpl = str(Path(sys.prefix) / "bin" / "kmpl")
-    study = [c.split() for c in commands() if c.startswith(("kmpl sweep", "kmpl report", "kmpl cache"))]
-    assert [words[1] for words in study] == ["sweep", "sweep", "report", "sweep", "cache"]
+    study = [c.split() for c in commands() if c.startswith(SWEEPING)]
+    assert [words[1] for words in study] == ["sweep", "sweep", "report", "cache", "tune", "tune", "sweep"]
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     for words in study:
         words = [FEWER.get(w, w) for w in words[1:]]
-        if words[0] == "sweep":
+        if words[0] in ("sweep", "tune"):
             ratios = [] if "--ratios" in words else ["--ratios", "0.2"]
             words += [*SMALL, "--protocol=literature", *ratios]
+        if words[0] == "tune":
+            words += ["--trials=2", "--seeds=0"]
         done = subprocess.run([kmpl, *words], cwd=tmp_path, capture_output=True, text=True, check=False, env=outside)
         assert (done.returncode, done.stderr) == (0, ""), words
     assert (tmp_path / "report.html").stat().st_size > 10_000
@@ -93,9 +97,7 @@ def toml_example() -> str:
 
 
 def test_no_command_is_left_untried() -> None:
-    known = [
-        c for c in commands() if c in ELSEWHERE or c.startswith(("kmpl run", "kmpl sweep", "kmpl report", "kmpl cache"))
-    ]
+    known = [c for c in commands() if c in ELSEWHERE or c.startswith(("kmpl run", *SWEEPING))]
     assert commands()
     assert sorted(known) == sorted(commands())
 

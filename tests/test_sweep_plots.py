@@ -16,6 +16,7 @@ from kmpl.comparison import SweepReport, compare
 from kmpl.config import Method, PoolSettings, SweepConfig
 
 Invent = Callable[..., list[dict[str, Any]]]
+Words = Callable[[Figure], list[Text]]
 ALL = ("labelled-only", "pseudo-label", "notebook", "self-training", "label-spreading", "oracle")
 LITERATURE = Method(protocol="literature")
 CASES: dict[str, dict[str, Any]] = {
@@ -35,19 +36,12 @@ def made(invented: Invent, **settings: Any) -> SweepReport:
     return compare(config, invented(config))
 
 
-def words(figure: Figure) -> list[Text]:
-    """Return all texts of a figure that are seen: titles, axes' names, ticks, values, legend, note."""
-    unseen = []  # matplotlib keeps a tick beyond either end of an axis
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        low, high = sorted(axis.get_view_interval())
-        unseen += [tick.label1 for tick in axis.get_major_ticks() if not low <= tick.get_loc() <= high]
-    texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
-    return [text for text in texts if text not in unseen]
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_no_words_overlap_or_leave_the_figure(invented: Invent, name: str) -> None:
-    for figure in sweep_plots.all_figures(made(invented, **CASES[name])).values():
+@pytest.mark.parametrize("name", [*CASES, "tuned"])
+def test_no_words_overlap_or_leave_the_figure(
+    invented: Invent, name: str, tuned_report: SweepReport, words: Words
+) -> None:
+    report = tuned_report if name == "tuned" else made(invented, **CASES[name])
+    for figure in sweep_plots.all_figures(report).values():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
         places = [(text.get_text(), text.get_window_extent(canvas.get_renderer())) for text in words(figure)]
@@ -102,7 +96,7 @@ def values(report: SweepReport) -> set[str]:
     return {text.get_text() for axes in figure.axes for text in axes.texts}
 
 
-def test_the_notebooks_numbers_are_marked_and_called_what_they_are(invented: Invent) -> None:
+def test_the_notebooks_numbers_are_marked_and_called_what_they_are(invented: Invent, words: Words) -> None:
     report = made(invented)
     assert values(report) == {"47.27", "83.48", "86.39", "89.91", "91.77", "80.62"}
     said = " ".join(text.get_text() for text in words(sweep_plots.accuracy_by_ratio(report)))
@@ -128,7 +122,7 @@ def test_only_ratios_that_the_notebook_measured_are_marked(invented: Invent) -> 
     ],
     ids=["protocol", "data", "fewer labels", "ratios"],
 )
-def test_another_task_is_not_put_beside_the_notebook(invented: Invent, settings: dict[str, Any]) -> None:
+def test_another_task_is_not_put_beside_the_notebook(invented: Invent, settings: dict[str, Any], words: Words) -> None:
     figure = sweep_plots.accuracy_by_ratio(made(invented, **settings))
     assert len(figure.axes) == 1
     assert not any("notebook" in text.get_text() for text in words(figure))
@@ -166,3 +160,16 @@ def test_pictures_are_png(invented: Invent) -> None:
     files = sweep_plots.pictures(made(invented))
     assert files.keys() == {"figures/accuracy_by_ratio.png", "figures/gain_by_ratio.png"}
     assert all(content.startswith(b"\x89PNG") and len(content) > 10_000 for content in files.values())
+
+
+def test_the_gain_of_tuning_is_shown_for_each_arm_and_ratio(tuned_report: SweepReport) -> None:
+    figure = sweep_plots.gain_of_tuning(tuned_report)
+    assert figure
+    axes = figure.axes[0]
+    means = sorted(float(bar.lines[0].get_ydata()[0]) for bar in axes.containers)  # type: ignore[attr-defined]
+    assert means == pytest.approx(sorted(100 * gain.test.mean for gain in tuned_report.tuned))
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["labelled-only", "pseudo-label"]  # type: ignore[union-attr]
+
+
+def test_what_was_not_tuned_has_no_such_figure(invented: Invent) -> None:
+    assert "gain_of_tuning" not in sweep_plots.all_figures(made(invented))

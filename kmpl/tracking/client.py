@@ -95,6 +95,13 @@ def search(client: MlflowClient, **tags: str) -> list[Run]:
             return runs
 
 
+def page(experiment: str, run: str) -> str:
+    """Return the address of a run on MLflow's pages: the tracking server's, or those of ``kmpl up`` and ``kmpl ui``."""
+    base = os.environ.get("MLFLOW_TRACKING_URI", "")
+    base = base if base.startswith("http") else os.environ.get("KMPL_MLFLOW_PAGES", "http://127.0.0.1:5000")
+    return f"{base.rstrip('/')}/#/experiments/{experiment}/runs/{run}"
+
+
 def failed_outside(error: BaseException) -> bool:
     """Say whether something that may answer next time failed: network, tracking server, storage."""
     cause: BaseException | None = error

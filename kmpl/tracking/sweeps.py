@@ -3,12 +3,11 @@
 import contextlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from pydantic import ValidationError
@@ -19,8 +18,6 @@ from kmpl.errors import UserError
 from kmpl.tracking.client import closing, environment, experiment_id, link, search
 from kmpl.tracking.runs import log_params, start
 
-_NO_CONFIGURATION = {"jobs", "name", "model"}  # change how or where a sweep runs, not what it is
-
 
 class SweepRun:
     """An open parent run of a sweep; its predecessors' finished parts are below it too."""
@@ -28,14 +25,14 @@ class SweepRun:
     def __init__(self, client: MlflowClient, settings: SweepConfig, key: str, command: str) -> None:
         self.client, self.name, self.experiment = client, settings.name, experiment_id(client)
         earlier = search(client, kind="sweep", sweep=settings.name)
-        _refuse_other_settings(earlier, settings)
         _close_dead(client, settings.name)
         done = next((run for run in earlier if run.info.status == "FINISHED" and run.data.tags.get("key") == key), None)
         self.finished_before = done is not None
         if done:
             self.id = str(done.info.run_id)
             return
-        tags = {"kind": "sweep", "sweep": settings.name, "key": key, "command": command, "settings": _text(settings)}
+        tags = {"kind": "sweep", "sweep": settings.name, "key": key, "command": command}
+        tags["settings"] = settings.configuration()
         self.id = start(client, settings.name, environment() | tags)
         log_params(client, self.id, settings.model_dump(mode="json"))
         link(client, earlier, self.id)
@@ -50,6 +47,11 @@ class SweepRun:
                     self.client.set_tag(run.info.run_id, MLFLOW_PARENT_RUN_ID, self.id)
                 return dict(json.loads(summary))
         return None
+
+    def adopt(self, runs: Sequence[str]) -> None:
+        """Put runs of studies below this one."""
+        for run in runs:
+            self.client.set_tag(run, MLFLOW_PARENT_RUN_ID, self.id)
 
     def tags(self, key: str) -> dict[str, str]:
         """Return what the run of one of the experiments is found by."""
@@ -82,11 +84,7 @@ class SweepRun:
 
 @contextlib.contextmanager
 def sweep_run(client: MlflowClient, settings: SweepConfig, key: str, command: str) -> Iterator[SweepRun]:
-    """Open a sweep's run, or find the finished one of the same key; close it whatever happens.
-
-    Raises:
-        UserError: the name stands for other settings.
-    """
+    """Open a sweep's run, or find the finished one of the same key; close it whatever happens."""
     run = SweepRun(client, settings, key, command)
     with contextlib.nullcontext() if run.finished_before else closing(client, run.id):
         yield run
@@ -99,15 +97,17 @@ def _close_dead(client: MlflowClient, name: str) -> None:
             client.set_terminated(run.info.run_id, "KILLED")
 
 
-def _text(settings: SweepConfig) -> str:
-    return json.dumps(settings.model_dump(mode="json", exclude=_NO_CONFIGURATION), sort_keys=True)
+def refuse_other_settings(client: MlflowClient, settings: SweepConfig) -> None:
+    """Refuse a name that stands for another configuration.
 
-
-def _refuse_other_settings(earlier: list[Run], settings: SweepConfig) -> None:
+    Raises:
+        UserError: it does; the line says what differs.
+    """
+    earlier = search(client, kind="sweep", sweep=settings.name)
     if not earlier:
         return
     before = flatten(json.loads(earlier[0].data.tags.get("settings", "{}")))
-    now = flatten(json.loads(_text(settings)))
+    now = flatten(json.loads(settings.configuration()))
     differing = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
     if differing:
         first = differing[0]

@@ -86,7 +86,7 @@ def test_bad_settings_are_not_tried_again_even_where_the_outside_may_fail() -> N
 def test_every_step_has_a_timeout() -> None:
     assert set(steps.TIMEOUTS) == {"load", "pretrain", "pseudo-label", "retrain", "evaluate", "report"}
     assert all(seconds > 0 for seconds in steps.TIMEOUTS.values())
-    assert steps.experiment.timeout_seconds
+    assert steps.in_its_own_process.timeout_seconds
     assert semi_supervised.timeout_seconds
 
 

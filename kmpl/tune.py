@@ -1,0 +1,49 @@
+"""One labelled ratio of a sweep, tuned by one process or by several that share its studies."""
+
+from dataclasses import dataclass, replace
+
+from kmpl import tracking
+from kmpl.cells import Place, Wrap, live_and_die_with_parent, saying, untested
+from kmpl.config import ExperimentConfig
+from kmpl.devices import use_threads
+from kmpl.progress import Journal
+from kmpl.studies import StudyRecord
+
+Studies = tuple[StudyRecord, StudyRecord]
+"""Of labelled-only and of pseudo-label."""
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What one process does for one labelled ratio."""
+
+    name: str
+    sweep: str
+    config: ExperimentConfig
+    place: Place
+    trials: int
+    search: tuple[str, ...] = ()
+    before: tuple[StudyRecord, ...] = ()
+    """Studies of the ratio tuned before."""
+
+    def shared(self, jobs: int) -> list["Tuning"]:
+        """Return the same for each of several processes."""
+        return [self] if jobs == 1 else [replace(self, name=f"{self.name} {i}") for i in range(1, jobs + 1)]
+
+
+def run_tuning(wrap: Wrap, cell: Tuning) -> Studies:
+    """Work on the studies of one labelled ratio until all their trials are done; return what they found."""
+    from kmpl import tuning  # slow to import, and most sweeps do without
+
+    live_and_die_with_parent()
+    use_threads(cell.config.threads)
+    journal, client = Journal(cell.place.events, cell=cell.name), tracking.open_store(cell.place.mlruns)
+    with saying(cell.name), tracking.store_answers():
+        journal.write(kind="begun")
+        where = tuning.address(cell.place.mlruns, cell.place.studies)
+        desk = tuning.Desk(tuning.open_studies(where), client, cell.place.mlruns, cell.sweep, journal.say)
+        steps = wrap(untested(cell.place, cell.name), cell.name)
+        with tuning.studies_answer(where):
+            found = tuning.tune(cell.config, cell.trials, steps, desk, cell.search, cell.before)
+        journal.write(kind="finished")
+    return found

@@ -1,0 +1,127 @@
+"""One labelled ratio: the two studies, one after the other."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kmpl import experiment, steps
+from kmpl.comparison import AFTER, BEFORE
+from kmpl.config import ExperimentConfig, flatten
+from kmpl.datasets.pool import divide
+from kmpl.devices import use_threads
+from kmpl.errors import UserError
+from kmpl.experiment import Steps
+from kmpl.presets import merge
+from kmpl.seeds import derive
+from kmpl.studies import StudyRecord
+from kmpl.tuning.course import Course
+from kmpl.tuning.space import Space, space
+from kmpl.tuning.study import Desk, Task, Trained, run_study
+
+SEED = 1_000  # of labels, views and weights in all trials
+
+
+def tune(
+    config: ExperimentConfig,
+    trials: int,
+    engine: Steps,
+    desk: Desk,
+    given: tuple[str, ...] = (),
+    before: Sequence[StudyRecord] = (),
+) -> tuple[StudyRecord, StudyRecord]:
+    """Return the two studies of a labelled ratio; ``tuned`` makes settings of them.
+
+    Args:
+        config: of the ratio; its own values are the first trial, so the best is never below them.
+        trials: of each study, in all: what an earlier, killed turn finished counts, and what other processes do too.
+        engine: the experiment's steps; their way to the test set is not used.
+        desk: where to work.
+        given: ranges to search instead of the declared ones.
+        before: studies of the ratio tuned before; their best values are the second trial.
+
+    Raises:
+        UserError: the ratio has no validation images, or what ``run_study`` says.
+    """
+    use_threads(config.threads)
+    base = merge(config, {"seed": SEED, "arms": (BEFORE, AFTER)})
+    pool, truth = engine.load(base)
+    ratio = base.ratio or 0.1
+    if not len(pool.validation_labels):
+        raise UserError(f"ratio {ratio:g}: no label is left for validation, so nothing can be tuned; give more labels")
+
+    def labelled_only(values: Mapping[str, Any], course: Course) -> Trained:
+        tried = merge(base, tree(values))
+        return course.watched(
+            engine.watch, 1, tried.pretrain.epochs, lambda watch: engine.pretrain(tried, pool, watch)
+        ), ()
+
+    def pseudo_label(values: Mapping[str, Any], course: Course) -> Trained:
+        tried = merge(base, tree(values))
+        start = engine.pretrain(tried, pool, engine.watch)  # the first study's winner, from the store
+        course.found += start.seconds
+        fit, rounds, _ = experiment.run_rounds(tried, pool, truth, start, course.followed(engine))
+        return fit, rounds
+
+    found: list[StudyRecord] = []
+    settings = flatten(base.model_dump(mode="json", exclude={"arms", "threads", "seed"}))
+    for arm, train in ((BEFORE, labelled_only), (AFTER, pseudo_label)):
+        searched = space(base, arm, len(pool.labels), given)
+        starts = [_nearest(searched, settings)]
+        starts += [_nearest(searched, record.best) for record in before if record.arm == arm]
+        label = f"ratio {ratio}, {arm}"
+        task = Task(
+            name=f"{desk.sweep}, {label}",
+            ratio=ratio,
+            arm=arm,
+            settings=settings,
+            begin={name: value for record in found for name, value in record.best.items()},
+            space=searched,
+            starts=starts,
+            trials=trials,
+            seed=derive(SEED, label),
+            train=train,
+            pool=pool,
+        )
+        record = run_study(task, desk)
+        base = tuned(base, [record])
+        found.append(record)
+    return found[0], found[1]
+
+
+def tuned(config: ExperimentConfig, studies: Sequence[StudyRecord]) -> ExperimentConfig:
+    """Return the settings with what the studies found best."""
+    for study in studies:
+        config = merge(config, tree(study.best))
+    return config
+
+
+def tree(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """Return dotted names as a tree.
+
+    >>> tree({"a.b": 1, "a.c": 2})
+    {'a': {'b': 1, 'c': 2}}
+    """
+    nested: dict[str, Any] = {}
+    for name, value in flat.items():
+        *sections, last = name.split(".")
+        place = nested
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    return nested
+
+
+def _nearest(searched: Space, values: Mapping[str, Any]) -> dict[str, float]:
+    return {name: one.nearest(values[name]) for name, one in searched.items()}
+
+
+def check(config: ExperimentConfig, given: tuple[str, ...] = ()) -> None:
+    """Refuse, before any work, ranges that cannot be, and spaces whose ends are no settings.
+
+    Raises:
+        UserError: in one line.
+    """
+    _, (labelled, _, unlabelled) = divide(config)
+    for arm in (BEFORE, AFTER):
+        searched = space(config, arm, len([*labelled, *unlabelled]) * config.pool.views_per_image, given)
+        for end in ("low", "high"):
+            steps.check(merge(config, tree({name: one.nearest(getattr(one, end)) for name, one in searched.items()})))

@@ -1,0 +1,247 @@
+"""Tuning on real digits, a real journal and MLflow's store: validation decides, a kill loses nothing, all is linked."""
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from mlflow import MlflowClient
+from optuna.artifacts import get_all_artifact_meta
+from optuna.trial import TrialState
+from optuna_dashboard import get_note
+
+from kmpl import tracking
+from kmpl.cells import Place, untested
+from kmpl.config import ExperimentConfig, flatten
+from kmpl.errors import UserError
+from kmpl.presets import merge
+from kmpl.results import Epoch, Fit, Round
+from kmpl.steps import Watch, load, pretrain
+from kmpl.studies import StudyRecord
+from kmpl.tracking.client import search
+from kmpl.tuning import Desk, open_studies, study, tune, tuned
+from kmpl.tuning.course import PARTS, Course
+from kmpl.tuning.space import Range
+
+BEFORE, AFTER = "tiny, ratio 0.3, labelled-only", "tiny, ratio 0.3, pseudo-label"
+TRIALS = 7
+
+
+@pytest.fixture(scope="module")
+def config(tiny: ExperimentConfig) -> ExperimentConfig:
+    small = {"epochs": 2, "images_per_epoch": 300}
+    change = {"labels": None, "ratio": 0.3, "pool": {"size": 300}, "pretrain": small, "retrain": small}
+    return merge(tiny, change | {"clustering": {"n_clusters": 20}, "pseudo_labels": {"rounds": 1, "threshold": 0.0}})
+
+
+def run(
+    config: ExperimentConfig, trials: int, folder: Path, **more: Any
+) -> tuple[tuple[StudyRecord, StudyRecord], ExperimentConfig]:
+    desk = Desk(open_studies(str(folder / "optuna.journal")), tracking.open_store(folder), folder, "tiny")
+    found = tune(config, trials, untested(Place(folder), "tiny"), desk, **more)
+    return found, tuned(config, found)
+
+
+def studies(folder: Path) -> dict[str, optuna.Study]:
+    storage = open_studies(str(folder / "optuna.journal"))
+    names = optuna.get_all_study_names(storage)
+    return {name: optuna.load_study(study_name=name, storage=storage) for name in names}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("tuned")
+
+
+@pytest.fixture(scope="module")
+def done(config: ExperimentConfig, folder: Path) -> tuple[tuple[StudyRecord, StudyRecord], ExperimentConfig]:
+    return run(config, TRIALS, folder)
+
+
+def test_both_studies_get_the_same_number_of_trials_and_begin_with_the_settings(
+    config: ExperimentConfig, done: Any
+) -> None:
+    values = flatten(config.model_dump())
+    for record, name in zip(done[0], (BEFORE, AFTER), strict=True):
+        assert record.name == name
+        assert len(record.trials) == TRIALS
+        assert record.trials[0].params == {setting: values[setting] for setting in record.space} == record.start
+
+
+def test_the_best_by_validation_is_what_comes_back_and_only_the_space_changes(
+    config: ExperimentConfig, done: Any
+) -> None:
+    found, best = done
+    before, after = flatten(config.model_dump()), flatten(best.model_dump())
+    assert {name for name in after if after[name] != before[name]} <= {n for record in found for n in record.space}
+    for record in found:
+        assert {name: after[name] for name in record.best} == record.best
+        complete = [trial for trial in record.trials if trial.state == "complete"]
+        assert max(complete, key=lambda trial: trial.value or 0.0).number == record.winner
+        assert record.validation == 10
+
+
+def test_a_trial_below_the_median_is_pruned_and_short_trainings_are_not_pruned_for_being_short(
+    config: ExperimentConfig, tmp_path: Path
+) -> None:
+    pool, _ = load(config)
+    fit = pretrain(config, pool, Watch())
+    asked: list[int] = []
+
+    def train(values: Mapping[str, Any], course: Course) -> tuple[Fit, tuple[Round, ...]]:
+        """Rise to 0.9 in as many epochs as are asked for; every fourth trial to half of it."""
+        epochs, height = int(values["pretrain.epochs"]), 0.45 if len(asked) % 4 == 3 else 0.9
+        asked.append(epochs)
+        rising = [Epoch(i, 0.5, 0.9, 0.3, height * i / epochs, 0.001, 1.0) for i in range(1, epochs + 1)]
+
+        def tell(watch: Watch) -> Fit:
+            for epoch in rising:
+                watch.epoch("pretrain", epoch, epochs)
+            return replace(fit, history=tuple(rising), kept_epoch=epochs)
+
+        return course.watched(Watch(), 1, epochs, tell), ()
+
+    space = {"pretrain.epochs": Range(2, 40, whole=True, log=True)}
+    task = study.Task("one", 0.3, "labelled-only", {"pretrain.epochs": 8}, {}, space, (), 20, 7, train, pool)
+    desk = Desk(open_studies(str(tmp_path / "optuna.journal")), tracking.open_store(tmp_path), tmp_path, "tiny")
+    record = study.run_study(task, desk)
+    low = [place for place in range(20) if place % 4 == 3]
+    pruned = [place for place, trial in enumerate(record.trials) if trial.state == "pruned"]
+    assert pruned == [place for place in low if place > 6]  # five complete ones come before any is pruned
+    assert min(asked) <= 4
+    assert max(asked) >= 20
+    for place in pruned:
+        step = max(studies(tmp_path)["one"].trials[place].intermediate_values)
+        assert PARTS // 2 <= step < PARTS
+        assert record.trials[place].pruned == pytest.approx(asked[place] - record.trials[place].computed)
+
+
+def test_pseudo_label_trials_begin_with_the_winner_of_labelled_only_from_the_store(done: Any, folder: Path) -> None:
+    before, after = done[0]
+    assert studies(folder)[AFTER].user_attrs["builds on"] == before.best
+    trained = next(trial.computed for trial in before.trials if trial.number == before.winner)
+    assert all(trial.found >= 0.5 * trained for trial in after.trials)
+
+
+def test_every_trial_is_a_run_in_mlflow_and_links_both_ways(done: Any, folder: Path) -> None:
+    client = MlflowClient(f"sqlite:///{folder}/mlflow.db")
+    for record in done[0]:
+        parent = client.get_run(record.run)
+        assert (parent.info.run_name, parent.info.status) == (record.name, "FINISHED")
+        assert {f.path for f in client.list_artifacts(record.run, "figures")} >= {
+            "figures/history.png",
+            "figures/parallel_coordinates.png",
+        }
+        runs = {run.info.run_id: run for run in search(client, kind="trial", study=record.name)}
+        assert len(runs) == TRIALS
+        for trial in record.trials:
+            one = runs[trial.run]
+            assert one.data.tags["trial"] == str(trial.number)
+            assert one.data.tags["mlflow.parentRunId"] == record.run
+            assert one.data.tags["state"] == trial.state
+            assert one.info.status == "FINISHED"
+            assert one.info.end_time > one.info.start_time
+            assert {name: float(value) for name, value in one.data.params.items()} == pytest.approx(trial.params)
+            if trial.state == "complete":
+                assert one.data.metrics["validation/accuracy"] == trial.accuracy
+            else:
+                assert "below the median" in one.data.tags["why"]
+            shown = studies(folder)[record.name].trials[trial.number]
+            assert shown.user_attrs["MLflow run"] == trial.run
+
+
+def test_the_dashboard_has_notes_and_figures(done: Any, folder: Path) -> None:
+    for record in done[0]:
+        one = studies(folder)[record.name]
+        assert "log-loss, which decides where accuracy ties" in get_note(one)
+        assert f"trial {record.winner}" in get_note(one)
+        complete = next(trial for trial in record.trials if trial.state == "complete")
+        names = {m.filename for m in get_all_artifact_meta(one.trials[complete.number], storage=one._storage)}
+        assert names == {"confusion.png", "accuracy_against_coverage.png"}
+        for meta in get_all_artifact_meta(one.trials[complete.number], storage=one._storage):
+            assert (folder / "studies" / meta.artifact_id).read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_again_runs_nothing_and_finds_the_same(config: ExperimentConfig, done: Any, folder: Path) -> None:
+    assert run(config, TRIALS, folder) == done
+    assert [len(one.trials) for one in studies(folder).values()] == [TRIALS, TRIALS]
+
+
+@pytest.mark.parametrize("moment", [1, 6, 9])
+def test_law_5_killed_anywhere_the_studies_end_as_if_nothing_had_been(
+    config: ExperimentConfig, done: Any, tmp_path: Path, moment: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        """Ends the turn where a signal would."""
+
+    counted = itertools.count(1)
+    drawn = study.of_trial
+
+    def dies(*about: Any) -> Any:
+        if next(counted) == moment:
+            raise Killed
+        return drawn(*about)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "of_trial", dies)
+        with pytest.raises(Killed):
+            run(config, TRIALS, tmp_path)
+    found, best = run(config, TRIALS, tmp_path)
+    assert best == done[1]
+    assert [record.results() for record in found] == [record.results() for record in done[0]]
+    assert sum(record.again for record in found) == 1
+    states = [t.state for one in studies(tmp_path).values() for t in one.trials]
+    assert TrialState.RUNNING not in states
+    statuses = [one.info.status for one in search(tracking.open_store(tmp_path), kind="trial")]
+    assert (statuses.count("KILLED"), statuses.count("RUNNING")) == (1, 0)
+
+
+def test_the_best_of_another_ratio_is_tried_second(config: ExperimentConfig, done: Any, tmp_path: Path) -> None:
+    found, _ = run(merge(config, {"ratio": 0.2}), 2, tmp_path, before=done[0])
+    for record, other in zip(found, done[0], strict=True):
+        assert record.trials[0].params == record.start
+        if other.best != record.start:
+            assert record.trials[1].params == pytest.approx(other.best)
+
+
+def test_more_trials_go_on_and_a_new_winner_begins_the_second_study_anew(
+    config: ExperimentConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = iter([0.5, 0.4, 0.3, 0.9, *[0.5] * 20])  # the winner of labelled-only changes with the third trial of its
+    monkeypatch.setattr(study, "value", lambda *_: next(values))
+    run(config, 2, tmp_path)
+    found, _ = run(config, 3, tmp_path)
+    assert [len(record.trials) for record in found] == [3, 3]
+    assert found[0].winner == 2 or found[1].name == AFTER
+
+
+def test_another_space_and_other_settings_under_the_same_name_are_refused(
+    config: ExperimentConfig, folder: Path
+) -> None:
+    assert studies(folder), "another test has made them"
+    said = "searches another space: pretrain.epochs was 1 to 4, is now 1 to 9"
+    with pytest.raises(UserError, match=said):
+        run(config, TRIALS, folder, given=("pretrain.epochs=1:9",))
+    with pytest.raises(UserError, match=r"stands for other settings: pool\.size was 300, is now 310"):
+        run(merge(config, {"pool": {"size": 310}}), TRIALS, folder)
+    assert [len(one.trials) for one in studies(folder).values()] == [TRIALS, TRIALS]
+
+
+def test_trials_that_diverge_count_and_a_study_without_any_other_is_refused(
+    config: ExperimentConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="all 2 trials diverged; give a smaller learning rate"):
+        run(merge(config, {"pretrain": {"learning_rate": 1e30, "schedule": "constant"}}), 2, tmp_path)
+    [one] = studies(tmp_path).values()
+    assert [t.state for t in one.trials] == [TrialState.FAIL, TrialState.FAIL]
+    runs = search(tracking.open_store(tmp_path), kind="trial")
+    assert [run.info.status for run in runs] == ["FAILED", "FAILED"]
+
+
+def test_nothing_can_be_tuned_without_validation_images(config: ExperimentConfig, tmp_path: Path) -> None:
+    few = merge(config, {"ratio": 10 / 300})
+    with pytest.raises(UserError, match="no label is left for validation"):
+        run(few, 2, tmp_path)
