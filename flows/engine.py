@@ -12,9 +12,9 @@ from pathlib import Path
 
 from kmpl.cells import Place
 from kmpl.comparison import SweepReport
-from kmpl.config import SweepConfig
 from kmpl.errors import UserError
 from kmpl.servers import HOST, answers, free_port, prefect_settings, wait_for
+from kmpl.sweep_config import SweepConfig
 
 _PATIENCE = 120.0  # seconds; a first start makes the database
 _LOOK, _GONE = 5.0, 30.0  # seconds between two looks, and of silence until the server counts as gone

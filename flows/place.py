@@ -13,7 +13,7 @@ from rich.console import Console
 
 from kmpl import progress
 from kmpl.cells import Place
-from kmpl.config import SweepConfig
+from kmpl.sweep_config import SweepConfig
 
 # Not in the flow's own module: Prefect copies a flow with all it names into other processes, and this cannot be copied.
 _HANDED: ContextVar[Place | None] = ContextVar("place", default=None)

@@ -20,7 +20,8 @@ from flows.steps import as_tasks, run_task, spread
 from kmpl import pages, sweep, tracking
 from kmpl.cells import Place
 from kmpl.comparison import SweepReport
-from kmpl.config import Arms, Method, Ranges, Ratios, Seeds, SweepConfig
+from kmpl.config import Arms, Method, Ratios, Seeds
+from kmpl.sweep_config import Ranges, SweepConfig
 
 _DEFAULT = SweepConfig()
 

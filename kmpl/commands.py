@@ -10,10 +10,11 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from kmpl.config import ExperimentConfig, Method, SweepConfig, SweepOptions, TuneOptions
+from kmpl.config import ExperimentConfig, Method
 from kmpl.errors import UserError
 from kmpl.presets import layered, load
 from kmpl.servers import HOST, check_port, masked
+from kmpl.sweep_config import SweepConfig, SweepOptions, TuneOptions
 
 Settings = Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")]
 Folder = Annotated[Path, Parameter(name="--mlruns")]

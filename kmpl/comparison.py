@@ -13,8 +13,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
-from kmpl.config import SweepConfig
 from kmpl.studies import StudyRecord
+from kmpl.sweep_config import SweepConfig
 
 BEFORE, AFTER = "labelled-only", "pseudo-label"
 _NOT_RESULTS = ("seconds", "seconds_per_step", "mlflow_run_id")  # differ from run to run, mean nothing for the method

@@ -1,17 +1,16 @@
 """The whole experiment as one frozen, validated, documented tree of settings."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Arm = Literal["labelled-only", "pseudo-label", "notebook", "self-training", "label-spreading", "oracle"]
 Protocol = Literal["notebook", "literature"]
 
 
-def _split_commas(value: Any) -> Any:
+def split_commas(value: Any) -> Any:
     """Let ``a,b`` stand for ``("a", "b")``, on the command line and in files."""
     parts = [value] if isinstance(value, str) else value
     if isinstance(parts, list | tuple):
@@ -19,48 +18,18 @@ def _split_commas(value: Any) -> Any:
     return value
 
 
-def _each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse what comes twice."""
     doubled = [value for i, value in enumerate(values) if value in values[:i]]
     if doubled:
         raise ValueError(f"{doubled[0]} comes twice; give each once")
     return values
 
 
-def _ranges(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Refuse what is no range; whether there is such a setting, only who knows all of them can say."""
-    names = []
-    for text in values:
-        name, ends = split_range(text)
-        if not ends[0] < ends[1]:
-            wrong = "empty" if ends[0] == ends[1] else "reversed"
-            raise ValueError(f"{text}: the range is {wrong}; give name=lowest:highest")
-        names.append(name)
-    _each_once(tuple(names))
-    return tuple(sorted(values))
-
-
-def split_range(text: str) -> tuple[str, tuple[float, float]]:
-    """Return name, lowest and highest of a range.
-
-    >>> split_range("pseudo_labels.k=1:20")
-    ('pseudo_labels.k', (1.0, 20.0))
-
-    Raises:
-        ValueError: it is none.
-    """
-    name, _, ends = text.partition("=")
-    low, _, high = ends.partition(":")
-    try:
-        return name.strip(), (float(low), float(high))
-    except ValueError:
-        raise ValueError(f"{text}: no range; give name=lowest:highest, clustering.n_clusters=50:400 say") from None
-
-
-_Several = (BeforeValidator(_split_commas), Field(min_length=1), AfterValidator(_each_once))
+_Several = (BeforeValidator(split_commas), Field(min_length=1), AfterValidator(each_once))
 Arms = Annotated[tuple[Arm, ...], *_Several]
 Ratios = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], *_Several]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], *_Several]
-Ranges = Annotated[tuple[str, ...], BeforeValidator(_split_commas), AfterValidator(_ranges)]
 
 
 @dataclass(frozen=True)
@@ -77,11 +46,13 @@ class Search:
     """Section that it is searched in, where several share the setting; empty: in all of them."""
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """What is frozen, documented field by field, and refuses what it does not know."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
-class PoolSettings(_Settings):
+class PoolSettings(Settings):
     """The training images and how they are split."""
 
     size: int = Field(default=0, ge=0)
@@ -94,7 +65,7 @@ class PoolSettings(_Settings):
     """Share of the labelled budget kept for validation (every n-th label, n = 1 / share), at least one per class."""
 
 
-class Augmentation(_Settings):
+class Augmentation(Settings):
     """Random changes to training images, drawn anew for every batch."""
 
     strength: Annotated[float, Search(between=(0.4, 1.6), log=False)] = Field(default=1.0, ge=0, le=10)
@@ -132,7 +103,7 @@ class Augmentation(_Settings):
         return self
 
 
-class Training(_Settings):
+class Training(Settings):
     """One training from scratch."""
 
     epochs: Annotated[int, Search(around=(1 / 2, 2))] = Field(default=20, ge=1, le=10_000)
@@ -161,7 +132,7 @@ class Training(_Settings):
     """Epochs without a better validation before training stops and the best epoch is kept; 0 = last epoch is kept."""
 
 
-class Clustering(_Settings):
+class Clustering(Settings):
     """Features into clusters."""
 
     algorithm: Literal["kmeans", "mini-batch", "seeded"] = "kmeans"
@@ -178,7 +149,7 @@ class Clustering(_Settings):
     """K-means starts; the best inertia wins."""
 
 
-class PseudoLabelling(_Settings):
+class PseudoLabelling(Settings):
     """Clusters into pseudo-labels, and how often."""
 
     strategy: str = "consensus"
@@ -197,7 +168,7 @@ class PseudoLabelling(_Settings):
     """Weight each pseudo-label by its confidence when retraining."""
 
 
-class Method(_Settings):
+class Method(Settings):
     """Everything that determines an experiment's numbers but the draw of the labels."""
 
     dataset: str = "MNIST"
@@ -235,76 +206,6 @@ class ExperimentConfig(Method):
         if self.ratio is not None and self.labels is not None:
             raise ValueError("give ratio or labels, not both")
         return self
-
-
-class SweepOptions(_Settings):
-    """Which experiments make up a sweep, and how they are run."""
-
-    ratios: Ratios = (0.8, 0.4, 0.1)
-    """Labelled ratios, separated by commas; each in (0, 1)."""
-    seeds: Seeds = (0,)
-    """Seeds, separated by commas: each draws labels, views and weights anew, the same draws for every arm."""
-    arms: Arms = ("labelled-only", "pseudo-label")
-    """Methods to compare, separated by commas."""
-    trials: int = Field(default=0, ge=0, le=10_000)
-    """Trials of each of the two studies (labelled-only, pseudo-label) that tune a ratio first; 0 = no tuning."""
-    search: Ranges = ()
-    """Ranges that tuning searches instead of its own, separated by commas: clustering.n_clusters=50:400, say."""
-    jobs: int = Field(default=1, ge=1, le=256)
-    """Experiments that run at once, each in a process of its own with its share of the cores."""
-    name: str = Field(default="", max_length=80, pattern=r"^[\w.+-]*$")
-    """Name of the sweep (letters, digits, . _ + -); it stands for one configuration. Empty: made from the settings."""
-    model: str = Field(default="kmpl", min_length=1, max_length=80, pattern=r"^[\w.+-]+$")
-    """Registered model whose champion the sweep may move."""
-
-    @field_validator("ratios")
-    @classmethod
-    def _falling(cls, ratios: tuple[float, ...]) -> tuple[float, ...]:
-        """Sort them: their order changes no number, and the same sweep should have the same name."""
-        return tuple(sorted(ratios, reverse=True))
-
-
-class TuneOptions(SweepOptions):
-    """What is tuned, and how it is compared with the settings as they are."""
-
-    seeds: Seeds = (0, 1, 2, 3, 4)
-    """Fresh seeds to compare on, separated by commas: tuning uses none of them."""
-    trials: int = Field(default=20, ge=1, le=10_000)
-    """Trials of each of the two studies (labelled-only, pseudo-label), in all: those of earlier turns count."""
-
-
-class SweepConfig(SweepOptions):
-    """All labelled ratios × seeds × arms of one configuration."""
-
-    experiment: Method = Method()
-    """What all experiments share."""
-
-    def configuration(self) -> str:
-        """Return what the sweep's name stands for: all but how and where it is run, and for how long it is tuned."""
-        told = self.model_dump(mode="json", exclude={"jobs", "name", "model"}) | {"trials": self.trials > 0}
-        return json.dumps(told, sort_keys=True)
-
-
-def experiment_name(ratio: float, seed: int) -> str:
-    """Return what one experiment of a sweep is called, everywhere.
-
-    >>> experiment_name(0.1, 3)
-    'ratio 0.1, seed 3'
-    """
-    return f"ratio {ratio}, seed {seed}"
-
-
-_UNTUNED = ", untuned"
-
-
-def untuned(name: str) -> str:
-    """Return what the experiment of the same draw is called that keeps the settings as they were given."""
-    return name + _UNTUNED
-
-
-def is_untuned(name: str) -> bool:
-    """Say whether an experiment of a sweep that tunes keeps the settings as they were given."""
-    return name.endswith(_UNTUNED)
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from kmpl.comparison import AFTER, BEFORE, Row, SweepReport
-from kmpl.config import Method, experiment_name, flatten
+from kmpl.config import Method, flatten
 from kmpl.findings import best, differences, effort, finding, percent, tuned
+from kmpl.sweep_config import experiment_name
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

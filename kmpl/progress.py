@@ -18,9 +18,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from kmpl.config import SweepConfig, experiment_name, untuned
 from kmpl.results import Epoch
 from kmpl.steps import Watch
+from kmpl.sweep_config import SweepConfig, experiment_name, untuned
 
 _PAUSE = 0.2  # seconds between two looks at the file, and between two events of one step
 
@@ -37,7 +37,7 @@ class Journal:
             with contextlib.suppress(OSError), self.path.open("ab", buffering=0) as file:
                 file.write(json.dumps(self.always | event).encode() + b"\n")
 
-    def say(self, line: str, share: float) -> None:
+    def say(self, line: str, share: float = 0.0) -> None:
         """Tell of a trial that is done, and which share of all trials of its labelled ratio is."""
         self.write(kind="trial", said=line, share=share)
 

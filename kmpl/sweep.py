@@ -17,13 +17,14 @@ from filelock import FileLock, Timeout
 from kmpl import pages, steps, sweep_plots, tracking
 from kmpl.cells import Cell, Place, Summary, Wrap, as_they_are, in_processes, run_cell, saying
 from kmpl.comparison import AFTER, SweepReport, compare
-from kmpl.config import ExperimentConfig, SweepConfig, experiment_name, is_untuned, untuned
+from kmpl.config import ExperimentConfig
 from kmpl.devices import cores, use_threads
 from kmpl.errors import DivergedError, UserError
 from kmpl.fingerprints import key
 from kmpl.presets import merge
 from kmpl.progress import Journal
 from kmpl.studies import StudyRecord
+from kmpl.sweep_config import SweepConfig, experiment_name, is_untuned, untuned
 from kmpl.tracking.champion import Candidate, promote
 from kmpl.tracking.client import environment
 from kmpl.tracking.sweeps import SweepRun, refuse_other_settings, sweep_run
@@ -77,7 +78,7 @@ def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> Sw
     client = tracking.open_store(place.mlruns)
     refuse_other_settings(client, settings)
     studies = _tuned(settings, configs, place, engine) if settings.trials else ()
-    with _only_one(place.mlruns, settings.name, wait=bool(settings.trials)):
+    with _only_one(place, settings):
         refuse_other_settings(client, settings)  # somebody may have used the name since
         configs = with_tuned(configs, studies)
         keys = {name: _key(name, config) for name, config in configs.items()}
@@ -202,14 +203,22 @@ def _locks(mlruns: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _only_one(mlruns: Path, name: str, wait: bool) -> Iterator[None]:
+def _only_one(place: Place, settings: SweepConfig) -> Iterator[None]:
     """Hold the sweep's lock; the operating system lets go of it when this process dies, however it dies.
 
     Who has tuned together with others waits for the one that does the rest, and then finds all of it done.
     """
-    lock = FileLock(_locks(mlruns) / f"sweep-{name}.lock", timeout=-1 if wait else 0)
+    name, lock = settings.name, FileLock(_locks(place.mlruns) / f"sweep-{settings.name}.lock")
     try:
-        with lock:
-            yield
+        lock.acquire(timeout=0)
     except Timeout as error:
-        raise UserError(f"sweep '{name}' is running already; wait for it, or give this one another --name") from error
+        if not settings.trials:
+            raise UserError(
+                f"sweep '{name}' is running already; wait for it, or give this one another --name"
+            ) from error
+        Journal(place.events, cell=name).say(f"{name}: all trials are done; another process does the rest")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()

@@ -15,11 +15,12 @@ from matplotlib.text import Text
 
 from kmpl import experiment, report
 from kmpl.comparison import AFTER, BEFORE, SweepReport, compare
-from kmpl.config import ExperimentConfig, Method, SweepConfig, flatten
+from kmpl.config import ExperimentConfig, Method, flatten
 from kmpl.evaluation import evaluate
 from kmpl.experiment import Steps
 from kmpl.presets import load, merge
 from kmpl.studies import State, StudyRecord, TrialRecord
+from kmpl.sweep_config import SweepConfig
 from kmpl.tuning.space import space
 
 

@@ -11,7 +11,7 @@ import pytest
 from scipy import stats
 
 from kmpl.comparison import AFTER, BEFORE, SweepReport, compare, interval, paired
-from kmpl.config import SweepConfig
+from kmpl.sweep_config import SweepConfig
 
 Summaries = list[dict[str, Any]]
 SEEDS = np.random.default_rng(0).normal(0.95, 0.01, size=(20, 5))

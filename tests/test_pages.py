@@ -10,8 +10,9 @@ from rich.console import Console
 
 from kmpl import pages
 from kmpl.comparison import AFTER, BEFORE, Paired, Row, SweepReport, compare, paired
-from kmpl.config import Clustering, Method, SweepConfig
+from kmpl.config import Clustering, Method
 from kmpl.findings import differences, effort, finding, tuned, verdict
+from kmpl.sweep_config import SweepConfig
 
 Invent = Callable[..., list[dict[str, Any]]]
 ALL = ("labelled-only", "pseudo-label", "notebook", "self-training", "label-spreading", "oracle")

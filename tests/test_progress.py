@@ -13,11 +13,12 @@ from rich.console import Console
 
 from kmpl import experiment, progress
 from kmpl.cells import as_they_are
-from kmpl.config import ExperimentConfig, SweepConfig, experiment_name
+from kmpl.config import ExperimentConfig
 from kmpl.experiment import Steps
 from kmpl.presets import merge
 from kmpl.progress import Display, Journal, State, picture, said
 from kmpl.results import Epoch, Evaluation
+from kmpl.sweep_config import SweepConfig, experiment_name
 
 SETTINGS = SweepConfig(ratios=(0.4, 0.2), seeds=(0, 1), arms=("labelled-only", "pseudo-label", "oracle"))
 CELLS = [experiment_name(ratio, seed) for seed in SETTINGS.seeds for ratio in SETTINGS.ratios]

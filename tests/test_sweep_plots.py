@@ -13,7 +13,8 @@ from matplotlib.text import Text
 
 from kmpl import sweep_plots
 from kmpl.comparison import SweepReport, compare
-from kmpl.config import Method, PoolSettings, SweepConfig
+from kmpl.config import Method, PoolSettings
+from kmpl.sweep_config import SweepConfig
 
 Invent = Callable[..., list[dict[str, Any]]]
 Words = Callable[[Figure], list[Text]]

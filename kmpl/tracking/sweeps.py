@@ -13,8 +13,9 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from pydantic import ValidationError
 
 from kmpl.comparison import SweepReport
-from kmpl.config import SweepConfig, flatten
+from kmpl.config import flatten
 from kmpl.errors import UserError
+from kmpl.sweep_config import SweepConfig
 from kmpl.tracking.client import closing, environment, experiment_id, link, search
 from kmpl.tracking.runs import log_params, start
 

@@ -24,13 +24,17 @@ class StudyRun:
         self.client, self.name, self.sweep = client, name, sweep
         known = search(client, kind="study", study=name)
         if known:
-            self.id = str(known[0].info.run_id)
-            if known[0].info.status != "RUNNING":
-                client.update_run(self.id, status="RUNNING")
+            self.id, self.open = str(known[0].info.run_id), known[0].info.status != "FINISHED"
             return
+        self.open = True
         tags = {"kind": "study", "study": name, "sweep": sweep, MLFLOW_RUN_NOTE: note}
         self.id = start(client, name, environment() | tags)
         log_params(client, self.id, settings)
+
+    def goes_on(self) -> None:
+        """Open a run again that was closed: there is another trial."""
+        self.open = True
+        self.client.update_run(self.id, status="RUNNING")
 
     def close_dead(self, alive: Collection[int]) -> None:
         """Close as KILLED the runs of trials that nobody is at work on."""

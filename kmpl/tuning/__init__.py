@@ -6,6 +6,6 @@ a trial come without a way to open it.
 
 from kmpl.tuning.ratio import SEED, check, tune, tuned
 from kmpl.tuning.storage import address, open_studies, studies_answer
-from kmpl.tuning.study import Desk
+from kmpl.tuning.task import Desk
 
 __all__ = ["SEED", "Desk", "address", "check", "open_studies", "studies_answer", "tune", "tuned"]

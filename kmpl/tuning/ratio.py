@@ -15,7 +15,8 @@ from kmpl.seeds import derive
 from kmpl.studies import StudyRecord
 from kmpl.tuning.course import Course
 from kmpl.tuning.space import Space, space
-from kmpl.tuning.study import Desk, Task, Trained, run_study
+from kmpl.tuning.study import run_study
+from kmpl.tuning.task import Desk, Task, Trained
 
 SEED = 1_000  # of labels, views and weights in all trials
 

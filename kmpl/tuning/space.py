@@ -10,8 +10,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from kmpl.comparison import AFTER, BEFORE
-from kmpl.config import ExperimentConfig, Search, flatten, split_range
+from kmpl.config import ExperimentConfig, Search, flatten
 from kmpl.errors import UserError, look_up
+from kmpl.sweep_config import split_range
 
 _ARMS = {"pretrain": BEFORE, "augmentation": BEFORE}  # what is set here is set before pseudo-labelling begins
 _MOST_CLUSTERS = 0.25  # of the images

@@ -4,79 +4,34 @@ import contextlib
 import itertools
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import optuna
-from mlflow import MlflowClient
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.pruners import MedianPruner
-from optuna.storages import BaseStorage
 from optuna.trial import TrialState
-from optuna_dashboard import save_note
+from optuna_dashboard import save_note, set_objective_names
 
 from kmpl.comparison import AFTER
 from kmpl.errors import DivergedError, PrunedError, UserError
 from kmpl.plots import png
-from kmpl.results import Fit, Pool, Round
-from kmpl.steps import silent
-from kmpl.studies import State, StudyRecord, TrialRecord
+from kmpl.studies import State, StudyRecord
 from kmpl.study_plots import of_study, of_trial
 from kmpl.tracking.trials import StudyRun, TrialRun
 from kmpl.training import predict
 from kmpl.tuning.course import PARTS, Course, value
 from kmpl.tuning.queue import Queue, Worker, alive, counts
-from kmpl.tuning.space import Space, differences
+from kmpl.tuning.records import note, record_of, trial_note
+from kmpl.tuning.space import differences
+from kmpl.tuning.task import Desk, Task
 
 _PRUNER = MedianPruner(
     n_startup_trials=5,  # complete ones, before any is pruned
     n_warmup_steps=PARTS // 2,  # nor in the first half of the first training
     n_min_trials=3,  # with a value at the same point
 )
-_ENOUGH = 6  # complete trials before importances say anything
-
-Trained = tuple[Fit, tuple[Round, ...]]
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a study is about; all that determines its trials."""
-
-    name: str
-    ratio: float
-    arm: str
-    settings: Mapping[str, Any]
-    """Flat: of the experiment that is tuned. A study stands for them."""
-    begin: Mapping[str, Any]
-    """What earlier studies found, and all trials of this one build on."""
-    space: Space
-    starts: Sequence[Mapping[str, Any]]
-    """Values to try first: those of the settings, then what was best elsewhere."""
-    trials: int
-    seed: int
-    train: Callable[[Mapping[str, Any], Course], Trained]
-    """Values and who is told → the trained network and its rounds."""
-    pool: Pool
-
-
-@dataclass(frozen=True)
-class Desk:
-    """Where studies are worked on."""
-
-    storage: BaseStorage
-    client: MlflowClient
-    mlruns: Path
-    sweep: str
-    told: Callable[[str, float], None] = silent
-    """Told of each trial in a line, and the share of the two studies' trials that are done."""
-
-    @property
-    def locks(self) -> Path:
-        """Folder of the locks."""
-        return self.mlruns / "locks"
 
 
 def run_study(task: Task, desk: Desk) -> StudyRecord:
@@ -89,18 +44,23 @@ def run_study(task: Task, desk: Desk) -> StudyRecord:
     queue = Queue(study, task.space, task.trials, [*task.starts, *earlier], task.seed, desk.locks)
     with Worker(desk.locks) as worker:
         with queue.alone():
-            run = StudyRun(desk.client, study.study_name, desk.sweep, task.settings, _note(task))
+            run = StudyRun(desk.client, study.study_name, desk.sweep, task.settings, note(task))
             run.close_dead({t.number for t in queue.revive() if alive(t)})
+            if not study.trials:
+                save_note(study, note(task))
+                set_objective_names(study, ["accuracy on validation"])
         while claimed := queue.claim(worker):
+            run.goes_on()
             _trial(task, desk, worker, run, *claimed)
-    record = _record(task, study, run.id)
+    record = record_of(task, study, run.id)
     if not any(trial.state == "complete" for trial in record.trials):
         raise UserError(
             f"study '{task.name}': all {task.trials} trials diverged; give a smaller learning rate to start from"
         )
-    with queue.alone():
-        run.closed({name: png(figure) for name, figure in of_study(record).items()}, _note(task, record))
-        save_note(study, _note(task, record))
+    if run.open:
+        with queue.alone():
+            run.closed({name: png(figure) for name, figure in of_study(record).items()}, note(task, record))
+            save_note(study, note(task, record))
     return record
 
 
@@ -178,7 +138,7 @@ def _trial(task: Task, desk: Desk, worker: Worker, run: StudyRun, trial: optuna.
         for name, number in (numbers | {f"seconds {k}": v for k, v in seconds.items()}).items():
             trial.set_user_attr(name, number)
         _attach(trial, desk.mlruns / "studies", figures)
-        save_note(trial, _trial_note(state, why, numbers, tracked.page))
+        save_note(trial, trial_note(state, why, numbers, tracked.page))
         tracked.closed(state, numbers | {f"seconds/{k}": v for k, v in seconds.items()}, figures, why)
         trial.study.tell(trial, numbers.get("value"), state=ended)
     said = f"validation {numbers['validation/accuracy']:.2%}" if numbers else f"{state}: {why}"
@@ -207,76 +167,3 @@ def _attach(trial: optuna.Trial, folder: Path, figures: Mapping[str, bytes]) -> 
             path = Path(drafts) / f"{name}.png"
             path.write_bytes(picture)
             upload_artifact(artifact_store=store, file_path=str(path), study_or_trial=trial)
-
-
-def _note(task: Task, record: StudyRecord | None = None) -> str:
-    """Return what the pages say about a study."""
-    n = len(task.pool.validation_labels)
-    lines = [
-        f"**{task.arm}** at labelled ratio {task.ratio:g}, {task.trials} trials.",
-        f"*Value*: accuracy on {n:,} validation images out of the labelled budget, minus 10⁻⁶ × log-loss, which "
-        f"decides where accuracy ties (it does: one image is {1 / n:.2%}). The test set is out of reach.",
-        "*Pruned*: below the median of earlier trials at the same share of a training (eighths, round by round).",
-    ]
-    if record:
-        pruned, found = record.saved()
-        best = ", ".join(f"`{name}` {number:.4g}" for name, number in record.best.items())
-        lines += [
-            f"*Best*: trial {record.winner}: {best}.",
-            f"*Trials*: {record.count('complete')} complete, {record.count('pruned')} pruned, "
-            f"{record.count('diverged')} diverged, {record.again} run again because their process died. Pruning saved "
-            f"about {pruned:.0%} of the training, the store {found:.0%}.",
-        ]
-    return "\n\n".join(lines)
-
-
-def _trial_note(state: State, why: str, numbers: Mapping[str, float], page: str) -> str:
-    said = [f"**{state}**" + (f": {why}" if why else "")]
-    if numbers:
-        said += [f"{numbers['validation/accuracy']:.2%} of validation right, log-loss {numbers['validation/loss']:.4f}"]
-    return "\n\n".join([*said, f"[The run in MLflow]({page})"])
-
-
-def _record(task: Task, study: optuna.Study, run: str) -> StudyRecord:
-    trials = study.get_trials(deepcopy=False)
-    complete = [t for t in trials if t.state == TrialState.COMPLETE]
-    best = study.best_trial if complete else None
-    return StudyRecord(
-        name=study.study_name,
-        ratio=task.ratio,
-        arm=task.arm,
-        space={name: (one.low, one.high, one.log) for name, one in task.space.items()},
-        start={name: task.settings[name] for name in task.space},
-        best=dict(best.params) if best else {},
-        winner=best.number if best else -1,
-        trials=tuple(_trial_record(t) for t in trials if counts(t)),
-        again=sum("again" in t.user_attrs for t in trials),
-        importances=_importances(study) if len(complete) >= _ENOUGH else {},
-        validation=len(task.pool.validation_labels),
-        run=run,
-    )
-
-
-def _trial_record(trial: optuna.trial.FrozenTrial) -> TrialRecord:
-    about = trial.user_attrs
-    state: State = "complete" if trial.state == TrialState.COMPLETE else "pruned"
-    return TrialRecord(
-        number=trial.number,
-        state="diverged" if "diverged" in about else state,
-        params=trial.params,
-        value=trial.value,
-        accuracy=about.get("validation/accuracy"),
-        loss=about.get("validation/loss"),
-        computed=about.get("seconds computed", 0.0),
-        found=about.get("seconds found", 0.0),
-        pruned=about.get("seconds pruned", 0.0),
-        run=about.get("MLflow run", ""),
-    )
-
-
-def _importances(study: optuna.Study) -> dict[str, float]:
-    try:
-        found = optuna.importance.get_param_importances(study)
-    except (RuntimeError, ValueError):  # all values are equal
-        return {}
-    return {name: float(share) for name, share in found.items() if np.isfinite(share)}

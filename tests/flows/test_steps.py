@@ -10,8 +10,9 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows import steps
 from flows.semi_supervised import semi_supervised
-from kmpl.config import Method, SweepConfig
+from kmpl.config import Method
 from kmpl.errors import DivergedError, UserError
+from kmpl.sweep_config import SweepConfig
 
 
 @pytest.fixture(scope="module", autouse=True)

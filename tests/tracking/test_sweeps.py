@@ -15,11 +15,12 @@ from mlflow.entities import Run
 from kmpl import sweep, tracking
 from kmpl.cells import Place
 from kmpl.comparison import SweepReport
-from kmpl.config import Method, SweepConfig
+from kmpl.config import Method
 from kmpl.datasets import held_out, named
 from kmpl.errors import UserError
 from kmpl.presets import merge
 from kmpl.results import Images
+from kmpl.sweep_config import SweepConfig
 from kmpl.tracking.client import experiment_id
 from kmpl.tracking.runs import start
 from kmpl.tracking.sweeps import SweepRun, find_report, sweep_run
@@ -46,7 +47,7 @@ from dataclasses import replace
 from pathlib import Path
 from kmpl import sweep
 from kmpl.cells import Place
-from kmpl.config import SweepConfig
+from kmpl.sweep_config import SweepConfig
 from kmpl.datasets import held_out, named
 from kmpl.tracking import runs
 

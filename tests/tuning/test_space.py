@@ -3,9 +3,10 @@
 import pytest
 from pydantic import ValidationError
 
-from kmpl.config import ExperimentConfig, SweepConfig, flatten
+from kmpl.config import ExperimentConfig, flatten
 from kmpl.errors import UserError
 from kmpl.presets import PRESETS, load, merge
+from kmpl.sweep_config import SweepConfig
 from kmpl.tuning.ratio import check, tree
 from kmpl.tuning.space import differences, space
 
@@ -87,6 +88,8 @@ def test_a_range_that_cannot_be_is_refused_before_any_work(given: str, said: str
         ("pseudo_labels.k=9:2", "the range is reversed"),
         ("pseudo_labels.k", "no range; give name=lowest:highest"),
         ("pseudo_labels.k=1:many", "no range"),
+        ("pretrain.learning_rate=0.1:inf", "no range"),
+        ("pretrain.learning_rate=nan:1", "no range"),
         ("pseudo_labels.k=1:5,pseudo_labels.k=1:6", "pseudo_labels.k comes twice"),
     ],
 )

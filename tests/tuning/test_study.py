@@ -25,6 +25,7 @@ from kmpl.tracking.client import search
 from kmpl.tuning import Desk, open_studies, study, tune, tuned
 from kmpl.tuning.course import PARTS, Course
 from kmpl.tuning.space import Range
+from kmpl.tuning.task import Task
 
 BEFORE, AFTER = "tiny, ratio 0.3, labelled-only", "tiny, ratio 0.3, pseudo-label"
 TRIALS = 7
@@ -105,7 +106,7 @@ def test_a_trial_below_the_median_is_pruned_and_short_trainings_are_not_pruned_f
         return course.watched(Watch(), 1, epochs, tell), ()
 
     space = {"pretrain.epochs": Range(2, 40, whole=True, log=True)}
-    task = study.Task("one", 0.3, "labelled-only", {"pretrain.epochs": 8}, {}, space, (), 20, 7, train, pool)
+    task = Task("one", 0.3, "labelled-only", {"pretrain.epochs": 8}, {}, space, (), 20, 7, train, pool)
     desk = Desk(open_studies(str(tmp_path / "optuna.journal")), tracking.open_store(tmp_path), tmp_path, "tiny")
     record = study.run_study(task, desk)
     low = [place for place in range(20) if place % 4 == 3]

@@ -1,0 +1,54 @@
+"""What a study is about, and where it is worked on."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from optuna.storages import BaseStorage
+
+from kmpl.results import Fit, Pool, Round
+from kmpl.steps import silent
+from kmpl.tuning.course import Course
+from kmpl.tuning.space import Space
+
+Trained = tuple[Fit, tuple[Round, ...]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a study is about; all that determines its trials."""
+
+    name: str
+    ratio: float
+    arm: str
+    settings: Mapping[str, Any]
+    """Flat: of the experiment that is tuned. A study stands for them."""
+    begin: Mapping[str, Any]
+    """What earlier studies found, and all trials of this one build on."""
+    space: Space
+    starts: Sequence[Mapping[str, Any]]
+    """Values to try first: those of the settings, then what was best elsewhere."""
+    trials: int
+    seed: int
+    train: Callable[[Mapping[str, Any], Course], Trained]
+    """Values and who is told → the trained network and its rounds."""
+    pool: Pool
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Where studies are worked on."""
+
+    storage: BaseStorage
+    client: MlflowClient
+    mlruns: Path
+    sweep: str
+    told: Callable[[str, float], None] = silent
+    """Told of each trial in a line, and the share of the two studies' trials that are done."""
+
+    @property
+    def locks(self) -> Path:
+        """Folder of the locks."""
+        return self.mlruns / "locks"
