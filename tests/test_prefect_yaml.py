@@ -84,7 +84,9 @@ def test_nothing_ties_the_file_to_one_machine() -> None:
     text = (ROOT / "prefect.yaml").read_text(encoding="utf-8")
     assert str(ROOT) not in text
     assert "{{ $KMPL_ROOT }}" in text
-    assert {"KMPL_ROOT", "KMPL_MLRUNS"} <= up._environment(Path("mlruns"), {"prefect": 1, "mlflow": 2, "optuna": 3}).keys()
+    assert {"KMPL_ROOT", "KMPL_MLRUNS"} <= up._environment(
+        Path("mlruns"), {"prefect": 1, "mlflow": 2, "optuna": 3}
+    ).keys()
 
 
 def test_the_deployments_people_are_told_of_are_there() -> None:

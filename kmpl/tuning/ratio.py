@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kmpl import experiment, steps
+from kmpl import experiment
 from kmpl.comparison import AFTER, BEFORE
 from kmpl.config import ExperimentConfig, flatten
 from kmpl.datasets.pool import divide
@@ -12,6 +12,7 @@ from kmpl.errors import UserError
 from kmpl.experiment import Steps
 from kmpl.presets import merge
 from kmpl.seeds import derive
+from kmpl.steps import check as check_experiment
 from kmpl.studies import StudyRecord
 from kmpl.tuning.course import Course
 from kmpl.tuning.space import Space, space
@@ -24,7 +25,7 @@ SEED = 1_000  # of labels, views and weights in all trials
 def tune(
     config: ExperimentConfig,
     trials: int,
-    engine: Steps,
+    steps: Steps,
     desk: Desk,
     given: tuple[str, ...] = (),
     before: Sequence[StudyRecord] = (),
@@ -34,7 +35,7 @@ def tune(
     Args:
         config: of the ratio; its own values are the first trial, so the best is never below them.
         trials: of each study, in all: what an earlier, killed turn finished counts, and what other processes do too.
-        engine: the experiment's steps; their way to the test set is not used.
+        steps: the experiment's; their way to the test set is not used.
         desk: where to work.
         given: ranges to search instead of the declared ones.
         before: studies of the ratio tuned before; their best values are the second trial.
@@ -44,7 +45,7 @@ def tune(
     """
     use_threads(config.threads)
     base = merge(config, {"seed": SEED, "arms": (BEFORE, AFTER)})
-    pool, truth = engine.load(base)
+    pool, truth = steps.load(base)
     ratio = base.ratio or 0.1
     if not len(pool.validation_labels):
         raise UserError(f"ratio {ratio:g}: no label is left for validation, so nothing can be tuned; give more labels")
@@ -52,14 +53,14 @@ def tune(
     def labelled_only(values: Mapping[str, Any], course: Course) -> Trained:
         tried = merge(base, tree(values))
         return course.watched(
-            engine.watch, 1, tried.pretrain.epochs, lambda watch: engine.pretrain(tried, pool, watch)
+            steps.watch, 1, tried.pretrain.epochs, lambda watch: steps.pretrain(tried, pool, watch)
         ), ()
 
     def pseudo_label(values: Mapping[str, Any], course: Course) -> Trained:
         tried = merge(base, tree(values))
-        start = engine.pretrain(tried, pool, engine.watch)  # the first study's winner, from the store
+        start = steps.pretrain(tried, pool, steps.watch)  # the first study's winner, from the store
         course.found += start.seconds
-        fit, rounds, _ = experiment.run_rounds(tried, pool, truth, start, course.followed(engine))
+        fit, rounds, _ = experiment.run_rounds(tried, pool, truth, start, course.followed(steps))
         return fit, rounds
 
     found: list[StudyRecord] = []
@@ -125,4 +126,5 @@ def check(config: ExperimentConfig, given: tuple[str, ...] = ()) -> None:
     for arm in (BEFORE, AFTER):
         searched = space(config, arm, len([*labelled, *unlabelled]) * config.pool.views_per_image, given)
         for end in ("low", "high"):
-            steps.check(merge(config, tree({name: one.nearest(getattr(one, end)) for name, one in searched.items()})))
+            values = {name: one.nearest(getattr(one, end)) for name, one in searched.items()}
+            check_experiment(merge(config, tree(values)))

@@ -1,17 +1,20 @@
 """Tasks: what is retried, what is not, and what a flow run refuses. On Prefect's own test server."""
 
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
 from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterName
 from prefect.exceptions import ParameterBindError, ParameterTypeError
 from prefect.testing.utilities import prefect_test_harness
 
 from flows import steps
 from flows.semi_supervised import semi_supervised
 from kmpl.config import Method
-from kmpl.errors import DivergedError, UserError
+from kmpl.errors import DivergedError, PrunedError, UserError
 from kmpl.sweep_config import SweepConfig
 
 
@@ -82,6 +85,25 @@ def test_bad_settings_are_not_tried_again_even_where_the_outside_may_fail() -> N
     with pytest.raises(UserError):
         run("load", work)
     assert work.calls == 1
+
+
+def test_a_pruned_training_is_a_task_that_is_done_and_the_trial_hears_of_it() -> None:
+    states: list[str] = []
+
+    @flow(name="pruned")
+    def one() -> None:
+        with pytest.raises(PrunedError, match="below the median"):
+            steps.run_task("retrain", "ratio 0.1, tuning: pruned", Flaky(1, PrunedError("below the median")))
+        with get_client(sync_client=True) as client:
+            end = time.monotonic() + 20
+            while not states and time.monotonic() < end:  # task runs reach the server a moment later
+                found = client.read_task_runs(
+                    task_run_filter=TaskRunFilter(name=TaskRunFilterName(any_=["ratio 0.1, tuning: pruned"]))
+                )
+                states.extend(str(run.state.name) for run in found if run.state and run.state.is_final())
+
+    one()
+    assert states == ["Completed"]
 
 
 def test_every_step_has_a_timeout() -> None:

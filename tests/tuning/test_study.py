@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from mlflow import MlflowClient
@@ -17,8 +18,9 @@ from kmpl import tracking
 from kmpl.cells import Place, untested
 from kmpl.config import ExperimentConfig, flatten
 from kmpl.errors import UserError
+from kmpl.experiment import Steps
 from kmpl.presets import merge
-from kmpl.results import Epoch, Fit, Round
+from kmpl.results import Epoch, Fit, Pool, Round
 from kmpl.steps import Watch, load, pretrain
 from kmpl.studies import StudyRecord
 from kmpl.tracking.client import search
@@ -39,10 +41,10 @@ def config(tiny: ExperimentConfig) -> ExperimentConfig:
 
 
 def run(
-    config: ExperimentConfig, trials: int, folder: Path, **more: Any
+    config: ExperimentConfig, trials: int, folder: Path, steps: Steps | None = None, **more: Any
 ) -> tuple[tuple[StudyRecord, StudyRecord], ExperimentConfig]:
     desk = Desk(open_studies(str(folder / "optuna.journal")), tracking.open_store(folder), folder, "tiny")
-    found = tune(config, trials, untested(Place(folder), "tiny"), desk, **more)
+    found = tune(config, trials, steps or untested(Place(folder), "tiny"), desk, **more)
     return found, tuned(config, found)
 
 
@@ -198,6 +200,31 @@ def test_law_5_killed_anywhere_the_studies_end_as_if_nothing_had_been(
     assert TrialState.RUNNING not in states
     statuses = [one.info.status for one in search(tracking.open_store(tmp_path), kind="trial")]
     assert (statuses.count("KILLED"), statuses.count("RUNNING")) == (1, 0)
+
+
+def test_law_1_the_true_labels_of_unlabelled_images_decide_nothing(
+    config: ExperimentConfig, done: Any, tmp_path: Path
+) -> None:
+    steps = untested(Place(tmp_path), "tiny")
+
+    def permuted(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
+        pool, truth = steps.load(config)
+        hidden = np.flatnonzero(~pool.labelled)
+        other = truth.copy()
+        other[hidden] = np.random.default_rng(0).permutation(truth[hidden])
+        assert (other != truth).any()
+        return pool, other
+
+    found, best = run(config, TRIALS, tmp_path, replace(steps, load=permuted))
+    assert best == done[1]
+    assert [record.results() for record in found] == [record.results() for record in done[0]]
+
+
+def test_law_7_a_trial_that_asks_for_the_test_is_refused(config: ExperimentConfig, tmp_path: Path) -> None:
+    steps = untested(Place(tmp_path), "tiny")
+    pool, _ = steps.load(config)
+    with pytest.raises(AssertionError, match="the test set is not opened here"):
+        steps.evaluate(config, steps.pretrain(config, pool, Watch()).network)
 
 
 def test_the_best_of_another_ratio_is_tried_second(config: ExperimentConfig, done: Any, tmp_path: Path) -> None:
