@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import optuna
 from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna.pruners import MedianPruner
 from optuna.trial import TrialState
-from optuna_dashboard import save_note, set_objective_names
+from optuna_dashboard import save_note
 
 from kmpl.comparison import AFTER
 from kmpl.errors import DivergedError, PrunedError, UserError
@@ -48,7 +49,8 @@ def run_study(task: Task, desk: Desk) -> StudyRecord:
             run.close_dead({t.number for t in queue.revive() if alive(t)})
             if not study.trials:
                 save_note(study, note(task))
-                set_objective_names(study, ["accuracy on validation"])
+                with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
+                    study.set_metric_names(["accuracy on validation"])
         while claimed := queue.claim(worker):
             run.goes_on()
             _trial(task, desk, worker, run, *claimed)
