@@ -29,7 +29,9 @@ ELSEWHERE = {
     ".venv/bin/kmpl up": "tests/test_up.py",
     "kmpl up": "tests/test_up.py",
     "prefect deployment run semi-supervised/ratio-sweep": "tests/test_up.py",
-    "prefect deployment run semi-supervised/ratio-sweep --param trials=20": "tests/test_up.py",
+    "prefect deployment run semi-supervised/ratio-sweep --param trials=20 --param 'seeds=[0, 1, 2, 3, 4]'": (
+        "tests/test_up.py"
+    ),
     "prefect deployment run semi-supervised/quick --param 'seeds=[0, 1]'": "tests/test_up.py",
 }
 # Settings that make a documented run small enough for every day; the command is otherwise run as it stands.

@@ -33,8 +33,9 @@ class StudyRun:
 
     def goes_on(self) -> None:
         """Open a run again that was closed: there is another trial."""
-        self.open = True
-        self.client.update_run(self.id, status="RUNNING")
+        if not self.open:
+            self.open = True
+            self.client.update_run(self.id, status="RUNNING")
 
     def close_dead(self, alive: Collection[int]) -> None:
         """Close as KILLED the runs of trials that nobody is at work on."""

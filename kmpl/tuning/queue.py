@@ -55,7 +55,8 @@ class Worker:
 
 def counts(trial: FrozenTrial) -> bool:
     """Say whether a trial is done: by a value, by pruning, or by diverging; not by a kill."""
-    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or "diverged" in trial.user_attrs
+    diverged = trial.state == TrialState.FAIL and "diverged" in trial.user_attrs
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or diverged
 
 
 def alive(trial: FrozenTrial) -> bool:
@@ -117,7 +118,7 @@ class Queue:
         dead = [t for t in self.study.get_trials(deepcopy=False) if t.state == TrialState.RUNNING and not alive(t)]
         for trial in dead:
             self.study.tell(trial.number, state=TrialState.FAIL)
-            if len(trial.params) == len(self.space):
+            if len(trial.params) == len(self.space) and "diverged" not in trial.user_attrs:
                 self.study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
         return self.study.get_trials(deepcopy=False)
 

@@ -121,6 +121,16 @@ def test_a_diverged_trial_counts_and_a_killed_one_does_not(tmp_path: Path) -> No
         assert one.claim(worker) is None
 
 
+def test_a_process_that_dies_once_its_trial_has_diverged_leaves_nothing_to_do_again(tmp_path: Path) -> None:
+    one = queue(tmp_path, 1)
+    with Worker(tmp_path / "locks") as worker:
+        trial, _ = one.claim(worker) or pytest.fail("nothing to claim")
+        trial.set_user_attr("diverged", "at epoch 1")
+    with Worker(tmp_path / "locks") as worker:
+        assert one.claim(worker) is None
+    assert [t.state for t in one.study.trials] == [TrialState.FAIL]
+
+
 def test_a_process_elsewhere_is_alive_while_it_gives_signs(tmp_path: Path) -> None:
     one = queue(tmp_path, 1)
     with Worker(tmp_path / "locks") as worker:
