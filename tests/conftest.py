@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from kmpl import experiment, report
+from kmpl.cli import main
 from kmpl.comparison import AFTER, BEFORE, SweepReport, compare
 from kmpl.config import ExperimentConfig, Method, flatten
 from kmpl.evaluation import evaluate
@@ -44,6 +45,21 @@ def interruptible() -> None:
     """Let what tests start be interrupted; a shell that runs pytest in the background has it ignore Ctrl-C."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Return what gives the line that a command is refused with; in this process: starting one takes seconds."""
+
+    def refused(*arguments: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        assert main(list(arguments)) == 2
+        line = capsys.readouterr().err
+        assert line.startswith("kmpl: ")
+        assert line.count("\n") == 1, line
+        return line
+
+    return refused
 
 
 @pytest.fixture(autouse=True)

@@ -221,6 +221,7 @@ CHANGES: dict[str, Any] = {
     "arms": "labelled-only,pseudo-label,notebook,self-training,label-spreading,oracle",
     "pool": {"size": 220, "views_per_image": 2, "image_size": 20, "validation": 0.5},
     "augmentation": {
+        "strength": 0.5,
         "degrees": 30.0,
         "translate": 0.2,
         "scale": 0.4,

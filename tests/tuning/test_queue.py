@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -24,12 +25,13 @@ def queue(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = ()) 
     return Queue(study, SPACE, trials, starts, 7, folder / "locks")
 
 
-def work(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = ()) -> Queue:
-    """Run what is missing of the study, as one process."""
+def work(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = (), seconds: float = 0.0) -> Queue:
+    """Run what is missing of the study, as one process; each trial takes some seconds."""
     one = queue(folder, trials, starts)
     with Worker(folder / "locks") as worker:
         while claimed := one.claim(worker):
             trial, values = claimed
+            time.sleep(seconds)
             one.study.tell(trial, values["x"] - 0.001 * values["n"])
     return one
 
@@ -143,13 +145,13 @@ def test_a_process_elsewhere_is_alive_while_it_gives_signs(tmp_path: Path) -> No
 
 
 def test_three_processes_share_a_study_without_a_lost_or_doubled_trial(tmp_path: Path) -> None:
-    working = [process("t.work(Path(sys.argv[1]), 30)", tmp_path) for _ in range(3)]
+    working = [process("t.work(Path(sys.argv[1]), 12, seconds=0.4)", tmp_path) for _ in range(3)]
     for busy in working:
         busy.communicate(timeout=120)
     assert [busy.returncode for busy in working] == [0, 0, 0]
-    one = queue(tmp_path, 30)
-    assert len(one.study.trials) == 30
+    one = queue(tmp_path, 12)
+    assert len(one.study.trials) == 12
     assert {t.state for t in one.study.trials} == {TrialState.COMPLETE}
-    assert len({str(t.params) for t in one.study.trials}) == 30
+    assert len({str(t.params) for t in one.study.trials}) == 12
     assert len({t.user_attrs["worker"]["lock"] for t in one.study.trials}) >= 2
     assert not list((tmp_path / "locks").glob("worker-*"))

@@ -1,7 +1,5 @@
 """Where studies are kept: what is chosen, what does not answer, what a kill left half-written."""
 
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
@@ -100,13 +98,3 @@ def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="cannot write"):
         open_studies(str(tmp_path / "file" / "optuna.journal"))
-
-
-def test_the_command_refuses_a_storage_that_does_not_answer_before_any_work(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "kmpl.cli", "tune", "--engine", "direct", "--preset", "quick"]
-    command += ["--storage", f"postgresql://me:secret@127.0.0.1:{free_port()}/db"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert done.stderr.startswith("kmpl: the studies' storage postgresql://me:***@127.0.0.1")
-    assert done.stderr.count("\n") == 1
-    assert not list(tmp_path.glob("mlruns/cache/**/*.safetensors"))

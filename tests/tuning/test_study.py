@@ -173,7 +173,9 @@ def test_the_same_again_runs_nothing_and_finds_the_same(config: ExperimentConfig
     assert [len(one.trials) for one in studies(folder).values()] == [TRIALS, TRIALS]
 
 
-@pytest.mark.parametrize("moment", [1, 6, 9])
+@pytest.mark.parametrize(
+    "moment", [pytest.param(1, marks=pytest.mark.slow), 6, pytest.param(9, marks=pytest.mark.slow)]
+)
 def test_law_5_killed_anywhere_the_studies_end_as_if_nothing_had_been(
     config: ExperimentConfig, done: Any, tmp_path: Path, moment: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
