@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
@@ -52,9 +53,22 @@ def open_store(folder: Path) -> MlflowClient:
     try:
         # Processes that open a fresh database at once would each migrate it, and all but one would fail.
         with FileLock(folder / ".opening.lock"):
+            if not named:
+                _make_whole(folder)
             return _opened(uri, folder)
     except (MlflowException, SQLAlchemyError) as error:
         raise UserError(f"cannot open the runs at {uri}: {str(error).splitlines()[0]}") from error
+
+
+def _make_whole(folder: Path) -> None:
+    """Make a new database beside its place and move it there: a half made one, after a kill, could not be opened."""
+    for left in folder.glob(".mlflow-*.db*"):
+        left.unlink()
+    if (folder / "mlflow.db").exists():
+        return
+    draft = folder / f".mlflow-{uuid.uuid4().hex}.db"
+    MlflowClient(f"sqlite:///{draft.resolve()}").search_experiments(max_results=1)
+    draft.rename(folder / "mlflow.db")
 
 
 def _opened(uri: str, folder: Path) -> MlflowClient:

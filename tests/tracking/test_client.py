@@ -88,3 +88,32 @@ def test_a_store_that_fails_too_hides_no_error(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(client, "set_terminated", gone)
     with pytest.raises(ValueError, match="the first error"), closing(client, run):
         raise ValueError("the first error")
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+from kmpl import tracking
+
+said = []
+
+@event.listens_for(Engine, "before_cursor_execute")
+def count(*about):
+    said.append(about)
+    if len(said) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+tracking.open_store(Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.parametrize("statements", [30, 150])
+def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path, statements: int) -> None:
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(statements)], check=False)
+    assert killed.returncode == -9
+    assert not (tmp_path / "mlflow.db").exists()
+    client = tracking.open_store(tmp_path)
+    assert client.get_run(start(client, "a run", {"kind": "sweep"})).info.status == "RUNNING"
+    assert not list(tmp_path.glob(".mlflow-*"))
