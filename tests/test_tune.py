@@ -193,9 +193,9 @@ def test_more_trials_go_on_under_the_same_name(done: Any, folder: Path) -> None:
         (["--search", "pseudo_labels.k=2:2"], "pseudo_labels.k=2:2: the range is empty"),
         (
             ["--search", "pseudo_labels.kk=2:4"],
-            "ratio 0.4, tuning: unknown tuned setting 'pseudo_labels.kk'; did you mean",
+            "ratio 0.8, tuning: unknown tuned setting 'pseudo_labels.kk'; did you mean",
         ),
-        (["--search", "pseudo_labels.k=0:4"], "ratio 0.4, tuning: pseudo_labels.k=0:4: pseudo_labels.k is at least 1"),
+        (["--search", "pseudo_labels.k=0:4"], "ratio 0.8, tuning: pseudo_labels.k=0:4: pseudo_labels.k is at least 1"),
         (["--seeds", "0,1000"], "seed 1000 is the one that is tuned on; give other seeds"),
         (["--storage", "postgresql://me:secret@127.0.0.1:9/db"], "postgresql://me:***@127.0.0.1:9/db does not answer"),
     ],
