@@ -4,19 +4,19 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from kmpl.config import ExperimentConfig, Method
+from kmpl.config import ExperimentConfig, Method, Settings
 from kmpl.errors import UserError
 from kmpl.presets import layered, load
 from kmpl.servers import HOST, check_port, masked
 from kmpl.sweep_config import SweepConfig, SweepOptions, TuneOptions
 
-Settings = Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")]
+Chosen = Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")]
 Folder = Annotated[Path, Parameter(name="--mlruns")]
 
 
@@ -27,7 +27,7 @@ def run(
     json: Path | None = None,
     mlruns: Folder = Path("mlruns"),
     quiet: Annotated[bool, Parameter(negative="")] = False,
-    settings: Settings = None,
+    settings: Chosen = None,
 ) -> None:
     """Run the experiment: pretrain on the few labels, pseudo-label the rest, retrain, compare on the test.
 
@@ -70,72 +70,45 @@ def run(
     console.print(f"Curves, confusions, clusters, models: [bold]{where}[/bold], then run {tracked.id[:8]}")
 
 
+class How(Settings):
+    """How a sweep is run, and where its results go."""
+
+    preset: str = "default"
+    """default (the protocol as written), quick (a smaller pool, fewer epochs) or notebook (VGG16, its constants)."""
+    config: Path | None = None
+    """TOML file of settings; it wins over the preset."""
+    engine: Literal["prefect", "direct"] = "prefect"
+    """prefect (runs show on Prefect's pages; a server of its own if PREFECT_API_URL names none) or direct."""
+    json_: Annotated[Path | None, Parameter(name="--json")] = None
+    """Write the report to this file."""
+    storage: str = ""
+    """Address of Optuna's storage (postgresql://…, or a file); empty: OPTUNA_STORAGE, or a journal beside the runs."""
+    mlruns: Folder = Path("mlruns")
+    """Folder of the tracked runs, of the studies and of the store."""
+    quiet: Annotated[bool, Parameter(negative="")] = False
+    """Print nothing but errors."""
+
+
 def sweep(
     *,
     options: Annotated[SweepOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    preset: str = "default",
-    config: Path | None = None,
-    engine: Literal["prefect", "direct"] = "prefect",
-    json: Path | None = None,
-    storage: str = "",
-    mlruns: Folder = Path("mlruns"),
-    quiet: Annotated[bool, Parameter(negative="")] = False,
+    how: Annotated[How | None, Parameter(name="*")] = None,
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
     """Run all labelled ratios × seeds × arms and compare them. Run again, it goes on where it was.
 
     Args:
         options: What to sweep over.
-        preset: default (the protocol as written), quick (a smaller pool, fewer epochs) or notebook (VGG16, the
-            notebook's constants).
-        config: TOML file of settings; it wins over the preset.
-        engine: prefect (runs show on Prefect's pages; a server of its own if PREFECT_API_URL names none) or direct.
-        json: Write the report to this file.
-        storage: Address of Optuna's storage (postgresql://…, or a file); empty: OPTUNA_STORAGE, or a journal in the
-            folder of the runs.
-        mlruns: Folder of the tracked runs and of the store.
-        quiet: Print nothing but errors.
+        how: How to run it.
         settings: Single settings; they win over the file and the preset.
     """
-    method = layered(Method(), preset, config, settings.model_dump(exclude_unset=True) if settings else None)
-    asked = options.model_dump(exclude_unset=True) if options else {}
-    chosen = SweepConfig.model_validate(asked | {"experiment": method})
-    if json is not None:
-        _check_target(json)
-    from kmpl import pages, progress, tracking
-    from kmpl import report as reports
-    from kmpl.cells import Place
-    from kmpl.sweep import run as run_sweep
-
-    console = Console(quiet=quiet)
-    tracking.open_store(mlruns)  # says at once what is wrong with the folder or the server
-    with progress.shown(mlruns, chosen, console) as events:
-        command = masked(shlex.join(["kmpl", *sys.argv[1:]]))
-        place = Place(mlruns.resolve(), command, events, storage)
-        if engine == "prefect":
-            from flows.engine import run_here
-
-            found = run_here(chosen, place)
-        else:
-            found = run_sweep(chosen, place)
-    if json is not None:
-        reports.write_json(found.model_dump(mode="json"), json)
-    console.print(pages.terminal(found))
-    console.print(f"Champion: {found.champion}", highlight=False)
-    page, where = _command("report", found.name, "--out", "report.html", mlruns=mlruns), _command("ui", mlruns=mlruns)
-    console.print(f"As a page: [bold]{page}[/bold]; all runs: [bold]{where}[/bold]", soft_wrap=True)
+    _sweep(options.model_dump(exclude_unset=True) if options else {}, how or How(), settings)
 
 
 def tune(
     *,
     options: Annotated[TuneOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    preset: str = "default",
-    config: Path | None = None,
-    engine: Literal["prefect", "direct"] = "prefect",
-    json: Path | None = None,
-    storage: str = "",
-    mlruns: Folder = Path("mlruns"),
-    quiet: Annotated[bool, Parameter(negative="")] = False,
+    how: Annotated[How | None, Parameter(name="*")] = None,
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
     """Find the best settings for each labelled ratio, then compare them with the given ones on fresh seeds.
@@ -144,29 +117,39 @@ def tune(
 
     Args:
         options: What to tune, and on which fresh seeds to compare.
-        preset: default (the protocol as written), quick (a smaller pool, fewer epochs) or notebook (VGG16, the
-            notebook's constants).
-        config: TOML file of settings; it wins over the preset.
-        engine: prefect (runs show on Prefect's pages; a server of its own if PREFECT_API_URL names none) or direct.
-        json: Write the report to this file.
-        storage: Address of Optuna's storage (postgresql://…, or a file); empty: OPTUNA_STORAGE, or a journal in the
-            folder of the runs.
-        mlruns: Folder of the tracked runs, the studies and the store.
-        quiet: Print nothing but errors.
+        how: How to run it.
         settings: Single settings; they win over the file and the preset.
     """
-    chosen = SweepOptions.model_validate((options or TuneOptions()).model_dump())
-    sweep(
-        options=chosen,
-        preset=preset,
-        config=config,
-        engine=engine,
-        json=json,
-        storage=storage,
-        mlruns=mlruns,
-        quiet=quiet,
-        settings=settings,
-    )
+    _sweep((options or TuneOptions()).model_dump(), how or How(), settings)
+
+
+def _sweep(options: dict[str, Any], how: How, settings: Method | None) -> None:
+    method = layered(Method(), how.preset, how.config, settings.model_dump(exclude_unset=True) if settings else None)
+    chosen = SweepConfig.model_validate(options | {"experiment": method})
+    if how.json_ is not None:
+        _check_target(how.json_)
+    from kmpl import pages, progress, tracking
+    from kmpl import report as reports
+    from kmpl.cells import Place
+    from kmpl.sweep import run as run_sweep
+
+    console, mlruns = Console(quiet=how.quiet), how.mlruns
+    tracking.open_store(mlruns)  # says at once what is wrong with the folder or the server
+    with progress.shown(mlruns, chosen, console) as events:
+        command = masked(shlex.join(["kmpl", *sys.argv[1:]]))
+        place = Place(mlruns.resolve(), command, events, how.storage)
+        if how.engine == "prefect":
+            from flows.engine import run_here
+
+            found = run_here(chosen, place)
+        else:
+            found = run_sweep(chosen, place)
+    if how.json_ is not None:
+        reports.write_json(found.model_dump(mode="json"), how.json_)
+    console.print(pages.terminal(found))
+    console.print(f"Champion: {found.champion}", highlight=False)
+    page, where = _command("report", found.name, "--out", "report.html", mlruns=mlruns), _command("ui", mlruns=mlruns)
+    console.print(f"As a page: [bold]{page}[/bold]; all runs: [bold]{where}[/bold]", soft_wrap=True)
 
 
 def report(name: str, /, *, out: Path, mlruns: Folder = Path("mlruns"), overwrite: bool = False) -> None:

@@ -1,7 +1,10 @@
 """One labelled ratio: the two studies, one after the other."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from kmpl import experiment
 from kmpl.comparison import AFTER, BEFORE
@@ -11,13 +14,14 @@ from kmpl.devices import use_threads
 from kmpl.errors import UserError
 from kmpl.experiment import Steps
 from kmpl.presets import merge
+from kmpl.results import Pool
 from kmpl.seeds import derive
 from kmpl.steps import check as check_experiment
 from kmpl.studies import StudyRecord
 from kmpl.tuning.course import Course
-from kmpl.tuning.space import Space, space
+from kmpl.tuning.space import space
 from kmpl.tuning.study import run_study
-from kmpl.tuning.task import Desk, Task, Trained
+from kmpl.tuning.task import Desk, Task, Train, Trained
 
 SEED = 1_000  # of labels, views and weights in all trials
 
@@ -46,47 +50,50 @@ def tune(
     use_threads(config.threads)
     base = merge(config, {"seed": SEED, "arms": (BEFORE, AFTER)})
     pool, truth = steps.load(base)
-    ratio = base.ratio or 0.1
     if not len(pool.validation_labels):
-        raise UserError(f"ratio {ratio:g}: no label is left for validation, so nothing can be tuned; give more labels")
-
-    def labelled_only(values: Mapping[str, Any], course: Course) -> Trained:
-        tried = merge(base, tree(values))
-        return course.watched(
-            steps.watch, 1, tried.pretrain.epochs, lambda watch: steps.pretrain(tried, pool, watch)
-        ), ()
-
-    def pseudo_label(values: Mapping[str, Any], course: Course) -> Trained:
-        tried = merge(base, tree(values))
-        start = steps.pretrain(tried, pool, steps.watch)  # the first study's winner, from the store
-        course.found += start.seconds
-        fit, rounds, _ = experiment.run_rounds(tried, pool, truth, start, course.followed(steps))
-        return fit, rounds
-
-    found: list[StudyRecord] = []
+        raise UserError(
+            f"ratio {base.ratio}: no label is left for validation, so nothing can be tuned; give more labels"
+        )
     settings = flatten(base.model_dump(mode="json", exclude={"arms", "threads", "seed"}))
-    for arm, train in ((BEFORE, labelled_only), (AFTER, pseudo_label)):
-        searched = space(base, arm, len(pool.labels), given)
-        starts = [_nearest(searched, settings)]
-        starts += [_nearest(searched, record.best) for record in before if record.arm == arm]
-        label = f"ratio {ratio}, {arm}"
+
+    def study(arm: str, found: Sequence[StudyRecord], train: Train) -> StudyRecord:
+        searched, label = space(base, arm, len(pool.labels), given), f"ratio {base.ratio}, {arm}"
+        known = [settings, *(record.best for record in before if record.arm == arm)]
         task = Task(
             name=f"{desk.sweep}, {label}",
-            ratio=ratio,
+            ratio=base.ratio or 0.0,
             arm=arm,
             settings=settings,
             begin={name: value for record in found for name, value in record.best.items()},
             space=searched,
-            starts=starts,
+            starts=[{name: one.nearest(values[name]) for name, one in searched.items()} for values in known],
             trials=trials,
             seed=derive(SEED, label),
             train=train,
             pool=pool,
         )
-        record = run_study(task, desk)
-        base = tuned(base, [record])
-        found.append(record)
-    return found[0], found[1]
+        return run_study(task, desk)
+
+    first = study(BEFORE, [], partial(_labelled_only, base, pool, steps))
+    return first, study(AFTER, [first], partial(_pseudo_label, tuned(base, [first]), pool, truth, steps))
+
+
+def _labelled_only(
+    base: ExperimentConfig, pool: Pool, steps: Steps, values: Mapping[str, Any], course: Course
+) -> Trained:
+    tried = merge(base, tree(values))
+    train = partial(steps.pretrain, tried, pool)
+    return course.watched(steps.watch, 1, tried.pretrain.epochs, train), ()
+
+
+def _pseudo_label(
+    base: ExperimentConfig, pool: Pool, truth: np.ndarray, steps: Steps, values: Mapping[str, Any], course: Course
+) -> Trained:
+    tried = merge(base, tree(values))
+    start = steps.pretrain(tried, pool, steps.watch)  # the first study's winner, from the store
+    course.found += start.seconds
+    fit, rounds, _ = experiment.run_rounds(tried, pool, truth, start, course.followed(steps))
+    return fit, rounds
 
 
 def tuned(config: ExperimentConfig, studies: Sequence[StudyRecord]) -> ExperimentConfig:
@@ -110,10 +117,6 @@ def tree(flat: Mapping[str, Any]) -> dict[str, Any]:
             place = place.setdefault(section, {})
         place[last] = value
     return nested
-
-
-def _nearest(searched: Space, values: Mapping[str, Any]) -> dict[str, float]:
-    return {name: one.nearest(values[name]) for name, one in searched.items()}
 
 
 def check(config: ExperimentConfig, given: tuple[str, ...] = ()) -> None:

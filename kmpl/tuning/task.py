@@ -14,6 +14,8 @@ from kmpl.tuning.course import Course
 from kmpl.tuning.space import Space
 
 Trained = tuple[Fit, tuple[Round, ...]]
+Train = Callable[[Mapping[str, Any], Course], Trained]
+"""Values and who is told → the trained network and its rounds."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +34,7 @@ class Task:
     """Values to try first: those of the settings, then what was best elsewhere."""
     trials: int
     seed: int
-    train: Callable[[Mapping[str, Any], Course], Trained]
-    """Values and who is told → the trained network and its rounds."""
+    train: Train
     pool: Pool
 
 

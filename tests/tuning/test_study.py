@@ -240,12 +240,16 @@ def test_the_best_of_another_ratio_is_tried_second(config: ExperimentConfig, don
 def test_more_trials_go_on_and_a_new_winner_begins_the_second_study_anew(
     config: ExperimentConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    values = iter([0.5, 0.4, 0.3, 0.9, *[0.5] * 20])  # the winner of labelled-only changes with the third trial of its
+    # Labelled-only has two trials, then pseudo-label; then labelled-only a third one, the best.
+    values = iter([0.5, 0.4, 0.3, 0.9, 0.95, *[0.5] * 3])
     monkeypatch.setattr(study, "value", lambda *_: next(values))
-    run(config, 2, tmp_path)
+    first, _ = run(config, 2, tmp_path)
     found, _ = run(config, 3, tmp_path)
     assert [len(record.trials) for record in found] == [3, 3]
-    assert found[0].winner == 2 or found[1].name == AFTER
+    assert [record.winner for record in (first[0], found[0])] == [0, 2]
+    assert [record.name for record in (first[1], found[1])] == [AFTER, f"{AFTER} (2)"]
+    assert first[1].winner == 1
+    assert first[1].best in [trial.params for trial in found[1].trials[:2]]  # what was learnt before is tried again
 
 
 def test_another_space_and_other_settings_under_the_same_name_are_refused(
