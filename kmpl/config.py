@@ -123,7 +123,7 @@ class Training(Settings):
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Label smoothing of the cross-entropy."""
     ema: float = Field(default=0.0, ge=0, lt=1)
-    """Decay per step of the running average of weights that is kept instead of the last weights; 0 = off."""
+    """Decay per step of the running average of weights that is kept instead of the last, less at first; 0 = off."""
     clustering_loss: Annotated[float, Search(between=(0.0, 0.1), log=False, only="retrain")] = Field(default=0.0, ge=0)
     """Weight λ of the clustering loss: mean squared distance of unit-length features to the centroid of their group."""
     clustering_target: Literal["class", "cluster"] = "class"

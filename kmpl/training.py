@@ -22,6 +22,8 @@ from kmpl.results import Epoch, Fit
 from kmpl.seeds import derive, generator
 from kmpl.views import augment, to_float
 
+Tensors = tuple[Tensor, ...] | list[Tensor]
+
 OnEpoch = Callable[[Epoch, int], None]
 """Called after each epoch with what it gave and with the number of epochs in all."""
 
@@ -122,11 +124,19 @@ class _Run:
         self.draws = generator(seed, "batches")
         self.schedule = _schedule(self.optimizer, settings, steps)
         self.centroids = _Centroids(int(data.groups.max()) + 1, network.dimension, device)
-        blend = get_ema_multi_avg_fn(settings.ema)
-        self.average = AveragedModel(network, multi_avg_fn=blend, use_buffers=True) if settings.ema else None
+        self.steps = 0
+        self.average = AveragedModel(network, multi_avg_fn=self._blend, use_buffers=True) if settings.ema else None
 
     def _order(self) -> Iterator[Tensor]:
         return batches(len(self.data.labels), self.per_epoch, self.settings.batch_size, self.draws)
+
+    def _blend(self, average: Tensors, current: Tensors, averaged: Tensor | int) -> None:
+        """Move the running average, at first quickly, so that few steps are enough to forget the first weights.
+
+        Source: the decay of ``tf.train.ExponentialMovingAverage`` with ``num_updates``.
+        """
+        decay = min(self.settings.ema, (1 + self.steps) / (10 + self.steps))
+        get_ema_multi_avg_fn(decay)(average, current, averaged)
 
     def result(self) -> Network:
         """Return the network as it would be used now: the running average, where there is one."""
@@ -155,6 +165,7 @@ class _Run:
             self.optimizer.step()
             self.rate = self.optimizer.param_groups[0]["lr"]
             self.schedule.step()
+            self.steps += 1
             if self.average is not None:
                 self.average.update_parameters(self.network)
             loss_sum, hits, count = loss_sum + loss.detach() * len(index), hits + right, count + len(index)

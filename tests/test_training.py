@@ -210,10 +210,10 @@ def test_the_running_average_is_that_of_the_state_after_each_step(
         state = network.state_dict()
         steps.append({name: tensor.clone() for name, tensor in state.items() if tensor.is_floating_point()})
 
-    result = fit(network, digits, settings(epochs=4, batch_size=N, ema=0.8), PLAIN, 0, nobody, keep)
+    result = fit(network, digits, settings(epochs=4, batch_size=N, ema=0.3), PLAIN, 0, nobody, keep)
     expected = steps[0]
-    for step in steps[1:]:
-        expected = {name: 0.8 * expected[name] + 0.2 * step[name] for name in step}
+    for decay, step in zip([3 / 12, 0.3, 0.3], steps[1:], strict=True):  # 4 / 13 and 5 / 14 are above 0.3
+        expected = {name: decay * expected[name] + (1 - decay) * step[name] for name in step}
     kept = result.network.state_dict()
     assert any(name.endswith("running_mean") for name in expected), (
         "batch norm's statistics are averaged with the weights"
@@ -223,6 +223,15 @@ def test_the_running_average_is_that_of_the_state_after_each_step(
     plain = fit(new(), digits, settings(epochs=4, batch_size=N), PLAIN, 0, nobody)
     assert same(network, plain.network), "averaging watches the training and does not change it"
     assert not same(result.network, plain.network)
+
+
+def test_a_slow_running_average_forgets_the_first_weights_in_few_steps(
+    digits: Examples, nobody: tuple[Tensor, np.ndarray]
+) -> None:
+    """At 0.999 throughout, 40 steps would leave 96 % of the average to the first step's weights."""
+    result = fit(new(), digits, settings(epochs=40, batch_size=N, ema=0.999), PLAIN, 0, nobody)
+    right = predict(result.network, digits.images).argmax(axis=1) == digits.labels.numpy()
+    assert right.mean() > 0.9
 
 
 def test_empty_validation_is_nan_and_no_obstacle(digits: Examples, nobody: tuple[Tensor, np.ndarray]) -> None:
