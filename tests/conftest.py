@@ -93,25 +93,35 @@ def sweep_settings(tiny: ExperimentConfig) -> SweepConfig:
     return SweepConfig(ratios=(0.2, 0.4), seeds=(0, 1), name="tiny", experiment=method)
 
 
-@pytest.fixture(scope="session")
-def summaries(tiny: ExperimentConfig, sweep_settings: SweepConfig) -> list[dict[str, Any]]:
-    """What the experiments of that sweep found."""
-    found = []
-    for ratio, seed in itertools.product(sweep_settings.ratios, sweep_settings.seeds):
-        config = merge(tiny, {"ratio": ratio, "seed": seed, "arms": sweep_settings.arms})
-        outcome = experiment.run(config, Steps(evaluate=evaluate))
-        found.append(report.summary(config, outcome, f"run-{ratio:g}-{seed}"))
-    return found
+def summary_of(tiny: ExperimentConfig, settings: SweepConfig, ratio: float, seed: int) -> dict[str, Any]:
+    config = merge(tiny, {"ratio": ratio, "seed": seed, "arms": settings.arms})
+    outcome = experiment.run(config, Steps(evaluate=evaluate))
+    return report.summary(config, outcome, f"run-{ratio:g}-{seed}")
 
 
 @pytest.fixture(scope="session")
-def invented(summaries: list[dict[str, Any]]) -> Callable[..., list[dict[str, Any]]]:
+def first_summary(tiny: ExperimentConfig, sweep_settings: SweepConfig) -> dict[str, Any]:
+    """What the first experiment of that sweep found."""
+    return summary_of(tiny, sweep_settings, sweep_settings.ratios[0], sweep_settings.seeds[0])
+
+
+@pytest.fixture(scope="session")
+def summaries(
+    tiny: ExperimentConfig, sweep_settings: SweepConfig, first_summary: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """What all four found."""
+    draws = list(itertools.product(sweep_settings.ratios, sweep_settings.seeds))
+    return [first_summary, *(summary_of(tiny, sweep_settings, *draw) for draw in draws[1:])]
+
+
+@pytest.fixture(scope="session")
+def invented(first_summary: dict[str, Any]) -> Callable[..., list[dict[str, Any]]]:
     """Return summaries of any sweep: a real one's, with accuracies drawn at random around a mean for each arm."""
 
     def invent(settings: SweepConfig, spread: float = 0.002) -> list[dict[str, Any]]:
         rng, made = np.random.default_rng(0), []
         for ratio, seed in itertools.product(settings.ratios, settings.seeds):
-            summary = copy.deepcopy(summaries[0])
+            summary = copy.deepcopy(first_summary)
             labels = round(30_000 * ratio)
             summary |= {"seed": seed, "labelled": labels, "unlabelled": 30_000 - labels}
             summary["config"] |= {"ratio": ratio, "seed": seed, "arms": list(settings.arms)}

@@ -15,7 +15,7 @@ from kmpl.results import Report
 
 @pytest.fixture(scope="module")
 def report(tiny: ExperimentConfig) -> Report:
-    config = merge(tiny, {"protocol": "notebook", "arms": "labelled-only,pseudo-label,notebook,oracle"})
+    config = merge(tiny, {"protocol": "notebook", "arms": "labelled-only,pseudo-label"})
     return experiment.run(config, Steps(evaluate=evaluate))
 
 

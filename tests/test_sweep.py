@@ -17,49 +17,17 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
+from sweeping import SILENT, kmpl, runs, start
 
 from kmpl.servers import free_port, wait_for
 
-KMPL = str(Path(sys.prefix) / "bin" / "kmpl")
-TOML = """
-protocol = "literature"
-threads = 1
-[pool]
-size = 300
-[pretrain]
-epochs = 2
-images_per_epoch = 300
-batch_size = 64
-ema = 0.0
-[retrain]
-epochs = 1
-images_per_epoch = 300
-batch_size = 64
-ema = 0.0
-[clustering]
-n_clusters = 20
-n_prototypes = 10
-[pseudo_labels]
-rounds = 2
-threshold = 0.0
-"""
 COMMAND = ("sweep", "--engine", "direct", "--config", "tiny.toml", "--ratios", "0.4,0.2", "--name", "tiny")
-
-
-def kmpl(*arguments: str, cwd: Path, **more: Any) -> subprocess.CompletedProcess[str]:
-    (cwd / "tiny.toml").write_text(TOML, encoding="utf-8")
-    return subprocess.run([KMPL, *arguments], cwd=cwd, capture_output=True, text=True, check=False, **more)
 
 
 def found(path: Path) -> dict[str, Any]:
     """Return what must not depend on how often a sweep was killed: all but run ids, times and the machine."""
     numbers = json.loads(path.read_text(encoding="utf-8"))
     return {k: v for k, v in numbers.items() if k not in ("run", "runs", "seconds", "environment")}
-
-
-def runs(folder: Path) -> list[Any]:
-    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
-    return list(client.search_runs([e.experiment_id for e in client.search_experiments()]))
 
 
 @pytest.fixture(scope="module")
@@ -164,14 +132,7 @@ def test_the_cache_is_shown_and_cleared(folder: Path, done: subprocess.Completed
 
 def kill_once(folder: Path, after: float) -> bool:
     """Start the sweep and kill it, and all it started, after so many seconds; say if it was still running."""
-    (folder / "tiny.toml").write_text(TOML, encoding="utf-8")
-    with subprocess.Popen(
-        [KMPL, *COMMAND, "--json", "report.json"],
-        cwd=folder,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
+    with start(*COMMAND, "--json", "report.json", cwd=folder, start_new_session=True, **SILENT) as process:
         try:
             process.wait(timeout=after)
         except subprocess.TimeoutExpired:
@@ -230,9 +191,7 @@ def test_law_5_killed_at_ten_random_moments(
 
 
 def test_ctrl_c_closes_all_runs_as_killed(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(TOML, encoding="utf-8")
-    command = [KMPL, *COMMAND, "--pretrain.epochs", "500"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with start(*COMMAND, "--pretrain.epochs", "500", cwd=tmp_path) as process:
         assert process.stdout is not None
         assert any("epoch 1/500" in line for line in iter(process.stdout.readline, ""))
         process.send_signal(signal.SIGINT)
@@ -243,9 +202,7 @@ def test_ctrl_c_closes_all_runs_as_killed(tmp_path: Path) -> None:
 
 
 def test_a_second_sweep_of_the_same_name_is_refused_while_the_first_runs(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(TOML, encoding="utf-8")
-    command = [KMPL, *COMMAND, "--pretrain.epochs", "500"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, start_new_session=True) as first:
+    with start(*COMMAND, "--pretrain.epochs", "500", cwd=tmp_path, start_new_session=True) as first:
         try:
             assert first.stdout is not None
             assert any("epoch 1/500" in line for line in iter(first.stdout.readline, ""))
@@ -345,10 +302,9 @@ def test_tasks_are_named_by_ratio_seed_arm_and_round(by_prefect: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="looks into /proc")
 def test_prefects_own_server_is_stopped_even_by_a_kill(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(TOML, encoding="utf-8")
-    command = [KMPL, *(word for word in COMMAND if word not in ("--engine", "direct")), "--pretrain.epochs", "500"]
+    command = [*(word for word in COMMAND if word not in ("--engine", "direct")), "--pretrain.epochs", "500"]
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=outside) as process:
+    with start(*command, cwd=tmp_path, env=outside) as process:
         assert process.stdout is not None
         assert any("epoch 1/500" in line for line in iter(process.stdout.readline, ""))
         assert servers(tmp_path)
@@ -380,15 +336,13 @@ def test_a_prefect_server_that_is_down_is_said_in_one_line(tmp_path: Path) -> No
 
 @pytest.mark.slow
 def test_a_prefect_server_that_dies_in_the_middle_is_said_in_one_line_and_nothing_is_lost(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(TOML, encoding="utf-8")
     port = free_port()
     outside = os.environ | {"PREFECT_HOME": str(tmp_path / "home"), "PREFECT_API_URL": f"http://127.0.0.1:{port}/api"}
-    start = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
-    command = [KMPL, *(word for word in COMMAND if word not in ("--engine", "direct")), "--pretrain.epochs", "500"]
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": outside}
-    with subprocess.Popen(start, start_new_session=True, **pipes) as server:
+    serve = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
+    command = [*(word for word in COMMAND if word not in ("--engine", "direct")), "--pretrain.epochs", "500"]
+    with subprocess.Popen(serve, start_new_session=True, env=outside, **SILENT) as server:
         assert wait_for(f"http://127.0.0.1:{port}/api/health", 120)
-        with subprocess.Popen(command, cwd=tmp_path, **pipes) as process:
+        with start(*command, cwd=tmp_path, env=outside) as process:
             assert process.stdout is not None
             assert any("epoch 1/500" in line for line in iter(process.stdout.readline, ""))
             os.killpg(server.pid, signal.SIGKILL)
@@ -401,17 +355,13 @@ def test_a_prefect_server_that_dies_in_the_middle_is_said_in_one_line_and_nothin
 
 @pytest.mark.slow
 def test_a_tracking_server_that_dies_in_the_middle_is_said_in_one_line_and_nothing_is_lost(tmp_path: Path) -> None:
-    (tmp_path / "tiny.toml").write_text(TOML, encoding="utf-8")
     port = free_port()
     kept = tmp_path / "server"
-    start = [KMPL, "ui", "--mlruns", str(kept), "--port", str(port)]
+    serve = ("ui", "--mlruns", str(kept), "--port", str(port))
     there = os.environ | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(
-        start, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
+    with start(*serve, cwd=tmp_path, start_new_session=True, **SILENT) as server:
         assert wait_for(f"http://127.0.0.1:{port}/", 120)
-        with subprocess.Popen([KMPL, *COMMAND], cwd=tmp_path, env=there, **pipes) as process:
+        with start(*COMMAND, cwd=tmp_path, env=there) as process:
             assert process.stdout is not None
             assert any("epoch 1/2" in line for line in iter(process.stdout.readline, ""))
             os.killpg(server.pid, signal.SIGKILL)
@@ -420,9 +370,7 @@ def test_a_tracking_server_that_dies_in_the_middle_is_said_in_one_line_and_nothi
     assert f"the runs at http://127.0.0.1:{port} can no longer be written" in errors
     assert "give the same command again" in errors
     assert errors.count("\n") == 1, errors
-    with subprocess.Popen(
-        start, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as server:
+    with start(*serve, cwd=tmp_path, start_new_session=True, **SILENT) as server:
         assert wait_for(f"http://127.0.0.1:{port}/", 120)
         again = kmpl(*COMMAND, cwd=tmp_path, env=there)
         os.killpg(server.pid, signal.SIGKILL)

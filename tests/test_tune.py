@@ -6,7 +6,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -16,35 +15,12 @@ from typing import Any
 import optuna
 import pytest
 from mlflow import MlflowClient
-from mlflow.entities import Run
 from optuna.trial import TrialState
+from sweeping import TOML, kmpl, runs, start
 
 from kmpl.tuning.queue import counts
 from kmpl.tuning.storage import open_studies
 
-KMPL = str(Path(sys.prefix) / "bin" / "kmpl")
-TOML = """
-protocol = "literature"
-threads = 1
-[pool]
-size = 300
-[pretrain]
-epochs = 2
-images_per_epoch = 300
-batch_size = 64
-ema = 0.0
-[retrain]
-epochs = 2
-images_per_epoch = 300
-batch_size = 64
-ema = 0.0
-[clustering]
-n_clusters = 20
-n_prototypes = 10
-[pseudo_labels]
-rounds = 1
-threshold = 0.0
-"""
 TRIALS = 3
 COMMAND = ("tune", "--engine", "direct", "--config", "tiny.toml", "--name", "tiny")
 TUNE = (*COMMAND, "--trials", str(TRIALS), "--ratios", "0.4", "--seeds", "0")
@@ -52,33 +28,15 @@ WHOLE = (*COMMAND, "--trials", str(TRIALS), "--ratios", "0.4,0.2", "--seeds", "0
 STUDIES = [f"tiny, ratio {ratio}, {arm}" for ratio in (0.4, 0.2) for arm in ("labelled-only", "pseudo-label")]
 
 
-def start(*arguments: str, cwd: Path, **more: Any) -> subprocess.Popen[str]:
-    (cwd / "tiny.toml").write_text(TOML, encoding="utf-8")
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([KMPL, *arguments], cwd=cwd, **(pipes | more))
-
-
-def kmpl(*arguments: str, cwd: Path, **more: Any) -> subprocess.CompletedProcess[str]:
-    with start(*arguments, cwd=cwd, **more) as process:
-        out, errors = process.communicate()
-    return subprocess.CompletedProcess(arguments, process.returncode, out, errors)
-
-
 def read(path: Path) -> dict[str, Any]:
     numbers: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return numbers
 
 
-def runs(folder: Path, **tags: str) -> list[Run]:
-    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
-    text = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
-    return list(client.search_runs([e.experiment_id for e in client.search_experiments()], text, max_results=5_000))
-
-
-def studies(folder: Path) -> dict[str, optuna.Study]:
-    storage = open_studies(str(folder / "mlruns" / "optuna.journal"))
-    names = optuna.get_all_study_names(storage)
-    return {name: optuna.load_study(study_name=name, storage=storage) for name in names}
+def studies(folder: Path, storage: str = "mlruns/optuna.journal") -> dict[str, optuna.Study]:
+    opened = open_studies(storage if "://" in storage else str(folder / storage))
+    names = optuna.get_all_study_names(opened)
+    return {name: optuna.load_study(study_name=name, storage=opened) for name in names}
 
 
 @pytest.fixture(scope="module")
@@ -256,9 +214,16 @@ def test_law_5_ten_kills_lose_no_trial_and_change_no_number(whole: Path, tmp_pat
     assert not [run for run in runs(tmp_path) if run.info.status == "RUNNING"]
 
 
+POSTGRES = os.environ.get("KMPL_TEST_POSTGRES", "")
+needs_postgres = pytest.mark.skipif(not POSTGRES, reason="KMPL_TEST_POSTGRES=postgresql://… names no database")
+
+
 @pytest.mark.slow
-def test_two_processes_on_the_same_studies_lose_and_double_no_trial(tmp_path: Path) -> None:
-    command = [word if word != str(TRIALS) else "8" for word in WHOLE]
+@pytest.mark.parametrize("storage", ["mlruns/optuna.journal", pytest.param(POSTGRES, marks=needs_postgres)])
+def test_two_processes_on_the_same_studies_lose_and_double_no_trial(tmp_path: Path, storage: str) -> None:
+    name = f"shared-{time.time_ns()}"  # a database may hold those of other turns
+    changes = {str(TRIALS): "8", "tiny": name}
+    command = [*(changes.get(word, word) for word in WHOLE), "--storage", storage]
     both = [start(*command, "--json", f"{i}.json", cwd=tmp_path) for i in (1, 2)]
     time.sleep(20)
     third = start(*command, cwd=tmp_path)
@@ -269,7 +234,9 @@ def test_two_processes_on_the_same_studies_lose_and_double_no_trial(tmp_path: Pa
         _, errors = process.communicate(timeout=600)
         assert process.returncode == 0, errors
     assert results(tmp_path / "1.json") == results(tmp_path / "2.json")
-    for one in studies(tmp_path).values():
+    shared = [one for study, one in studies(tmp_path, storage).items() if study.startswith(name)]
+    assert len(shared) == len(STUDIES)
+    for one in shared:
         kept = [t for t in one.trials if counts(t)]
         assert len(kept) == 8
         assert len({str(t.params) for t in kept}) == 8

@@ -1,0 +1,55 @@
+"""Tiny sweeps as a person runs them: the settings, the command, and what is left behind."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+KMPL = str(Path(sys.prefix) / "bin" / "kmpl")
+TOML = """
+protocol = "literature"
+threads = 1
+[pool]
+size = 300
+[pretrain]
+epochs = 2
+images_per_epoch = 300
+batch_size = 64
+ema = 0.0
+[retrain]
+epochs = 1
+images_per_epoch = 300
+batch_size = 64
+ema = 0.0
+[clustering]
+n_clusters = 20
+n_prototypes = 10
+[pseudo_labels]
+rounds = 2
+threshold = 0.0
+"""
+SILENT: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+
+
+def start(*arguments: str, cwd: Path, **more: Any) -> subprocess.Popen[str]:
+    """Start kmpl in a folder that has the settings as ``tiny.toml``."""
+    (cwd / "tiny.toml").write_text(TOML, encoding="utf-8")
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen([KMPL, *arguments], cwd=cwd, **(pipes | more))
+
+
+def kmpl(*arguments: str, cwd: Path, **more: Any) -> subprocess.CompletedProcess[str]:
+    """Run kmpl to its end."""
+    with start(*arguments, cwd=cwd, **more) as process:
+        out, errors = process.communicate()
+    return subprocess.CompletedProcess(arguments, process.returncode, out, errors)
+
+
+def runs(folder: Path, **tags: str) -> list[Run]:
+    """Return MLflow's runs in a folder that have these tags."""
+    client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
+    text = " and ".join(f"tags.{name} = '{value}'" for name, value in tags.items())
+    return list(client.search_runs([e.experiment_id for e in client.search_experiments()], text, max_results=5_000))
