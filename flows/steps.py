@@ -151,3 +151,5 @@ def spread(
     with elsewhere or ProcessPoolTaskRunner(max_workers=jobs) as runner:
         futures = [runner.submit(in_its_own_process, {"run": run, "cell": cell}) for cell in cells]
         yield from [future.result for future in futures]
+        for future in futures:  # who takes them all at once is here before Prefect's threads have handed them on
+            future.wait()

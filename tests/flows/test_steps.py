@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from pathlib import PurePath
 
 import pytest
 from prefect import flow
@@ -111,6 +112,16 @@ def test_every_step_has_a_timeout() -> None:
     assert all(seconds > 0 for seconds in steps.TIMEOUTS.values())
     assert steps.in_its_own_process.timeout_seconds
     assert semi_supervised.timeout_seconds
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_work_that_is_spread_may_be_waited_for_later(jobs: int) -> None:
+    @flow(name="spread")
+    def everywhere() -> list[str]:
+        waits = list(steps.spread(os.fspath, [PurePath(name) for name in "abc"], jobs))
+        return [wait() for wait in waits]
+
+    assert everywhere() == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(
