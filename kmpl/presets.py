@@ -55,8 +55,8 @@ PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "quick": {
         "pool": {"size": 10_000},
-        "pretrain": {"epochs": 10, "images_per_epoch": 5_000},
-        "retrain": {"epochs": 6, "images_per_epoch": 10_000},
+        "pretrain": {"epochs": 8},
+        "retrain": {"epochs": 6, "images_per_epoch": 16_000},
         "clustering": {"n_clusters": 200},
     },
     "notebook": {
