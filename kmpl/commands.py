@@ -4,7 +4,7 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -15,6 +15,9 @@ from kmpl.errors import UserError
 from kmpl.presets import layered, load
 from kmpl.servers import HOST, check_port, masked
 from kmpl.sweep_config import SweepConfig, SweepOptions, TuneOptions
+
+if TYPE_CHECKING:
+    from kmpl.comparison import SweepReport
 
 Chosen = Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")]
 Folder = Annotated[Path, Parameter(name="--mlruns")]
@@ -40,7 +43,7 @@ def run(
         quiet: Print nothing but errors.
         settings: Single settings; they win over the file and the preset.
     """
-    chosen = load(preset, config, settings.model_dump(exclude_unset=True) if settings else None)
+    chosen = load(preset, config, given(settings))
     if json is not None:
         _check_target(json)
     # What is heavy is imported only now that the settings are known to be right.
@@ -102,7 +105,7 @@ def sweep(
         how: How to run it.
         settings: Single settings; they win over the file and the preset.
     """
-    _sweep(options.model_dump(exclude_unset=True) if options else {}, how or How(), settings)
+    sweep_and_show(given(options), how or How(), given(settings))
 
 
 def tune(
@@ -120,11 +123,23 @@ def tune(
         how: How to run it.
         settings: Single settings; they win over the file and the preset.
     """
-    _sweep((options or TuneOptions()).model_dump(), how or How(), settings)
+    sweep_and_show((options or TuneOptions()).model_dump(), how or How(), given(settings))
 
 
-def _sweep(options: dict[str, Any], how: How, settings: Method | None) -> None:
-    method = layered(Method(), how.preset, how.config, settings.model_dump(exclude_unset=True) if settings else None)
+def given(settings: Settings | None) -> dict[str, Any]:
+    """Return what was said on the command line, and nothing else."""
+    return settings.model_dump(exclude_unset=True) if settings else {}
+
+
+def sweep_and_show(options: dict[str, Any], how: How, settings: dict[str, Any]) -> "SweepReport":
+    """Run a sweep, print its table and what to do next, and return its report.
+
+    Args:
+        options: fields of ``SweepConfig`` but the experiment.
+        how: how it is run.
+        settings: single settings; they win over the file and the preset.
+    """
+    method = layered(Method(), how.preset, how.config, settings)
     chosen = SweepConfig.model_validate(options | {"experiment": method})
     if how.json_ is not None:
         _check_target(how.json_)
@@ -150,6 +165,7 @@ def _sweep(options: dict[str, Any], how: How, settings: Method | None) -> None:
     console.print(f"Champion: {found.champion}", highlight=False)
     page, where = _command("report", found.name, "--out", "report.html", mlruns=mlruns), _command("ui", mlruns=mlruns)
     console.print(f"As a page: [bold]{page}[/bold]; all runs: [bold]{where}[/bold]", soft_wrap=True)
+    return found
 
 
 def report(name: str, /, *, out: Path, mlruns: Folder = Path("mlruns"), overwrite: bool = False) -> None:

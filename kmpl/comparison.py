@@ -105,6 +105,8 @@ class SweepReport(_Frozen):
     """MLflow's id of each experiment's run by its name, ``ratio 0.1, seed 0``."""
     seconds: float = 0.0
     """Time of all steps, each counted once however often it was found in the store."""
+    times: dict[str, float] = {}
+    """Mean seconds of an arm that is run alone, pretraining included, by ``ratio 0.1, pseudo-label``."""
     environment: dict[str, str] = {}
     """Versions and machine."""
 
@@ -212,6 +214,11 @@ def compare(
         studies=tuple(studies),
         digest=hashlib.sha256(told.encode()).hexdigest(),
         seconds=sum(_seconds(summary) for summary in [*summaries, *untuned]),
+        times={
+            f"ratio {ratio:g}, {arm}": float(np.mean(sorted(_numbers(_at(summaries, ratio), arm, "seconds"))))
+            for ratio in settings.ratios
+            for arm in settings.arms
+        },
         **more,
     )
 
@@ -221,7 +228,7 @@ def _ordered(summaries: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ..
     return tuple(_without_times(summary) for summary in ordered)
 
 
-def _at(results: Sequence[dict[str, Any]], ratio: float) -> list[dict[str, Any]]:
+def _at(results: Sequence[Mapping[str, Any]], ratio: float) -> list[Mapping[str, Any]]:
     return [result for result in results if math.isclose(result["config"]["ratio"], ratio)]
 
 
@@ -229,7 +236,7 @@ def _numbers(group: Sequence[Mapping[str, Any]], arm: str, name: str) -> list[fl
     return [result["arms"][arm][name] for result in group]
 
 
-def _gain(ratio: float, arm: str, before: Sequence[dict[str, Any]], after: Sequence[dict[str, Any]]) -> Tuned:
+def _gain(ratio: float, arm: str, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Tuned:
     means = [float(np.mean(_numbers(group, arm, "test_accuracy"))) for group in (before, after)]
     test, validation = (
         paired(ratio, *(_numbers(group, arm, name) for group in (before, after)))

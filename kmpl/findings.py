@@ -59,10 +59,11 @@ def verdict(pair: Paired) -> Verdict:
 
 def differences(report: SweepReport) -> list[str]:
     """Return one line for each ratio: what pseudo-label − labelled-only is, seed by seed."""
-    return [f"ratio {pair.ratio:g}: {_difference(pair)}" for pair in report.paired]
+    return [f"ratio {pair.ratio:g}: {difference(pair)}" for pair in report.paired]
 
 
-def _difference(pair: Paired) -> str:
+def difference(pair: Paired) -> str:
+    """Return a paired difference in words: mean, interval, p and seeds, as far as there are any."""
     start, ending = f"{points(pair.mean)} points", seeds(pair.n)
     if pair.low is None or pair.high is None:
         return f"{start}, {ending}: a single seed gives no interval"
@@ -78,7 +79,7 @@ def tuned(report: SweepReport) -> list[str]:
     for gain in report.tuned:
         ends = f"{percent(gain.untuned)} → {percent(gain.tuned)} %"
         held = f"validation {points(gain.validation.mean)}"
-        lines.append(f"ratio {gain.ratio:g}, {gain.arm}: {ends}, {_difference(gain.test)}; {held}")
+        lines.append(f"ratio {gain.ratio:g}, {gain.arm}: {ends}, {difference(gain.test)}; {held}")
     return lines
 
 

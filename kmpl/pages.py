@@ -69,12 +69,12 @@ def markdown(report: SweepReport, link: Callable[[str], str] | None = None) -> s
     parts = [
         f"## {_linked(title, {title: report.run}, link)}",
         _plain(finding(report)),
-        _grid(_COLUMNS, [_cells(row) for row in report.rows], left=("arm",)),
+        grid(_COLUMNS, [_cells(row) for row in report.rows], left=("arm",)),
         f"*{_NOTES}*",
         *([f"**{_DIFFERENCES}**", "\n".join(f"- {line}" for line in differences(report))] if report.paired else []),
         *(_tuning_in_markdown(report) if report.studies else []),
         "### Experiments",
-        _grid(["experiment", *arms], experiments, left=("experiment",)),
+        grid(["experiment", *arms], experiments, left=("experiment",)),
         "\n".join(f"- {name}: {_plain(value)}" for name, value in _provenance(report).items()),
     ]
     return "\n\n".join(parts) + "\n"
@@ -84,7 +84,7 @@ def _tuning_in_markdown(report: SweepReport) -> list[str]:
     rows = [[f"`{name}`", start, *values] for name, start, values in best(report)]
     return [
         "### Tuning",
-        _grid(["best by validation", "untuned", *_ratios(report)], rows, left=("best by validation",)),
+        grid(["best by validation", "untuned", *_ratios(report)], rows, left=("best by validation",)),
         f"**{_TUNED}**",
         "\n".join(f"- {_plain(line)}" for line in tuned(report)),
         "\n".join(f"- {_plain(line)}" for line in effort(report)),
@@ -185,7 +185,8 @@ def _linked(text: str, runs: dict[str, str], link: Callable[[str], str] | None) 
     return f"[{_plain(text)}]({link(run)})" if run and link else _plain(text)
 
 
-def _grid(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str]) -> str:
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str]) -> str:
+    """Return a table as markdown; the columns named in ``left`` stand to the left, numbers to the right."""
     rule = [":---" if name in left else "---:" for name in header]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [header, rule, *rows])
 

@@ -3,11 +3,11 @@
 import contextlib
 import json
 import math
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from kmpl.config import Arms, Method, Ratios, Seeds, Settings, each_once, split_commas
+from kmpl.config import Arm, Arms, Method, Ratios, Seeds, Settings, each_once, split_commas
 
 
 def _ranges(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,6 +77,24 @@ class TuneOptions(SweepOptions):
     """Fresh seeds to compare on, separated by commas: tuning uses none of them."""
     trials: int = Field(default=20, ge=1, le=10_000)
     """Trials of each of the two studies (labelled-only, pseudo-label), in all: those of earlier turns count."""
+
+
+class BenchmarkOptions(SweepOptions):
+    """What of a benchmark is run; the whole takes hours. Ratios and name are the benchmark's own unless given."""
+
+    seeds: Seeds = (0, 1, 2, 3, 4)
+    """Seeds, separated by commas: each draws labels, views and weights anew, the same draws for every arm."""
+    arms: Arms = get_args(Arm)
+    """Methods to compare, separated by commas."""
+
+
+class AuditOptions(Settings):
+    """At which labelled ratios and with which seeds the notebook is audited."""
+
+    ratios: Ratios = (0.8, 0.4, 0.1)
+    """Labelled ratios, separated by commas; each in (0, 1)."""
+    seeds: Seeds = (0, 1, 2, 3, 4)
+    """Seeds, separated by commas."""
 
 
 class SweepConfig(SweepOptions):

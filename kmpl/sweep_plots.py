@@ -11,9 +11,7 @@ from kmpl.comparison import AFTER, BEFORE, Row, SweepReport
 from kmpl.config import Arm
 from kmpl.findings import points
 from kmpl.plots import COLOURS, bare, canvas, png
-
-NOTEBOOK = {0.1: (47.27, 89.91), 0.4: (83.48, 91.77), 0.8: (86.39, 80.62)}
-"""What the reference notebook printed: % of its test right before and after, by labelled ratio; one run each."""
+from kmpl.published import NOTEBOOK
 
 _ARMS = get_args(Arm)
 _MARKERS = ("o", "s", "^", "D", "v", "P")

@@ -28,6 +28,9 @@ ELSEWHERE = {
     ".venv/bin/kmpl sweep --help": "tests/test_cli.py",
     ".venv/bin/kmpl up": "tests/test_up.py",
     "kmpl up": "tests/test_up.py",
+    "kmpl audit": "tests/benchmarks/test_commands.py",
+    "kmpl benchmark literature": "tests/benchmarks/test_commands.py",
+    "kmpl benchmark notebook": "tests/benchmarks/test_commands.py",
     "prefect deployment run semi-supervised/ratio-sweep": "tests/test_up.py",
     "prefect deployment run semi-supervised/ratio-sweep --param trials=20 --param 'seeds=[0, 1, 2, 3, 4]'": (
         "tests/test_up.py"

@@ -1,0 +1,1 @@
+"""Tables beside what others printed: which sweep makes them, and how its report reads then."""

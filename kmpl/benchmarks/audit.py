@@ -1,0 +1,170 @@
+"""What each fault of the reference notebook is worth, measured: one function a question, each of settings and a seed.
+
+The notebook's constants (preset ``notebook``) are kept; its network may be changed for one that takes minutes, not
+days.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from sklearn.neighbors import KNeighborsClassifier
+from threadpoolctl import threadpool_limits
+
+from kmpl import experiment, metrics, networks, training
+from kmpl.clustering import kmeans, nearest_points
+from kmpl.config import ExperimentConfig
+from kmpl.datasets.held_out import open_test_set
+from kmpl.datasets.named import read
+from kmpl.datasets.pool import PROTOCOLS, show
+from kmpl.devices import pick_device, use_threads
+from kmpl.errors import UserError
+from kmpl.evaluation import evaluate
+from kmpl.experiment import Steps
+from kmpl.networks import Network
+from kmpl.presets import for_arm, merge
+from kmpl.results import Epoch
+from kmpl.seeds import derive
+from kmpl.steps import Watch, cluster_seed
+from kmpl.views import flip, to_float, to_uint8
+
+Numbers = dict[str, float]
+"""What was measured, by name: fractions or counts."""
+
+
+def leak(config: ExperimentConfig, steps: Steps) -> Numbers:
+    """Retrain on the labels that the notebook assigned, and on the true ones that it retrained on by mistake."""
+    arms = ("labelled-only", "notebook", "oracle")
+    report = experiment.run(merge(config, {"arms": arms}), steps)
+    found = {arm: report.arms[arm].evaluation.accuracy for arm in arms}
+    rounds = report.arms["notebook"].rounds
+    return found | {"pseudo-labels right": rounds[-1].diagnostics.accuracy if rounds else float("nan")}
+
+
+def second_kmeans(config: ExperimentConfig, steps: Steps) -> Numbers:
+    """Give unlabelled images the nearest prototypes' class at once, and cluster by cluster, as the notebook does."""
+    config = for_arm(config, "notebook")
+    pool, _ = steps.load(config)
+    fit = steps.pretrain(config, pool, Watch())
+    features, _ = training.embed(fit.network, pool.images)
+    given, hidden = features[pool.labelled], features[~pool.labelled]
+    n, k, seed = config.clustering.n_prototypes, config.pseudo_labels.k, cluster_seed(config, 1)
+    prototypes = np.unique(nearest_points(given, kmeans(given, n, seed).centroids, 1)[:, 0])
+    knn = KNeighborsClassifier(k, algorithm="brute").fit(given[prototypes], pool.labels[pool.labelled][prototypes])
+    clusters = kmeans(hidden, n, seed)
+    with threadpool_limits(1):
+        at_once = knn.predict(hidden)
+        one_by_one = np.empty_like(at_once)
+        for cluster in range(len(clusters.centroids)):
+            members = clusters.assignment == cluster
+            one_by_one[members] = knn.predict(hidden[members])
+    return {
+        "images": float(len(hidden)),
+        "clusters": float(n),
+        "labels that differ": float((at_once != one_by_one).sum()),
+    }
+
+
+def siblings(config: ExperimentConfig, steps: Steps) -> Numbers:  # noqa: ARG001  (all questions take the same)
+    """Draw the notebook's pool, in which one digit may be seen up to three times; compare unlabelled images of which
+    another view is labelled with those that the network has not seen in any view."""
+    rules, data = PROTOCOLS["notebook"], read(config.dataset, train=True)
+    rng, n = np.random.default_rng(derive(config.seed, "siblings")), len(data.labels)
+    drawn = rng.permutation(n * len(rules.views))[: config.pool.size or rules.pool_size]
+    sources, views = drawn % n, drawn // n
+    images = torch.empty((len(drawn), data.images.shape[1], rules.image_size, rules.image_size), dtype=torch.uint8)
+    for i, view in enumerate(rules.views):
+        images[views == i] = show(data.images[sources[views == i]], view, rules.image_size, derive(config.seed, view))
+    labelled = np.arange(len(drawn)) < round((config.ratio or 0.1) * len(drawn))
+    true, seen = data.labels.numpy()[sources], np.isin(sources[~labelled], sources[labelled])
+    if not seen.any():
+        raise UserError(f"pool.size {len(drawn)}: no unlabelled view has a labelled sibling; give more")
+    network = _trained(config, images[labelled], true[labelled])
+    right = training.predict(network, images[~labelled]).argmax(axis=1) == true[~labelled]
+    return {
+        "share with a labelled sibling": float(seen.mean()),
+        "accuracy with": float(right[seen].mean()),
+        "accuracy without": float(right[~seen].mean()),
+    }
+
+
+def best_epoch(config: ExperimentConfig, steps: Steps) -> Numbers:
+    """Look at the test after every epoch, as the notebook does, and choose the best one by it."""
+    pool, _ = steps.load(config)
+    seen: list[float] = []
+
+    def look(network: Network, *_: object) -> None:
+        seen.append(evaluate(config, network).accuracy)
+
+    _trained(config, pool.images[pool.labelled], pool.labels[pool.labelled], look)
+    numbers = {f"epoch {i}": accuracy for i, accuracy in enumerate(seen, start=1)}
+    return numbers | {"last": seen[-1], "best on test": max(seen)}
+
+
+def flips(config: ExperimentConfig, steps: Steps) -> Numbers:
+    """Turn the clean test images as the blur and noise views do, and count what becomes of each digit."""
+    pool, _ = steps.load(config)
+    network = steps.pretrain(config, pool, Watch()).network
+    test = open_test_set(config)
+    images, n = to_float(test.views["clean"]), len(test.labels)
+    numbers: Numbers = {}
+    for name, sideways, upside in (
+        ("as it is", False, False),
+        ("mirrored", True, False),
+        ("upside-down", False, True),
+        ("both", True, True),
+    ):
+        turned = to_uint8(flip(images, torch.full((n,), sideways), torch.full((n,), upside)))
+        predicted = training.predict(network, turned).argmax(axis=1)
+        numbers[name] = metrics.accuracy(predicted, test.labels)
+        table = metrics.confusion(predicted, test.labels, len(pool.classes))
+        for true, said in np.argwhere((table > 0) & ~np.eye(len(table), dtype=bool)):
+            numbers[f"{name}: {pool.classes[true]} as {pool.classes[said]}"] = table[true, said] / table[true].sum()
+    return numbers
+
+
+def _trained(
+    config: ExperimentConfig,
+    images: torch.Tensor,
+    labels: np.ndarray,
+    look: Callable[..., None] | None = None,
+) -> Network:
+    """Return a network trained as pretraining is; ``look`` sees it after each epoch."""
+    use_threads(config.threads)
+    seed = derive(config.seed, "pretrain")
+    network = networks.build(config.network, images.shape[1], int(labels.max()) + 1, derive(seed, "weights"))
+    network = network.to(pick_device(config.device))
+    nobody = (images[:0], np.empty(0, dtype=np.int64))
+    watch: Callable[[Epoch, int], None] | None = partial(look, network) if look else None
+    data = training.examples(images, labels)
+    return training.fit(network, data, config.pretrain, config.augmentation, seed, nobody, watch).network
+
+
+QUESTIONS: Mapping[str, Callable[[ExperimentConfig, Steps], Numbers]] = {
+    "leak": leak,
+    "second K-means": second_kmeans,
+    "siblings": siblings,
+    "best epoch": best_epoch,
+    "flips": flips,
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one question gave at one labelled ratio with one seed."""
+
+    question: str
+    ratio: float
+    seed: int
+    numbers: Numbers
+
+
+def ask(config: ExperimentConfig, ratios: Sequence[float], seeds: Sequence[int], steps: Steps) -> Iterator[Answer]:
+    """Yield the answer to each question, for each labelled ratio and seed."""
+    for seed, ratio in itertools.product(seeds, ratios):
+        at = merge(config, {"ratio": ratio, "seed": seed})
+        for question, answered in QUESTIONS.items():
+            yield Answer(question, ratio, seed, answered(at, steps))

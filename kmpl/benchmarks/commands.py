@@ -1,0 +1,96 @@
+"""``kmpl benchmark`` and ``kmpl audit``: each makes one table, with its figure and its numbers."""
+
+import shlex
+import sys
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from kmpl.commands import Folder, How, given, sweep_and_show
+from kmpl.config import Method
+from kmpl.errors import UserError
+from kmpl.presets import load
+from kmpl.sweep_config import AuditOptions, BenchmarkOptions
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+def benchmark(
+    which: Literal["literature", "notebook"],
+    /,
+    *,
+    out: Path = Path("docs/results"),
+    options: Annotated[BenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    how: Annotated[How | None, Parameter(name="*")] = None,
+    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Make the table that compares kmpl with what others printed. Takes hours; run again, it goes on where it was.
+
+    Args:
+        which: literature (few labels, papers' numbers) or notebook (ratios 0.8, 0.4, 0.1, the notebook's numbers).
+        out: Folder that the table (markdown, JSON) and its figure are written to.
+        options: What of it to run.
+        how: How to run it.
+        settings: Single settings; they win over the file and the preset.
+    """
+    _check_folder(out)
+    table = import_module(f"kmpl.benchmarks.{which}")
+    own = BenchmarkOptions(ratios=table.RATIOS, name=which).model_dump()
+    found = sweep_and_show(own | given(options), how or How(), {**table.SETTINGS, **given(settings)})
+    _write(out / which, table.page(found), table.figure(found), found.model_dump(mode="json"))
+
+
+def audit(
+    *,
+    out: Path = Path("docs/results"),
+    options: Annotated[AuditOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    mlruns: Folder = Path("mlruns"),
+    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Measure what each fault of the reference notebook is worth, with its own constants but a network of minutes.
+
+    Args:
+        out: Folder that the page (markdown, JSON) and its figure are written to.
+        options: At which ratios, with which seeds.
+        mlruns: Folder of the store of finished steps.
+        settings: Single settings; --network vgg16 takes the notebook's, and days on a laptop.
+    """
+    _check_folder(out)
+    config, asked = load("notebook", None, {"network": "cnn", **given(settings)}), options or AuditOptions()
+    from kmpl.benchmarks import audit as questions
+    from kmpl.benchmarks import audit_page
+    from kmpl.cells import Place
+    from kmpl.checkpoints import kept
+    from kmpl.evaluation import evaluate
+    from kmpl.experiment import Steps
+    from kmpl.tracking.client import environment
+
+    steps, answers = kept(Steps(evaluate=evaluate), Place(mlruns).store), []
+    for answer in questions.ask(config, asked.ratios, asked.seeds, steps):
+        print(f"ratio {answer.ratio:g}, seed {answer.seed}: {answer.question}", flush=True)
+        answers.append(answer)
+    about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+    numbers = {"answers": [asdict(answer) for answer in answers], "environment": about}
+    _write(out / "audit", audit_page.page(answers, about), audit_page.figure(answers), numbers)
+
+
+def _check_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: is a file; name a folder")
+
+
+def _write(path: Path, page: str, figure: "Figure", numbers: dict[str, Any]) -> None:
+    """Write a table, its figure and its numbers: each file is whole or absent."""
+    from kmpl.plots import png
+    from kmpl.report import write_json
+    from kmpl.store import whole_file
+
+    write_json(numbers, path.with_suffix(".json"))
+    for suffix, content in ((".md", page.encode()), (".png", png(figure))):
+        with whole_file(path.with_suffix(suffix)) as draft:
+            draft.write_bytes(content)
+    print(f"{path}.md, .png and .json are written")

@@ -1,0 +1,94 @@
+"""Error with few labels, beside what thirteen years of papers printed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from kmpl.benchmarks.words import circumstances, spread
+from kmpl.comparison import AFTER, BEFORE, Row, SweepReport
+from kmpl.findings import difference
+from kmpl.pages import grid
+from kmpl.plots import COLOURS, bare, canvas
+from kmpl.published import LITERATURE
+
+SETTINGS: Mapping[str, Any] = {"protocol": "literature"}
+RATIOS = (0.05, 0.01667, 0.01, 0.00167)
+"""3,000, 1,000, 600 and 100 labels of 60,000 images."""
+
+_GREY = "#808080"
+_INTRODUCTION = """\
+Error in % on MNIST's 10,000 clean test images. All 60,000 training images are the pool, so many of them labelled; a
+tenth of the labels is for validation. The oracle has all labels. Mean ± sd over the seeds: each draws labels, weights
+and batches anew, the same for every arm. The test was opened once per arm and seed."""
+_CAUTION = """\
+In italics what others printed; with \\* from memory, not checked at the source. Networks, augmentation and use of
+validation differ from paper to paper; the arms share theirs."""
+
+
+def page(report: SweepReport) -> str:
+    """Return the table as markdown."""
+    labels = _labels(report)
+    ours = [_line(report, arm, labels) for arm in report.settings.arms]
+    printed = [
+        [f"*{name}*", *(str(errors.get(n, "–")) for n in labels.values()), ""] for name, errors in LITERATURE.items()
+    ]
+    gains = [f"- {labels[pair.ratio]:,} labels: {difference(pair)}" for pair in reversed(report.paired)]
+    parts = [
+        "# Few labels",
+        _INTRODUCTION,
+        grid(["", *(f"{n:,} labels" for n in labels.values()), "minutes a run"], [*ours, *printed], left=("",)),
+        _CAUTION,
+        *([f"{AFTER} − {BEFORE}, accuracy, seed by seed:\n\n" + "\n".join(gains)] if gains else []),
+        circumstances(report),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def figure(report: SweepReport) -> Figure:
+    """Return error against labels, both on logarithmic scales."""
+    drawn, axes = canvas(1, 1, 9, 5.2)
+    a, labels = axes[0, 0], _labels(report)
+    for colour, arm in zip(COLOURS, report.settings.arms, strict=False):
+        rows = [_row(report, ratio, arm) for ratio in labels]
+        errors, sds = [100 * (1 - row.mean) for row in rows], [100 * (row.sd or 0.0) for row in rows]
+        a.errorbar(list(labels.values()), errors, yerr=sds, fmt="o-", ms=4, color=colour, capsize=3, label=arm)
+    for method, printed in LITERATURE.items():
+        known = [(n, printed[n].error) for n in labels.values() if n in printed]
+        if known:
+            a.plot(*zip(*known, strict=True), "x:", color=_GREY, lw=0.6, ms=5)
+            a.annotate(method, known[0], (-6, 0), textcoords="offset points", ha="right", va="center", fontsize=7)
+    _scales(a, list(labels.values()))
+    a.legend(frameon=False, fontsize=9)
+    bare(a, "error on the clean test: mean and sd over the seeds; grey: printed elsewhere", "labels", "error (%)")
+    return drawn
+
+
+def _scales(a: Axes, labels: list[int]) -> None:
+    a.set_xscale("log")
+    a.set_yscale("log")
+    a.set_xlim(min(labels) / 8, max(labels) * 1.3)  # room for names to the left
+    for axis, ticks in ((a.xaxis, labels), (a.yaxis, [0.3, 0.5, 1, 2, 5, 10, 20])):
+        axis.set_major_locator(FixedLocator(ticks))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+
+
+def _labels(report: SweepReport) -> dict[float, int]:
+    """Return the number of labels by ratio, rising."""
+    found = {result["config"]["ratio"]: result["labelled"] for result in report.results}
+    return dict(sorted(found.items()))
+
+
+def _row(report: SweepReport, ratio: float, arm: str) -> Row:
+    return next(row for row in report.rows if (row.ratio, row.arm) == (ratio, arm))
+
+
+def _line(report: SweepReport, arm: str, labels: Mapping[float, int]) -> list[str]:
+    rows = [_row(report, ratio, arm) for ratio in labels]
+    minutes = np.mean([report.times[f"ratio {ratio:g}, {arm}"] for ratio in labels]) / 60
+    cells = [arm, *(spread(1 - row.mean, row.sd) for row in rows)]
+    return [f"**{text}**" if arm == AFTER else text for text in cells] + [f"{minutes:.1f}"]

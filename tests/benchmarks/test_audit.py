@@ -1,0 +1,92 @@
+"""The audit's questions on few real digits, and its page: what they compare, and that the numbers are measured."""
+
+import math
+
+import pytest
+from matplotlib.figure import Figure
+
+from kmpl.benchmarks import audit, audit_page
+from kmpl.benchmarks.audit import QUESTIONS, Answer, Numbers
+from kmpl.checkpoints import kept
+from kmpl.config import ExperimentConfig
+from kmpl.errors import UserError
+from kmpl.evaluation import evaluate
+from kmpl.experiment import Steps
+from kmpl.presets import load, merge
+from kmpl.store import Store
+
+
+@pytest.fixture(scope="module")
+def config() -> ExperimentConfig:
+    """The notebook's constants, but a small network, few images, two epochs and a quarter of the test."""
+    brief = {"epochs": 2, "images_per_epoch": 4_000}
+    change = {"network": "cnn", "protocol": "literature", "threads": 1, "ratio": 0.3, "pool": {"size": 6_000}}
+    return load("notebook", None, change | {"pretrain": brief, "retrain": brief, "clustering": {"n_prototypes": 20}})
+
+
+@pytest.fixture(scope="module")
+def answers(config: ExperimentConfig, tmp_path_factory: pytest.TempPathFactory) -> list[Answer]:
+    steps = kept(Steps(evaluate=evaluate), Store(tmp_path_factory.mktemp("audit")))
+    return list(audit.ask(config, (0.3,), (0,), steps))
+
+
+def numbers(answers: list[Answer], question: str) -> Numbers:
+    [found] = [answer.numbers for answer in answers if answer.question == question]
+    return found
+
+
+@pytest.mark.slow
+def test_every_question_is_answered_at_every_ratio_with_every_seed(answers: list[Answer]) -> None:
+    assert [(a.question, a.ratio, a.seed) for a in answers] == [(question, 0.3, 0) for question in QUESTIONS]
+    for answer in answers:
+        assert all(math.isfinite(value) for value in answer.numbers.values()), answer
+
+
+@pytest.mark.slow
+def test_the_leak_is_real_pseudo_labels_beside_true_ones(answers: list[Answer]) -> None:
+    found = numbers(answers, "leak")
+    assert set(found) == {"labelled-only", "notebook", "oracle", "pseudo-labels right"}
+    assert found["pseudo-labels right"] < 1
+    assert found["oracle"] > found["notebook"]
+
+
+def test_the_second_kmeans_changes_no_label(config: ExperimentConfig) -> None:
+    brief = merge(config, {"pretrain": {"epochs": 1, "images_per_epoch": 640}})
+    found = audit.second_kmeans(brief, Steps(evaluate=evaluate))
+    assert found["images"] == 4_200
+    assert found["clusters"] > 10
+    assert found["labels that differ"] == 0
+
+
+@pytest.mark.slow
+def test_some_views_have_a_labelled_sibling_and_most_have_none(answers: list[Answer]) -> None:
+    # 1,800 of 180,000 views are labelled, and each image has two other views.
+    assert numbers(answers, "siblings")["share with a labelled sibling"] == pytest.approx(0.02, abs=0.01)
+
+
+def test_too_few_views_for_siblings_are_refused(config: ExperimentConfig) -> None:
+    with pytest.raises(UserError, match=r"^pool\.size 60: no unlabelled view has a labelled sibling; give more$"):
+        audit.siblings(merge(config, {"pool": {"size": 60}}), Steps(evaluate=evaluate))
+
+
+@pytest.mark.slow
+def test_the_best_epoch_on_the_test_is_never_below_the_last(answers: list[Answer]) -> None:
+    found = numbers(answers, "best epoch")
+    assert found["last"] == found["epoch 2"]
+    assert found["best on test"] == max(found["epoch 1"], found["epoch 2"])
+
+
+@pytest.mark.slow
+def test_flipped_digits_become_others(answers: list[Answer]) -> None:
+    found = numbers(answers, "flips")
+    assert found["as it is"] > max(found["mirrored"], found["upside-down"])
+    assert found["both: 6 as 9"] > found["as it is: 6 as 9"]
+
+
+@pytest.mark.slow
+def test_the_page_and_the_figure_show_the_numbers(answers: list[Answer]) -> None:
+    page = audit_page.page(answers, {"command": "kmpl audit"})
+    leak = numbers(answers, "leak")
+    assert "| 0.3 | " + " | ".join(f"{100 * leak[name]:.2f}" for name in list(leak)) in page
+    assert "Of 4,200 unlabelled images (1 runs) the class differs in 0" in page
+    assert isinstance(audit_page.figure(answers), Figure)

@@ -1,0 +1,58 @@
+"""`kmpl benchmark` and `kmpl audit` as a person runs them, on few images."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sweeping import kmpl
+
+SMALL = ("--config", "tiny.toml", "--out", "results", "--seeds", "0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["literature", "notebook"])
+def test_a_benchmark_writes_its_page_figure_and_numbers(which: str, tmp_path: Path) -> None:
+    arms = "labelled-only,pseudo-label"
+    done = kmpl("benchmark", which, *SMALL, "--engine", "direct", "--ratios", "0.4,0.2", "--arms", arms, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = tmp_path / "results"
+    assert f"{Path('results') / which}.md, .png and .json are written" in done.stdout
+    assert (results / f"{which}.png").read_bytes().startswith(b"\x89PNG")
+    numbers = json.loads((results / f"{which}.json").read_text(encoding="utf-8"))
+    page = (results / f"{which}.md").read_text(encoding="utf-8")
+    assert numbers["digest"] in page
+    assert f"kmpl benchmark {which}" in page
+    assert numbers["settings"]["experiment"]["protocol"] == which
+    assert (numbers["settings"]["name"], len(numbers["results"])) == (which, 2)
+
+
+@pytest.mark.slow
+def test_the_audit_writes_its_page_figure_and_numbers(tmp_path: Path) -> None:
+    brief = [f"--{step}.{name}" for step in ("pretrain", "retrain") for name in ("epochs=1", "images-per-epoch=640")]
+    few = ["--pool.size=6000", "--protocol=literature", "--clustering.n-prototypes=20", "--threads=1"]
+    done = kmpl("audit", "--ratios", "0.3", "--seeds", "0", "--out", "results", *few, *brief, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads((tmp_path / "results" / "audit.json").read_text(encoding="utf-8"))
+    assert [answer["question"] for answer in numbers["answers"]][:2] == ["leak", "second K-means"]
+    assert "kmpl audit" in (tmp_path / "results" / "audit.md").read_text(encoding="utf-8")
+    assert done.stdout.splitlines()[0] == "ratio 0.3, seed 0: leak"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("benchmark", "cifar"), "literature"),
+        (("benchmark", "literature", "--out", "tiny.toml"), "--out tiny.toml: is a file; name a folder"),
+        (("benchmark", "literature", "--seeds", "0,0"), "seeds: 0 comes twice"),
+        (("audit", "--out", "tiny.toml"), "--out tiny.toml: is a file; name a folder"),
+        (("audit", "--ratios", "2"), "ratios.0: Input should be less than 1"),
+        (("audit", "--network", "vgg"), "unknown network 'vgg'"),
+    ],
+)
+def test_bad_input_gets_one_line_before_any_work(
+    arguments: tuple[str, ...], said: str, tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    (tmp_path / "tiny.toml").write_text("", encoding="utf-8")
+    assert said in refused(*arguments)
+    assert not (tmp_path / "mlruns").exists()
