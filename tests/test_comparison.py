@@ -151,6 +151,7 @@ def test_tuning_is_compared_seed_by_seed_and_its_trials_are_results(tuned_report
 def timed(results: Iterable[dict[str, Any]]) -> Summaries:
     """Return results as summaries again, which have times."""
     return [
-        result | {"arms": {arm: numbers | {"seconds_per_step": {}} for arm, numbers in result["arms"].items()}}
+        result
+        | {"arms": {arm: numbers | {"seconds": 0.0, "seconds_per_step": {}} for arm, numbers in result["arms"].items()}}
         for result in results
     ]
