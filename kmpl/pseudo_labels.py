@@ -54,14 +54,24 @@ class Guess:
 def prototype_knn(e: Evidence) -> Guess:
     """The notebook's way: K-means on the labelled features, the labelled image nearest to each centroid is a prototype,
     and the ``k`` nearest prototypes vote on every unlabelled image. Confidence is their share."""
+    knn = by_prototypes(e)
+    with threadpool_limits(1):
+        shares = knn.predict_proba(e.features)
+    return Guess(knn.classes_[shares.argmax(axis=1)], shares.max(axis=1))
+
+
+def by_prototypes(e: Evidence) -> KNeighborsClassifier:
+    """Return what classifies features by the nearest prototypes.
+
+    Raises:
+        UserError: more neighbours are asked for than there are prototypes.
+    """
     features, labels, n = e.features[e.labelled], e.labels[e.labelled], e.clustering.n_prototypes
     prototypes = np.unique(nearest_points(features, kmeans(features, n, e.seed).centroids, 1)[:, 0])
     if e.settings.k > len(prototypes):
         raise UserError(f"pseudo_labels.k {e.settings.k}: there are {len(prototypes)} prototypes; give no more")
     with threadpool_limits(1):
-        knn = KNeighborsClassifier(e.settings.k, algorithm="brute").fit(features[prototypes], labels[prototypes])
-        shares = knn.predict_proba(e.features)
-    return Guess(knn.classes_[shares.argmax(axis=1)], shares.max(axis=1))
+        return KNeighborsClassifier(e.settings.k, algorithm="brute").fit(features[prototypes], labels[prototypes])
 
 
 def cluster_vote(e: Evidence) -> Guess:

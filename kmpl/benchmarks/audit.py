@@ -11,11 +11,10 @@ from functools import partial
 
 import numpy as np
 import torch
-from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
 from kmpl import experiment, metrics, networks, training
-from kmpl.clustering import kmeans, nearest_points
+from kmpl.clustering import kmeans
 from kmpl.config import ExperimentConfig
 from kmpl.datasets.held_out import open_test_set
 from kmpl.datasets.named import read
@@ -26,6 +25,7 @@ from kmpl.evaluation import evaluate
 from kmpl.experiment import Steps
 from kmpl.networks import Network
 from kmpl.presets import for_arm, merge
+from kmpl.pseudo_labels import Evidence, by_prototypes
 from kmpl.results import Epoch
 from kmpl.seeds import derive
 from kmpl.steps import Watch, cluster_seed
@@ -40,8 +40,7 @@ def leak(config: ExperimentConfig, steps: Steps) -> Numbers:
     arms = ("labelled-only", "notebook", "oracle")
     report = experiment.run(merge(config, {"arms": arms}), steps)
     found = {arm: report.arms[arm].evaluation.accuracy for arm in arms}
-    rounds = report.arms["notebook"].rounds
-    return found | {"pseudo-labels right": rounds[-1].diagnostics.accuracy if rounds else float("nan")}
+    return found | {"pseudo-labels right": report.arms["notebook"].rounds[-1].diagnostics.accuracy}
 
 
 def second_kmeans(config: ExperimentConfig, steps: Steps) -> Numbers:
@@ -49,12 +48,10 @@ def second_kmeans(config: ExperimentConfig, steps: Steps) -> Numbers:
     config = for_arm(config, "notebook")
     pool, _ = steps.load(config)
     fit = steps.pretrain(config, pool, Watch())
-    features, _ = training.embed(fit.network, pool.images)
-    given, hidden = features[pool.labelled], features[~pool.labelled]
-    n, k, seed = config.clustering.n_prototypes, config.pseudo_labels.k, cluster_seed(config, 1)
-    prototypes = np.unique(nearest_points(given, kmeans(given, n, seed).centroids, 1)[:, 0])
-    knn = KNeighborsClassifier(k, algorithm="brute").fit(given[prototypes], pool.labels[pool.labelled][prototypes])
-    clusters = kmeans(hidden, n, seed)
+    features, probabilities = training.embed(fit.network, pool.images)
+    hidden, seed = features[~pool.labelled], cluster_seed(config, 1)
+    knn = by_prototypes(Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed))
+    clusters = kmeans(hidden, config.clustering.n_prototypes, seed)
     with threadpool_limits(1):
         at_once = knn.predict(hidden)
         one_by_one = np.empty_like(at_once)
@@ -63,7 +60,7 @@ def second_kmeans(config: ExperimentConfig, steps: Steps) -> Numbers:
             one_by_one[members] = knn.predict(hidden[members])
     return {
         "images": float(len(hidden)),
-        "clusters": float(n),
+        "clusters": float(len(clusters.centroids)),
         "labels that differ": float((at_once != one_by_one).sum()),
     }
 

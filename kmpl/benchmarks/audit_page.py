@@ -39,7 +39,7 @@ def page(answers: Sequence[Answer], about: Mapping[str, str]) -> str:
 
 
 def figure(answers: Sequence[Answer]) -> Figure:
-    """Return four panels: the leak, the best epoch, the seeds' scatter, the flips."""
+    """Return four panels: the leak, the test after every epoch, views with and without a sibling, the flips."""
     drawn, axes = canvas(2, 2, 10, 7)
     ratios = _ratios(answers)
     _bars(axes[0, 0], answers, "leak", ("labelled-only", "notebook", "oracle"), ratios)
@@ -62,7 +62,7 @@ def _ratios(answers: Sequence[Answer]) -> list[float]:
 
 
 def _values(answers: Sequence[Answer], question: str, ratio: float, name: str) -> list[float]:
-    return [answer.numbers.get(name, 0.0) for answer in _of(answers, question, ratio)]
+    return [answer.numbers[name] for answer in _of(answers, question, ratio)]
 
 
 def _cell(values: Sequence[float]) -> str:
@@ -90,8 +90,9 @@ def _confused(answers: Sequence[Answer]) -> str:
     ratio = _ratios(answers)[0]
     lines = []
     for way in ("mirrored", "upside-down", "both"):
-        names = {n for a in _of(answers, "flips", ratio) for n in a.numbers if n.startswith(f"{way}: ")}
-        shares = {name: float(np.mean(_values(answers, "flips", ratio, name))) for name in names}
+        found = [answer.numbers for answer in _of(answers, "flips", ratio)]
+        names = {name for numbers in found for name in numbers if name.startswith(f"{way}: ")}
+        shares = {name: float(np.mean([numbers.get(name, 0.0) for numbers in found])) for name in names}
         most = sorted(shares, key=lambda name: -shares[name])[:_MOST_CONFUSED]
         said = ", ".join(f"{name.removeprefix(f'{way}: ')} {shares[name]:.0%}" for name in most)
         lines.append(f"- {way}, at ratio {ratio:g}, most often: {said}")

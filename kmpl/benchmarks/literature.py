@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from kmpl.benchmarks.words import circumstances, spread
+from kmpl.benchmarks.words import circumstances, pool, spread
 from kmpl.comparison import AFTER, BEFORE, Row, SweepReport
 from kmpl.findings import difference
 from kmpl.pages import grid
@@ -21,9 +21,9 @@ RATIOS = (0.05, 0.01667, 0.01, 0.00167)
 
 _GREY = "#808080"
 _INTRODUCTION = """\
-Error in % on MNIST's 10,000 clean test images. All 60,000 training images are the pool, so many of them labelled; a
-tenth of the labels is for validation. The oracle has all labels. Mean ± sd over the seeds: each draws labels, weights
-and batches anew, the same for every arm. The test was opened once per arm and seed."""
+Error in % on the clean test images, after training on so many labels (validation among them) and on the rest of the
+pool without. The oracle has all labels. Mean ± sd over the seeds: each draws labels, weights and batches anew, the same
+for every arm. The test was opened once per arm and seed."""
 _CAUTION = """\
 In italics what others printed; with \\* from memory, not checked at the source. Networks, augmentation and use of
 validation differ from paper to paper; the arms share theirs."""
@@ -39,7 +39,7 @@ def page(report: SweepReport) -> str:
     gains = [f"- {labels[pair.ratio]:,} labels: {difference(pair)}" for pair in reversed(report.paired)]
     parts = [
         "# Few labels",
-        _INTRODUCTION,
+        f"{_INTRODUCTION} {pool(report)}",
         grid(["", *(f"{n:,} labels" for n in labels.values()), "minutes a run"], [*ours, *printed], left=("",)),
         _CAUTION,
         *([f"{AFTER} − {BEFORE}, accuracy, seed by seed:\n\n" + "\n".join(gains)] if gains else []),

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from kmpl.benchmarks.words import circumstances, spread
+from kmpl.benchmarks.words import circumstances, pool, spread
 from kmpl.comparison import AFTER, BEFORE, SweepReport
 from kmpl.findings import difference
 from kmpl.pages import grid
@@ -17,9 +17,9 @@ SETTINGS: Mapping[str, Any] = {"protocol": "notebook"}
 RATIOS = (0.8, 0.4, 0.1)
 
 _INTRODUCTION = """\
-Accuracy in % on four views of MNIST's 10,000 test images; mixed is their mean. The pool are 30,000 distinct training
-images, each seen in one view (clean, blur or rotation); noise is never trained on. Mean ± sd over the seeds: each draws
-pool, labels, views, weights and batches anew, the same for every arm. The test was opened once per arm and seed."""
+Accuracy in % on the views of the test images; mixed is their mean. Each image of the pool is seen in one view (clean,
+blur or rotation); noise is never trained on. Mean ± sd over the seeds: each draws pool, labels, views, weights and
+batches anew, the same for every arm. The test was opened once per arm and seed."""
 _CAUTION = """\
 In italics what the notebook printed: one run a ratio, on 20,000 of the 40,000 test views, with the test looked at
 after every epoch. Its “after” was trained on the true labels of all images (a leak), so it says nothing about
@@ -32,7 +32,7 @@ def page(report: SweepReport) -> str:
     gains = [f"- ratio {pair.ratio:g}: {difference(pair)}" for pair in report.paired]
     parts = [
         "# The notebook's task",
-        _INTRODUCTION,
+        f"{_INTRODUCTION} {pool(report)}",
         grid(["ratio", "labels", "arm", *views, "mixed", "minutes a run"], _lines(report, views), left=("arm",)),
         _CAUTION,
         *([f"{AFTER} − {BEFORE}, mixed accuracy, seed by seed:\n\n" + "\n".join(gains)] if gains else []),

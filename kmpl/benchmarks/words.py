@@ -13,6 +13,13 @@ def spread(mean: float, sd: float | None) -> str:
     return percent(mean) if sd is None else f"{percent(mean)} ± {percent(sd)}"
 
 
+def pool(report: SweepReport) -> str:
+    """Return what was trained on, from what was run: a smaller pool must not pass for the whole."""
+    first, settings = report.results[0], report.settings.experiment
+    size = first["labelled"] + first["unlabelled"]
+    return f"Data set {settings.dataset}, network `{settings.network}`, pool of {size:,} training images."
+
+
 def circumstances(report: SweepReport) -> str:
     """Return how the numbers came about: command, seeds, versions, machine, digest."""
     about = report.environment

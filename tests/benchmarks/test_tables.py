@@ -72,6 +72,7 @@ def test_what_was_printed_elsewhere_is_beside_it_and_what_was_not_checked_is_mar
     assert "| 4.01 * |" in page
     assert "kmpl benchmark literature" in page
     assert few.digest in page
+    assert "network `cnn`, pool of " in page
 
 
 def test_the_notebooks_table_has_each_view_and_its_printed_numbers(views: SweepReport) -> None:
