@@ -98,13 +98,14 @@ class _Kept:
             config, pool, watch, name, inputs, lambda: self.inner.retrain(config, pool, labels, watch, number)
         )
 
-    def embed(self, config: ExperimentConfig, network: Network, images: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        at = key(
-            "embed", config, network=config.network, weights=_weights(network), images=content_digest({"": images})
-        )
+    def embed(
+        self, config: ExperimentConfig, network: Network, images: Tensor, components: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        inputs = {"weights": _weights(network), "images": content_digest({"": images}), "components": components}
+        at = key("embed", config, network=config.network, **inputs)
         entry = self.store.read("features", at)
         if entry is None:
-            features, probabilities = training.embed(network, images)
+            features, probabilities = training.embed(network, images, components=components)
             entry = Entry({"features": torch.as_tensor(features), "probabilities": torch.as_tensor(probabilities)}, {})
             self.store.write("features", at, entry.tensors, {})
         return entry.array("features"), entry.array("probabilities")
@@ -118,7 +119,7 @@ class _Kept:
         at = key("vote", config, **about, settings=settings, embed=code_version("embed"))
         embed = partial(self.embed, config)
         if entry := self.store.read("pseudo-labels", at):
-            deep, _ = embed(fit.network, pool.images)
+            deep, _ = embed(fit.network, pool.images, components=config.clustering.maps)
             features = prepare(deep, config.clustering, cluster_seed(config, number))
             return Voted(features, _labels(entry), entry.about["seconds"])
         voted = self.inner.pseudo_label(config, pool, fit, before, number, embed=embed)

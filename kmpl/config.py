@@ -143,6 +143,8 @@ class Clustering(Settings):
     """Clusters of the labelled images, one prototype each (strategy prototype-knn)."""
     l2: bool = True
     """Scale each feature vector to length one."""
+    maps: int = Field(default=64, ge=0)
+    """Principal components of the last convolution's output that stand beside the deep features; 0 = none."""
     whiten: int = Field(default=0, ge=0)
     """Components kept by PCA-whitening before that; 0 = no whitening."""
     restarts: int = Field(default=1, ge=1, le=100)
@@ -152,13 +154,13 @@ class Clustering(Settings):
 class PseudoLabelling(Settings):
     """Clusters into pseudo-labels, and how often."""
 
-    strategy: str = "consensus"
-    """Who assigns: consensus, cluster-vote, prototype-knn, self-training or label-spreading."""
+    strategy: str = "cluster-graph"
+    """Who assigns: cluster-graph, consensus, cluster-vote, prototype-knn, self-training or label-spreading."""
     k: Annotated[int, Search(around=(1 / 5, 4))] = Field(default=5, ge=1)
-    """Nearest neighbours: prototypes (prototype-knn), labelled images that vote (cluster-vote), graph (spreading)."""
-    threshold: Annotated[float, Search(between=(0.0, 0.95), log=False)] = Field(default=0.5, ge=0, le=1)
+    """Nearest neighbours: clusters that an image links, prototypes, voting labelled images, images of the graph."""
+    threshold: Annotated[float, Search(between=(0.0, 0.95), log=False)] = Field(default=0.0, ge=0, le=1)
     """Confidence below which an image is left out of retraining."""
-    rounds: Annotated[int, Search(between=(1, 3), log=False)] = Field(default=2, ge=1, le=100)
+    rounds: Annotated[int, Search(between=(1, 4), log=False)] = Field(default=3, ge=1, le=100)
     """Rounds of embed, cluster, vote, retrain."""
     soft_votes: bool = True
     """Let unlabelled members of a cluster vote too, with the network's probabilities."""
@@ -184,7 +186,7 @@ class Method(Settings):
     pool: PoolSettings = PoolSettings()
     augmentation: Augmentation = Augmentation()
     pretrain: Training = Training(epochs=12, images_per_epoch=8_000, ema=0.99)
-    retrain: Training = Training(epochs=8, images_per_epoch=30_000, ema=0.99)
+    retrain: Training = Training(epochs=5, images_per_epoch=30_000, ema=0.99)
     clustering: Clustering = Clustering()
     pseudo_labels: PseudoLabelling = PseudoLabelling()
 

@@ -1,6 +1,7 @@
-"""Networks: ``embed`` gives features (B, D), ``head`` turns them into logits (B, C).
+"""Networks: ``maps`` gives what convolutions see (B, M), ``embed`` features (B, D), ``head`` turns them into logits.
 
-A new network is a class with those two, a ``dimension``, and one line in ``NETWORKS``.
+A new network is a class with an ``extractor``, a ``head``, a ``dimension`` (and a ``neck`` between the first two, if it
+has one), and one line in ``NETWORKS``.
 """
 
 from collections.abc import Callable
@@ -48,15 +49,24 @@ class LowPass(nn.Module):
 
 
 class Network(nn.Module):
-    """A feature extractor and a classifier on top of it."""
+    """A feature extractor, hidden layers behind it, and a classifier on top of them."""
 
     extractor: nn.Module
+    neck: nn.Module
     head: nn.Module
     dimension: int
 
-    def embed(self, images: Tensor) -> Tensor:
-        """Return the deep features, shape (B, D), of float images (B, channels, height, width) in [0, 1]."""
+    def __init__(self) -> None:
+        super().__init__()
+        self.neck = nn.Identity()
+
+    def maps(self, images: Tensor) -> Tensor:
+        """Return what the extractor sees, shape (B, M), of float images (B, channels, height, width) in [0, 1]."""
         return self.extractor(images).flatten(1)
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Return the deep features, shape (B, D)."""
+        return self.neck(self.maps(images))
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, shape (B, C)."""
@@ -80,10 +90,8 @@ class CNN(Network):
             *_pooled(32, 64),
             *_pooled(64, 128),
             nn.AdaptiveMaxPool2d(4),
-            nn.Flatten(),
-            nn.Linear(128 * 16, self.dimension),
-            nn.ReLU(inplace=True),
         )
+        self.neck = nn.Sequential(nn.Linear(128 * 16, self.dimension), nn.ReLU(inplace=True))
         self.head = nn.Linear(self.dimension, n_classes)
 
 
@@ -114,11 +122,11 @@ class VGG16(Network):
             nn.Linear(4096, n_classes),
         )
 
-    def embed(self, images: Tensor) -> Tensor:
+    def maps(self, images: Tensor) -> Tensor:
         """Return the 512 numbers that the five poolings leave of 32 × 32 pixels; other sizes are resized first."""
         if images.shape[-2:] != (32, 32):
             images = interpolate(images, (32, 32), mode="bilinear", antialias=True, align_corners=False)
-        return super().embed(images)
+        return super().maps(images)
 
 
 NETWORKS: dict[str, Callable[[int, int], Network]] = {

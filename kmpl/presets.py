@@ -23,7 +23,7 @@ _NOTEBOOK_LABELS = {
 ARM_CHANGES: dict[str, dict[str, Any]] = {
     "notebook": {
         "pseudo_labels": _NOTEBOOK_LABELS,
-        "clustering": {"l2": False, "whiten": 0},
+        "clustering": {"l2": False, "whiten": 0, "maps": 0},
     },
     "self-training": {"pseudo_labels": {"strategy": "self-training"}},
     "label-spreading": {"pseudo_labels": {"strategy": "label-spreading"}},
@@ -58,6 +58,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "pretrain": {"epochs": 8},
         "retrain": {"epochs": 6, "images_per_epoch": 16_000},
         "clustering": {"n_clusters": 200},
+        "pseudo_labels": {"rounds": 2},
     },
     "notebook": {
         "protocol": "notebook",
@@ -65,7 +66,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "pretrain": _NOTEBOOK_TRAINING,
         "retrain": _NOTEBOOK_TRAINING,
         "augmentation": _NO_AUGMENTATION,
-        "clustering": {"l2": False, "whiten": 0},
+        "clustering": {"l2": False, "whiten": 0, "maps": 0},
         "pseudo_labels": _NOTEBOOK_LABELS,
     },
 }

@@ -14,7 +14,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.semi_supervised import LabelSpreading
 from threadpoolctl import threadpool_limits
 
-from kmpl.clustering import cluster, kmeans, nearest_points, vote
+from kmpl.clustering import cluster, kmeans, links, nearest_points, spread, vote
 from kmpl.config import Clustering, PseudoLabelling
 from kmpl.errors import UserError, look_up
 from kmpl.results import LEFT_OUT, Clusters, PseudoLabels
@@ -33,6 +33,8 @@ class Evidence:
     clustering: Clustering
     settings: PseudoLabelling
     seed: int
+    validation: tuple[int, int] = (0, 0)
+    """How many validation images the network gets right, and of how many."""
 
     @property
     def labelled(self) -> np.ndarray:
@@ -80,7 +82,10 @@ def cluster_vote(e: Evidence) -> Guess:
     Labelled members vote with their label, the others with the network's softmax if ``soft_votes`` says so. Confidence
     is the winner's share of the votes.
     """
-    clusters = cluster(e.features, e.labels, e.clustering, e.seed)
+    return _members_vote(e, cluster(e.features, e.labels, e.clustering, e.seed))
+
+
+def _members_vote(e: Evidence, clusters: Clusters) -> Guess:
     votes = e.probabilities.astype(np.float64) if e.settings.soft_votes else np.zeros(e.probabilities.shape)
     votes[e.labelled] = np.eye(votes.shape[1])[e.labels[e.labelled]]
     shares = vote(clusters, e.features, e.labels, votes, e.settings.k)[clusters.assignment]
@@ -101,10 +106,58 @@ def consensus(e: Evidence) -> Guess:
     Two judges that err for different reasons (what an image's neighbours are called, what the image looks like): where
     they agree, the label is right far more often than either alone.
     """
-    by_cluster, by_network = cluster_vote(e), self_training(e)
+    return _agreed(cluster_vote(e), self_training(e))
+
+
+def _agreed(by_cluster: Guess, by_network: Guess) -> Guess:
     agree = by_cluster.classes == by_network.classes
     confidence = np.where(agree, np.minimum(by_cluster.confidence, by_network.confidence), 0.0)
     return Guess(by_cluster.classes, confidence, by_cluster.clusters)
+
+
+_SHARES = (0.5, 0.9, 0.99)  # of what a cluster hears from its neighbours, to choose from
+_FOLDS = 5
+
+
+def cluster_graph(e: Evidence) -> Guess:
+    """K-means on all features; given labels vote in their clusters and spread from cluster to cluster.
+
+    Where labels are few, most clusters hold none: what such a cluster is called is decided by the clusters it touches,
+    and theirs by those they touch; the network, which has seen no more than the same few labels, is not asked. How far
+    labels spread, they say themselves: a fifth of them at a time is hidden and must be found again. Confidence is the
+    winner's share of what reaches the cluster, 0 where nothing does.
+
+    Where labels are many, the network knows more than that: if it gets more of the validation images right than the
+    clusters of the hidden labels, ``consensus`` decides. Both counts are taken by Laplace's rule, so that ten right of
+    ten are no proof.
+    """
+    clusters = cluster(e.features, e.labels, e.clustering, e.seed)
+    graph = links(clusters, e.features, e.settings.k)
+    where, given = clusters.assignment[e.labelled], e.labels[e.labelled]
+
+    def spread_from(some: np.ndarray, share: float) -> np.ndarray:
+        votes = np.zeros((len(clusters.centroids), e.probabilities.shape[1]))
+        np.add.at(votes, (where[some], given[some]), 1.0)
+        return spread(graph, votes, share)
+
+    folds = np.random.default_rng(e.seed).permutation(len(given)) % _FOLDS
+    found = {
+        share: sum(
+            int((spread_from(folds != fold, share)[where[folds == fold]].argmax(axis=1) == given[folds == fold]).sum())
+            for fold in range(_FOLDS)
+        )
+        for share in _SHARES
+    }
+    best = max(_SHARES, key=lambda share: (found[share], share))
+    if _laplace(*e.validation) > _laplace(found[best], len(given)):
+        return _agreed(_members_vote(e, clusters), self_training(e))
+    shares = spread_from(np.ones(len(given), dtype=bool), best)[clusters.assignment]
+    return Guess(shares.argmax(axis=1), shares.max(axis=1), clusters)
+
+
+def _laplace(right: int, of: int) -> float:
+    """Return how often the next one will be right (Laplace's rule of succession)."""
+    return (right + 1) / (of + 2)
 
 
 def label_spreading(e: Evidence) -> Guess:
@@ -125,6 +178,7 @@ def label_spreading(e: Evidence) -> Guess:
 
 
 STRATEGIES: dict[str, Callable[[Evidence], Guess]] = {
+    "cluster-graph": cluster_graph,
     "consensus": consensus,
     "cluster-vote": cluster_vote,
     "prototype-knn": prototype_knn,

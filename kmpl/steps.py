@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from torch import Tensor
 
 from kmpl import networks, training
 from kmpl.clustering import prepare
@@ -15,7 +14,6 @@ from kmpl.config import ExperimentConfig
 from kmpl.datasets.pool import build_pool, divide
 from kmpl.devices import pick_device
 from kmpl.errors import UserError, look_up
-from kmpl.networks import Network
 from kmpl.presets import for_arm
 from kmpl.pseudo_labels import STRATEGIES, Evidence, assign
 from kmpl.results import Epoch, Fit, Pool, PseudoLabels
@@ -76,7 +74,7 @@ def load(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
 def _check_clusters(config: ExperimentConfig, n_images: int, n_labelled: int) -> None:
     strategy, k = config.pseudo_labels.strategy, config.pseudo_labels.k
     clusters, prototypes = config.clustering.n_clusters, config.clustering.n_prototypes
-    if strategy in ("consensus", "cluster-vote") and clusters > n_images:
+    if strategy in ("cluster-graph", "consensus", "cluster-vote") and clusters > n_images:
         raise UserError(f"clustering.n_clusters {clusters}: the pool has {n_images} images; give 1 to {n_images}")
     if strategy == "prototype-knn" and prototypes > n_labelled:
         raise UserError(
@@ -108,7 +106,7 @@ def pretrain(config: ExperimentConfig, pool: Pool, watch: Watch) -> Fit:
     return _train(config, pool, given, "pretrain", "pretrain", watch)
 
 
-Embed = Callable[[Network, Tensor], tuple[np.ndarray, np.ndarray]]
+Embed = Callable[..., tuple[np.ndarray, np.ndarray]]
 
 
 def cluster_seed(config: ExperimentConfig, number: int) -> int:
@@ -126,11 +124,14 @@ def pseudo_label(
 ) -> Voted:
     """Embed all pool images, cluster them and vote."""
     clock = [time.perf_counter()]
-    deep, probabilities = embed(fit.network, pool.images)
+    deep, probabilities = embed(fit.network, pool.images, components=config.clustering.maps)
     clock.append(time.perf_counter())
     seed = cluster_seed(config, number)
     features = prepare(deep, config.clustering, seed)
-    evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed)
+    validated = len(pool.validation_labels)
+    right = round(fit.validation_accuracy * validated) if validated else 0
+    judged = (config.clustering, config.pseudo_labels, seed, (right, validated))
+    evidence = Evidence(features, probabilities, pool.labels, *judged)
     labels = assign(evidence, before, number)
     clock.append(time.perf_counter())
     return Voted(features, labels, {"embed": clock[1] - clock[0], "cluster and vote": clock[2] - clock[1]})

@@ -9,6 +9,8 @@ from typing import cast
 
 import numpy as np
 import torch
+from sklearn.decomposition import PCA
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 from torch.optim import lr_scheduler
@@ -21,6 +23,8 @@ from kmpl.networks import Network
 from kmpl.results import Epoch, Fit
 from kmpl.seeds import derive, generator
 from kmpl.views import augment, to_float
+
+_SAMPLE = 10_000  # images that principal components are computed from
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
 
@@ -251,15 +255,43 @@ def predict(network: Network, images: Tensor, size: int = 1_000) -> np.ndarray:
     return embed(network, images, size)[1]
 
 
-def embed(network: Network, images: Tensor, size: int = 1_000) -> tuple[np.ndarray, np.ndarray]:
-    """Return features (N, D) and class probabilities (N, C), float32, of uint8 images, without augmentation."""
-    device = next(network.parameters()).device
+def embed(network: Network, images: Tensor, size: int = 1_000, components: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Return features (N, D) and class probabilities (N, C), float32, of uint8 images, without augmentation.
+
+    Args:
+        network: a network; its neck gives the D deep features.
+        images: (N, channels, height, width) uint8.
+        size: images at once.
+        components: if not 0, so many principal components of what the neck is given stand beside the deep features,
+            both scaled to length one. The neck has learnt to tell apart what the labels tell apart, and forgets the
+            rest; the layer before it still knows which images look alike. Ignored for a network without a neck.
+    """
     network.eval()
-    features, probabilities = [], []
     with torch.inference_mode():
+        axes = None
+        if components and len(images) and not isinstance(network.neck, nn.Identity):
+            axes = _principal_axes(network, images, size, components)
+        features, probabilities = [], []
         for block in images.split(size):
-            batch = to_float(block.to(device)).contiguous(memory_format=torch.channels_last)
-            deep = network.embed(batch)
-            features.append(deep.float().cpu())
+            maps = _maps(network, block)
+            deep = network.neck(maps)
             probabilities.append(network.head(deep).float().softmax(dim=1).cpu())
+            if axes is not None:
+                deep = torch.cat([normalize(deep, dim=1), normalize((maps - axes[0]) @ axes[1], dim=1)], dim=1)
+            features.append(deep.float().cpu())
     return torch.cat(features).numpy(), torch.cat(probabilities).numpy()
+
+
+def _maps(network: Network, block: Tensor) -> Tensor:
+    device = next(network.parameters()).device
+    return network.maps(to_float(block.to(device)).contiguous(memory_format=torch.channels_last))
+
+
+def _principal_axes(network: Network, images: Tensor, size: int, components: int) -> tuple[Tensor, Tensor]:
+    """Return mean (M,) and axes (M, components) of the maps of evenly spaced images, enough to know them by."""
+    some = images[:: math.ceil(len(images) / _SAMPLE)]
+    maps = torch.cat([_maps(network, block) for block in some.split(size)])
+    with threadpool_limits(1):
+        pca = PCA(min(components, *maps.shape), svd_solver="covariance_eigh").fit(maps.float().cpu().numpy())
+    mean, axes = (torch.as_tensor(a, dtype=torch.float32, device=maps.device) for a in (pca.mean_, pca.components_))
+    return mean, axes.T.contiguous()

@@ -34,7 +34,7 @@ _SMALL = {
     "pretrain": _TRAINING | {"images_per_epoch": 320},
     "retrain": _TRAINING | {"images_per_epoch": 128},
     "clustering": {"n_clusters": 20, "n_prototypes": 12},
-    "pseudo_labels": {"rounds": 1, "threshold": 0.1},
+    "pseudo_labels": {"strategy": "consensus", "rounds": 1, "threshold": 0.1},  # what more settings bear on
 }
 SMALL = load(change=_SMALL)
 
@@ -42,8 +42,8 @@ SMALL = load(change=_SMALL)
 class Negative(networks.CNN):
     """The same weights in the same shapes, but another function of the images."""
 
-    def embed(self, images: Tensor) -> Tensor:
-        return super().embed(1 - images)
+    def maps(self, images: Tensor) -> Tensor:
+        return super().maps(1 - images)
 
 
 def _few(name: str, train: bool) -> Images:
@@ -112,9 +112,9 @@ class Counted:
         self.passes: list[tuple[int, Any]] = []
         embed = training.embed
 
-        def counted(network: networks.Network, images: Tensor, size: int = 1_000) -> tuple[np.ndarray, np.ndarray]:
+        def counted(network: networks.Network, images: Tensor, *more: Any, **named: Any) -> Any:
             self.passes.append((len(images), bits(network)))
-            return embed(network, images, size)
+            return embed(network, images, *more, **named)
 
         patch.setattr(training, "embed", counted)
         self.handed = {
@@ -256,6 +256,7 @@ CHANGES: dict[str, Any] = {
         "n_clusters": 15,
         "n_prototypes": 9,
         "l2": False,
+        "maps": 8,
         "whiten": 8,
         "restarts": 4,
     },

@@ -6,12 +6,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import normalize
 
 from kmpl import clustering
-from kmpl.clustering import cluster, kmeans, nearest_points, prepare, seeded_kmeans, vote
+from kmpl.clustering import cluster, kmeans, links, nearest_points, prepare, seeded_kmeans, spread, vote
 from kmpl.config import Clustering
 from kmpl.datasets import named
 from kmpl.errors import UserError
@@ -304,6 +307,62 @@ def test_votes_are_shares_and_agree_with_brute_force(
         nearest = given[np.argsort(cdist([centroid], features[given])[0])[:k]]
         expected = np.bincount(few[nearest], minlength=10) + members.sum(axis=0)
         np.testing.assert_allclose(row, expected / expected.sum(), atol=1e-12)
+
+
+def test_many_points_start_from_a_sample_and_end_as_good_as_scikit_learns() -> None:
+    pixels = named.read("MNIST", train=True).images[:12_000].flatten(1).numpy()
+    features = normalize(PCA(20, random_state=0).fit_transform(pixels / 255)).astype(np.float32)
+    reference = KMeans(50, n_init=1, random_state=3).fit(features).inertia_
+    assert kmeans(features, 50, seed=3).inertia == pytest.approx(reference, rel=0.01)
+
+
+def test_links_are_counted_as_by_hand() -> None:
+    """Centroids at 0, 2 and 5: a point at 0.5, three times as far from the next as from its own; and two more."""
+    clusters = Clusters(np.array([0, 1, 2]), np.array([[0.0], [2.0], [5.0]]), 0.0)
+    features = np.array([[0.5], [1.5], [4.0]])
+    near = {(0, 1): 2 * np.exp(-(2.0**2)), (1, 2): np.exp(-1.0)}
+    far = {(0, 1): near[0, 1], (0, 2): np.exp(-(8.0**2)) + np.exp(-(3.0**2)), (1, 2): near[1, 2] + np.exp(-(6.0**2))}
+    for k, expected in ((1, near), (2, far), (9, far)):
+        table = np.zeros((3, 3))
+        for (a, b), weight in expected.items():
+            table[a, b] = table[b, a] = weight
+        np.testing.assert_allclose(links(clusters, features, k).toarray(), table, rtol=1e-6)
+
+
+def test_one_cluster_has_no_links_and_keeps_its_votes() -> None:
+    alone = links(Clusters(np.zeros(4, dtype=np.int64), np.zeros((1, 2)), 0.0), np.ones((4, 2)))
+    assert alone.shape == (1, 1)
+    np.testing.assert_allclose(spread(alone, np.array([[3.0, 1.0]])), [[0.75, 0.25]])
+
+
+def test_votes_spread_to_the_clusters_that_are_linked_and_to_no_others() -> None:
+    """A chain 0 – 1 – 2 – 3 with a vote at each end, and two linked clusters that no vote reaches."""
+    graph = np.zeros((6, 6))
+    for a, b in ((0, 1), (1, 2), (2, 3), (4, 5)):
+        graph[a, b] = graph[b, a] = 1.0
+    votes = np.zeros((6, 2))
+    votes[0, 0] = votes[3, 1] = 1.0
+    shares = spread(csr_array(graph), votes)
+    assert shares[:4].argmax(axis=1).tolist() == [0, 0, 1, 1]
+    np.testing.assert_allclose(shares[:4].sum(axis=1), 1)
+    np.testing.assert_allclose(shares[0], shares[3][::-1])
+    assert shares[0, 0] > shares[1, 0] > 0.5
+    assert (shares[4:] == 0).all()
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_spreading_solves_the_equation_that_it_names(digits: tuple[np.ndarray, np.ndarray], share: float) -> None:
+    clusters = kmeans(digits[0], 30, 0)
+    graph = links(clusters, digits[0], 2)
+    votes = np.random.default_rng(0).integers(0, 3, (30, 10)).astype(float) + np.eye(30, 10)
+    degree = graph.toarray().sum(axis=1)
+    system = graph.toarray() / np.sqrt(np.outer(degree, degree))
+    reached = votes.copy()
+    for _ in range(3_000):
+        reached = share * system @ reached + (1 - share) * votes
+    with np.errstate(invalid="ignore"):
+        expected = np.nan_to_num(reached / reached.sum(axis=1, keepdims=True))
+    np.testing.assert_allclose(spread(graph, votes, share), expected, atol=1e-8)
 
 
 MEASURE = """

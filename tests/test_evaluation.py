@@ -23,7 +23,7 @@ class InkNetwork(Network):
         self.head = nn.Linear(1, 10)
         torch.manual_seed(0)
 
-    def embed(self, images: Tensor) -> Tensor:
+    def maps(self, images: Tensor) -> Tensor:
         return images.mean(dim=(1, 2, 3), keepdim=True).flatten(1) * 50
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
-from sklearn.datasets import make_blobs
+from sklearn.datasets import make_blobs, make_circles
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -19,7 +19,7 @@ from kmpl.clustering import cluster, kmeans, prepare
 from kmpl.config import Clustering, PseudoLabelling
 from kmpl.datasets import named
 from kmpl.errors import UserError
-from kmpl.pseudo_labels import STRATEGIES, Evidence, assign
+from kmpl.pseudo_labels import STRATEGIES, Evidence, Guess, assign
 from kmpl.results import LEFT_OUT, PseudoLabels
 
 CLUSTERING = Clustering(n_clusters=40, n_prototypes=20)
@@ -86,7 +86,7 @@ def test_results_have_their_promised_ranges(problem: Evidence, strategy: str) ->
     assert np.isfinite(guess.confidence).all()
     assert guess.confidence.min() >= 0
     assert guess.confidence.max() <= 1
-    assert (guess.clusters is not None) == (strategy in ("cluster-vote", "consensus"))
+    assert (guess.clusters is not None) == (strategy in ("cluster-graph", "cluster-vote", "consensus"))
     found = assign(changed(problem, strategy=strategy), None, 1)
     assert found.classes.dtype == found.guesses.dtype == found.rounds.dtype == np.int64
 
@@ -135,7 +135,7 @@ def test_guesses_are_far_better_than_chance_and_surer_where_they_are_right(
 
 def test_no_strategy_is_handed_a_true_label_of_an_unlabelled_image(problem: Evidence) -> None:
     names = {field.name for field in fields(Evidence)}
-    assert names == {"features", "probabilities", "labels", "clustering", "settings", "seed"}
+    assert names == {"features", "probabilities", "labels", "clustering", "settings", "seed", "validation"}
     assert (np.delete(problem.labels, problem.labelled) == LEFT_OUT).all()
     assert list(inspect.signature(assign).parameters) == ["evidence", "before", "number"]
     for strategy in STRATEGIES.values():
@@ -233,6 +233,35 @@ def test_cluster_vote_counts_labelled_members_by_their_label_not_by_the_network(
     guess = STRATEGIES["cluster-vote"](e)
     assert (guess.classes == 1).all()
     np.testing.assert_allclose(guess.confidence, (1 + 5 + 2 * 0.4) / 8)
+
+
+def test_cluster_graph_asks_the_network_only_where_it_has_proved_better_than_the_clusters(problem: Evidence) -> None:
+    wrong = replace(problem, probabilities=np.roll(problem.probabilities, 1, axis=1))
+
+    def guess(e: Evidence, right: int, of: int) -> Guess:
+        return STRATEGIES["cluster-graph"](replace(e, validation=(right, of)))
+
+    for right, of in ((0, 0), (5, 50), (1, 1)):  # one right of one proves nothing
+        unasked, other = guess(problem, right, of), guess(wrong, right, of)
+        np.testing.assert_array_equal(unasked.classes, other.classes)
+        np.testing.assert_array_equal(unasked.confidence, other.confidence)
+    asked, agreed = guess(problem, 1_000, 1_000), STRATEGIES["consensus"](problem)
+    np.testing.assert_array_equal(asked.classes, agreed.classes)
+    np.testing.assert_array_equal(asked.confidence, agreed.confidence)
+    assert (asked.confidence != guess(wrong, 1_000, 1_000).confidence).any()
+
+
+def test_cluster_graph_names_clusters_without_a_label_by_those_they_touch() -> None:
+    """Two rings, one labelled image on each: distance to a labelled image says little, the way along the ring all."""
+    points, classes = make_circles(1_200, factor=0.5, noise=0.02, random_state=0)
+    labels = np.full(1_200, LEFT_OUT)
+    for c in (0, 1):
+        labels[np.flatnonzero(classes == c)[0]] = c
+    settings = PseudoLabelling(threshold=0.0, k=2)
+    e = Evidence(points.astype(np.float32), np.full((1_200, 2), 0.5), labels, Clustering(n_clusters=80), settings, 0)
+    right = {name: (STRATEGIES[name](e).classes == classes).mean() for name in ("cluster-graph", "cluster-vote")}
+    assert right["cluster-graph"] > 0.99
+    assert right["cluster-vote"] < 0.8
 
 
 def prototypes(e: Evidence) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 
@@ -381,6 +382,26 @@ def test_prediction_changes_neither_network_nor_images(digits: Examples) -> None
 def test_no_images_get_no_predictions(digits: Examples) -> None:
     features, probabilities = embed(new(), digits.images[:0])
     assert (features.shape, probabilities.shape) == ((0, 128), (0, 10))
+
+
+def test_maps_stand_beside_the_deep_features_both_of_length_one(digits: Examples) -> None:
+    network = networks.build("cnn", 1, 10, 0).eval()
+    plain, probabilities = embed(network, digits.images)
+    features, same_probabilities = embed(network, digits.images, 50, components=16)
+    np.testing.assert_allclose(same_probabilities, probabilities, atol=1e-6)
+    np.testing.assert_allclose(features[:, :128], plain / np.linalg.norm(plain, axis=1, keepdims=True), atol=1e-5)
+    with torch.inference_mode():
+        maps = network.maps(to_float(digits.images)).numpy()
+    expected = PCA(16, svd_solver="full").fit_transform(maps)
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(np.abs(features[:, 128:]), np.abs(expected), atol=1e-2)  # an axis may point either way
+    assert embed(network, digits.images[:3], components=16)[0].shape == (3, 128 + 3), "as many as there can be"
+
+
+def test_a_network_without_a_neck_has_no_maps_beside_its_features(digits: Examples) -> None:
+    network = networks.build("vgg16", 1, 10, 0).eval()
+    images = digits.images[:4]
+    np.testing.assert_array_equal(embed(network, images, components=8)[0], embed(network, images)[0])
 
 
 # Devices and threads
