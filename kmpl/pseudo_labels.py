@@ -33,8 +33,6 @@ class Evidence:
     clustering: Clustering
     settings: PseudoLabelling
     seed: int
-    validation: tuple[int, int] = (0, 0)
-    """How many validation images the network gets right, and of how many."""
 
     @property
     def labelled(self) -> np.ndarray:
@@ -115,49 +113,26 @@ def _agreed(by_cluster: Guess, by_network: Guess) -> Guess:
     return Guess(by_cluster.classes, confidence, by_cluster.clusters)
 
 
-_SHARES = (0.5, 0.9, 0.99)  # of what a cluster hears from its neighbours, to choose from
-_FOLDS = 5
+_MANY = 2  # given labels a cluster
 
 
 def cluster_graph(e: Evidence) -> Guess:
     """K-means on all features; given labels vote in their clusters and spread from cluster to cluster.
 
-    Where labels are few, most clusters hold none: what such a cluster is called is decided by the clusters it touches,
-    and theirs by those they touch; the network, which has seen no more than the same few labels, is not asked. How far
-    labels spread, they say themselves: a fifth of them at a time is hidden and must be found again. Confidence is the
-    winner's share of what reaches the cluster, 0 where nothing does.
+    Where labels are few, most clusters hold none. What such a cluster is called is decided by the clusters it touches,
+    and theirs by those they touch; the network, which has seen no more than the same few labels, is not asked.
+    Confidence is the winner's share of what reaches the cluster, 0 where nothing does.
 
-    Where labels are many, the network knows more than that: if it gets more of the validation images right than the
-    clusters of the hidden labels, ``consensus`` decides. Both counts are taken by Laplace's rule, so that ten right of
-    ten are no proof.
+    Where there are two labels a cluster or more, there is little to spread, and the network has learnt more than a
+    graph can say: ``consensus`` decides.
     """
     clusters = cluster(e.features, e.labels, e.clustering, e.seed)
-    graph = links(clusters, e.features, e.settings.k)
-    where, given = clusters.assignment[e.labelled], e.labels[e.labelled]
-
-    def spread_from(some: np.ndarray, share: float) -> np.ndarray:
-        votes = np.zeros((len(clusters.centroids), e.probabilities.shape[1]))
-        np.add.at(votes, (where[some], given[some]), 1.0)
-        return spread(graph, votes, share)
-
-    folds = np.random.default_rng(e.seed).permutation(len(given)) % _FOLDS
-    found = {
-        share: sum(
-            int((spread_from(folds != fold, share)[where[folds == fold]].argmax(axis=1) == given[folds == fold]).sum())
-            for fold in range(_FOLDS)
-        )
-        for share in _SHARES
-    }
-    best = max(_SHARES, key=lambda share: (found[share], share))
-    if _laplace(*e.validation) > _laplace(found[best], len(given)):
+    if len(e.labelled) >= _MANY * len(clusters.centroids):
         return _agreed(_members_vote(e, clusters), self_training(e))
-    shares = spread_from(np.ones(len(given), dtype=bool), best)[clusters.assignment]
+    votes = np.zeros((len(clusters.centroids), e.probabilities.shape[1]))
+    np.add.at(votes, (clusters.assignment[e.labelled], e.labels[e.labelled]), 1.0)
+    shares = spread(links(clusters, e.features, e.settings.k), votes)[clusters.assignment]
     return Guess(shares.argmax(axis=1), shares.max(axis=1), clusters)
-
-
-def _laplace(right: int, of: int) -> float:
-    """Return how often the next one will be right (Laplace's rule of succession)."""
-    return (right + 1) / (of + 2)
 
 
 def label_spreading(e: Evidence) -> Guess:

@@ -128,10 +128,7 @@ def pseudo_label(
     clock.append(time.perf_counter())
     seed = cluster_seed(config, number)
     features = prepare(deep, config.clustering, seed)
-    validated = len(pool.validation_labels)
-    right = round(fit.validation_accuracy * validated) if validated else 0
-    judged = (config.clustering, config.pseudo_labels, seed, (right, validated))
-    evidence = Evidence(features, probabilities, pool.labels, *judged)
+    evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed)
     labels = assign(evidence, before, number)
     clock.append(time.perf_counter())
     return Voted(features, labels, {"embed": clock[1] - clock[0], "cluster and vote": clock[2] - clock[1]})
