@@ -174,7 +174,7 @@ class Method(Settings):
     """Everything that determines an experiment's numbers but the draw of the labels."""
 
     dataset: str = "MNIST"
-    """MNIST, FashionMNIST, KMNIST, EMNIST, USPS, SVHN, CIFAR10 or CIFAR100."""
+    """MNIST, FashionMNIST, KMNIST, EMNIST, USPS, SVHN, CIFAR10, CIFAR100, or folder:PATH (a sub-folder per class)."""
     protocol: Protocol = "notebook"
     """How the pool and the test are made: notebook (30,000 views, mixed test) or literature (all images, clean)."""
     network: str = "cnn"
