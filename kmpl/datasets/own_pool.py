@@ -10,7 +10,7 @@ from kmpl.seeds import derive
 
 
 def held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Return which of the labelled images are kept for validation, (N,) bool.
+    """Return which labels are hidden from training, for validation, (N,) bool.
 
     Every n-th label of each class (n = 1 / share) in a seeded order, never the first: a class's only label is for
     training. A smaller share of labels is held out of classes that have few.
@@ -45,25 +45,28 @@ def _orders(labels: np.ndarray, seed: int) -> list[np.ndarray]:
     return [rng.permutation(np.flatnonzero(labels == c)) for c in range(int(labels.max(initial=-1)) + 1)]
 
 
-def pool_of(found: FolderImages, given: np.ndarray, held: np.ndarray) -> Pool:
-    """Return the pool of all images but those held out, the labelled ones first, each group in the order of its files.
+def pool_of(found: FolderImages, hidden: np.ndarray) -> Pool:
+    """Return the pool of all images, the labelled ones first, each group in the order of its files.
+
+    Images whose label is hidden are in the pool like those that have none, and their labels are for validation: what
+    the method says of them is what it would have said, had nobody labelled them.
 
     Args:
         found: the folder; ``Pool.sources`` counts its files.
-        given: (N,) the labels that may be used, −1 = none: no more than ``found.labels`` has.
-        held: (N,) bool, labelled images that are for validation.
+        hidden: (N,) bool, labelled images whose label may not be used.
     """
-    sources = np.concatenate([np.flatnonzero((given != LEFT_OUT) & ~held), np.flatnonzero((given == LEFT_OUT) & ~held)])
-    validation = np.flatnonzero(held)
+    given = np.where(hidden, LEFT_OUT, found.labels)
+    sources = np.concatenate([np.flatnonzero(given != LEFT_OUT), np.flatnonzero(given == LEFT_OUT)])
+    validation = np.flatnonzero(hidden)
     digest = hashlib.sha256(found.images.numpy().tobytes())
-    for part in (sources, given[sources], validation, given[validation]):
+    for part in (sources, given[sources], validation, found.labels[validation]):
         digest.update(np.ascontiguousarray(part, dtype=np.int64).tobytes())
     _, channels, height, width = found.images.shape
     return Pool(
         images=found.images[sources],
         labels=given[sources],
         validation_images=found.images[validation],
-        validation_labels=given[validation],
+        validation_labels=found.labels[validation],
         sources=sources,
         validation_sources=validation,
         views=("clean",) * len(sources),
