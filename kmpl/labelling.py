@@ -18,7 +18,8 @@ from kmpl.label_config import LabelOptions
 from kmpl.label_config import experiment as experiment_of
 from kmpl.labelled import Labelled, assemble
 from kmpl.results import LEFT_OUT, Pool
-from kmpl.thresholds import as_given, by_cross_fitting
+from kmpl.thresholds import as_given, by_cross_fitting, ranks
+from kmpl.training import predict
 
 
 @dataclass(frozen=True)
