@@ -1,4 +1,4 @@
-"""Folders of image files with a few labels, made of sets whose true labels are known, and how well they are labelled."""
+"""Folders of image files with a few labels, made of sets with known labels, and how well they are labelled."""
 
 import csv
 import time
