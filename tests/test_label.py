@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import mlflow.pyfunc  # noqa: F401  (it warns of its own types when it is loaded: here, not in a test)
 import numpy as np
 import pytest
 from mlflow import MlflowClient
@@ -25,6 +24,8 @@ from kmpl.labelled import Labelled
 from kmpl.results import LEFT_OUT
 from kmpl.steps import Watch
 from kmpl.tracking.client import search
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
 
 N, PER_CLASS = 180, 6
 CLASSES = ["nought", "1/one", "two, 🐈"]

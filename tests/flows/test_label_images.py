@@ -4,7 +4,6 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-import mlflow.pyfunc  # noqa: F401  (it warns of its own types when it is loaded: here, not in a test)
 import numpy as np
 import pytest
 from PIL import Image
@@ -15,6 +14,8 @@ from flows.label_images import label_images
 from kmpl.datasets import named
 from kmpl.errors import UserError
 from kmpl.label_config import LabelOptions
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
 
 QUICK = {"epochs": 1, "images_per_epoch": 200, "batch_size": 32}
 SETTINGS = {"threads": 1, "clustering": {"n_clusters": 8}, "pseudo_labels": {"rounds": 1}, "threshold": 0.0}
