@@ -20,7 +20,17 @@ app.command(
 )
 app.command("kmpl.commands:sweep", name="sweep", help="Run all labelled ratios × seeds × arms; resumes where it was.")
 app.command("kmpl.commands:tune", name="tune", help="Let Optuna find the settings for each labelled ratio.")
-app.command("kmpl.benchmarks.commands:benchmark", name="benchmark", help="Make the tables beside what others printed.")
+benchmark = App(name="benchmark", help="Make the tables beside what others printed, and the table of speed.")
+benchmark.command(
+    "kmpl.benchmarks.commands:literature", name="literature", help="Few labels, beside the papers' numbers."
+)
+benchmark.command(
+    "kmpl.benchmarks.commands:notebook", name="notebook", help="Ratios 0.8, 0.4, 0.1, beside the notebook's."
+)
+benchmark.command(
+    "kmpl.benchmarks.commands:speed", name="speed", help="Beside the notebook's way, and the machine's limits."
+)
+app.command(benchmark)
 app.command("kmpl.benchmarks.commands:audit", name="audit", help="Measure the faults of the reference notebook.")
 app.command("kmpl.commands:report", name="report", help="Write a finished sweep's report as one HTML page.")
 app.command("kmpl.commands:cache", name="cache", help="Show or clear the store of finished steps.")

@@ -31,6 +31,7 @@ ELSEWHERE = {
     "kmpl audit": "tests/benchmarks/test_commands.py",
     "kmpl benchmark literature": "tests/benchmarks/test_commands.py",
     "kmpl benchmark notebook": "tests/benchmarks/test_commands.py",
+    "kmpl benchmark speed": "tests/benchmarks/test_speed.py",
     "prefect deployment run semi-supervised/ratio-sweep": "tests/test_up.py",
     "prefect deployment run semi-supervised/ratio-sweep --param trials=20 --param 'seeds=[0, 1, 2, 3, 4]'": (
         "tests/test_up.py"
