@@ -1,5 +1,10 @@
 """Semi-supervised image classification by K-means pseudo-labelling."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kmpl.estimator import KMeansPseudoLabeller
+
 __version__ = "0.1.0"
 __all__ = ["KMeansPseudoLabeller", "__version__"]
 

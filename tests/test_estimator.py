@@ -172,6 +172,8 @@ def test_attributes_fit_together(few: Data, fitted: KMeansPseudoLabeller) -> Non
     X = few[0]
     assert fitted.n_features_in_ == 64
     assert fitted.classes_.tolist() == list(range(10))
+    assert fitted.clusters_ is not None
+    assert fitted.cluster_centers_ is not None
     assert len(fitted.cluster_centers_) == 30  # one for each 20 samples
     assert np.array_equal(np.unique(fitted.clusters_), np.arange(30))
     assert 1 <= fitted.n_iter_ <= 3
@@ -221,6 +223,7 @@ def test_a_pipeline_is_searched_over_numpys_numbers(few: Data) -> None:
 @pytest.mark.parametrize("n_clusters", [None, 601, 10**6])
 def test_without_a_sensible_number_of_clusters_one_is_chosen(few: Data, n_clusters: int | None) -> None:
     model = KMeansPseudoLabeller(n_clusters=n_clusters, rounds=1, random_state=0).fit(*few)
+    assert model.cluster_centers_ is not None
     assert len(model.cluster_centers_) == 30
     assert model.n_clusters == n_clusters
 
