@@ -103,6 +103,15 @@ def toml_example() -> str:
     return found[1]
 
 
+def test_each_python_example_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+        says = [line.split("  # ")[1] for line in block.splitlines() if line.startswith("print(")]
+        assert capsys.readouterr().out.splitlines() == says
+
+
 def test_no_command_is_left_untried() -> None:
     known = [c for c in commands() if c in ELSEWHERE or c.startswith(("kmpl run", *SWEEPING))]
     assert commands()
