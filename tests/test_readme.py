@@ -36,8 +36,8 @@ ELSEWHERE = {
     "kmpl export --onnx champion.onnx --safetensors champion.safetensors": "tests/tracking/test_loading.py",
     "kmpl predict digits --model champion.onnx": "tests/tracking/test_loading.py",
     "kmpl predict digits --format request --out request.json": "tests/tracking/test_loading.py",
-    "MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db mlflow models serve -m models:/kmpl@champion --env-manager local "
-    "--port 5001": "tests/tracking/test_loading.py",
+    "MLFLOW_DISABLE_TELEMETRY=true MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db mlflow models serve "
+    "-m models:/kmpl@champion --env-manager local --port 5001": "tests/tracking/test_loading.py",
     "curl --silent --header 'Content-Type: application/json' --data @request.json http://127.0.0.1:5001/invocations": (
         "tests/tracking/test_loading.py"
     ),
