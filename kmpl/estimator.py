@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_para
 
 from kmpl.clustering import prepare
 from kmpl.config import Clustering, PseudoLabelling, Settings
+from kmpl.encoding import encode, given_labels
 from kmpl.errors import UserError, unknown
 from kmpl.experiment import alternate
 from kmpl.presets import one_line
@@ -23,7 +24,6 @@ from kmpl.pseudo_labels import STRATEGIES, Evidence, assign
 from kmpl.results import LEFT_OUT, PseudoLabels
 from kmpl.seeds import derive
 from kmpl.steps import Voted, repeated
-from kmpl.targets import encode, given_labels
 
 S = TypeVar("S", bound=Settings)
 

@@ -32,6 +32,16 @@ ELSEWHERE = {
     "kmpl benchmark literature": "tests/benchmarks/test_commands.py",
     "kmpl benchmark notebook": "tests/benchmarks/test_commands.py",
     "kmpl benchmark speed": "tests/benchmarks/test_speed.py",
+    "kmpl predict digits": "tests/tracking/test_loading.py",
+    "kmpl predict digits --format json --out predictions.jsonl": "tests/test_model_commands.py",
+    "kmpl export --onnx champion.onnx --safetensors champion.safetensors": "tests/tracking/test_loading.py",
+    "kmpl predict digits --model champion.onnx": "tests/tracking/test_loading.py",
+    "kmpl predict digits --format request --out request.json": "tests/tracking/test_loading.py",
+    "MLFLOW_DISABLE_TELEMETRY=true MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db mlflow models serve "
+    "-m models:/kmpl@champion --env-manager local --port 5001": "tests/tracking/test_loading.py",
+    "curl --silent --header 'Content-Type: application/json' --data @request.json http://127.0.0.1:5001/invocations": (
+        "tests/tracking/test_loading.py"
+    ),
     "prefect deployment run semi-supervised/ratio-sweep": "tests/test_up.py",
     "prefect deployment run semi-supervised/ratio-sweep --param trials=20 --param 'seeds=[0, 1, 2, 3, 4]'": (
         "tests/test_up.py"

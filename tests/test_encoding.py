@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from kmpl.targets import encode, given_labels
+from kmpl.encoding import encode, given_labels
 
 
 @pytest.mark.parametrize(
