@@ -119,9 +119,9 @@ class _Kept:
         at = key("vote", config, **about, settings=settings, embed=code_version("embed"))
         embed = partial(self.embed, config)
         if entry := self.store.read("pseudo-labels", at):
-            deep, _ = embed(fit.network, pool.images, components=config.clustering.maps)
+            deep, probabilities = embed(fit.network, pool.images, components=config.clustering.maps)
             features = prepare(deep, config.clustering, cluster_seed(config, number))
-            return Voted(features, _labels(entry), entry.about["seconds"])
+            return Voted(features, _labels(entry), entry.about["seconds"], probabilities)
         voted = self.inner.pseudo_label(config, pool, fit, before, number, embed=embed)
         inertia = voted.labels.clusters.inertia if voted.labels.clusters else None
         about = {"seconds": voted.seconds, "inertia": inertia}

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.table import Table
 
 from kmpl.config import ExperimentConfig, Method, Settings
-from kmpl.errors import UserError
 from kmpl.presets import layered, load
 from kmpl.servers import HOST, check_port, masked
 from kmpl.sweep_config import SweepConfig, SweepOptions, TuneOptions
+from kmpl.targets import check_target
 
 if TYPE_CHECKING:
     from kmpl.comparison import SweepReport
@@ -45,7 +45,7 @@ def run(
     """
     chosen = load(preset, config, given(settings))
     if json is not None:
-        _check_target(json)
+        check_target(json, "--json")
     # What is heavy is imported only now that the settings are known to be right.
     from kmpl import bars, experiment, tracking
     from kmpl import report as reports
@@ -142,7 +142,7 @@ def sweep_and_show(options: dict[str, Any], how: How, settings: dict[str, Any]) 
     method = layered(Method(), how.preset, how.config, settings)
     chosen = SweepConfig.model_validate(options | {"experiment": method})
     if how.json_ is not None:
-        _check_target(how.json_)
+        check_target(how.json_, "--json")
     from kmpl import pages, progress, tracking
     from kmpl import report as reports
     from kmpl.cells import Place
@@ -177,9 +177,7 @@ def report(name: str, /, *, out: Path, mlruns: Folder = Path("mlruns"), overwrit
         mlruns: Folder of the tracked runs.
         overwrite: Replace the page if it exists.
     """
-    _check_target(out, "--out")
-    if out.exists() and not overwrite:
-        raise UserError(f"--out {out}: exists; give --overwrite or another name")
+    check_target(out, "--out", overwrite)
     from kmpl import pages, tracking
     from kmpl.store import whole_file
     from kmpl.tracking.sweeps import find_report
@@ -234,12 +232,3 @@ def ui(*, mlruns: Folder = Path("mlruns"), port: int = 5000) -> None:
 def _command(*words: str, mlruns: Path) -> str:
     """Return what to type next, on the same runs."""
     return shlex.join(["kmpl", *words, *([] if mlruns == Path("mlruns") else ["--mlruns", str(mlruns)])])
-
-
-def _check_target(path: Path, flag: str = "--json") -> None:
-    """Refuse a file that could not be written at the end, before any work is done."""
-    folder = path.resolve().parent
-    if not folder.is_dir():
-        raise UserError(f"{flag} {path}: there is no folder {folder}; make it first")
-    if path.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f"{flag} {path}: cannot be written; name a file in a folder that you may write to")

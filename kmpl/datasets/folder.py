@@ -2,7 +2,8 @@
 
 Images may lie in the folder itself, in class sub-folders, or both. Without a CSV the name of the sub-folder directly
 below the folder is the label of all images in it (``unlabelled`` is no label), and those in the folder itself have
-none. With a CSV it alone gives labels, and sub-folders are only places. Shapes: N images.
+none. With a CSV it alone gives labels, and sub-folders are only places; ``labels.csv`` in the folder is such a CSV.
+Shapes: N images.
 """
 
 import hashlib
@@ -133,6 +134,12 @@ def labels_of_folders(files: Sequence[str]) -> dict[str, str]:
     return {file: top for file, top in tops.items() if top.lower() not in UNLABELLED}
 
 
+def _labels(root: Path, table: Path | None, files: Sequence[str]) -> dict[str, str]:
+    if table is None and (root / "labels.csv").is_file():
+        table = root / "labels.csv"
+    return labels_of_folders(files) if table is None else read_labels(table, root, files)
+
+
 def read_folder(
     root: Path,
     labels: Path | None = None,
@@ -144,7 +151,8 @@ def read_folder(
 
     Args:
         root: the folder.
-        labels: CSV with the columns file and label; without it the names of sub-folders are the labels.
+        labels: CSV with the columns file and label; if none is given, ``labels.csv`` in the folder, and if there is
+            none, the names of sub-folders.
         size: side that all images are brought to, pixels.
         channels: 1 (grey), 3 (colour), or 0: grey if all images are grey, else colour.
         on_progress: told of each file.
@@ -153,7 +161,7 @@ def read_folder(
         UserError: no image that can be read, or the CSV does not fit the folder.
     """
     files, left_out = scan(root)
-    named = read_labels(labels, root, files) if labels is not None else labels_of_folders(files)
+    named = _labels(root, labels, files)
     kept: list[str] = []
     pictures: list[np.ndarray] = []
     digests: list[str] = []

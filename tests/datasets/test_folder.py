@@ -75,6 +75,12 @@ def test_a_csv_alone_gives_labels_and_sub_folders_are_only_places(root: Path, wr
     assert named(found) == {"batch 1/a.png": "cat", "batch 2/c.png": "dog"}
 
 
+def test_labels_csv_in_the_folder_is_such_a_csv(root: Path, write: Write) -> None:
+    write("one/a.png"), write("b.png")
+    (root / "labels.csv").write_text("file,label\nb.png,cat\n")
+    assert named(read_folder(root)) == {"b.png": "cat"}
+
+
 @pytest.mark.parametrize(
     "content",
     [
