@@ -71,6 +71,6 @@ def shortened(name: str, length: int = 18) -> str:
     """Return a name of at most so many letters: its end, which tells files apart, is kept.
 
     >>> shortened("holidays/2021/IMG_20210702_0042.jpg"), shortened("a.png")
-    ('…_20210702_0042.jpg', 'a.png')
+    ('…20210702_0042.jpg', 'a.png')
     """
     return name if len(name) <= length else "…" + name[-length + 1 :]

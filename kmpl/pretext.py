@@ -11,6 +11,8 @@ https://arxiv.org/abs/1807.05520
 from functools import partial
 
 import numpy as np
+import torch
+from pydantic import Field
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
@@ -18,21 +20,36 @@ from torch import Tensor
 
 from kmpl import networks, training
 from kmpl.clustering import kmeans, prepare
-from kmpl.config import Method
+from kmpl.config import Learning, Settings, Training
 from kmpl.devices import pick_device
 from kmpl.errors import UserError
 from kmpl.seeds import derive
 from kmpl.steps import Watch
+from kmpl.views import resize, to_float
 
 _COMPONENTS = 64  # of the pixels, for the first clusters
+_SIDE = 32  # pixels, at most, that these are computed from
 _CLUSTER = 5  # images in a cluster, on average, at least
+_LEAST, _MOST = 2_000, 10_000  # images in an epoch
 
 
-def features(config: Method, images: Tensor, seed: int, watch: Watch) -> np.ndarray:
+class Pretext(Settings):
+    """How features are learnt without labels."""
+
+    n_clusters: int = Field(default=50, ge=2)
+    """Clusters that the network learns to tell apart; fewer where they would hold less than five images each."""
+    rounds: int = Field(default=3, ge=0, le=100)
+    """Rounds of cluster, train, embed; 0 = the pixels' principal components are the features."""
+    training: Training = Training(epochs=3, ema=0.99)
+    """Of each round; images_per_epoch 0 = as many as there are, but no less than 2,000 and no more than 10,000."""
+
+
+def features(config: Learning, settings: Pretext, images: Tensor, seed: int, watch: Watch) -> np.ndarray:
     """Return features (N, D) float32 of uint8 images (N, channels, height, width), as they are clustered.
 
     Args:
-        config: settings: ``pretext``, network, augmentation, and how features are prepared for clustering.
+        config: network, augmentation, and how features are prepared for clustering.
+        settings: rounds, and what each is.
         images: all images, none of them labelled.
         seed: of clusters, weights and batches.
         watch: told how training goes.
@@ -43,27 +60,31 @@ def features(config: Method, images: Tensor, seed: int, watch: Watch) -> np.ndar
     if len(images) < 2:
         raise UserError(f"{len(images)} image cannot be clustered; give at least 2")
     known = pixels(images)
-    for number in range(1, config.pretext.rounds + 1):
-        known = _round(config, images, known, derive(seed, "pretext", number), number, watch)
+    for number in range(1, settings.rounds + 1):
+        known = _round(config, settings, images, known, derive(seed, "pretext", number), number, watch)
     return known
 
 
 def pixels(images: Tensor) -> np.ndarray:
     """Return the first principal components of the pixels, (N, D) float32 of length one."""
-    flat = images.flatten(1).numpy().astype(np.float32) / 255
+    small = [resize(to_float(block), min(_SIDE, images.shape[-1])).flatten(1) for block in images.split(1_000)]
+    flat = torch.cat(small).numpy()
     with threadpool_limits(1):
-        return normalize(PCA(min(_COMPONENTS, *flat.shape), svd_solver="full").fit_transform(flat))
+        return normalize(PCA(min(_COMPONENTS, *flat.shape), svd_solver="covariance_eigh").fit_transform(flat))
 
 
-def _round(config: Method, images: Tensor, known: np.ndarray, seed: int, number: int, watch: Watch) -> np.ndarray:
+def _round(
+    config: Learning, settings: Pretext, images: Tensor, known: np.ndarray, seed: int, number: int, watch: Watch
+) -> np.ndarray:
     """Return what a new network sees in the images once it can name the clusters of ``known`` (N, D)."""
-    clusters = kmeans(known, min(config.pretext.n_clusters, max(2, len(images) // _CLUSTER)), derive(seed, "cluster"))
+    clusters = kmeans(known, min(settings.n_clusters, max(2, len(images) // _CLUSTER)), derive(seed, "cluster"))
     network = networks.build(config.network, images.shape[1], len(clusters.centroids), derive(seed, "weights"))
+    per_epoch = settings.training.images_per_epoch or min(max(len(images), _LEAST), _MOST)
     name = f"without labels, round {number}"
     fit = training.fit(
         network.to(pick_device(config.device)),
         training.examples(images, clusters.assignment),
-        config.pretext.training,
+        settings.training.model_copy(update={"images_per_epoch": per_epoch}),
         config.augmentation,
         seed,
         validation=(images[:0], np.empty(0, dtype=np.int64)),

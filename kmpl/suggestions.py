@@ -9,7 +9,7 @@ https://arxiv.org/abs/2202.02794; Yehuda et al. 2022, "Active learning through a
 https://arxiv.org/abs/2205.11320.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,6 +39,23 @@ class Suggestions:
     """(S,) why each."""
     clusters: Clusters
     """Of all N images."""
+    confidence: np.ndarray | None = None
+    """(N,) how sure the class of each image is; None where that was not asked for."""
+
+
+def check_budget(labels: np.ndarray, budget: int) -> None:
+    """Refuse a budget that the labels (N,) leave no room for.
+
+    Raises:
+        UserError: no image to choose, or fewer unlabelled ones than the budget.
+    """
+    unlabelled = int((labels == LEFT_OUT).sum())
+    if budget < 1:
+        raise UserError(f"budget {budget}: give at least 1")
+    if not unlabelled:
+        raise UserError(f"all {len(labels)} images are labelled: there is nothing to suggest")
+    if budget > unlabelled:
+        raise UserError(f"budget {budget}: {unlabelled} images have no label; give 1 to {unlabelled}")
 
 
 def suggest(
@@ -46,7 +63,7 @@ def suggest(
     labels: np.ndarray,
     budget: int,
     seed: int,
-    confidence: np.ndarray | None = None,
+    confidence: Callable[[], np.ndarray] | None = None,
     copies: Sequence[str] | None = None,
     near: float = NEAR,
 ) -> Suggestions:
@@ -60,67 +77,63 @@ def suggest(
         labels: (N,) given labels, −1 = unlabelled; all −1 is a beginning.
         budget: images to choose.
         seed: of the clusters.
-        confidence: (N,) how sure the class of each image is; without it, how clearly it belongs to its cluster.
+        confidence: gives how sure the class of each image is, (N,); asked only when it is needed, because it may cost
+            minutes. Without it, how clearly an image belongs to its cluster.
         copies: (N,) digests of the images: equal ones are never suggested twice, whatever their features.
         near: share of the features' spread up to which two images are near-duplicates.
 
     Raises:
-        UserError: no image to choose, or fewer unlabelled ones than the budget.
+        UserError: as ``check_budget``.
     """
-    unlabelled = int((labels == LEFT_OUT).sum())
-    if budget < 1:
-        raise UserError(f"budget {budget}: give at least 1")
-    if not unlabelled:
-        raise UserError(f"all {len(labels)} images are labelled: there is nothing to suggest")
-    if budget > unlabelled:
-        raise UserError(f"budget {budget}: {unlabelled} images have no label; give 1 to {unlabelled}")
-    wanted = min(len(labels) - unlabelled + budget, max(1, len(labels) // _CLUSTER))
+    check_budget(labels, budget)
+    given = int((labels != LEFT_OUT).sum())
+    wanted = min(given + budget, max(1, len(labels) // _CLUSTER))
     clusters = kmeans(features, wanted, seed)
-    apart = _Apart(features, labels, near, copies)
-    taken: list[int] = []
-    reasons: list[Reason] = []
-    for reason, group in _groups(features, labels, clusters, confidence):
-        if len(taken) == budget:
-            break
-        fresh = group[apart.mask[group]]
-        if len(fresh):
-            taken.append(int(fresh[0]))
-            reasons.append(reason)
-            apart.leave(taken[-1])
-    return Suggestions(np.array(taken, dtype=np.int64), tuple(reasons), clusters)
+    choice = _Choice(features, labels, near, copies)
+    for members in _without_label(features, labels, clusters):
+        if len(choice.taken) < budget:
+            choice.take(members)
+    typical, sure = len(choice.taken), None
+    if typical < budget:
+        sure = clearness(features, clusters) if confidence is None else confidence()
+        for image in np.argsort(sure, kind="stable"):
+            if len(choice.taken) < budget:
+                choice.take(np.array([image]))
+    reasons: list[Reason] = ["no label in its cluster"] * typical
+    reasons += ["least certain"] * (len(choice.taken) - typical)
+    return Suggestions(np.array(choice.taken, dtype=np.int64), tuple(reasons), clusters, sure)
 
 
-class _Apart:
-    """Which images are still to be had: unlabelled, and no near-duplicate of a labelled or a chosen one."""
+class _Choice:
+    """What is taken, and what may still be: unlabelled, and no near-duplicate of a labelled or a taken image."""
 
     def __init__(self, features: np.ndarray, labels: np.ndarray, near: float, copies: Sequence[str] | None) -> None:
         self.features, given = features, np.flatnonzero(labels != LEFT_OUT)
         self.limit = near * float(np.sqrt(features.var(axis=0).sum()))
         self.copies = np.unique(copies, return_inverse=True)[1] if copies is not None else np.arange(len(features))
-        self.mask = (labels == LEFT_OUT) & ~np.isin(self.copies, self.copies[given])
+        self.free = (labels == LEFT_OUT) & ~np.isin(self.copies, self.copies[given])
         if len(given):
             with threadpool_limits(1):
-                self.mask &= pairwise_distances_argmin_min(features, features[given])[1] > self.limit
+                self.free &= pairwise_distances_argmin_min(features, features[given])[1] > self.limit
+        self.taken: list[int] = []
 
-    def leave(self, image: int) -> None:
-        """Take an image out, and all that are too much like it."""
-        distance = pairwise_distances(self.features, self.features[[image]])[:, 0]
-        self.mask &= (distance > self.limit) & (self.copies != self.copies[image])
+    def take(self, images: np.ndarray) -> None:
+        """Take the first of ``images`` that is free, if one is; it and all that are too much like it are so no more."""
+        free = images[self.free[images]]
+        if len(free):
+            distance = pairwise_distances(self.features, self.features[free[:1]])[:, 0]
+            self.free &= (distance > self.limit) & (self.copies != self.copies[free[0]])
+            self.taken.append(int(free[0]))
 
 
-def _groups(
-    features: np.ndarray, labels: np.ndarray, clusters: Clusters, confidence: np.ndarray | None
-) -> Iterator[tuple[Reason, np.ndarray]]:
-    """Yield groups of images in the order of their use; one of each is to be taken, the earlier the better."""
+def _without_label(features: np.ndarray, labels: np.ndarray, clusters: Clusters) -> Iterator[np.ndarray]:
+    """Yield the members of each cluster that holds no given label, nearest to its centroid first; large ones first."""
     with_label = np.unique(clusters.assignment[labels != LEFT_OUT])
     distance = np.linalg.norm(features - clusters.centroids[clusters.assignment], axis=1)
     for k in np.argsort(-clusters.sizes, kind="stable"):
         if k not in with_label:
             members = np.flatnonzero(clusters.assignment == k)
-            yield "no label in its cluster", members[np.argsort(distance[members], kind="stable")]
-    certain = clearness(features, clusters) if confidence is None else confidence
-    for image in np.argsort(certain, kind="stable"):
-        yield "least certain", np.array([image])
+            yield members[np.argsort(distance[members], kind="stable")]
 
 
 def clearness(features: np.ndarray, clusters: Clusters) -> np.ndarray:

@@ -56,7 +56,7 @@ def test_when_every_cluster_has_a_label_the_least_certain_are_next(
     clusters = kmeans(features, len(features) // 20, seed=0)
     nothing[[np.flatnonzero(clusters.assignment == k)[0] for k in range(len(clusters.centroids))]] = 0
     confidence = rng.random(len(features))
-    found = suggest(features, nothing, 4, seed=0, confidence=confidence, near=0.0)
+    found = suggest(features, nothing, 4, seed=0, confidence=lambda: confidence, near=0.0)
     unlabelled = np.flatnonzero(nothing == LEFT_OUT)
     assert found.reasons == ("least certain",) * 4
     assert found.images.tolist() == unlabelled[np.argsort(confidence[unlabelled])[:4]].tolist()
@@ -77,7 +77,7 @@ def test_near_duplicates_of_chosen_and_of_labelled_images_are_passed_over(
     twice = np.concatenate([features, features + 0.01])
     labels = np.full(len(twice), LEFT_OUT)
     labels[:100] = 0
-    found = suggest(twice, labels, 150, seed=0, confidence=np.zeros(len(twice)), near=0.01)
+    found = suggest(twice, labels, 150, seed=0, confidence=lambda: np.zeros(len(twice)), near=0.01)
     spread = np.sqrt(twice.var(axis=0).sum())
     together = twice[np.concatenate([found.images, np.arange(100)])]
     distance = np.linalg.norm(together[:, None] - together[None], axis=2) + 9 * np.eye(len(together))
