@@ -23,7 +23,7 @@ class LabelOptions(Learning):
     expect_accuracy: float | None = Field(default=None, gt=0.5, lt=1)
     """Share of the assigned labels that should be right; chooses the threshold by cross-fitting the given labels."""
     folds: int = Field(default=5, ge=2, le=20)
-    """Parts of the given labels that are hidden in turn for that: each costs as much as the labelling itself."""
+    """Parts of the given labels that are hidden in turn for that; each costs one more pretraining."""
 
 
 _OWN = ("size", "seed", "validation", "threshold", "expect_accuracy", "folds")

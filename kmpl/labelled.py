@@ -1,4 +1,4 @@
-"""The labels of a folder, given and assigned, one row per image, and what they look like as CSV. N images, C classes."""
+"""The labels of a folder, given and assigned, a row per image, and how they look as CSV. N images, C classes."""
 
 import csv
 import io
@@ -29,7 +29,7 @@ class Labelled:
     distances: np.ndarray = field(repr=False)
     """(N,) from the centroid of its cluster."""
     rounds: np.ndarray
-    """(N,) int64 round that first assigned the present class; 0 = given."""
+    """(N,) int64 round whose clusters first voted for the class; 0 = given, one more than there were: none did."""
     chosen: Chosen
     """The threshold, and why it is that."""
     checked: np.ndarray
@@ -60,19 +60,8 @@ class Labelled:
         return float(self.assigned.sum() / (~self.given).sum()) if (~self.given).any() else 1.0
 
 
-def agreement(probabilities: np.ndarray, guesses: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return how sure cluster and network are together of each guess, (N,) in [0, 1].
-
-    Args:
-        probabilities: (N, C) the network's.
-        guesses: (N,) the clusters' classes.
-        shares: (N,) the clusters' confidence.
-    """
-    return shares * probabilities[np.arange(len(guesses)), guesses]
-
-
 def assemble(found: FolderImages, pool: Pool, done: Labelling, chosen: Chosen, hidden: np.ndarray) -> Labelled:
-    """Return the labels of all images out of what the method says of those of the pool.
+    """Return the labels of all images: what the last network says, which has learnt what the clusters were called.
 
     Args:
         found: the folder; all its images are in the pool.
@@ -81,14 +70,15 @@ def assemble(found: FolderImages, pool: Pool, done: Labelling, chosen: Chosen, h
         chosen: the threshold.
         hidden: (hidden,) images whose label the method was not given.
     """
-    n, labels, place = len(found.files), done.vote.labels, pool.sources
+    n, vote, place = len(found.files), done.vote.labels, pool.sources
     guesses, rounds, clusters = (np.full(n, LEFT_OUT, dtype=np.int64) for _ in range(3))
     confidence, distances = np.zeros(n), np.zeros(n)
-    guesses[place], rounds[place] = labels.guesses, np.where(labels.rounds < 0, len(done.rounds) + 1, labels.rounds)
-    confidence[place] = agreement(done.vote.probabilities, labels.guesses, labels.confidence)
-    if labels.clusters:
-        clusters[place] = labels.clusters.assignment
-        apart = done.vote.features - labels.clusters.centroids[labels.clusters.assignment]
+    guesses[place], confidence[place] = done.vote.probabilities.argmax(axis=1), done.vote.probabilities.max(axis=1)
+    voted = (vote.guesses == guesses[place]) & (vote.rounds != LEFT_OUT)
+    rounds[place] = np.where(voted, vote.rounds, len(done.rounds) + 1)
+    if vote.clusters:
+        clusters[place] = vote.clusters.assignment
+        apart = done.vote.features - vote.clusters.centroids[vote.clusters.assignment]
         distances[place] = np.linalg.norm(apart, axis=1)
     found_again, given = guesses[hidden], found.labels != LEFT_OUT
     return Labelled(

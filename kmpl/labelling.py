@@ -1,6 +1,6 @@
 """A folder of images labelled: settings that fit it, the method, and the threshold that keeps a promise."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,10 @@ from kmpl.errors import UserError
 from kmpl.experiment import Labelling, Steps
 from kmpl.label_config import LabelOptions
 from kmpl.label_config import experiment as experiment_of
-from kmpl.labelled import Labelled, agreement, assemble
+from kmpl.labelled import Labelled, assemble
 from kmpl.results import LEFT_OUT, Pool
-from kmpl.thresholds import Chosen, as_given, by_cross_fitting
+from kmpl.thresholds import as_given, by_cross_fitting, ranks
+from kmpl.training import predict
 
 
 @dataclass(frozen=True)
@@ -57,53 +58,57 @@ def prepare(found: FolderImages, given: Mapping[str, Any]) -> Job:
     return Job(found, options, config, held_out(found.labels, options.validation, options.seed))
 
 
-def run(job: Job, steps: Steps, entering: Callable[[str], None] = lambda what: None) -> tuple[Labelling, Labelled]:  # noqa: ARG005
+def run(job: Job, steps: Steps) -> tuple[Labelling, Labelled]:
     """Return what the method made of the folder, and the labels of all its images.
 
     Args:
         job: what is to be done.
         steps: of the method; with those of ``kmpl.checkpoints.kept`` a killed run goes on where it was.
-        entering: told of each part of the work.
     """
     use_threads(job.config.threads)
     chosen = as_given(job.options.threshold)
-    entering("label")
-    steps.begun(job.pool)
-    done = experiment.label(job.config, job.pool, steps)
+    pool = job.pool
+    steps.begun(pool)
+    steps.entering("label")
+    done = experiment.label(job.config, pool, steps)
     hidden = np.flatnonzero(job.hidden)
     if job.options.expect_accuracy is not None:
-        confidence, right = cross_fit(job, steps, entering)
-        rest = assemble(job.found, job.pool, done, chosen, hidden)
-        chosen = by_cross_fitting(job.options.expect_accuracy, confidence, right, rest.confidence[~rest.given])
-    return done, assemble(job.found, job.pool, done, chosen, hidden)
+        seen, right = cross_fit(job, steps)
+        rest = assemble(job.found, pool, done, chosen, hidden)
+        chosen = by_cross_fitting(job.options.expect_accuracy, seen, right, rest.confidence[~rest.given])
+    return done, assemble(job.found, pool, done, chosen, hidden)
 
 
-def cross_fit(job: Job, steps: Steps, entering: Callable[[str], None]) -> tuple[np.ndarray, np.ndarray]:
-    """Hide each part of the given labels in turn from the whole method; return confidence and hit of each hidden one.
+def cross_fit(job: Job, steps: Steps) -> tuple[np.ndarray, np.ndarray]:
+    """Hide each part of the given labels in turn, train on the others, and see which are found again.
 
-    A class's only label is never hidden, and not in the result.
+    Only the first network is trained, on labels alone: it costs little, and as it knows less than the last, what is
+    expected of it can be expected of the last all the more. A class's only label is never hidden.
+
+    Returns:
+        (V,) ranks of the hidden labels' confidence among all images that have none, and (V,) whether they were found.
     """
     parts = folds(job.found.labels, job.options.folds, job.options.seed)
-    confidence, right = [], []
-    for number in range(job.options.folds):
+    seen, right = [np.zeros(0)], [np.zeros(0, dtype=bool)]
+    for number in np.unique(parts[parts != LEFT_OUT]):
+        steps.entering(f"fold {number + 1} of {job.options.folds}")
         hidden = parts == number
-        if hidden.any():
-            entering(f"fold {number + 1} of {job.options.folds}")
-            pool = pool_of(job.found, hidden)
-            vote = experiment.label(job.config, pool, steps).vote
-            own = np.isin(pool.sources, np.flatnonzero(hidden))
-            sure = agreement(vote.probabilities, vote.labels.guesses, vote.labels.confidence)
-            confidence.append(sure[own])
-            right.append(vote.labels.guesses[own] == job.found.labels[pool.sources[own]])
-    if not confidence:
-        return np.zeros(0), np.zeros(0, dtype=bool)
-    return np.concatenate(confidence), np.concatenate(right)
+        pool = pool_of(job.found, hidden)
+        network = steps.pretrain(job.config, pool, steps.watch).network
+        probabilities = predict(network, pool.images[~pool.labelled])
+        sources = pool.sources[~pool.labelled]
+        own = hidden[sources]
+        seen.append(ranks(probabilities.max(axis=1))[own])
+        right.append(probabilities.argmax(axis=1)[own] == job.found.labels[sources[own]])
+    return np.concatenate(seen), np.concatenate(right)
 
 
 def summary_line(done: Labelled) -> str:
     """Return what was done in one sentence."""
     n, assigned, given = len(done.found.files), int(done.assigned.sum()), int(done.given.sum())
-    return f"{n:,} images: {given:,} labels given, {assigned:,} assigned, {n - assigned - given:,} unsure and left empty"
+    return (
+        f"{n:,} images: {given:,} labels given, {assigned:,} assigned, {n - assigned - given:,} unsure and left empty"
+    )
 
 
 def check_line(done: Labelled) -> str:
