@@ -19,8 +19,8 @@ from kmpl.config import ExperimentConfig, Learning
 from kmpl.devices import pick_device
 from kmpl.experiment import Steps
 from kmpl.fingerprints import code_version, key
+from kmpl.label_config import Pretext
 from kmpl.networks import Network
-from kmpl.pretext import Pretext
 from kmpl.results import Clusters, Epoch, Evaluation, Fit, Pool, PseudoLabels
 from kmpl.steps import Voted, Watch, cluster_seed
 from kmpl.store import Entry, Store, content_digest

@@ -21,6 +21,7 @@ app.command(
 app.command("kmpl.commands:sweep", name="sweep", help="Run all labelled ratios × seeds × arms; resumes where it was.")
 app.command("kmpl.commands:tune", name="tune", help="Let Optuna find the settings for each labelled ratio.")
 app.command("kmpl.image_commands:label", name="label", help="Label a folder of images by a few that are labelled.")
+app.command("kmpl.image_commands:suggest", name="suggest", help="Say which images of a folder to label next.")
 app.command("kmpl.benchmarks.commands:benchmark", name="benchmark", help="Make the tables beside what others printed.")
 app.command("kmpl.benchmarks.commands:audit", name="audit", help="Measure the faults of the reference notebook.")
 app.command("kmpl.commands:report", name="report", help="Write a finished sweep's report as one HTML page.")

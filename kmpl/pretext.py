@@ -12,7 +12,6 @@ from functools import partial
 
 import numpy as np
 import torch
-from pydantic import Field
 from sklearn.decomposition import PCA
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
@@ -20,9 +19,10 @@ from torch import Tensor
 
 from kmpl import networks, training
 from kmpl.clustering import kmeans, prepare
-from kmpl.config import Learning, Settings, Training
+from kmpl.config import Learning
 from kmpl.devices import pick_device
 from kmpl.errors import UserError
+from kmpl.label_config import Pretext
 from kmpl.seeds import derive
 from kmpl.steps import Watch
 from kmpl.views import resize, to_float
@@ -31,17 +31,6 @@ _COMPONENTS = 64  # of the pixels, for the first clusters
 _SIDE = 32  # pixels, at most, that these are computed from
 _CLUSTER = 5  # images in a cluster, on average, at least
 _LEAST, _MOST = 2_000, 10_000  # images in an epoch
-
-
-class Pretext(Settings):
-    """How features are learnt without labels."""
-
-    n_clusters: int = Field(default=50, ge=2)
-    """Clusters that the network learns to tell apart; fewer where they would hold less than five images each."""
-    rounds: int = Field(default=3, ge=0, le=100)
-    """Rounds of cluster, train, embed; 0 = the pixels' principal components are the features."""
-    training: Training = Training(epochs=3, ema=0.99)
-    """Of each round; images_per_epoch 0 = as many as there are, but no less than 2,000 and no more than 10,000."""
 
 
 def features(config: Learning, settings: Pretext, images: Tensor, seed: int, watch: Watch) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,10 @@ from kmpl.datasets.folder import FolderImages
 from kmpl.datasets.pictures import read_picture
 from kmpl.devices import use_threads
 from kmpl.experiment import Steps
-from kmpl.label_config import LabelOptions
+from kmpl.label_config import LabelOptions, Pretext
 from kmpl.labelling import prepare, run
 from kmpl.plots import png
 from kmpl.presets import merge
-from kmpl.pretext import Pretext
 from kmpl.steps import Watch
 from kmpl.store import Store, whole_file
 from kmpl.suggestions import Suggestions, check_budget, suggest
@@ -61,9 +61,7 @@ def choose(
     return Chosen(found, suggest(features, found.labels, budget, options.seed, ask, found.digests), budget)
 
 
-def _confidence(
-    found: FolderImages, given: Mapping[str, Any], store: Store, watch: Watch
-) -> Callable[[], np.ndarray]:
+def _confidence(found: FolderImages, given: Mapping[str, Any], store: Store, watch: Watch) -> Callable[[], np.ndarray]:
     """Return what gives the confidence (N,) that ``kmpl label`` writes, out of the store where it has been run."""
 
     def ask() -> np.ndarray:
@@ -75,6 +73,14 @@ def _confidence(
 
 def _closed(*_: object) -> Any:
     raise AssertionError("a folder of one's own has no test set")
+
+
+def summary_line(chosen: Chosen) -> str:
+    """Return what was chosen in one sentence."""
+    counts = Counter(chosen.suggestions.reasons)
+    n, why = len(chosen.suggestions.images), ", ".join(f"{count} × {reason}" for reason, count in counts.items())
+    fewer = f"; {chosen.asked} were asked for, but all others are near-duplicates" if n < chosen.asked else ""
+    return f"{n} of {len(chosen.found.files):,} images to label next: {why}{fewer}"
 
 
 def table(chosen: Chosen) -> str:

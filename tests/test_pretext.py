@@ -1,5 +1,7 @@
 """Features without labels: alike images come together, by K-means as the task."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from kmpl.clustering import kmeans
 from kmpl.config import Learning
 from kmpl.datasets import mnist
 from kmpl.errors import UserError
-from kmpl.pretext import Pretext
+from kmpl.label_config import Pretext
 from kmpl.results import Images
 from kmpl.steps import Watch
 from kmpl.store import Store
@@ -65,7 +67,7 @@ def test_few_images_make_few_clusters_and_one_image_none() -> None:
         pretext.features(CONFIG, SHORT, few[:1], 0, Watch())
 
 
-def test_they_are_learnt_once(digits: Images, tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ANN001
+def test_they_are_learnt_once(digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     some, found, store = digits.images[:100], list[str](), Store(tmp_path)
     watch = Watch(found=found.append)
     first = checkpoints.features_without_labels(store, CONFIG, SHORT, some, 0, watch)

@@ -36,9 +36,7 @@ def test_without_labels_each_heap_gives_its_middle_large_heaps_first(
         assert image == np.where(owner == k, distance, np.inf).argmin()
 
 
-def test_a_cluster_with_a_label_is_not_asked_about(
-    heaps: tuple[np.ndarray, np.ndarray], nothing: np.ndarray
-) -> None:
+def test_a_cluster_with_a_label_is_not_asked_about(heaps: tuple[np.ndarray, np.ndarray], nothing: np.ndarray) -> None:
     features, owner = heaps
     nothing[np.flatnonzero(owner == 0)[:5]] = 7
     found = suggest(features, nothing, 5, seed=0)
