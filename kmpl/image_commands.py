@@ -105,7 +105,7 @@ def suggest(
             store = Place(mlruns).store
             best = suggest_files.choose(found, budget, chosen, pretext or Pretext(), store, watch)
         suggest_files.write(best, out, sheet)
-    console.print(f"{suggest_files.summary_line(best)}.", highlight=False)
+    console.print(f"{suggest_files.summary_line(best)}.", highlight=False, soft_wrap=True)
     written = " and ".join(str(path) for path in (out, sheet) if path is not None)
     console.print(f"Written: [bold]{written}[/bold]; fill in the column label", soft_wrap=True)
 
