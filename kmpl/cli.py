@@ -20,6 +20,8 @@ app.command(
 )
 app.command("kmpl.commands:sweep", name="sweep", help="Run all labelled ratios × seeds × arms; resumes where it was.")
 app.command("kmpl.commands:tune", name="tune", help="Let Optuna find the settings for each labelled ratio.")
+app.command("kmpl.image_commands:label", name="label", help="Label a folder of images by a few that are labelled.")
+app.command("kmpl.image_commands:suggest", name="suggest", help="Say which images of a folder to label next.")
 benchmark = App(name="benchmark", help="Make the tables beside what others printed, and the table of speed.")
 benchmark.command(
     "kmpl.benchmarks.commands:literature", name="literature", help="Few labels, beside the papers' numbers."

@@ -170,25 +170,30 @@ class PseudoLabelling(Settings):
     """Weight each pseudo-label by its confidence when retraining."""
 
 
-class Method(Settings):
-    """Everything that determines an experiment's numbers but the draw of the labels."""
+class Learning(Settings):
+    """How networks learn and clusters vote, whatever the images."""
 
-    dataset: str = "MNIST"
-    """MNIST, FashionMNIST, KMNIST, EMNIST, USPS, SVHN, CIFAR10 or CIFAR100."""
-    protocol: Protocol = "notebook"
-    """How the pool and the test are made: notebook (30,000 views, mixed test) or literature (all images, clean)."""
     network: str = "cnn"
     """cnn (small, fast) or vgg16 (the notebook's)."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes CUDA, MPS or CPU."""
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads; 0 = as many as the machine has cores. Part of what makes bits repeatable."""
-    pool: PoolSettings = PoolSettings()
     augmentation: Augmentation = Augmentation()
     pretrain: Training = Training(epochs=12, images_per_epoch=8_000, ema=0.99)
     retrain: Training = Training(epochs=5, images_per_epoch=30_000, ema=0.99)
     clustering: Clustering = Clustering()
     pseudo_labels: PseudoLabelling = PseudoLabelling()
+
+
+class Method(Learning):
+    """Everything that determines an experiment's numbers but the draw of the labels."""
+
+    dataset: str = "MNIST"
+    """MNIST, FashionMNIST, KMNIST, EMNIST, USPS, SVHN, CIFAR10, CIFAR100, or folder:PATH (a sub-folder per class)."""
+    protocol: Protocol = "notebook"
+    """How the pool and the test are made: notebook (30,000 views, mixed test) or literature (all images, clean)."""
+    pool: PoolSettings = PoolSettings()
 
 
 class ExperimentConfig(Method):

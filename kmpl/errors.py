@@ -27,6 +27,10 @@ class DamagedWarning(UserWarning):
     """Something kept was damaged and is made again; nothing is lost but time."""
 
 
+class LeftOutWarning(UserWarning):
+    """Files that look like images could not be read; all else goes on without them."""
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """Return the line that names an unknown thing, the nearest right name and all right names.
 

@@ -139,9 +139,9 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         def vote(model: Any, before: PseudoLabels | None, number: int) -> Voted:
             turn = derive(seed, "cluster", number)
-            features = prepare(X, clustering, turn)
-            evidence = Evidence(features, _probabilities(model, X), codes, clustering, voting, turn)
-            return Voted(features, assign(evidence, before, number), {})
+            features, probabilities = prepare(X, clustering, turn), _probabilities(model, X)
+            evidence = Evidence(features, probabilities, codes, clustering, voting, turn)
+            return Voted(features, assign(evidence, before, number), {}, probabilities)
 
         def retrain(voted: Voted, _: int) -> Any:
             trained_on.append(voted.labels)

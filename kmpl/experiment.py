@@ -1,4 +1,4 @@
-"""The method: pretrain, then rounds of embed → cluster → vote → retrain, then the test, once.
+"""The method: pretrain, then rounds of embed → cluster → vote → retrain, then the test, once, or a last vote.
 
 This is the only place where the order of steps is written. The steps are handed in, so that an engine may wrap them.
 """
@@ -94,6 +94,29 @@ def alternate(
             return model, f"round {number}: no pseudo-label changed"
         model, before = retrain(voted, number), voted.labels
     return model, "all rounds done"
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """What the method makes of images of which nobody knows the rest of the labels."""
+
+    pretrained: Fit
+    rounds: tuple[Round, ...]
+    fit: Fit
+    """The last network."""
+    vote: Voted
+    """What the last network's features vote for: the labels in the end."""
+    stop_reason: str
+    """Why there was no further round."""
+
+
+def label(config: ExperimentConfig, pool: Pool, steps: Steps) -> Labelling:
+    """Return labels for all images of a pool: the rounds, then a last vote on the features of the last network."""
+    pretrained = steps.pretrain(config, pool, steps.watch)
+    fit, rounds, stopped = run_rounds(config, pool, pool.labels, pretrained, steps)
+    before = rounds[-1].pseudo_labels if rounds else None
+    vote = steps.pseudo_label(config, pool, fit, before, len(rounds) + 1)
+    return Labelling(pretrained, rounds, fit, vote, stopped)
 
 
 def all_right(truth: np.ndarray, pool: Pool) -> PseudoLabels:

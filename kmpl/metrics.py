@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kmpl.results import Diagnostics, PseudoLabels
+from kmpl.results import LEFT_OUT, Diagnostics, PseudoLabels
 
 
 def accuracy(predicted: np.ndarray, true: np.ndarray) -> float:
@@ -87,17 +87,18 @@ def diagnose(labels: PseudoLabels, given: np.ndarray, true: np.ndarray, n_classe
     Args:
         labels: of all N images.
         given: (N,) bool, where the label was given; those are not counted.
-        true: (N,) true classes.
+        true: (N,) true classes, −1 where nobody knows; what is said of labels and clusters is said of the known ones.
         n_classes: C.
     """
-    assigned = labels.kept & ~given
-    right = labels.guesses == true
+    known, assigned = true != LEFT_OUT, labels.kept & ~given
+    right, judged = labels.guesses == true, assigned & known
+    told = labels.clusters is not None and bool((known & ~given).any())
     return Diagnostics(
-        accuracy=accuracy(labels.classes[assigned], true[assigned]),
+        accuracy=accuracy(labels.classes[judged], true[judged]),
         coverage=float(assigned.sum() / max((~given).sum(), 1)),
         counts=tuple(np.bincount(labels.classes[assigned], minlength=n_classes).tolist()),
-        class_accuracy=class_shares(right[assigned], labels.classes[assigned], n_classes),
-        purity=purity(labels.clusters.assignment, true) if labels.clusters else float("nan"),
-        right=right[~given],
-        confidence=labels.confidence[~given],
+        class_accuracy=class_shares(right[judged], labels.classes[judged], n_classes),
+        purity=purity(labels.clusters.assignment[known], true[known]) if labels.clusters and told else float("nan"),
+        right=right[~given & known],
+        confidence=labels.confidence[~given & known],
     )

@@ -7,10 +7,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from kmpl.config import ExperimentConfig, Method
+from kmpl.config import ExperimentConfig, Learning
 from kmpl.errors import UserError, look_up, unknown
 
-M = TypeVar("M", bound=Method)
+M = TypeVar("M", bound=Learning)
 
 _NOTEBOOK_LABELS = {
     "strategy": "prototype-knn",

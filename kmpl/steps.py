@@ -44,6 +44,8 @@ class Voted:
     features: np.ndarray
     labels: PseudoLabels
     seconds: dict[str, float]
+    probabilities: np.ndarray
+    """(N, C) what the network thinks of each image."""
 
 
 def check(config: ExperimentConfig) -> None:
@@ -131,7 +133,8 @@ def pseudo_label(
     evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed)
     labels = assign(evidence, before, number)
     clock.append(time.perf_counter())
-    return Voted(features, labels, {"embed": clock[1] - clock[0], "cluster and vote": clock[2] - clock[1]})
+    seconds = {"embed": clock[1] - clock[0], "cluster and vote": clock[2] - clock[1]}
+    return Voted(features, labels, seconds, probabilities)
 
 
 def repeated(given: np.ndarray, kept: np.ndarray, share: float) -> np.ndarray:

@@ -32,6 +32,7 @@ def open_test_set(config: ExperimentConfig) -> TestSet:
 
 @lru_cache(maxsize=1)  # every arm asks for the same views
 def _rendered(dataset: str, protocol: str, image_size: int) -> TestSet:
-    rules, data = PROTOCOLS[protocol], read(dataset, train=False)
+    rules = PROTOCOLS[protocol]
     size = image_size or rules.image_size
+    data = read(dataset, train=False, size=size)
     return TestSet({v: show(data.images, v, size, TEST_SEED) for v in rules.test_views}, data.labels.numpy())

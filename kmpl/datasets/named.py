@@ -1,4 +1,4 @@
-"""Data sets by torchvision's name, read as one uint8 tensor each.
+"""Data sets by torchvision's name, or ``folder:PATH``, read as one uint8 tensor each.
 
 A new data set is a function ``train → Images`` and one line in ``DATASETS``.
 """
@@ -12,7 +12,7 @@ import torch
 from torchvision import datasets
 from torchvision.datasets.utils import download_and_extract_archive
 
-from kmpl.datasets import mnist
+from kmpl.datasets import mnist, own_set
 from kmpl.errors import UserError, look_up
 from kmpl.results import Images
 from kmpl.store import cache_folder
@@ -92,12 +92,19 @@ DATASETS: dict[str, Reader] = {
 }
 
 
-def read(name: str, train: bool) -> Images:
+def read(name: str, train: bool, size: int = 0) -> Images:
     """Return the training or the test images of a data set, downloading them where they are not yet in the cache.
 
+    Args:
+        name: one of ``DATASETS``, or ``folder:PATH``.
+        train: which part.
+        size: side in pixels that the images of a folder are read at, 0 = 32; the others have a size of their own.
+
     Raises:
-        UserError: unknown name, damaged file, or no way to download.
+        UserError: unknown name, damaged file, no way to download, or a folder that is no data set.
     """
+    if name.startswith(own_set.PREFIX):
+        return own_set.read(name, train, size)
     reader = look_up(DATASETS, name, "dataset")
     # torchvision has no error of its own for no network or a damaged file: it lets whatever comes through.
     try:

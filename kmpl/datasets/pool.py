@@ -136,7 +136,8 @@ def divide(config: ExperimentConfig) -> tuple[Images, tuple[np.ndarray, ...]]:
     Raises:
         UserError: the labelled budget, the pool's size or the data set cannot be had.
     """
-    rules, data = PROTOCOLS[config.protocol], read(config.dataset, train=True)
+    rules = PROTOCOLS[config.protocol]
+    data = read(config.dataset, train=True, size=config.pool.image_size or rules.image_size)
     size = config.pool.size or min(rules.pool_size or len(data.labels), len(data.labels))
     if size > len(data.labels):
         raise UserError(f"pool.size {size}: {config.dataset} has {len(data.labels)} training images; give no more")

@@ -16,31 +16,32 @@ from mlflow.types import Schema, TensorSpec
 
 from kmpl.errors import UserError
 from kmpl.model_files import describe_network, write_model
-from kmpl.results import ArmReport, Pool
+from kmpl.networks import Network
+from kmpl.results import Pool
 from kmpl.serving import RawImageClassifier
 
 STATE = "network.safetensors"
 """An arm's network among the artifacts of its run, in a file that describes itself."""
 
 
-def log_model(client: MlflowClient, run: str, arm: ArmReport, pool: Pool) -> None:
-    """Log an arm's network below its run, as state dict and as a model of raw images.
+def log_model(client: MlflowClient, run: str, network: Network, pool: Pool, what: str) -> None:
+    """Log a network below its run, as state dict and as a model of raw images.
 
     Raises:
         UserError: the disk is full.
     """
     channels, height, width = pool.raw_shape
-    model = RawImageClassifier(arm.fit.network, size=pool.images.shape[-1])
+    model = RawImageClassifier(network, size=pool.images.shape[-1])
     shape = (height, width) if channels == 1 else (height, width, channels)
     signature = ModelSignature(
         Schema([TensorSpec(np.dtype("uint8"), (-1, *shape))]),
         Schema([TensorSpec(np.dtype("float32"), (-1, len(pool.classes)))]),
     )
     pins = [f"{name}=={metadata.version(name)}" for name in ("torch", "numpy")]
-    with mlflow.start_run(run_id=run), tempfile.TemporaryDirectory() as folder, _writing(f"the model of {arm.arm}"):
+    with mlflow.start_run(run_id=run), tempfile.TemporaryDirectory() as folder, _writing(f"the model of {what}"):
         # The state comes first: it fails cleanly on a full disk, where PyTorch's writer of pt2 aborts the process.
         path = Path(folder) / STATE
-        write_model(arm.fit.network, describe_network(arm.fit.network, pool), path)
+        write_model(network, describe_network(network, pool), path)
         _check_room(Path(folder), 4 * path.stat().st_size)
         client.log_artifact(run, str(path))
         mlflow.pytorch.log_model(

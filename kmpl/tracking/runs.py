@@ -4,7 +4,7 @@ import contextlib
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from mlflow.utils.mlflow_tags import (
 from kmpl import plots
 from kmpl.config import ExperimentConfig, flatten
 from kmpl.presets import for_arm
-from kmpl.results import ArmReport, Pool, Report
+from kmpl.results import ArmReport, Fit, Pool, Report, Round
 from kmpl.tracking.client import closing, environment, experiment_id, installed_packages, link, search
 from kmpl.tracking.models import log_model
 
@@ -114,7 +114,7 @@ class ExperimentRun:
             self._log_data(run)
             for i in range(0, len(points), 900):
                 self.client.log_batch(run, metrics=points[i : i + 900])
-            log_model(self.client, run, arm, self.pool)
+            log_model(self.client, run, arm.fit.network, self.pool, arm.arm)
 
     def closed(self, report: Report, summary: Mapping[str, Any]) -> None:
         """Log what only the whole experiment shows: figures and the report's numbers."""
@@ -137,30 +137,40 @@ def experiment_run(
         yield run
 
 
-def metrics_of(arm: ArmReport) -> list[Metric]:
-    """Return all numbers of an arm, named alike in all arms; epochs count on through the rounds."""
-    now, fits = int(time.time() * 1000), [turn.fit for turn in arm.rounds] or [arm.fit]
+def points_of(rounds: Sequence[Round], fit: Fit | None = None) -> list[Metric]:
+    """Return the numbers of all epochs and rounds; epochs count on through the rounds; without a round, ``fit``'s."""
+    fits = [turn.fit for turn in rounds] or ([fit] if fit else [])
     points: list[tuple[str, float, int]] = []
     for step, epoch in enumerate((epoch for fit in fits for epoch in fit.history), start=1):
         points += [("train/loss", epoch.loss, step), ("train/accuracy", epoch.accuracy, step)]
         points += [("validation/loss", epoch.validation_loss, step)]
         points += [("validation/accuracy", epoch.validation_accuracy, step)]
         points += [("train/learning_rate", epoch.learning_rate, step)]
-    for turn in arm.rounds:
+    for turn in rounds:
         shown = turn.diagnostics
         points += [("pseudo_labels/accuracy", shown.accuracy, turn.number)]
         points += [("pseudo_labels/coverage", shown.coverage, turn.number)]
         points += [("pseudo_labels/purity", shown.purity, turn.number)]
         points += [(f"pseudo_labels/count_{c}", n, turn.number) for c, n in enumerate(shown.counts)]
         points += [(f"pseudo_labels/accuracy_{c}", a, turn.number) for c, a in enumerate(shown.class_accuracy)]
+    return _finite(points)
+
+
+def _finite(points: list[tuple[str, float, int]]) -> list[Metric]:
+    now = int(time.time() * 1000)
+    return [Metric(name, float(value), now, step) for name, value, step in points if np.isfinite(value)]
+
+
+def metrics_of(arm: ArmReport) -> list[Metric]:
+    """Return all numbers of an arm, named alike in all arms."""
     test = arm.evaluation
-    points += [("test/accuracy", test.accuracy, 0), ("test/log_loss", test.log_loss, 0)]
+    points: list[tuple[str, float, int]] = [("test/accuracy", test.accuracy, 0), ("test/log_loss", test.log_loss, 0)]
     points += [("test/calibration_error", test.calibration_error, 0)]
     points += [(f"test/accuracy_{view}", value, 0) for view, value in test.views.items()]
     points += [(f"test/recall_{c}", value, 0) for c, value in enumerate(test.class_accuracy)]
     points += [(f"seconds/{step.replace(' ', '_')}", value, 0) for step, value in arm.seconds.items()]
     points += [("seconds/all", sum(arm.seconds.values()), 0)]
-    return [Metric(name, float(value), now, step) for name, value, step in points if np.isfinite(value)]
+    return points_of(arm.rounds, arm.fit) + _finite(points)
 
 
 def _title(config: ExperimentConfig) -> str:

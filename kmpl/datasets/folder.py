@@ -1,0 +1,208 @@
+"""A folder of your images, read as one uint8 tensor, with the labels that sub-folders or a CSV give.
+
+Images may lie in the folder itself, in class sub-folders, or both. Without a CSV the name of the sub-folder directly
+below the folder is the label of all images in it (``unlabelled`` is no label), and those in the folder itself have
+none. With a CSV it alone gives labels, and sub-folders are only places; ``labels.csv`` in the folder is such a CSV.
+Shapes: N images.
+"""
+
+import hashlib
+import mimetypes
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from kmpl.datasets.labels_csv import read_labels
+from kmpl.datasets.pictures import IMAGE_SUFFIXES, PictureError, read_picture
+from kmpl.devices import cores
+from kmpl.errors import UserError
+from kmpl.results import LEFT_OUT
+
+SIZE = 32
+"""Side of the images in pixels, unless another is given."""
+UNLABELLED = ("unlabelled", "unlabeled")
+"""Names of sub-folders that are no label."""
+
+OnProgress = Callable[[int, int], None]
+"""Called after each file with how many are read, and how many there are."""
+
+
+@dataclass(frozen=True)
+class FolderImages:
+    """All images of a folder that can be read, in the order of their paths."""
+
+    root: Path
+    files: tuple[str, ...]
+    """(N,) relative to the root, with ``/``, sorted."""
+    images: Tensor = field(repr=False)
+    """(N, channels, size, size) uint8; letterboxed, so that the aspect ratio is kept."""
+    labels: np.ndarray = field(repr=False)
+    """(N,) int64 in [0, C), −1 = unlabelled."""
+    classes: tuple[str, ...]
+    """Names of the C classes, sorted."""
+    digests: tuple[str, ...] = field(repr=False)
+    """(N,) SHA-256 of each file's bytes: copies of one file have the same."""
+    left_out: dict[str, str]
+    """Files that look like images and could not be read, and why."""
+
+    @property
+    def conflicts(self) -> list[tuple[str, ...]]:
+        """Copies of one file that were given different labels, each time all that have a label."""
+        copies = defaultdict(list)
+        for i in np.flatnonzero(self.labels != LEFT_OUT):
+            copies[self.digests[i]].append(int(i))
+        return [tuple(self.files[i] for i in same) for same in copies.values() if len(set(self.labels[same])) > 1]
+
+
+def scan(root: Path) -> tuple[list[str], dict[str, str]]:
+    """Return the paths of all images in a folder and below it, sorted, and what looks like an image but is no use.
+
+    Hidden files and folders are passed over. A link to a folder is followed only if that folder lies apart from
+    all that is walked already, so that no loop is walked and no image comes twice.
+
+    Raises:
+        UserError: no such folder, or no image in it.
+    """
+    if not root.is_dir():
+        wrong = "is a file" if root.exists() else "there is no such folder"
+        raise UserError(f"{root}: {wrong}; name a folder of images")
+    files, left_out = [], {}
+    for name in _walk(root, root.resolve()):
+        suffix = Path(name).suffix.lower()
+        if not _printable(name):
+            left_out[name.encode("utf-8", "backslashreplace").decode()] = "its name is no UTF-8; rename it"
+        elif suffix in IMAGE_SUFFIXES and (root / name).is_file():
+            files.append(name)
+        elif suffix in IMAGE_SUFFIXES:
+            left_out[name] = "is no file (a link that leads nowhere?)"
+        elif (mimetypes.guess_type(name)[0] or "").startswith("image/"):
+            left_out[name] = f"{suffix} is no format that is read here ({_formats()})"
+    if not files:
+        raise UserError(f"{root}: no image in it or below it ({_formats()}); name a folder of images")
+    return sorted(files), left_out
+
+
+def _formats() -> str:
+    return ", ".join(sorted(IMAGE_SUFFIXES))
+
+
+def _printable(name: str) -> bool:
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _walk(root: Path, real: Path) -> Iterator[str]:
+    """Yield the paths of all files, relative to ``root``, with ``/``."""
+    trees, waiting = [real], [(root, "")]
+    while waiting:
+        folder, prefix = waiting.pop()
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise UserError(f"cannot read the folder {folder}: {error.strerror or error}") from error
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append((Path(entry.path), f"{prefix}{entry.name}/"))
+            elif entry.is_symlink() and Path(entry.path).is_dir():  # the entry's own is_dir fails on a loop
+                target = Path(entry.path).resolve()
+                if not any(target.is_relative_to(tree) or tree.is_relative_to(target) for tree in trees):
+                    trees.append(target)
+                    waiting.append((Path(entry.path), f"{prefix}{entry.name}/"))
+            else:
+                yield prefix + entry.name
+
+
+def labels_of_folders(files: Sequence[str]) -> dict[str, str]:
+    """Return the label of each file that lies in a class sub-folder.
+
+    >>> labels_of_folders(["a.png", "cat/b.png", "cat/2021/c.png", "unlabelled/d.png"])
+    {'cat/b.png': 'cat', 'cat/2021/c.png': 'cat'}
+    """
+    tops = {file: file.split("/")[0] for file in files if "/" in file}
+    return {file: top for file, top in tops.items() if top.lower() not in UNLABELLED}
+
+
+def _labels(root: Path, table: Path | None, files: Sequence[str]) -> dict[str, str]:
+    if table is None and (root / "labels.csv").is_file():
+        table = root / "labels.csv"
+    return labels_of_folders(files) if table is None else read_labels(table, root, files)
+
+
+def read_folder(
+    root: Path,
+    labels: Path | None = None,
+    size: int = SIZE,
+    channels: int = 0,
+    on_progress: OnProgress = lambda done, total: None,  # noqa: ARG005
+) -> FolderImages:
+    """Return all images of a folder with their labels; the result does not depend on how many threads read them.
+
+    Args:
+        root: the folder.
+        labels: CSV with the columns file and label; if none is given, ``labels.csv`` in the folder, and if there is
+            none, the names of sub-folders.
+        size: side that all images are brought to, pixels.
+        channels: 1 (grey), 3 (colour), or 0: grey if all images are grey, else colour.
+        on_progress: told of each file.
+
+    Raises:
+        UserError: no image that can be read, or the CSV does not fit the folder.
+    """
+    files, left_out = scan(root)
+    named = _labels(root, labels, files)
+    kept: list[str] = []
+    pictures: list[np.ndarray] = []
+    digests: list[str] = []
+    with ThreadPoolExecutor(cores()) as pool:  # Pillow lets other threads run while it decodes
+        found = pool.map(lambda file: _read(root / file, size, channels or None), files)
+        for number, (file, one) in enumerate(zip(files, found, strict=True), start=1):
+            if isinstance(one, str):
+                left_out[file] = one
+            else:
+                kept.append(file)
+                pictures.append(one[0])
+                digests.append(one[1])
+            on_progress(number, len(files))
+    if not kept:
+        raise UserError(f"{root}: none of {len(files)} images can be read; {files[0]}: {left_out[files[0]]}")
+    classes = tuple(sorted({named[file] for file in kept if file in named}))
+    numbers = {name: number for number, name in enumerate(classes)}
+    given = np.array([numbers[named[file]] if file in named else LEFT_OUT for file in kept], dtype=np.int64)
+    return FolderImages(
+        root, tuple(kept), _stacked(pictures, channels), given, classes, tuple(digests), dict(sorted(left_out.items()))
+    )
+
+
+def _read(path: Path, size: int, channels: int | None) -> tuple[np.ndarray, str] | str:
+    """Return an image, grey if it has no colour, and its file's digest; or why it cannot be read."""
+    try:
+        picture = read_picture(path, (size, size), channels)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except PictureError as error:
+        return str(error)
+    except OSError as error:
+        return error.strerror or str(error)
+    colourless = channels is None and bool((picture == picture[..., :1]).all())
+    return (picture[..., :1] if colourless else picture), digest
+
+
+def _stacked(pictures: list[np.ndarray], channels: int) -> Tensor:
+    """Return images (height, width, 1 or 3) as one tensor (N, channels, height, width)."""
+    depth = channels or max(picture.shape[-1] for picture in pictures)
+    stacked = np.empty((len(pictures), depth, *pictures[0].shape[:2]), dtype=np.uint8)
+    for place, picture in zip(stacked, pictures, strict=True):
+        place[:] = picture.transpose(2, 0, 1)  # grey goes into all channels
+    return torch.from_numpy(stacked)

@@ -1,0 +1,76 @@
+"""Settings for labelling a folder: those that fit any number of images are chosen from it, unless they are given."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field
+
+from kmpl.config import ExperimentConfig, Learning, Settings, Training
+from kmpl.presets import merge
+
+
+class LabelOptions(Learning):
+    """How the images of a folder are labelled. What is not given is chosen by the number of images and classes."""
+
+    size: int = Field(default=32, ge=8, le=512)
+    """Side that all images are brought to, pixels; their aspect ratio is kept."""
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    """Seed of validation, folds, weights and batches."""
+    validation: float = Field(default=0.1, ge=0, le=0.5)
+    """Share of the given labels that is hidden from training, to check it by; 0 = none."""
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    """Confidence below which an image gets no label; 0 = every image gets one."""
+    expect_accuracy: float | None = Field(default=None, gt=0.5, lt=1)
+    """Share of the assigned labels that should be right; chooses the threshold by cross-fitting the given labels."""
+    folds: int = Field(default=5, ge=2, le=20)
+    """Parts of the given labels that are hidden in turn for that; each costs one more pretraining."""
+
+
+class Pretext(Settings):
+    """How features are learnt without labels."""
+
+    n_clusters: int = Field(default=50, ge=2)
+    """Clusters that the network learns to tell apart; fewer where they would hold less than five images each."""
+    rounds: int = Field(default=3, ge=0, le=100)
+    """Rounds of cluster, train, embed; 0 = the pixels' principal components are the features."""
+    training: Training = Training(epochs=3, ema=0.99)
+    """Of each round; images_per_epoch 0 = as many as there are, but no less than 2,000 and no more than 10,000."""
+
+
+_OWN = ("size", "seed", "validation", "threshold", "expect_accuracy", "folds")
+
+
+def sized(n_images: int, n_classes: int) -> dict[str, Any]:
+    """Return the settings that go with a number of images and classes.
+
+    >>> sized(10_000, 10)["clustering"], sized(150, 3)["clustering"]
+    ({'n_clusters': 500}, {'n_clusters': 7})
+    """
+    return {
+        "clustering": {"n_clusters": min(n_images, max(n_classes, min(n_images // 20, 500)))},
+        "pretrain": {"images_per_epoch": max(2_000, min(n_images, 8_000))},
+        "retrain": {"images_per_epoch": max(4_000, min(2 * n_images, 30_000))},
+    }
+
+
+def experiment(
+    dataset: str, given: Mapping[str, Any], n_images: int, n_labels: int, n_classes: int
+) -> tuple[LabelOptions, ExperimentConfig]:
+    """Return the settings of a labelling, and those of the experiment that does it.
+
+    Args:
+        dataset: ``folder:`` and the path.
+        given: what was said, as a tree; it wins.
+        n_images: in the folder.
+        n_labels: given labels, validation included.
+        n_classes: of them.
+
+    Raises:
+        UserError: a value out of its range.
+    """
+    chosen = merge(ExperimentConfig(), sized(n_images, n_classes))
+    own = {name: value for name, value in given.items() if name in _OWN}
+    config = merge(chosen, {name: value for name, value in given.items() if name not in _OWN})
+    options = merge(LabelOptions(), config.model_dump(include=set(Learning.model_fields)) | own)
+    about = {"dataset": dataset, "protocol": "literature", "labels": n_labels, "seed": options.seed}
+    return options, merge(config, about | {"arms": ("pseudo-label",), "pool": {"image_size": options.size}})

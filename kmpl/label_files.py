@@ -1,0 +1,126 @@
+"""From a folder of image files to a CSV of labels and a gallery: read, label, track, write; nothing half-written."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kmpl import gallery, tracking
+from kmpl.checkpoints import kept
+from kmpl.datasets.folder import FolderImages, OnProgress, read_folder
+from kmpl.errors import LeftOutWarning
+from kmpl.experiment import Steps
+from kmpl.label_config import LabelOptions
+from kmpl.labelled import Labelled, table
+from kmpl.labelling import Job, prepare, run
+from kmpl.results import Pool
+from kmpl.steps import Watch, silent
+from kmpl.store import Store, whole_file
+from kmpl.targets import check_target
+from kmpl.tracking.client import environment
+from kmpl.tracking.labellings import labelling_run
+
+
+@dataclass(frozen=True)
+class Files:
+    """What is read and what is written."""
+
+    folder: Path
+    out: Path
+    """CSV of all labels."""
+    labels: Path | None = None
+    """CSV of given labels; None: ``labels.csv`` in the folder, or the names of sub-folders."""
+    page: Path | None = None
+    """The gallery."""
+    overwrite: bool = False
+
+    def check(self) -> None:
+        """Refuse, before any work, what could not be written at the end.
+
+        Raises:
+            UserError: as ``check_target``.
+        """
+        for path, flag in ((self.out, "--out"), (self.page, "--gallery")):
+            if path is not None:
+                check_target(path, flag, self.overwrite)
+
+
+def read(files: Files, size: int, on_progress: OnProgress = silent) -> FolderImages:
+    """Return the images of the folder; files that are left out, and copies with different labels, are warned of."""
+    files.check()
+    found = read_folder(files.folder, files.labels, size, on_progress=on_progress)
+    for said in (_left_out(found), _conflicts(found)):
+        if said:
+            warnings.warn(f"{found.root}: {said}", LeftOutWarning, stacklevel=2)
+    return found
+
+
+def _left_out(found: FolderImages) -> str:
+    names = [f"{file} ({why})" for file, why in found.left_out.items()]
+    return f"{len(names)} files cannot be read and are left out: {_some(names)}" if names else ""
+
+
+def _conflicts(found: FolderImages) -> str:
+    pairs = [" = ".join(files) for files in found.conflicts]
+    return f"{len(pairs)} images have copies with another label: {_some(pairs)}" if pairs else ""
+
+
+def _some(names: list[str], shown: int = 20) -> str:
+    return ", ".join(names[:shown]) + (f", and {len(names) - shown} more" if len(names) > shown else "")
+
+
+def label(
+    files: Files,
+    found: FolderImages,
+    given: dict[str, Any],
+    mlruns: Path,
+    command: str = "",
+    watch: Watch | None = None,
+    entering: Callable[[str], None] = silent,
+    wrap: Callable[[Steps, str], Steps] = lambda steps, name: steps,  # noqa: ARG005
+) -> tuple[Labelled, str]:
+    """Label a folder, write what was asked for, and return the labels and the id of the run in MLflow.
+
+    Args:
+        files: where from and where to.
+        found: what was read.
+        given: settings that were given, as a tree of ``LabelOptions``.
+        mlruns: folder of the tracked runs and of the store of finished steps: killed and run again, it goes on.
+        command: what was typed.
+        watch: told of training.
+        entering: told of each part of the work.
+        wrap: gives the steps as an engine runs them.
+
+    Raises:
+        UserError: what ``kmpl.labelling.prepare`` says, or a file cannot be written.
+    """
+    job = prepare(found, given)
+    client = tracking.open_store(mlruns)
+    pools: list[Pool] = []
+    plain = Steps(evaluate=_closed, watch=watch or Watch(), begun=pools.append, entering=entering)
+    with tracking.store_answers(), labelling_run(client, job, command) as tracked:
+        made, done = run(job, wrap(kept(plain, Store(mlruns / "cache")), f"label {found.root.name}"))
+        page = gallery.page(done, _about(job, command))
+        tracked.finished(pools[0], made, done, {"labels.csv": table(done), "gallery.html": page})
+        for path, text in ((files.out, table(done)), (files.page, page)):
+            if path is not None:
+                with whole_file(path) as draft:
+                    draft.write_text(text, encoding="utf-8", newline="")
+    return done, tracked.id
+
+
+def _closed(*_: object) -> Any:
+    raise AssertionError("a folder of one's own has no test set")
+
+
+def _about(job: Job, command: str) -> dict[str, str]:
+    about = {"command": command, "seed": str(job.options.seed), "network": job.config.network}
+    about |= {"clusters": str(job.config.clustering.n_clusters), "rounds": str(job.config.pseudo_labels.rounds)}
+    about |= {"kmpl": environment()["version.kmpl"]}
+    return {name: text for name, text in about.items() if text}
+
+
+def options(given: dict[str, Any]) -> LabelOptions:
+    """Return the options that are needed before the folder is read."""
+    return LabelOptions.model_validate(given)
