@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kmpl import networks, training
+from kmpl import networks, pretext, training
 from kmpl.clustering import prepare
-from kmpl.config import ExperimentConfig
+from kmpl.config import ExperimentConfig, Learning
 from kmpl.devices import pick_device
 from kmpl.experiment import Steps
 from kmpl.fingerprints import code_version, key
+from kmpl.label_config import Pretext
 from kmpl.networks import Network
 from kmpl.results import Clusters, Epoch, Evaluation, Fit, Pool, PseudoLabels
 from kmpl.steps import Voted, Watch, cluster_seed
@@ -139,6 +140,22 @@ class _Kept:
             return found
         about = entry.about | {"class_accuracy": tuple(entry.about["class_accuracy"])}
         return Evaluation(confusion=entry.array("confusion"), **about)
+
+
+def features_without_labels(
+    store: Store, config: Learning, settings: Pretext, images: Tensor, seed: int, watch: Watch
+) -> np.ndarray:
+    """Return what ``pretext.features`` gives, out of the store where it is there."""
+    about = {"images": content_digest({"": images}), "network": config.network, "seed": seed}
+    about |= {"pretext": settings.model_dump(), "augmentation": config.augmentation.model_dump()}
+    at = key("pretext", config, **about, clustering=config.clustering.model_dump(include={"maps", "l2", "whiten"}))
+    entry = store.read("features", at)
+    if entry is None:
+        entry = Entry({"features": torch.as_tensor(pretext.features(config, settings, images, seed, watch))}, {})
+        store.write("features", at, entry.tensors, {})
+    else:
+        watch.found("without labels")
+    return entry.array("features")
 
 
 def kept(steps: Steps, store: Store) -> Steps:

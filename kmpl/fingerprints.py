@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from kmpl.config import ExperimentConfig
+from kmpl.config import Learning
 from kmpl.devices import pick_device
 
 # What these hold reaches a key as the value of a setting, or reaches no number at all.
@@ -23,6 +23,7 @@ _NO_NUMBERS = {"kmpl", "kmpl.config", "kmpl.errors", "kmpl.results"}
 _CODE = {
     "fit": ("kmpl.steps", "kmpl.training"),
     "embed": ("kmpl.training",),
+    "pretext": ("kmpl.pretext",),
     "vote": ("kmpl.steps", "kmpl.pseudo_labels", "kmpl.seeds"),
     "evaluate": ("kmpl.evaluation",),
     "experiment": ("kmpl.experiment", "kmpl.pseudo_labels", "kmpl.evaluation", "kmpl.report"),
@@ -60,14 +61,14 @@ def code_version(step: str) -> str:
     return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
 
 
-def surroundings(config: ExperimentConfig) -> dict[str, Any]:
+def surroundings(config: Learning) -> dict[str, Any]:
     """Return what a number depends on besides data, settings and code: libraries, device, threads, processor."""
     versions = {name: metadata.version(name) for name in ("torch", "torchvision", "scikit-learn", "numpy", "scipy")}
     where = {"device": pick_device(config.device).type, "threads": torch.get_num_threads()}
     return versions | where | {"machine": platform.machine()}
 
 
-def key(step: str, config: ExperimentConfig, **inputs: Any) -> str:
+def key(step: str, config: Learning, **inputs: Any) -> str:
     """Return the digest of all that determines a step's result."""
     text = json.dumps(
         {"step": step, "code": code_version(step), "surroundings": surroundings(config)} | inputs, sort_keys=True

@@ -3,6 +3,8 @@
 import shlex
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from kmpl.commands import Folder, given
-from kmpl.label_config import LabelOptions
+from kmpl.label_config import LabelOptions, Pretext
+from kmpl.targets import check_target
 
 if TYPE_CHECKING:
     from kmpl.datasets.folder import FolderImages
@@ -50,14 +53,69 @@ def label(
     from kmpl import bars, label_files
 
     console, files = Console(quiet=quiet), label_files.Files(folder, out, labels, gallery, overwrite)
-    with warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_: print(f"kmpl: {message}", file=sys.stderr)
+    with _warnings_in_one_line():
         found = _read(files, size, console)
         command = shlex.join(["kmpl", *sys.argv[1:]])
         with bars.shown(console) as watch:
             part = lambda name: None if name == "label" else console.print(f"{name}:")  # noqa: E731
             done, run = label_files.label(files, found, chosen, mlruns, command, watch, part)
     _show(done, files, run, mlruns, console)
+
+
+def suggest(
+    folder: Path,
+    /,
+    *,
+    budget: int,
+    out: Path,
+    labels: Path | None = None,
+    sheet: Path | None = None,
+    overwrite: Annotated[bool, Parameter(negative="")] = False,
+    mlruns: Folder = Path("mlruns"),
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+    settings: Annotated[LabelOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    pretext: Annotated[Pretext | None, Parameter(negative_iterable="")] = None,
+) -> None:
+    """Say which images of a folder to label next: typical ones of what has no label yet, then the least certain.
+
+    Args:
+        folder: Folder of images, with or without sub-folders, with or without labels.
+        budget: How many images you will label.
+        out: CSV to write: these images, the most useful first, with an empty column for their labels.
+        labels: CSV of the given labels, columns file and label; without it: labels.csv in the folder, or else the
+            names of sub-folders.
+        sheet: Picture (PNG) to write: these images, numbered as in the CSV.
+        overwrite: Replace files that exist.
+        mlruns: Folder of the store of finished steps.
+        quiet: Print nothing but warnings and errors.
+        settings: Single settings of labelling, the same as for `kmpl label`.
+        pretext: How features are learnt without labels.
+    """
+    if sheet is not None:
+        check_target(sheet, "--sheet", overwrite)
+    chosen = given(settings)
+    size = LabelOptions.model_validate(chosen).size
+    from kmpl import bars, label_files, suggest_files
+    from kmpl.cells import Place
+
+    console, files = Console(quiet=quiet), label_files.Files(folder, out, labels, None, overwrite)
+    with _warnings_in_one_line():
+        found = _read(files, size, console)
+        with bars.shown(console) as watch:
+            store = Place(mlruns).store
+            best = suggest_files.choose(found, budget, chosen, pretext or Pretext(), store, watch)
+        suggest_files.write(best, out, sheet)
+    console.print(f"{suggest_files.summary_line(best)}.", highlight=False, soft_wrap=True)
+    written = " and ".join(str(path) for path in (out, sheet) if path is not None)
+    console.print(f"Written: [bold]{written}[/bold]; fill in the column label", soft_wrap=True)
+
+
+@contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    """Print each warning as a line of ours."""
+    with warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_: print(f"kmpl: {message}", file=sys.stderr)
+        yield
 
 
 def _read(files: "Files", size: int, console: Console) -> "FolderImages":

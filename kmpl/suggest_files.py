@@ -1,0 +1,119 @@
+"""From a folder of image files to a CSV of those to label next, and a sheet that shows them; nothing half-written."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kmpl.checkpoints import features_without_labels, kept
+from kmpl.contact_sheet import SIDE, Cell, sheet
+from kmpl.datasets.folder import FolderImages
+from kmpl.datasets.pictures import read_picture
+from kmpl.devices import use_threads
+from kmpl.experiment import Steps
+from kmpl.label_config import LabelOptions, Pretext
+from kmpl.labelling import prepare, run
+from kmpl.plots import png
+from kmpl.presets import merge
+from kmpl.steps import Watch
+from kmpl.store import Store, whole_file
+from kmpl.suggestions import Suggestions, check_budget, suggest
+
+HEADER = ("file", "label", "rank", "cluster", "reason", "confidence")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What to label next."""
+
+    found: FolderImages
+    suggestions: Suggestions
+    asked: int
+    """Images that were asked for."""
+
+
+def choose(
+    found: FolderImages, budget: int, given: Mapping[str, Any], pretext: Pretext, store: Store, watch: Watch
+) -> Chosen:
+    """Return the images to label next.
+
+    Args:
+        found: the folder; it need not have any label.
+        budget: how many.
+        given: settings that were given, as a tree of ``LabelOptions``.
+        pretext: how features are learnt without labels.
+        store: of finished steps: features once learnt, and what ``kmpl label`` computed with the same settings.
+        watch: told of training.
+
+    Raises:
+        UserError: the budget does not fit the folder, or what ``kmpl.labelling.prepare`` says.
+    """
+    check_budget(found.labels, budget)
+    options = merge(LabelOptions(), given)
+    use_threads(options.threads)
+    features = features_without_labels(store, options, pretext, found.images, options.seed, watch)
+    ask = _confidence(found, given, store, watch) if len(found.classes) > 1 else None
+    return Chosen(found, suggest(features, found.labels, budget, options.seed, ask, found.digests), budget)
+
+
+def _confidence(found: FolderImages, given: Mapping[str, Any], store: Store, watch: Watch) -> Callable[[], np.ndarray]:
+    """Return what gives the confidence (N,) that ``kmpl label`` writes, out of the store where it has been run."""
+
+    def ask() -> np.ndarray:
+        steps = kept(Steps(evaluate=_closed, watch=watch), store)
+        return run(prepare(found, {**given, "expect_accuracy": None}), steps)[1].confidence
+
+    return ask
+
+
+def _closed(*_: object) -> Any:
+    raise AssertionError("a folder of one's own has no test set")
+
+
+def summary_line(chosen: Chosen) -> str:
+    """Return what was chosen in one sentence."""
+    counts = Counter(chosen.suggestions.reasons)
+    n, why = len(chosen.suggestions.images), ", ".join(f"{count} × {reason}" for reason, count in counts.items())
+    fewer = f"; {chosen.asked} were asked for, but all others are near-duplicates" if n < chosen.asked else ""
+    return f"{n} of {len(chosen.found.files):,} images to label next: {why}{fewer}"
+
+
+def table(chosen: Chosen) -> str:
+    """Return the suggestions as CSV: the columns of a CSV of labels, the label left empty, then rank and reason."""
+    out, found, which = io.StringIO(), chosen.found, chosen.suggestions
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(HEADER)
+    for rank, (image, reason) in enumerate(zip(which.images, which.reasons, strict=True), start=1):
+        sure = "" if which.confidence is None else f"{which.confidence[image]:.4f}"
+        writer.writerow((found.files[image], "", rank, which.clusters.assignment[image], reason, sure))
+    return out.getvalue()
+
+
+def picture(chosen: Chosen) -> bytes:
+    """Return the contact sheet as the content of a PNG file."""
+    found, which = chosen.found, chosen.suggestions
+    cells = [
+        Cell(read_picture(found.root / found.files[image], (SIDE, SIDE)), found.files[image], reason)
+        for image, reason in zip(which.images, which.reasons, strict=True)
+    ]
+    name = found.root.resolve().name or str(found.root)
+    return png(sheet(cells, f"{name}: {len(cells)} of {len(found.files):,} images to label next"))
+
+
+def write(chosen: Chosen, out: Path, sheet_file: Path | None) -> None:
+    """Write the CSV and, where it is asked for, the sheet.
+
+    Raises:
+        UserError: a file cannot be written.
+    """
+    content = picture(chosen) if sheet_file is not None else b""
+    with whole_file(out) as draft:
+        draft.write_text(table(chosen), encoding="utf-8", newline="")
+    if sheet_file is not None:
+        with whole_file(sheet_file) as draft:
+            draft.write_bytes(content)
