@@ -51,11 +51,13 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             Each ``random_state`` in it that is None is set from ``random_state`` below.
         n_clusters: of all samples. None, or more than there are samples: one for each 20 samples, at least two and at
             least as many as there are classes, at most 500.
-        k: nearest neighbours: voting labelled samples, clusters that a sample links, prototypes, samples of the graph.
+        k: nearest neighbours: voting labelled samples, prototypes, samples of the graph.
+        links: nearest clusters that a sample links (cluster-graph).
         strategy: who assigns: consensus (clusters and classifier must agree; seldom does harm), cluster-graph (labels
             spread from cluster to cluster; for very few labels and features in which classes hang together),
             cluster-vote, prototype-knn, self-training or label-spreading.
         threshold: confidence in [0, 1] below which a sample is left out of retraining.
+        graph_threshold: the same where labels are few and cluster-graph spreads them.
         rounds: of voting and retraining, at most.
         soft_votes: let unlabelled members of a cluster vote too, with the classifier's probabilities.
         labelled_share: least share of given labels in what is retrained on; they are repeated as often as that takes.
@@ -93,8 +95,10 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         *,
         n_clusters: int | None = None,
         k: int = 5,
+        links: int = 5,
         strategy: str = "consensus",
         threshold: float = 0.0,
+        graph_threshold: float = 0.0,
         rounds: int = 3,
         soft_votes: bool = True,
         labelled_share: float = 0.3,
@@ -109,8 +113,10 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.estimator = estimator
         self.n_clusters = n_clusters
         self.k = k
+        self.links = links
         self.strategy = strategy
         self.threshold = threshold
+        self.graph_threshold = graph_threshold
         self.rounds = rounds
         self.soft_votes = soft_votes
         self.labelled_share = labelled_share
@@ -188,7 +194,9 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             PseudoLabelling,
             strategy=self.strategy,
             k=self.k,
+            links=self.links,
             threshold=self.threshold,
+            graph_threshold=self.graph_threshold,
             rounds=self.rounds,
             soft_votes=self.soft_votes,
             labelled_share=self.labelled_share,

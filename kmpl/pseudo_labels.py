@@ -49,6 +49,8 @@ class Guess:
     confidence: np.ndarray
     """(N,) in [0, 1]; 0 = do not use."""
     clusters: Clusters | None = None
+    spread: bool = False
+    """Labels were spread over a graph: confidence is another kind of number, and ``graph_threshold`` applies to it."""
 
 
 def prototype_knn(e: Evidence) -> Guess:
@@ -121,7 +123,8 @@ def cluster_graph(e: Evidence) -> Guess:
 
     Where labels are few, most clusters hold none. What such a cluster is called is decided by the clusters it touches,
     and theirs by those they touch; the network, which has seen no more than the same few labels, is not asked.
-    Confidence is the winner's share of what reaches the cluster, 0 where nothing does.
+    Confidence is the winner's share of what reaches the cluster, 0 where nothing does. It falls with the distance from
+    a label, not only with doubt, and what is far from every label is what to learn from: its threshold is its own.
 
     Where there are two labels a cluster or more, there is little to spread, and the network has learnt more than a
     graph can say: ``consensus`` decides.
@@ -131,8 +134,8 @@ def cluster_graph(e: Evidence) -> Guess:
         return _agreed(_members_vote(e, clusters), self_training(e))
     votes = np.zeros((len(clusters.centroids), e.probabilities.shape[1]))
     np.add.at(votes, (clusters.assignment[e.labelled], e.labels[e.labelled]), 1.0)
-    shares = spread(links(clusters, e.features, e.settings.k), votes)[clusters.assignment]
-    return Guess(shares.argmax(axis=1), shares.max(axis=1), clusters)
+    shares = spread(links(clusters, e.features, e.settings.links), votes)[clusters.assignment]
+    return Guess(shares.argmax(axis=1), shares.max(axis=1), clusters, spread=True)
 
 
 def label_spreading(e: Evidence) -> Guess:
@@ -177,7 +180,8 @@ def assign(evidence: Evidence, before: PseudoLabels | None, number: int) -> Pseu
     given = evidence.labels != LEFT_OUT
     guesses = np.where(given, evidence.labels, guess.classes)
     confidence = np.where(given, 1.0, guess.confidence)
-    kept = given | ((confidence > 0) & (confidence >= evidence.settings.threshold))
+    threshold = evidence.settings.graph_threshold if guess.spread else evidence.settings.threshold
+    kept = given | ((confidence > 0) & (confidence >= threshold))
     classes = np.where(kept, guesses, LEFT_OUT)
     same = (before.classes == classes) & kept if before is not None else np.zeros(len(given), dtype=bool)
     rounds = np.where(same, before.rounds if before is not None else 0, number)

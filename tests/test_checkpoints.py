@@ -263,7 +263,9 @@ CHANGES: dict[str, Any] = {
     "pseudo_labels": {
         "strategy": "cluster-vote",
         "k": 2,
+        "links": 2,
         "threshold": 0.3,
+        "graph_threshold": 0.3,
         "rounds": 2,
         "soft_votes": False,
         "labelled_share": 0.8,
@@ -272,8 +274,9 @@ CHANGES: dict[str, Any] = {
 }
 FIELDS = flatten(CHANGES)
 # One epoch leaves patience nothing to choose; before pseudo-labels there are no clusters to pull to; the device is the
-# same by another name; and two threads may round alike.
+# same by another name; consensus has no graph; and two threads may round alike.
 _MAY_CHANGE_NOTHING = {"device", "threads", "pretrain.patience", "retrain.patience", "pretrain.clustering_target"}
+_MAY_CHANGE_NOTHING |= {"pseudo_labels.links", "pseudo_labels.graph_threshold"}
 
 
 # They go into the key in one piece with those that are always tried.

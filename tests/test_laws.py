@@ -92,7 +92,7 @@ def test_law_3_same_config_and_seed_give_the_same_bits(tiny: ExperimentConfig, r
 
 
 def test_law_4_zero_pseudo_labels_kept_is_labelled_only(tiny: ExperimentConfig) -> None:
-    config = merge(tiny, {"pseudo_labels": {"threshold": 1.0}})
+    config = merge(tiny, {"pseudo_labels": {"threshold": 1.0, "graph_threshold": 1.0}})
     arms = run(config).arms
     assert arms["pseudo-label"].rounds == ()
     assert "no pseudo-label reached the threshold" in arms["pseudo-label"].stop_reason

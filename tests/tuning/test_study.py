@@ -37,7 +37,8 @@ TRIALS = 7
 def config(tiny: ExperimentConfig) -> ExperimentConfig:
     small = {"epochs": 2, "images_per_epoch": 300}
     change = {"labels": None, "ratio": 0.3, "pool": {"size": 300}, "pretrain": small, "retrain": small}
-    return merge(tiny, change | {"clustering": {"n_clusters": 20}, "pseudo_labels": {"rounds": 1, "threshold": 0.0}})
+    labelling = {"rounds": 1, "threshold": 0.0, "graph_threshold": 0.0}
+    return merge(tiny, change | {"clustering": {"n_clusters": 20}, "pseudo_labels": labelling})
 
 
 def run(
