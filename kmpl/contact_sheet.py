@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -62,8 +63,8 @@ def _draw(axes: Axes, cell: Cell, number: int, colour: str) -> None:
     for side in axes.spines.values():
         side.set(color=colour, linewidth=2)
     axes.set_xlabel(shortened(cell.caption), fontsize=6.5, color="#444444")
-    about = {"boxstyle": "square,pad=0.25", "facecolor": colour, "edgecolor": "none"}
-    place = {"transform": axes.transAxes, "ha": "left", "va": "top", "fontsize": 8, "weight": "bold"}
+    about: dict[str, Any] = {"boxstyle": "square,pad=0.25", "facecolor": colour, "edgecolor": "none"}
+    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "left", "va": "top", "fontsize": 8, "weight": "bold"}
     axes.text(0.0, 1.0, str(number), color="white", bbox=about, **place)
 
 

@@ -1,6 +1,7 @@
 """Features without labels: alike images come together, by K-means as the task."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def purity(features: np.ndarray, digits: Images) -> float:
 
 
 def test_training_on_clusters_brings_together_what_is_alike(digits: Images) -> None:
-    longer = Pretext.model_validate({"n_clusters": 40, "rounds": 2, "training": {"epochs": 2, "batch_size": 64}})
+    longer = Pretext.model_validate({"n_clusters": 40, "rounds": 1, "training": {"epochs": 2, "batch_size": 64}})
     learnt = pretext.features(CONFIG, longer, digits.images, 0, Watch())
     before, after = purity(pretext.pixels(digits.images), digits), purity(learnt, digits)
     assert after > before + 0.05, (before, after)
@@ -76,6 +77,6 @@ def test_they_are_learnt_once(digits: Images, tmp_path: Path, monkeypatch: pytes
     assert np.array_equal(first, again)
     assert found == ["without labels"]
     for change in ({"seed": 1}, {"settings": Pretext(rounds=2)}, {"images": some[:99]}):
-        given = {"settings": SHORT, "images": some, "seed": 0} | change
+        given: dict[str, Any] = {"settings": SHORT, "images": some, "seed": 0} | change
         with pytest.raises(TypeError, match="not callable"):
             checkpoints.features_without_labels(store, CONFIG, watch=watch, **given)
