@@ -106,7 +106,7 @@ def page(rows: list[Found], demanded: float, about: Mapping[str, str]) -> str:
     kept = sum(not r.expected < demanded for r in rows)
     return (
         f"# `kmpl label`: {n_images:,} PNG files of {rows[0].name}, {n_labels} of them labelled\n\n"
-        f"{grid([*header, 'images read/s', 'minutes'], cells)}\n\n"
+        f"{grid([*header, 'images read/s', 'minutes'], cells, left=())}\n\n"
         f"*Labels that were not given, in %. Kept what was expected: {kept} of {len(rows)} seeds.*\n\n"
         + "".join(f"- {name}: {value}\n" for name, value in about.items())
     )
