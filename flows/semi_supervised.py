@@ -38,6 +38,7 @@ def semi_supervised(
     arms: Arms = _DEFAULT.arms,
     trials: Annotated[int, Field(ge=0, le=10_000)] = _DEFAULT.trials,
     search: Ranges = _DEFAULT.search,
+    draws: Annotated[int, Field(ge=1, le=100)] = _DEFAULT.draws,
     jobs: Annotated[int, Field(ge=1, le=256)] = _DEFAULT.jobs,
     name: str = _DEFAULT.name,
     model: str = _DEFAULT.model,
@@ -51,6 +52,7 @@ def semi_supervised(
         arms: Methods to compare.
         trials: Trials of each of the two studies (labelled-only, pseudo-label) that tune a ratio first; 0 = none.
         search: Ranges that tuning searches instead of its own: clustering.n_clusters=50:400, say.
+        draws: Draws of labels that decide a study: its best trials meet on those after the first.
         jobs: Experiments that run at once, each in a process of its own with its share of the cores.
         name: Name of the sweep (letters, digits, . _ + -): one configuration. Empty: made from the settings.
         model: Registered model whose champion the sweep may move.
@@ -62,6 +64,7 @@ def semi_supervised(
         arms=arms,
         trials=trials,
         search=search,
+        draws=draws,
         jobs=jobs,
         name=name,
         model=model,

@@ -1,3 +1,18 @@
 """Semi-supervised image classification by K-means pseudo-labelling."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kmpl.estimator import KMeansPseudoLabeller
+
 __version__ = "0.1.0"
+__all__ = ["KMeansPseudoLabeller", "__version__"]
+
+
+def __getattr__(name: str) -> object:
+    """Import what is for others' programs when it is first asked for: it takes seconds, and no command needs it."""
+    if name == "KMeansPseudoLabeller":
+        from kmpl.estimator import KMeansPseudoLabeller
+
+        return KMeansPseudoLabeller
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,7 +6,7 @@ import sys
 from cyclopts import App, CycloptsError
 
 from kmpl import __version__
-from kmpl.errors import UserError
+from kmpl.errors import IncompleteError, UserError
 
 app = App(
     name="kmpl",
@@ -22,9 +22,22 @@ app.command("kmpl.commands:sweep", name="sweep", help="Run all labelled ratios Ã
 app.command("kmpl.commands:tune", name="tune", help="Let Optuna find the settings for each labelled ratio.")
 app.command("kmpl.image_commands:label", name="label", help="Label a folder of images by a few that are labelled.")
 app.command("kmpl.image_commands:suggest", name="suggest", help="Say which images of a folder to label next.")
-app.command("kmpl.benchmarks.commands:benchmark", name="benchmark", help="Make the tables beside what others printed.")
+benchmark = App(name="benchmark", help="Make the tables beside what others printed, and the table of speed.")
+benchmark.command(
+    "kmpl.benchmarks.commands:literature", name="literature", help="Few labels, beside the papers' numbers."
+)
+benchmark.command(
+    "kmpl.benchmarks.commands:notebook", name="notebook", help="Ratios 0.8, 0.4, 0.1, beside the notebook's."
+)
+benchmark.command(
+    "kmpl.benchmarks.commands:speed", name="speed", help="Beside the notebook's way, and the machine's limits."
+)
+benchmark.command("kmpl.benchmarks.commands:folder", name="folder", help="A folder of digits, labelled by a few.")
+app.command(benchmark)
 app.command("kmpl.benchmarks.commands:audit", name="audit", help="Measure the faults of the reference notebook.")
 app.command("kmpl.commands:report", name="report", help="Write a finished sweep's report as one HTML page.")
+app.command("kmpl.model_commands:predict", name="predict", help="Say the class of image files, as CSV or JSON lines.")
+app.command("kmpl.model_commands:export", name="export", help="Write a model as a file: ONNX, or one that kmpl reads.")
 app.command("kmpl.commands:cache", name="cache", help="Show or clear the store of finished steps.")
 app.command("kmpl.commands:ui", name="ui", help="Start MLflow's pages on the runs so far.")
 app.command("kmpl.up:up", name="up", help="Start Prefect, a worker, MLflow's and Optuna's pages with one command.")
@@ -46,11 +59,13 @@ def _cause(error: CycloptsError) -> str | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return its exit status: 0 done, 2 bad input, 130 interrupted."""
+    """Run the command line; return its exit status: 0 done, 1 done but for some files, 2 bad input, 130 interrupted."""
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
         return fail(_cause(error) or str(error))
+    except IncompleteError as error:
+        return fail(str(error), 1)
     except UserError as error:
         return fail(str(error))
     except BrokenPipeError:  # the reader of our output went away: nobody is left to tell

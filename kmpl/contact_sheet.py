@@ -63,9 +63,9 @@ def _draw(axes: Axes, cell: Cell, number: int, colour: str) -> None:
     for side in axes.spines.values():
         side.set(color=colour, linewidth=2)
     axes.set_xlabel(shortened(cell.caption), fontsize=6.5, color="#444444")
-    about: dict[str, Any] = {"boxstyle": "square,pad=0.25", "facecolor": colour, "edgecolor": "none"}
-    place: dict[str, Any] = {"transform": axes.transAxes, "ha": "left", "va": "top", "fontsize": 8, "weight": "bold"}
-    axes.text(0.0, 1.0, str(number), color="white", bbox=about, **place)
+    about = {"boxstyle": "square,pad=0.25", "facecolor": colour, "edgecolor": "none"}
+    look: dict[str, Any] = {"fontsize": 8, "weight": "bold", "color": "white", "bbox": about}
+    axes.text(0.0, 1.0, str(number), transform=axes.transAxes, ha="left", va="top", **look)
 
 
 def shortened(name: str, length: int = 18) -> str:

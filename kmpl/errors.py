@@ -11,6 +11,10 @@ class UserError(Exception):
     """Something the person at the keyboard can mend. The command line prints it as one line and exits with status 2."""
 
 
+class IncompleteError(UserError):
+    """All was done but for some of what was given, which has been named. Exit status 1."""
+
+
 class DivergedError(UserError):
     """A training loss stopped being a finite number."""
 

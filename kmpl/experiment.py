@@ -5,6 +5,7 @@ This is the only place where the order of steps is written. The steps are handed
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from kmpl.networks import Network
 from kmpl.presets import for_arm
 from kmpl.results import ArmReport, Evaluation, Fit, Pool, PseudoLabels, Report, Round
 from kmpl.steps import Voted, Watch
+
+M = TypeVar("M")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,20 +65,35 @@ def run_rounds(
     config: ExperimentConfig, pool: Pool, truth: np.ndarray, start: Fit, steps: Steps
 ) -> tuple[Fit, tuple[Round, ...], str]:
     """Return the last network, the rounds that led to it and why there was no further one."""
-    fit, before = start, None
     rounds: list[Round] = []
-    for number in range(1, config.pseudo_labels.rounds + 1):
-        voted = steps.pseudo_label(config, pool, fit, before, number)
-        if not voted.labels.assigned:
-            return fit, tuple(rounds), f"round {number}: no pseudo-label reached the threshold"
-        if before is not None and np.array_equal(voted.labels.classes, before.classes):
-            return fit, tuple(rounds), f"round {number}: no pseudo-label changed"
+
+    def vote(fit: Fit, before: PseudoLabels | None, number: int) -> Voted:
+        return steps.pseudo_label(config, pool, fit, before, number)
+
+    def retrain(voted: Voted, number: int) -> Fit:
         fit = steps.retrain(config, pool, voted.labels, steps.watch, number)
         shown = metrics.diagnose(voted.labels, pool.labelled, truth, len(pool.classes))
         seconds = voted.seconds | {"retrain": fit.seconds}
         rounds.append(Round(number, voted.features, voted.labels, fit, shown, seconds))
-        before = voted.labels
-    return fit, tuple(rounds), "all rounds done"
+        return fit
+
+    fit, stopped = alternate(start, vote, retrain, config.pseudo_labels.rounds)
+    return fit, tuple(rounds), stopped
+
+
+def alternate(
+    start: M, vote: Callable[[M, PseudoLabels | None, int], Voted], retrain: Callable[[Voted, int], M], rounds: int
+) -> tuple[M, str]:
+    """Return the last model, whatever kind it is, and why there was no further round of voting and retraining."""
+    model, before = start, None
+    for number in range(1, rounds + 1):
+        voted = vote(model, before, number)
+        if not voted.labels.assigned:
+            return model, f"round {number}: no pseudo-label reached the threshold"
+        if before is not None and np.array_equal(voted.labels.classes, before.classes):
+            return model, f"round {number}: no pseudo-label changed"
+        model, before = retrain(voted, number), voted.labels
+    return model, "all rounds done"
 
 
 @dataclass(frozen=True)

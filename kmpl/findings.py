@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from kmpl.comparison import AFTER, BEFORE, Paired, SweepReport
+from kmpl.studies import StudyRecord
 
 Verdict = Literal["gain", "loss", "unclear", "equal", "single"]
 
@@ -102,10 +103,22 @@ def effort(report: SweepReport) -> list[str]:
         place = study.trials.index(won) + 1
         trial = (
             f"trial {place} of {len(study.trials)} won with {percent(won.accuracy)} % of {study.validation:,} images"
+            f"{_finals(study)}"
         )
         saved = f"training saved: about {pruned:.0%} by pruning, {kept:.0%} by the store"
         lines.append(f"ratio {study.ratio:g}, {study.arm}: {trial}{others}; {saved}")
     return lines
+
+
+def _finals(study: StudyRecord) -> str:
+    """Return what the winner reached on all draws, and what the untuned settings reached there."""
+    won, draws = study.finals[0], len(study.finals[0].values)
+    if draws == 1:
+        return ""
+    numbers = {trial.number for trial in study.trials if trial.params == study.start}
+    start = next((final for final in study.finals if final.number in numbers), None)
+    beside = f", untuned {percent(start.mean)} %" if start and start is not won else ""
+    return f", {percent(won.mean)} % over {draws} draws{beside}"
 
 
 def finding(report: SweepReport) -> str:

@@ -18,7 +18,7 @@ from kmpl.labelling import check_line, summary_line, target_name
 
 _SIDE = 96  # pixels, of what is shown at most
 _SMALL = 64  # up to here pixels are kept as they are
-_SHOWN, _CLUSTERS, _MEMBERS = 12, 4, 7
+_SHOWN, _CLUSTERS, _MEMBERS = 10, 4, 7
 _CLASSES = 60  # more would make a page that no browser likes
 
 

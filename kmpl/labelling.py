@@ -120,4 +120,4 @@ def check_line(done: Labelled) -> str:
 
 def target_name(root: Path) -> str:
     """Return what a folder is called in titles."""
-    return root.resolve().name or str(root)
+    return root.absolute().name or str(root)

@@ -71,8 +71,8 @@ def _umask() -> int:
     return mask
 
 
-def save_network(network: nn.Module, path: Path) -> None:
-    """Write the state of a network as safetensors.
+def save_network(network: nn.Module, path: Path, header: Mapping[str, str] | None = None) -> None:
+    """Write the state of a network as safetensors, with texts in the file's header.
 
     Raises:
         UserError: the file system refuses; nothing is left behind.
@@ -80,7 +80,7 @@ def save_network(network: nn.Module, path: Path) -> None:
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with whole_file(path) as draft:
         try:
-            save_file(state, draft)
+            save_file(state, draft, dict(header) if header else None)
         except SafetensorError as error:  # its own wrapping of the operating system's refusal
             raise UserError(f"cannot write {path}: {error}") from error
 

@@ -35,6 +35,20 @@ class TrialRecord(_Frozen):
     """MLflow's id."""
 
 
+class FinalRecord(_Frozen):
+    """A trial on all draws that decide."""
+
+    number: int
+    """Of the trial."""
+    values: tuple[float, ...]
+    """What the study maximises: on its own draw, then on the further ones."""
+
+    @property
+    def mean(self) -> float:
+        """Over the draws."""
+        return sum(self.values) / len(self.values)
+
+
 class StudyRecord(_Frozen):
     """One study: an arm at one labelled ratio."""
 
@@ -46,9 +60,9 @@ class StudyRecord(_Frozen):
     start: dict[str, float]
     """Values of the untuned settings."""
     best: dict[str, float]
-    """Values that validation likes best."""
-    winner: int
-    """Number of the trial that had them."""
+    """Values of the winner's settings."""
+    finals: tuple[FinalRecord, ...]
+    """The best trials, and the untuned settings, on all draws; the best mean, which wins, first."""
     trials: tuple[TrialRecord, ...]
     """By number."""
     again: int
@@ -59,6 +73,11 @@ class StudyRecord(_Frozen):
     """Validation images that decided."""
     run: str
     """MLflow's id."""
+
+    @property
+    def winner(self) -> int:
+        """Number of the trial that won."""
+        return self.finals[0].number
 
     def count(self, state: State) -> int:
         """Return how many trials ended so."""
@@ -73,4 +92,5 @@ class StudyRecord(_Frozen):
     def results(self) -> dict[str, Any]:
         """Return what does not depend on who ran the study, when, and how often it was killed."""
         trials = [{"state": t.state, "params": t.params, "value": t.value} for t in self.trials]
-        return {"ratio": self.ratio, "arm": self.arm, "best": self.best, "trials": trials}
+        finals = [final.values for final in self.finals]
+        return {"ratio": self.ratio, "arm": self.arm, "best": self.best, "trials": trials, "finals": finals}

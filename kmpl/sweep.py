@@ -112,8 +112,8 @@ def _tuned(
     """
     from kmpl import tuning  # slow to import, and most sweeps do without
 
-    if tuning.SEED in settings.seeds:
-        raise UserError(f"seed {tuning.SEED} is the one that is tuned on; give other seeds")
+    if taken := set(settings.seeds) & set(tuning.seeds(settings.draws)):
+        raise UserError(f"seed {min(taken)} is one that is tuned on; give other seeds")
     firsts = {ratio: configs[experiment_name(ratio, settings.seeds[0])] for ratio in settings.ratios}
     for ratio, config in firsts.items():
         with saying(f"ratio {ratio}, tuning"):
@@ -122,7 +122,7 @@ def _tuned(
     found: tuple[StudyRecord, ...] = ()
     for ratio, config in firsts.items():
         about = f"ratio {ratio}, tuning"
-        task = Tuning(about, settings.name, config, place, settings.trials, settings.search, found[-2:])
+        task = Tuning(about, settings.name, config, place, settings.trials, settings.search, found[-2:], settings.draws)
         waits = list(engine.spread(partial(run_tuning, engine.wrap), task.shared(settings.jobs), settings.jobs))
         studies, *_ = [wait() for wait in waits]  # all of them found the same
         found += studies

@@ -56,6 +56,8 @@ class SweepOptions(Settings):
     """Trials of each of the two studies (labelled-only, pseudo-label) that tune a ratio first; 0 = no tuning."""
     search: Ranges = ()
     """Ranges that tuning searches instead of its own, separated by commas: clustering.n_clusters=50:400, say."""
+    draws: int = Field(default=3, ge=1, le=100)
+    """Draws of labels that decide a study: its best trials and the given settings meet on those after the first."""
     jobs: int = Field(default=1, ge=1, le=256)
     """Experiments that run at once, each in a process of its own with its share of the cores."""
     name: str = Field(default="", max_length=80, pattern=r"^[\w.+-]*$")

@@ -31,7 +31,7 @@ class Chosen:
 
 def as_given(threshold: float) -> Chosen:
     """Return a threshold that was given."""
-    return Chosen(threshold, f"threshold {threshold:g} as set")
+    return Chosen(threshold, f"Threshold {threshold:g} as set")
 
 
 def ranks(confidence: np.ndarray) -> np.ndarray:
@@ -82,7 +82,7 @@ def by_cross_fitting(demanded: float, seen: np.ndarray, right: np.ndarray, confi
     """
     tested, hits = len(right), int(right.sum())
     if tested < 2:
-        said = "no class has two labels, so none could be hidden: nothing is known of accuracy, and no label assigned"
+        said = "No class has two labels, so none could be hidden: nothing is known of accuracy, and no label assigned"
         return Chosen(2.0, said, demanded, math.nan, tested, hits)
     order = np.argsort(-confidence, kind="stable")
     falling = confidence[order]
@@ -98,7 +98,7 @@ def by_cross_fitting(demanded: float, seen: np.ndarray, right: np.ndarray, confi
     short = (
         f"; too few to count one error in {one_in:.0f}: the trend over confidence decides" if tested < one_in else ""
     )
-    said = f"threshold {_shown(falling[last])}: {expected[last]:.1%} expected to be right ({hid}{short})"
+    said = f"Threshold {_shown(falling[last])}: {expected[last]:.1%} expected to be right ({hid}{short})"
     return Chosen(float(falling[last]), said, demanded, float(expected[last]), tested, hits)
 
 

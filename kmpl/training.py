@@ -61,7 +61,8 @@ def examples(
     )
 
 
-def _optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
+def optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    """Return the optimiser that the settings ask for."""
     kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
     return kind(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
@@ -123,7 +124,7 @@ class _Run:
         self.data = Examples(*(t.to(device) for t in (data.images, data.labels, data.weights, data.groups)))
         self.draws = generator(seed, "batches")
         self.per_epoch = settings.images_per_epoch or len(data.labels)
-        self.optimizer = _optimizer(network, settings)
+        self.optimizer = optimizer(network, settings)
         steps = settings.epochs * sum(1 for _ in self._order())
         self.draws = generator(seed, "batches")
         self.schedule = _schedule(self.optimizer, settings, steps)

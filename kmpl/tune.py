@@ -25,6 +25,8 @@ class Tuning:
     search: tuple[str, ...] = ()
     before: tuple[StudyRecord, ...] = ()
     """Studies of the ratio tuned before."""
+    draws: int = 1
+    """That decide."""
 
     def shared(self, jobs: int) -> list["Tuning"]:
         """Return the same for each of several processes."""
@@ -44,6 +46,6 @@ def run_tuning(wrap: Wrap, cell: Tuning) -> Studies:
         desk = tuning.Desk(tuning.open_studies(where), client, cell.place.mlruns, cell.sweep, journal.say)
         steps = wrap(untested(cell.place, cell.name), cell.name)
         with tuning.studies_answer(where):
-            found = tuning.tune(cell.config, cell.trials, steps, desk, cell.search, cell.before)
+            found = tuning.tune(cell.config, cell.trials, steps, desk, cell.search, cell.before, cell.draws)
         journal.write(kind="finished")
     return found

@@ -20,7 +20,7 @@ from kmpl.config import ExperimentConfig, Method, flatten
 from kmpl.evaluation import evaluate
 from kmpl.experiment import Steps
 from kmpl.presets import load, merge
-from kmpl.studies import State, StudyRecord, TrialRecord
+from kmpl.studies import FinalRecord, State, StudyRecord, TrialRecord
 from kmpl.sweep_config import SweepConfig
 from kmpl.tuning.space import space
 
@@ -187,7 +187,10 @@ def invented_study(ratio: float, arm: str) -> StudyRecord:
         space={name: (one.low, one.high, one.log) for name, one in searched.items()},
         start={name: values[name] for name in searched},
         best=trials[4].params,
-        winner=4,
+        finals=(
+            FinalRecord(number=4, values=(0.97, 0.96)),
+            FinalRecord(number=5, values=(0.968, 0.95)),
+        ),
         trials=tuple(trials),
         again=1,
         importances={name: 1 / (place + 2) for place, name in enumerate(searched)},

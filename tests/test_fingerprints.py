@@ -1,7 +1,9 @@
 """A key changes with everything that determines a result, and with nothing else."""
 
+import ast
 import inspect
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -122,11 +124,19 @@ def test_what_the_whole_experiment_runs_is_what_its_steps_run(monkeypatch: pytes
 
 
 def test_packages_hold_no_code_of_their_own() -> None:
-    """Their ``__init__`` is in no code version."""
-    for package in ("kmpl", "kmpl.datasets"):
+    """Their ``__init__`` is in no code version; what kmpl's exports for others' programs, no step can name."""
+    for package, exports in (("kmpl", {"__getattr__"}), ("kmpl.datasets", set())):
         text = PACKAGE.joinpath(*package.split(".")[1:], "__init__.py").read_text(encoding="utf-8")
-        assert "import" not in text
-        assert "def " not in text
+        code = [
+            node
+            for node in ast.parse(text).body
+            if not isinstance(node, ast.Expr | ast.Assign | ast.ImportFrom | ast.If)
+        ]
+        assert {getattr(node, "name", "") for node in code} == exports
+    for path in PACKAGE.rglob("*.py"):
+        assert not re.search(
+            r"^ *(from kmpl import .*KMeansPseudoLabeller|import kmpl$)", path.read_text("utf-8"), re.M
+        )
 
 
 # A device enters a key by its kind, which is all that this module tells.

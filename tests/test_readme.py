@@ -29,10 +29,29 @@ ELSEWHERE = {
     ".venv/bin/kmpl up": "tests/test_up.py",
     "kmpl up": "tests/test_up.py",
     "kmpl audit": "tests/benchmarks/test_commands.py",
+    "kmpl label photos --labels labels.csv --out pseudo_labels.csv --gallery gallery.html": "tests/test_label.py",
+    "kmpl label photos --labels labels.csv --out pseudo_labels.csv --expect-accuracy 0.99 --overwrite": (
+        "tests/test_label.py"
+    ),
+    "kmpl benchmark folder": "tests/benchmarks/test_own_images.py",
+    "prefect deployment run label-images/folder --param folder=photos --param labels=labels.csv": (
+        "tests/flows/test_label_images.py"
+    ),
     "kmpl suggest photos --budget 20 --out to_label.csv --sheet to_label.png": "tests/test_suggest_files.py",
     "kmpl suggest photos --labels labels.csv --budget 20 --out to_label.csv --overwrite": "tests/test_suggest_files.py",
     "kmpl benchmark literature": "tests/benchmarks/test_commands.py",
     "kmpl benchmark notebook": "tests/benchmarks/test_commands.py",
+    "kmpl benchmark speed": "tests/benchmarks/test_speed.py",
+    "kmpl predict digits": "tests/tracking/test_loading.py",
+    "kmpl predict digits --format json --out predictions.jsonl": "tests/test_model_commands.py",
+    "kmpl export --onnx champion.onnx --safetensors champion.safetensors": "tests/tracking/test_loading.py",
+    "kmpl predict digits --model champion.onnx": "tests/tracking/test_loading.py",
+    "kmpl predict digits --format request --out request.json": "tests/tracking/test_loading.py",
+    "MLFLOW_DISABLE_TELEMETRY=true MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db mlflow models serve "
+    "-m models:/kmpl@champion --env-manager local --port 5001": "tests/tracking/test_loading.py",
+    "curl --silent --header 'Content-Type: application/json' --data @request.json http://127.0.0.1:5001/invocations": (
+        "tests/tracking/test_loading.py"
+    ),
     "prefect deployment run semi-supervised/ratio-sweep": "tests/test_up.py",
     "prefect deployment run semi-supervised/ratio-sweep --param trials=20 --param 'seeds=[0, 1, 2, 3, 4]'": (
         "tests/test_up.py"
@@ -102,6 +121,15 @@ def toml_example() -> str:
     found = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
     assert found, "the README shows a settings file"
     return found[1]
+
+
+def test_each_python_example_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        exec(compile(block, "README.md", "exec"), {})
+        says = [line.split("  # ")[1] for line in block.splitlines() if line.startswith("print(")]
+        assert capsys.readouterr().out.splitlines() == says
 
 
 def test_no_command_is_left_untried() -> None:

@@ -154,7 +154,8 @@ def test_more_trials_go_on_under_the_same_name(done: Any, folder: Path) -> None:
             "ratio 0.8, tuning: unknown tuned setting 'pseudo_labels.kk'; did you mean",
         ),
         (["--search", "pseudo_labels.k=0:4"], "ratio 0.8, tuning: pseudo_labels.k=0:4: pseudo_labels.k is at least 1"),
-        (["--seeds", "0,1000"], "seed 1000 is the one that is tuned on; give other seeds"),
+        (["--seeds", "0,1000"], "seed 1000 is one that is tuned on; give other seeds"),
+        (["--seeds", "1002"], "seed 1002 is one that is tuned on; give other seeds"),
         (["--storage", "postgresql://me:secret@127.0.0.1:9/db"], "postgresql://me:***@127.0.0.1:9/db does not answer"),
     ],
 )

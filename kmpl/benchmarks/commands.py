@@ -8,35 +8,58 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from kmpl.commands import Folder, How, given, sweep_and_show
-from kmpl.config import Method
+from kmpl.config import ExperimentConfig, Method, Seeds
 from kmpl.errors import UserError
+from kmpl.label_config import LabelOptions
 from kmpl.presets import load
 from kmpl.sweep_config import AuditOptions, BenchmarkOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+RESULTS = Path("docs/results")
 
-def benchmark(
-    which: Literal["literature", "notebook"],
-    /,
+
+def literature(
     *,
-    out: Path = Path("docs/results"),
+    out: Path = RESULTS,
     options: Annotated[BenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
     how: Annotated[How | None, Parameter(name="*")] = None,
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
-    """Make the table that compares kmpl with what others printed. Takes hours; run again, it goes on where it was.
+    """Compare few labels with what papers printed. Takes hours; run again, it goes on where it was.
 
     Args:
-        which: literature (few labels, papers' numbers) or notebook (ratios 0.8, 0.4, 0.1, the notebook's numbers).
         out: Folder that the table (markdown, JSON) and its figure are written to.
         options: What of it to run.
         how: How to run it.
         settings: Single settings; they win over the file and the preset.
     """
+    _compare("literature", out, options, how, settings)
+
+
+def notebook(
+    *,
+    out: Path = RESULTS,
+    options: Annotated[BenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    how: Annotated[How | None, Parameter(name="*")] = None,
+    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Compare ratios 0.8, 0.4, 0.1 with what the notebook printed. Takes hours; run again, it goes on where it was.
+
+    Args:
+        out: Folder that the table (markdown, JSON) and its figure are written to.
+        options: What of it to run.
+        how: How to run it.
+        settings: Single settings; they win over the file and the preset.
+    """
+    _compare("notebook", out, options, how, settings)
+
+
+def _compare(which: str, out: Path, options: BenchmarkOptions | None, how: How | None, settings: Method | None) -> None:
     _check_folder(out)
     table = import_module(f"kmpl.benchmarks.{which}")
     own = BenchmarkOptions(ratios=table.RATIOS, name=which).model_dump()
@@ -44,9 +67,74 @@ def benchmark(
     _write(out / which, table.page(found), table.figure(found), found.model_dump(mode="json"))
 
 
+def speed(
+    *,
+    out: Path = RESULTS,
+    turns: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 5,
+    settings: Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Measure how fast kmpl is beside the notebook's way and beside what this machine can do. Takes half an hour.
+
+    Args:
+        out: Folder that the table (markdown, JSON) and its figure are written to.
+        turns: How often each pair is measured.
+        settings: Single settings; they win over the defaults.
+    """
+    _check_folder(out)
+    config = load("default", None, given(settings))
+    from kmpl.benchmarks import speed as measured
+    from kmpl.benchmarks import speed_page
+    from kmpl.tracking.client import environment
+
+    rows, ceilings = measured.measure(config, turns, lambda line: print(line, flush=True))
+    about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+    numbers = {"rows": [asdict(r) for r in rows], "ceilings": {n: asdict(r) for n, r in ceilings.items()}}
+    page = speed_page.page(rows, ceilings, about)
+    _write(out / "speed", page, speed_page.figure(rows), numbers | {"environment": about})
+
+
+def folder(
+    which: Literal["mnist", "digits"] = "mnist",
+    /,
+    *,
+    out: Path = RESULTS,
+    seeds: Annotated[Seeds, Parameter(negative_iterable="")] = (0, 1, 2, 3, 4),
+    mlruns: Folder = Path("mlruns"),
+    settings: Annotated[LabelOptions | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Write real digits out as PNG files, label them by a few, and hold the labels against the true ones.
+
+    Killed and run again, it goes on where it was; each seed draws the given labels anew.
+
+    Args:
+        which: mnist (10,000 files, 100 labels) or digits (scikit-learn's 1,797 files, 50 labels).
+        out: Folder that the table (markdown, JSON) is written to.
+        seeds: Seeds, separated by commas.
+        mlruns: Folder of the tracked runs, of the store and, in own-images, of the files.
+        settings: Single settings; --expect-accuracy is 0.99 unless it is given.
+    """
+    _check_folder(out)
+    chosen = given(settings)
+    from kmpl.benchmarks import own_images
+    from kmpl.report import write_json
+    from kmpl.store import whole_file
+    from kmpl.tracking.client import environment
+
+    demanded, rows = chosen.get("expect_accuracy") or 0.99, []
+    for seed in seeds:
+        rows.append(own_images.measure(which, seed, demanded, mlruns / "own-images", mlruns, chosen))
+        print(rows[-1], flush=True)
+    about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+    path = out / f"folder-{which}"
+    write_json({"rows": [asdict(row) for row in rows], "environment": about}, path.with_suffix(".json"))
+    with whole_file(path.with_suffix(".md")) as draft:
+        draft.write_text(own_images.page(rows, demanded, about), encoding="utf-8")
+    print(f"{path}.md and .json are written")
+
+
 def audit(
     *,
-    out: Path = Path("docs/results"),
+    out: Path = RESULTS,
     options: Annotated[AuditOptions | None, Parameter(name="*", negative_iterable="")] = None,
     mlruns: Folder = Path("mlruns"),
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,

@@ -60,6 +60,17 @@ def open_store(folder: Path) -> MlflowClient:
         raise UserError(f"cannot open the runs at {uri}: {str(error).splitlines()[0]}") from error
 
 
+def open_existing(folder: Path) -> MlflowClient:
+    """Return a client of the store in ``folder``; unlike ``open_store`` it makes none.
+
+    Raises:
+        UserError: there is none, or as ``open_store``.
+    """
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (folder / "mlflow.db").is_file():
+        raise UserError(f"there are no runs in {folder}; `kmpl sweep` makes some, or name their folder with --mlruns")
+    return open_store(folder)
+
+
 def _make_whole(folder: Path) -> None:
     """Make a new database beside its place and move it there: a half made one, after a kill, could not be opened."""
     for left in folder.glob(".mlflow-*.db*"):

@@ -15,10 +15,13 @@ from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from kmpl.errors import UserError
+from kmpl.model_files import describe_network, write_model
 from kmpl.networks import Network
 from kmpl.results import Pool
 from kmpl.serving import RawImageClassifier
-from kmpl.store import save_network
+
+STATE = "network.safetensors"
+"""An arm's network among the artifacts of its run, in a file that describes itself."""
 
 
 def log_model(client: MlflowClient, run: str, network: Network, pool: Pool, what: str) -> None:
@@ -37,8 +40,8 @@ def log_model(client: MlflowClient, run: str, network: Network, pool: Pool, what
     pins = [f"{name}=={metadata.version(name)}" for name in ("torch", "numpy")]
     with mlflow.start_run(run_id=run), tempfile.TemporaryDirectory() as folder, _writing(f"the model of {what}"):
         # The state comes first: it fails cleanly on a full disk, where PyTorch's writer of pt2 aborts the process.
-        path = Path(folder) / "network.safetensors"
-        save_network(network, path)
+        path = Path(folder) / STATE
+        write_model(network, describe_network(network, pool), path)
         _check_room(Path(folder), 4 * path.stat().st_size)
         client.log_artifact(run, str(path))
         mlflow.pytorch.log_model(

@@ -1,11 +1,11 @@
 """Tuning: for each labelled ratio two studies, labelled-only first, as many trials each. The only folder with Optuna.
 
-Validation decides, on a draw of its own that no experiment of a sweep uses. The test set is out of reach: the steps of
+Validation decides, on draws of its own that no experiment of a sweep uses. The test set is out of reach: the steps of
 a trial come without a way to open it.
 """
 
-from kmpl.tuning.ratio import SEED, check, tune, tuned
+from kmpl.tuning.ratio import check, seeds, tune, tuned
 from kmpl.tuning.storage import address, open_studies, studies_answer
 from kmpl.tuning.task import Desk
 
-__all__ = ["SEED", "Desk", "address", "check", "open_studies", "studies_answer", "tune", "tuned"]
+__all__ = ["Desk", "address", "check", "open_studies", "seeds", "studies_answer", "tune", "tuned"]

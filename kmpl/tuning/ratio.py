@@ -1,7 +1,7 @@
 """One labelled ratio: the two studies, one after the other."""
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,9 @@ from kmpl.tuning.task import Desk, Task, Train, Trained
 
 SEED = 1_000  # of labels, views and weights in all trials
 
+Drawn = Callable[[int], tuple[Pool, np.ndarray]]
+"""A draw's seed → its pool, and apart from it the true labels."""
+
 
 def tune(
     config: ExperimentConfig,
@@ -33,6 +36,7 @@ def tune(
     desk: Desk,
     given: tuple[str, ...] = (),
     before: Sequence[StudyRecord] = (),
+    draws: int = 1,
 ) -> tuple[StudyRecord, StudyRecord]:
     """Return the two studies of a labelled ratio; ``tuned`` makes settings of them.
 
@@ -43,13 +47,15 @@ def tune(
         desk: where to work.
         given: ranges to search instead of the declared ones.
         before: studies of the ratio tuned before; their best values are the second trial.
+        draws: of labels, views and weights that decide; the best trials meet on those after the first.
 
     Raises:
         UserError: the ratio has no validation images, or what ``run_study`` says.
     """
     use_threads(config.threads)
     base = merge(config, {"seed": SEED, "arms": (BEFORE, AFTER)})
-    pool, truth = steps.load(base)
+    drawn = cache(lambda seed: steps.load(merge(base, {"seed": seed})))
+    pool, _ = drawn(SEED)
     if not len(pool.validation_labels):
         raise UserError(
             f"ratio {base.ratio}: no label is left for validation, so nothing can be tuned; give more labels"
@@ -71,25 +77,32 @@ def tune(
             seed=derive(SEED, label),
             train=train,
             pool=pool,
+            draw=SEED,
+            further=seeds(draws)[1:],
         )
         return run_study(task, desk)
 
-    first = study(BEFORE, [], partial(_labelled_only, base, pool, steps))
-    return first, study(AFTER, [first], partial(_pseudo_label, tuned(base, [first]), pool, truth, steps))
+    first = study(BEFORE, [], partial(_labelled_only, base, drawn, steps))
+    return first, study(AFTER, [first], partial(_pseudo_label, tuned(base, [first]), drawn, steps))
+
+
+def seeds(draws: int) -> tuple[int, ...]:
+    """Return the seeds that decide a study, its own first."""
+    return tuple(range(SEED, SEED + draws))
 
 
 def _labelled_only(
-    base: ExperimentConfig, pool: Pool, steps: Steps, values: Mapping[str, Any], course: Course
+    base: ExperimentConfig, drawn: Drawn, steps: Steps, values: Mapping[str, Any], course: Course, seed: int
 ) -> Trained:
-    tried = merge(base, tree(values))
+    tried, (pool, _) = merge(base, tree(values) | {"seed": seed}), drawn(seed)
     train = partial(steps.pretrain, tried, pool)
     return course.watched(steps.watch, 1, tried.pretrain.epochs, train), ()
 
 
 def _pseudo_label(
-    base: ExperimentConfig, pool: Pool, truth: np.ndarray, steps: Steps, values: Mapping[str, Any], course: Course
+    base: ExperimentConfig, drawn: Drawn, steps: Steps, values: Mapping[str, Any], course: Course, seed: int
 ) -> Trained:
-    tried = merge(base, tree(values))
+    tried, (pool, truth) = merge(base, tree(values) | {"seed": seed}), drawn(seed)
     start = steps.pretrain(tried, pool, steps.watch)  # the first study's winner, from the store
     course.found += start.seconds
     fit, rounds, _ = experiment.run_rounds(tried, pool, truth, start, course.followed(steps))

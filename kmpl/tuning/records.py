@@ -7,6 +7,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from kmpl.studies import State, StudyRecord, TrialRecord
+from kmpl.tuning.finals import standing
 from kmpl.tuning.queue import counts
 from kmpl.tuning.task import Task
 
@@ -27,11 +28,19 @@ def note(task: Task, record: StudyRecord | None = None) -> str:
         best = ", ".join(f"`{name}` {number:.4g}" for name, number in record.best.items())
         lines += [
             f"*Best*: trial {record.winner}: {best}.",
+            *_finals(record),
             f"*Trials*: {record.count('complete')} complete, {record.count('pruned')} pruned, "
             f"{record.count('diverged')} diverged, {record.again} run again because their process died. Pruning saved "
             f"about {pruned:.0%} of the training, the store {found:.0%}.",
         ]
     return "\n\n".join(lines)
+
+
+def _finals(record: StudyRecord) -> list[str]:
+    if len(record.finals[0].values) == 1:
+        return []
+    told = [f"trial {f.number}: {', '.join(f'{v:.2%}' for v in f.values)}, mean {f.mean:.2%}" for f in record.finals]
+    return ["*Finals*: " + "; ".join(told) + ". The mean decides."]
 
 
 def trial_note(state: State, why: str, numbers: Mapping[str, float], page: str) -> str:
@@ -46,15 +55,16 @@ def record_of(task: Task, study: optuna.Study, run: str) -> StudyRecord:
     """Return what a study found so far; ``run`` is its id in MLflow."""
     trials = study.get_trials(deepcopy=False)
     complete = [t for t in trials if t.state == TrialState.COMPLETE]
-    best = study.best_trial if complete else None
+    met = standing(task, study)
+    won = next((t for t in complete if t.number == met[0].number), None) if met else None
     return StudyRecord(
         name=study.study_name,
         ratio=task.ratio,
         arm=task.arm,
         space={name: (one.low, one.high, one.log) for name, one in task.space.items()},
         start={name: task.settings[name] for name in task.space},
-        best=dict(best.params) if best else {},
-        winner=best.number if best else -1,
+        best=dict(won.params) if won else {},
+        finals=met,
         trials=tuple(_trial_record(t) for t in trials if counts(t)),
         again=sum(t.state == TrialState.FAIL and not counts(t) for t in trials),
         importances=_importances(study) if len(complete) >= _ENOUGH else {},

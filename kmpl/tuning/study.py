@@ -15,13 +15,13 @@ from optuna.pruners import MedianPruner
 from optuna.trial import TrialState
 from optuna_dashboard import save_note
 
-from kmpl.comparison import AFTER
 from kmpl.errors import DivergedError, PrunedError, UserError
 from kmpl.plots import png
 from kmpl.studies import State, StudyRecord
 from kmpl.study_plots import of_study, of_trial
 from kmpl.tracking.trials import StudyRun, TrialRun
 from kmpl.training import predict
+from kmpl.tuning import finals
 from kmpl.tuning.course import PARTS, Course, value
 from kmpl.tuning.queue import Queue, Worker, alive, counts
 from kmpl.tuning.records import note, record_of, trial_note
@@ -54,8 +54,9 @@ def run_study(task: Task, desk: Desk) -> StudyRecord:
         while claimed := queue.claim(worker):
             run.goes_on()
             _trial(task, desk, worker, run, *claimed)
+    finals.play(task, desk, study)
     record = record_of(task, study, run.id)
-    if not any(trial.state == "complete" for trial in record.trials):
+    if not record.finals:
         raise UserError(
             f"study '{task.name}': all {task.trials} trials diverged; give a smaller learning rate to start from"
         )
@@ -124,7 +125,7 @@ def _trial(task: Task, desk: Desk, worker: Worker, run: StudyRun, trial: optuna.
     ended, why = TrialState.COMPLETE, ""
     with _interrupted(tracked):
         try:
-            fit, rounds = task.train(values, course)
+            fit, rounds = task.train(values, course, task.draw)
         except PrunedError as stop:
             state, ended, why = "pruned", TrialState.PRUNED, str(stop)
         except DivergedError as error:
@@ -145,8 +146,8 @@ def _trial(task: Task, desk: Desk, worker: Worker, run: StudyRun, trial: optuna.
         trial.study.tell(trial, numbers.get("value"), state=ended)
     said = f"validation {numbers['validation/accuracy']:.2%}" if numbers else f"{state}: {why}"
     done = sum(counts(t) for t in trial.study.get_trials(deepcopy=False))
-    share = (done / task.trials + (task.arm == AFTER)) / 2
-    desk.told(f"{trial.study.study_name}: trial {trial.number}, {done} of {task.trials} done: {said}", share)
+    said = f"trial {trial.number}, {done} of {task.trials} done: {said}"
+    desk.told(f"{trial.study.study_name}: {said}", task.progress(done))
 
 
 @contextlib.contextmanager

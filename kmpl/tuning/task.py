@@ -8,14 +8,15 @@ from typing import Any
 from mlflow import MlflowClient
 from optuna.storages import BaseStorage
 
+from kmpl.comparison import AFTER
 from kmpl.results import Fit, Pool, Round
 from kmpl.steps import silent
 from kmpl.tuning.course import Course
 from kmpl.tuning.space import Space
 
 Trained = tuple[Fit, tuple[Round, ...]]
-Train = Callable[[Mapping[str, Any], Course], Trained]
-"""Values and who is told → the trained network and its rounds."""
+Train = Callable[[Mapping[str, Any], Course, int], Trained]
+"""Values, who is told, and the seed of the draw → the trained network and its rounds."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,14 @@ class Task:
     seed: int
     train: Train
     pool: Pool
+    draw: int = 0
+    """Seed of labels, views and weights in all trials; ``pool`` is drawn by it."""
+    further: tuple[int, ...] = ()
+    """Seeds on which the best trials meet again."""
+
+    def progress(self, done: int) -> float:
+        """Return the share of the two studies' trials that are done when so many of this one's are."""
+        return (done / self.trials + (self.arm == AFTER)) / 2
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ def test_a_trial_below_the_median_is_pruned_and_short_trainings_are_not_pruned_f
     fit = pretrain(config, pool, Watch())
     asked: list[int] = []
 
-    def train(values: Mapping[str, Any], course: Course) -> tuple[Fit, tuple[Round, ...]]:
+    def train(values: Mapping[str, Any], course: Course, _: int) -> tuple[Fit, tuple[Round, ...]]:
         """Rise to 0.9 in as many epochs as are asked for; every fourth trial to half of it."""
         epochs, height = int(values["pretrain.epochs"]), 0.45 if len(asked) % 4 == 3 else 0.9
         asked.append(epochs)

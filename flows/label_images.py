@@ -1,0 +1,63 @@
+"""The flow ``label-images``: a folder of images and a few labels → labels for all of them, and a gallery to look at."""
+
+import os
+from pathlib import Path
+
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
+from prefect.runtime import deployment
+
+from flows.steps import as_tasks, run_task
+from kmpl import label_files
+from kmpl.label_config import LabelOptions
+from kmpl.label_files import Files
+from kmpl.labelled import Labelled, summary
+from kmpl.labelling import check_line, summary_line
+from kmpl.pages import grid
+
+_DEFAULT = LabelOptions()
+
+
+@flow(name="label-images", flow_run_name="label {folder}", timeout_seconds=14 * 24 * 3600, persist_result=False)
+def label_images(
+    folder: Path,
+    out: Path = Path("pseudo_labels.csv"),
+    labels: Path | None = None,
+    gallery: Path | None = None,
+    overwrite: bool = False,
+    settings: LabelOptions = _DEFAULT,
+) -> None:
+    """Label a folder of images by a few that are labelled; run again, it goes on where it was.
+
+    Args:
+        folder: Folder of images, with or without sub-folders.
+        out: CSV to write: file, label (empty where unsure), confidence, cluster, round, source.
+        labels: CSV of the given labels (file, label). Empty: labels.csv in the folder, or the names of sub-folders.
+        gallery: HTML page to write, to look at the result.
+        overwrite: Replace files that exist.
+        settings: Single settings; those not given are chosen by the number of images and classes.
+    """
+    files, given = Files(folder, out, labels, gallery, overwrite), settings.model_dump(exclude_unset=True)
+    found = run_task("load", "read images", lambda: label_files.read(files, settings.size))
+    for file, why in found.left_out.items():
+        get_run_logger().warning("left out: %s (%s)", file, why)
+    done, run = label_files.label(files, found, given, _mlruns(), _command(), wrap=as_tasks)
+    get_run_logger().info("%s; run %s in MLflow", summary_line(done), run)
+    run_task("report", "report", lambda: _show(done))
+
+
+def _mlruns() -> Path:
+    return Path(os.environ.get("KMPL_MLRUNS", "mlruns")).resolve()
+
+
+def _command() -> str:
+    name = deployment.name
+    return f"prefect deployment run label-images/{name}" if name else "label_images()"
+
+
+def _show(done: Labelled) -> None:
+    """Put the summary on the flow run's page."""
+    rows = [[c.name, f"{c.given:,}", f"{c.assigned:,}", f"{c.unsure:,}", f"{c.median:.3f}"] for c in summary(done)]
+    table = grid(["class", "given", "assigned", "unsure", "confidence, median"], rows, left=("class",))
+    text = f"{summary_line(done)}.\n\n{done.chosen.said}. {check_line(done)}.\n\n{table}\n"
+    create_markdown_artifact(text, key="labels", description=f"Labels of {done.found.root}")

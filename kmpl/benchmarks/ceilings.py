@@ -1,0 +1,54 @@
+"""What the machine can do at best, measured in the same run as what is compared with it."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+_SIDE = 2_048  # of the matrices
+_BLOCK = 64 * 2**20  # floats that are copied
+_BATCH, _CHANNELS, _PIXELS = 64, 64, 32  # of the convolution
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long a piece of work takes."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def matrix_product(device: torch.device) -> float:
+    """Return GFLOP/s of a float32 matrix product."""
+    a = torch.ones(_SIDE, _SIDE, device=device)
+    return 2 * _SIDE**3 / seconds(lambda: float((a @ a)[0, 0])) / 1e9
+
+
+def convolution(device: torch.device) -> float:
+    """Return GFLOP/s of a float32 3 × 3 convolution, 64 → 64 channels at 32 × 32, forward and backward."""
+    layer = nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1, bias=False)
+    layer = layer.to(device).to(memory_format=torch.channels_last)
+    images = torch.ones(_BATCH, _CHANNELS, _PIXELS, _PIXELS, device=device).to(memory_format=torch.channels_last)
+    images.requires_grad_()
+
+    def work() -> float:
+        layer(images).backward(images.detach())
+        return float(layer.weight.grad[0, 0, 0, 0]) if layer.weight.grad is not None else 0.0
+
+    work()  # the first call chooses the algorithm
+    flops = 3 * 2 * _BATCH * _PIXELS**2 * 9 * _CHANNELS**2
+    return flops / seconds(work) / 1e9
+
+
+def bandwidth(device: torch.device) -> float:
+    """Return GB/s of a copy, bytes read and written."""
+    source = torch.ones(_BLOCK, device=device)
+    target = torch.empty_like(source)
+    return 2 * 4 * _BLOCK / seconds(lambda: (target.copy_(source), float(target[0]))) / 1e9
+
+
+CEILINGS: dict[str, tuple[Callable[[torch.device], float], str]] = {
+    "matrix product, float32": (matrix_product, "GFLOP/s"),
+    "convolution 3 × 3, 64 → 64, forward and backward": (convolution, "GFLOP/s"),
+    "memory, copied": (bandwidth, "GB/s"),
+}

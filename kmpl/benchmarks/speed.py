@@ -1,0 +1,241 @@
+"""How fast kmpl is: each thing beside what it is compared with, in turn, in one run."""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import torch
+from torch.nn.functional import cross_entropy
+from torch.utils.flop_counter import FlopCounterMode
+
+from kmpl import experiment, networks, steps, training
+from kmpl.benchmarks import reference
+from kmpl.benchmarks.ceilings import CEILINGS, convolution, seconds
+from kmpl.config import ExperimentConfig, Training
+from kmpl.datasets.named import read
+from kmpl.devices import pick_device, use_threads
+from kmpl.evaluation import evaluate
+from kmpl.networks import Network
+from kmpl.presets import load, merge
+from kmpl.results import Images
+from kmpl.steps import Watch
+from kmpl.training import Examples
+
+_BRIEF = 16  # steps of a training that is timed
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison."""
+
+    name: str
+    values: tuple[float, ...]
+    """The ratio or share, of each turn."""
+    must: float
+    aim: float
+    unit: str = "×"
+    more: bool = True
+    """More is better."""
+    parts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """What was measured, in the units that its names say."""
+
+    @property
+    def median(self) -> float:
+        """Of the values."""
+        return statistics.median(self.values)
+
+    def reaches(self, goal: float) -> bool:
+        """Say whether the median is as good as a goal."""
+        return self.median >= goal if self.more else self.median <= goal
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is measured with."""
+
+    config: ExperimentConfig
+    data: Images
+    turns: int
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is computed."""
+        return pick_device(self.config.device)
+
+
+def in_turn(turns: int, *work: Callable[[], float]) -> tuple[tuple[float, ...], ...]:
+    """Return what each piece of work measures, A B A B …, after one turn that does not count."""
+    for one in work:
+        one()
+    rounds = [[one() for one in work] for _ in range(turns)]
+    return tuple(zip(*rounds, strict=True))
+
+
+def ratios(above: Sequence[float], below: Sequence[float]) -> tuple[float, ...]:
+    """Return the ratio of each turn."""
+    return tuple(a / b for a, b in zip(above, below, strict=True))
+
+
+def _rate(work: Callable[[], int]) -> float:
+    """Return images per second of what returns how many images it took."""
+    begin = time.perf_counter()
+    seen = work()
+    return seen / (time.perf_counter() - begin)
+
+
+def whole_job(bench: Bench) -> Row:
+    """The notebook's job at ratio 0.1, by its cost per image, against kmpl's, run once and whole."""
+    network = _network(bench, "vgg16").to(memory_format=torch.contiguous_format)
+    trained, predicted = in_turn(
+        bench.turns,
+        lambda: _rate(lambda: reference.train(network, bench.data, _BRIEF // 2)),
+        lambda: _rate(lambda: reference.predict(network, bench.data, _BRIEF)),
+    )
+    config = merge(bench.config, {"protocol": "notebook", "ratio": 0.1})
+    pool, _ = steps.load(config)
+    features, _ = training.embed(network, pool.images)
+    budget = round(0.1 * len(features))
+    named = partial(reference.pseudo_label, features[:budget], pool.labels[:budget] % 10, features[budget:])
+    clustered = seconds(named)
+    to_train, to_predict = reference.images_of_the_job(len(features), budget, 20_000)
+    theirs = tuple(to_train / t + to_predict / p + clustered for t, p in zip(trained, predicted, strict=True))
+    ours = seconds(lambda: experiment.run(config, experiment.Steps(evaluate=evaluate)))
+    parts = {
+        "the notebook's way, training (images/s)": trained,
+        "the notebook's way, predicting (images/s)": predicted,
+        "the notebook's way, pseudo-labels (s)": (clustered,),
+        "the notebook's way, whole job computed from these (s)": theirs,
+        "kmpl, whole job (s)": (ours,),
+    }
+    return Row("notebook protocol, ratio 0.1, whole job", tuple(t / ours for t in theirs), 25, 60, parts=parts)
+
+
+def vgg16_training(bench: Bench) -> Row:
+    """The same VGG16, batch size and optimiser: the notebook's loop against kmpl's."""
+    theirs = _network(bench, "vgg16").to(memory_format=torch.contiguous_format)
+    config = load("notebook", None, {"protocol": "notebook", "pool": {"size": 1_000}, "ratio": 0.5, "threads": 0})
+    pool, truth = steps.load(config)
+    n = _BRIEF // 2 * reference.BATCH
+    brief = config.pretrain.model_copy(update={"epochs": 1, "images_per_epoch": n})
+    fresh = _network(bench, "vgg16")
+    ours, base = in_turn(
+        bench.turns,
+        lambda: n / _fit(fresh, training.examples(pool.images, truth), brief, config),
+        lambda: _rate(lambda: reference.train(theirs, bench.data, _BRIEF // 2)),
+    )
+    parts = {"kmpl (images/s)": ours, "the notebook's way (images/s)": base}
+    return Row("VGG16, images per second in training", ratios(ours, base), 1.4, 1.8, parts=parts)
+
+
+def step_against_ceiling(bench: Bench) -> Row:
+    """A training step of the standard network: share of what convolutions can do at best on this machine."""
+    network = _network(bench, bench.config.network).train()
+    step, size = _bare_step(bench, network)
+    counter = FlopCounterMode(display=False)
+    with counter:
+        step()
+    flops = counter.get_total_flops()
+    ours, best = in_turn(
+        3 * bench.turns,
+        lambda: _BRIEF * flops / seconds(lambda: [step() for _ in range(_BRIEF)]) / 1e9,
+        lambda: convolution(bench.device),
+    )
+    shares = tuple(100 * share for share in ratios(ours, best))
+    parts = {"step (GFLOP/s)": ours, "convolution (GFLOP/s)": best, "a step (GFLOP)": (flops / 1e9,)}
+    return Row(f"training step of {bench.config.network}, batch {size}", shares, 45, 65, "%", parts=parts)
+
+
+def loop_against_step(bench: Bench) -> Row:
+    """The training loop, with batches, augmentation and running average, against the bare step on one fixed batch."""
+    config = bench.config
+    network, other = _network(bench, config.network), _network(bench, config.network).train()
+    step, size = _bare_step(bench, other)
+    n = 4 * _BRIEF
+    brief = config.retrain.model_copy(update={"epochs": 1, "images_per_epoch": n * size})
+    data = training.examples(bench.data.images[:10_000], bench.data.labels[:10_000].numpy())
+    ours, bare = in_turn(
+        bench.turns,
+        lambda: _fit(network, data, brief, config),
+        lambda: seconds(lambda: [step() for _ in range(n)]),
+    )
+    parts = {"loop (s)": ours, "bare steps (s)": bare}
+    return Row("training loop / bare steps on one batch", ratios(ours, bare), 1.10, 1.05, more=False, parts=parts)
+
+
+def voting_share(bench: Bench) -> Row:
+    """Embedding, clustering and voting, 60,000 images and 200 clusters: share of a round's time."""
+    change = {"protocol": "literature", "labels": 100, "ratio": None, "clustering": {"n_clusters": 200}}
+    config = merge(bench.config, change)
+    pool, _ = steps.load(config)
+    fit = steps.pretrain(config, pool, Watch())
+    voted = steps.pseudo_label(config, pool, fit, None, 1)
+    retrained = steps.retrain(config, pool, voted.labels, Watch(), 1).seconds
+    share = 100 * sum(voted.seconds.values()) / (sum(voted.seconds.values()) + retrained)
+    parts = {f"{name} (s)": (value,) for name, value in {**voted.seconds, "retrain": retrained}.items()}
+    name = f"embed, cluster, vote: share of a round, {len(pool.images):,} images"
+    return Row(name, (share,), 15, 8, "%", more=False, parts=parts)
+
+
+def help_time(bench: Bench) -> Row:
+    """``kmpl --help``, in a process of its own."""
+    command = [sys.executable, "-m", "kmpl.cli", "--help"]
+    (times,) = in_turn(
+        2 * bench.turns, lambda: seconds(lambda: subprocess.run(command, check=True, capture_output=True))
+    )
+    return Row("kmpl --help", times, 0.5, 0.25, "s", more=False)
+
+
+ROWS: tuple[Callable[[Bench], Row], ...] = (
+    whole_job,
+    vgg16_training,
+    step_against_ceiling,
+    loop_against_step,
+    voting_share,
+    help_time,
+)
+
+
+def _network(bench: Bench, name: str) -> Network:
+    return networks.build(name, 1, len(bench.data.classes), seed=0).to(bench.device)
+
+
+def _fit(network: Network, data: Examples, settings: Training, config: ExperimentConfig) -> float:
+    nobody = data.images[:0], data.labels[:0].numpy()
+    return training.fit(network, data, settings, config.augmentation, 0, nobody).seconds
+
+
+def _bare_step(bench: Bench, network: Network) -> tuple[Callable[[], None], int]:
+    """Return forward, backward and step on one fixed batch, and its size."""
+    settings = bench.config.retrain
+    optimizer = training.optimizer(network, settings)
+    images = bench.data.images[: settings.batch_size].to(bench.device).float().div(255)
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = bench.data.labels[: settings.batch_size].to(bench.device)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        cross_entropy(network(images), labels).backward()
+        optimizer.step()
+
+    return step, settings.batch_size
+
+
+def measure(config: ExperimentConfig, turns: int, told: Callable[[str], None]) -> tuple[list[Row], dict[str, Row]]:
+    """Return all rows, and what the machine can do."""
+    use_threads(config.threads)
+    bench = Bench(config, read(config.dataset, train=True), turns)
+    told("ceilings of the machine")
+    works = [partial(work, bench.device) for work, _ in CEILINGS.values()]
+    best = in_turn(turns, *works)
+    ceilings = {
+        name: Row(name, values, 0, 0, unit) for (name, (_, unit)), values in zip(CEILINGS.items(), best, strict=True)
+    }
+    rows = []
+    for row in ROWS:
+        told((row.__doc__ or "").splitlines()[0])
+        rows.append(row(bench))
+    return rows, ceilings

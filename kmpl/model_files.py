@@ -1,0 +1,116 @@
+"""Trained networks as files that say themselves what they are: weights as safetensors, the rest in its header."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, ValidationError
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from kmpl.classifiers import Classifier
+from kmpl.config import Settings
+from kmpl.errors import UserError
+from kmpl.networks import NETWORKS, Network, build
+from kmpl.results import Pool
+from kmpl.serving import RawImageClassifier
+from kmpl.store import load_network, save_network
+
+HEADER = "kmpl"
+"""The entry of the header that holds the description, as JSON."""
+
+_Side = Annotated[int, Field(ge=1, le=4096)]
+
+
+class Description(Settings):
+    """What a network's weights do not say: enough to build it again and to feed it with raw images."""
+
+    network: str
+    """Name in ``NETWORKS``."""
+    classes: tuple[str, ...] = Field(min_length=1)
+    """Names of the C classes."""
+    raw_shape: tuple[Literal[1, 3], _Side, _Side]
+    """Channels, height and width of an image as the data set stores it."""
+    size: int = Field(ge=0, le=4096)
+    """Side of the images that the network sees, pixels; 0 = as they are."""
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model of raw images, ready to predict or to be exported."""
+
+    module: nn.Module
+    """(B, height, width[, 3]) uint8 → (B, C)."""
+    classes: tuple[str, ...]
+    """Names of the C classes."""
+    raw_shape: tuple[int, int, int]
+    """Channels, height and width of the images that it takes."""
+
+    @property
+    def classifier(self) -> Classifier:
+        """The same as a function of arrays."""
+
+        def classify(images: np.ndarray) -> np.ndarray:
+            with torch.inference_mode():
+                return self.module(torch.from_numpy(images)).numpy()
+
+        return Classifier(self.classes, self.raw_shape, classify)
+
+
+def describe_network(network: Network, pool: Pool) -> Description:
+    """Return the description of a network that was trained on a pool."""
+    channels, height, width = pool.raw_shape
+    return Description.model_validate(
+        {
+            "network": next(name for name, make in NETWORKS.items() if make is type(network)),
+            "classes": pool.classes,
+            "raw_shape": (channels, height, width),
+            "size": pool.images.shape[-1],
+        }
+    )
+
+
+def write_model(network: Network, about: Description, path: Path) -> None:
+    """Write weights and description as one file.
+
+    Raises:
+        UserError: the file system refuses; nothing is left behind.
+    """
+    save_network(network, path, {HEADER: about.model_dump_json()})
+
+
+def read_description(path: Path) -> Description:
+    """Return what a file of ``write_model`` says of itself.
+
+    Raises:
+        UserError: no such file, a damaged one, or one that says nothing.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if HEADER not in header:
+        raise UserError(
+            f"{path} does not say which network and classes it holds; `kmpl export --safetensors` writes what does"
+        )
+    try:
+        return Description.model_validate(json.loads(header[HEADER]))
+    except (ValidationError, ValueError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise UserError(f"{path}: its header does not describe a model of kmpl: {reason}") from error
+
+
+def read_model(path: Path) -> TrainedModel:
+    """Return the model in a file of ``write_model``.
+
+    Raises:
+        UserError: as ``read_description``; or the weights are another network's.
+    """
+    about = read_description(path)
+    network = build(about.network, about.raw_shape[0], len(about.classes), seed=0)
+    load_network(network, path)
+    return TrainedModel(RawImageClassifier(network, about.size), about.classes, about.raw_shape)

@@ -1,0 +1,119 @@
+"""The table of speed: measured in turn, counted right, told honestly."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sweeping import kmpl
+from torch.utils.flop_counter import FlopCounterMode
+
+from kmpl import networks
+from kmpl.benchmarks import reference, speed
+from kmpl.benchmarks.ceilings import CEILINGS
+from kmpl.benchmarks.speed import Bench, Row, in_turn
+from kmpl.benchmarks.speed_page import figure, page
+from kmpl.clustering import kmeans
+from kmpl.datasets.named import read
+from kmpl.plots import png
+from kmpl.presets import load
+from kmpl.results import Images
+
+
+@pytest.fixture(scope="module")
+def bench() -> Bench:
+    data = read("MNIST", train=True)
+    return Bench(load("default", None, {"threads": 1}), Images(data.images[:512], data.labels[:512], data.classes), 1)
+
+
+def test_what_is_compared_is_measured_in_turn_after_one_turn_that_does_not_count() -> None:
+    done: list[str] = []
+
+    def work(name: str) -> float:
+        done.append(name)
+        return float(len(done))
+
+    assert in_turn(2, lambda: work("a"), lambda: work("b")) == ((3.0, 5.0), (4.0, 6.0))
+    assert done == ["a", "b"] * 3
+
+
+@pytest.mark.parametrize(("median", "more", "reached"), [(30, True, True), (20, True, False), (20, False, True)])
+def test_a_goal_is_reached_from_the_right_side(median: float, more: bool, reached: bool) -> None:
+    assert Row("one", (1.0, median, 1_000.0), must=25, aim=60, more=more).reaches(25) is reached
+
+
+def test_the_page_says_what_was_not_reached_and_what_it_is_made_of() -> None:
+    rows = [
+        Row("fast", (70.0, 80.0), 25, 60, parts={"kmpl (s)": (2.0,)}),
+        Row("middling", (30.0,), 25, 60),
+        Row("slow", (1.2, 1.3, 1.4), 1.10, 1.05, more=False),
+    ]
+    ceilings = {"memory": Row("memory", (20.0,), 0, 0, "GB/s")}
+    text = page(rows, ceilings, {"command": "kmpl benchmark speed"})
+    lines = {line.split(" | ")[0].strip("| "): line for line in text.splitlines()}
+    assert "75 (70 to 80) | ≥ 25 × | ≥ 60 × | reached, and what is aimed at" in text
+    assert lines["middling"].endswith("| reached |")
+    assert lines["slow"].endswith("| **not reached** |")
+    assert "1.3 (1.2 to 1.4) | ≤ 1.1 ×" in lines["slow"]
+    assert "| fast | kmpl (s) | 2 |" in text
+    assert "| memory | 20 GB/s |" in text
+    assert "- command: kmpl benchmark speed" in text
+    assert png(figure(rows)).startswith(b"\x89PNG")
+
+
+def test_the_ceilings_are_measured() -> None:
+    found = [work(torch.device("cpu")) for work, _ in CEILINGS.values()]
+    assert all(0.1 < value < 100_000 for value in found)
+
+
+def test_the_operations_of_a_step_are_those_that_its_layers_have() -> None:
+    network = networks.build("cnn", 1, 10, seed=0)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(torch.zeros(2, 1, 28, 28))
+    convolutions = 28**2 * 9 + 28**2 * 25 * 32 + 14**2 * 9 * 32 * 64 + 7**2 * 9 * 64 * 128
+    assert counter.get_total_flops() == 2 * 2 * (convolutions + 128 * 16 * 128 + 128 * 10)
+
+
+def test_a_step_and_the_loop_around_it_are_measured(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "_BRIEF", 2)
+    share, loop = speed.step_against_ceiling(bench), speed.loop_against_step(bench)
+    assert 1 < share.median < 200
+    assert 0.5 < loop.median < 20
+    assert len(share.values) == 3
+
+
+def test_the_notebooks_way_trains_predicts_and_names(bench: Bench) -> None:
+    network = networks.build("cnn", 1, 10, seed=0)
+    [before, *_] = [p.detach().clone() for p in network.parameters()]
+    assert reference.train(network, bench.data, 2) == 128
+    assert (next(network.parameters()) != before).any()
+    assert reference.predict(network, bench.data, 3) == 192
+    [(images, labels)] = reference.batches(bench.data, 1)
+    assert images.shape == (64, 1, 32, 32)
+    assert images.is_floating_point()
+    assert len(labels.unique()) > 3
+
+
+def test_the_notebooks_pseudo_labels_are_those_of_its_description() -> None:
+    rng = np.random.default_rng(0)
+    centres = rng.normal(0, 10, size=(10, 8))
+    labels, hidden = rng.integers(0, 10, 300), rng.integers(0, 10, 200)
+    points, others = (centres[c] + rng.normal(0, 0.1, size=(len(c), 8)) for c in (labels, hidden))
+    assert len(kmeans(points, 10, 0).centroids) == 10
+    # With several prototypes to each class, five neighbours are of its own.
+    found = reference.pseudo_label(points, labels, others, n_clusters=100)
+    assert (found == hidden).mean() > 0.97
+
+
+def test_the_whole_job_is_counted_as_the_notebook_does_it() -> None:
+    assert reference.images_of_the_job(pool=30_000, labelled=3_000, test=20_000) == (4 * 33_000, 8 * 20_000 + 30_000)
+
+
+@pytest.mark.slow
+def test_the_command_writes_its_page_figure_and_numbers(tmp_path: Path) -> None:
+    brief = [f"--{step}.{name}" for step in ("pretrain", "retrain") for name in ("epochs=1", "images-per-epoch=640")]
+    done = kmpl("benchmark", "speed", "--turns", "1", "--out", "results", *brief, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "whole job" in (tmp_path / "results" / "speed.md").read_text(encoding="utf-8")
+    assert (tmp_path / "results" / "speed.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "results" / "speed.json").is_file()

@@ -1,0 +1,51 @@
+"""The flow ``label-images`` on Prefect's own test server: files written, steps named, the summary on its page."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from prefect.client.orchestration import get_client
+from prefect.testing.utilities import prefect_test_harness
+
+from flows.label_images import label_images
+from kmpl.datasets import named
+from kmpl.errors import UserError
+from kmpl.label_config import LabelOptions
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
+
+QUICK = {"epochs": 1, "images_per_epoch": 200, "batch_size": 32}
+SETTINGS = {"threads": 1, "clustering": {"n_clusters": 8}, "pseudo_labels": {"rounds": 1}, "threshold": 0.0}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+def test_a_folder_of_classes_becomes_labels_a_page_and_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = named.read("MNIST", train=True)
+    for number, place in enumerate(np.flatnonzero(data.labels.numpy() < 2)[:40]):
+        folder = tmp_path / "images" / (str(int(data.labels[place])) if number < 12 else ".")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(data.images[place, 0].numpy()).save(folder / f"{number:02}.png")
+    monkeypatch.setenv("KMPL_MLRUNS", str(tmp_path / "mlruns"))
+    monkeypatch.chdir(tmp_path)
+    settings = LabelOptions.model_validate(SETTINGS | {"pretrain": QUICK, "retrain": QUICK})
+    label_images(Path("images"), Path("out.csv"), gallery=Path("gallery.html"), settings=settings)
+    with (tmp_path / "out.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 40
+    assert {row["source"] for row in rows} == {"given", "assigned"}
+    assert (tmp_path / "gallery.html").stat().st_size > 10_000
+    with get_client(sync_client=True) as client:
+        names = {run.name for run in client.read_task_runs()}
+        (artifact,) = client.read_artifacts()
+    assert {"read images", "label images: label, round 1: retrain", "report"} <= names
+    assert "40 images: 12 labels given, 28 assigned" in str(artifact.data)
+    with pytest.raises(UserError, match="exists; give --overwrite"):
+        label_images(Path("images"), Path("out.csv"))

@@ -1,0 +1,267 @@
+"""``kmpl label``: a folder of real digits from files to labels, page and run; what is refused; what a kill costs."""
+
+import csv
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from PIL import Image
+
+from kmpl import gallery, label_files, labelling, tracking
+from kmpl.cli import main
+from kmpl.datasets import named
+from kmpl.datasets.folder import read_folder
+from kmpl.datasets.own_pool import folds, held_out, pool_of
+from kmpl.errors import UserError
+from kmpl.label_config import experiment as experiment_of
+from kmpl.label_config import sized
+from kmpl.labelled import Labelled
+from kmpl.results import LEFT_OUT
+from kmpl.steps import Watch
+from kmpl.tracking.client import search
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
+
+N, PER_CLASS = 180, 6
+CLASSES = ["nought", "1/one", "two, 🐈"]
+QUICK = {"epochs": 3, "images_per_epoch": 800, "batch_size": 32}
+SETTINGS = {"threads": 1, "expect_accuracy": 0.9, "folds": 2, "pretrain": QUICK, "retrain": QUICK}
+SETTINGS |= {"clustering": {"n_clusters": 20}, "pseudo_labels": {"rounds": 2}, "size": 28}
+FLAGS = [f"--{s}.{name.replace('_', '-')}={n}" for s in ("pretrain", "retrain") for name, n in QUICK.items()]
+FLAGS += ["--threads=1", "--clustering.n-clusters=20", "--pseudo-labels.rounds=2", "--size=28"]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, np.ndarray]:
+    """Real noughts, ones and twos as PNG, a CSV that labels six of each, and the true classes by file."""
+    root = tmp_path_factory.mktemp("own") / "my digits"
+    root.mkdir()
+    data = named.read("MNIST", train=True)
+    chosen = np.flatnonzero(data.labels.numpy() < 3)[:N]
+    truth, rows, seen = data.labels.numpy()[chosen], [], [0, 0, 0]
+    for place, (source, label) in enumerate(zip(chosen, truth, strict=True)):
+        Image.fromarray(data.images[source, 0].numpy()).save(root / f"{place:03}.png")
+        if seen[label] < PER_CLASS:
+            seen[label] += 1
+            rows.append((f"{place:03}.png", CLASSES[label]))
+    (root / "broken.jpg").write_bytes(b"no image")
+    table = root.parent / "labels.csv"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([("file", "label"), *rows])
+    return root, table, truth
+
+
+class Run:
+    """What one labelling wrote and said."""
+
+    def __init__(self, place: Path, done: Labelled, run: str, computed: list[str], found: list[str]) -> None:
+        self.place, self.done, self.run, self.computed, self.found = place, done, run, computed, found
+        with (place / "out.csv").open(encoding="utf-8", newline="") as file:
+            self.rows = list(csv.DictReader(file))
+
+
+def label(folder: tuple[Path, Path, np.ndarray], place: Path) -> Run:
+    files = label_files.Files(folder[0], place / "out.csv", folder[1], place / "gallery.html", overwrite=True)
+    computed: list[str] = []
+    found: list[str] = []
+    watch = Watch(epoch=lambda step, epoch, n: computed.append(step) if epoch.number == n else None, found=found.append)
+    with pytest.warns(UserWarning, match=r"1 files cannot be read and are left out: broken.jpg \("):
+        images = label_files.read(files, 28)
+    done, run = label_files.label(files, images, SETTINGS, place / "mlruns", "kmpl label", watch)
+    return Run(place, done, run, computed, found)
+
+
+@pytest.fixture(scope="session")
+def ran(folder: tuple[Path, Path, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return label(folder, tmp_path_factory.mktemp("ran"))
+
+
+def test_every_image_has_a_row_and_given_labels_stay(ran: Run, folder: tuple[Path, Path, np.ndarray]) -> None:
+    assert list(ran.rows[0]) == ["file", "label", "confidence", "cluster", "round", "source"]
+    assert [row["file"] for row in ran.rows] == [f"{i:03}.png" for i in range(N)]
+    with folder[1].open(encoding="utf-8") as file:
+        given = {row["file"]: row["label"] for row in csv.DictReader(file)}
+    assert {row["file"]: row["label"] for row in ran.rows if row["source"] == "given"} == given
+    for row in ran.rows:
+        assert (row["label"] == "") == (row["source"] == "") == (row["round"] == "")
+        assert row["label"] in ("", *CLASSES)
+        assert 0 <= float(row["confidence"]) <= 1
+        assert 0 <= int(row["cluster"]) < 20
+        assert (row["round"] == "0") == (row["source"] == "given")
+        sure = float(row["confidence"]) >= ran.done.chosen.threshold - 1e-4
+        assert sure or not row["label"], "what is below the threshold is left empty"
+
+
+def test_most_assigned_labels_are_right(ran: Run, folder: tuple[Path, Path, np.ndarray]) -> None:
+    rows = zip(ran.rows, folder[2], strict=True)
+    right = [row["label"] == CLASSES[c] for row, c in rows if row["source"] == "assigned"]
+    assert len(right) > N / 3
+    assert np.mean(right) > 0.9
+
+
+def test_what_was_expected_is_said(ran: Run) -> None:
+    chosen = ran.done.chosen
+    assert chosen.demanded == 0.9
+    assert chosen.tested == 3 * PER_CLASS, "every label was hidden once"
+    assert re.search(rf"{chosen.found_again} of 18 hidden labels were found again", chosen.said)
+
+
+def test_run_again_after_a_kill_it_trains_nothing_and_says_the_same(
+    ran: Run, folder: tuple[Path, Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sorted(ran.computed) == ["pretrain"] * 3 + ["retrain, round 1", "retrain, round 2"]
+    before = (ran.place / "out.csv").read_bytes()
+
+    def killed(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(gallery, "page", killed)
+        with pytest.raises(KeyboardInterrupt):
+            label(folder, ran.place)
+    assert (ran.place / "out.csv").read_bytes() == before, "nothing is written before all is done"
+    again = label(folder, ran.place)
+    assert again.computed == []
+    assert len(again.found) == 5
+    assert (ran.place / "out.csv").read_bytes() == before
+    client = tracking.open_store(ran.place / "mlruns")
+    assert {run.info.status for run in search(client, kind="labelling")} == {"FINISHED", "KILLED"}
+
+
+def test_the_run_has_settings_numbers_files_and_a_model_but_no_champion(ran: Run) -> None:
+    client: MlflowClient = tracking.open_store(ran.place / "mlruns")
+    run = client.get_run(ran.run)
+    assert run.data.tags["kind"] == "labelling"
+    assert run.data.params["clustering.n_clusters"] == "20"
+    assert run.data.metrics["labels/given"] == 18
+    assert run.data.metrics["labels/assigned"] == sum(row["source"] == "assigned" for row in ran.rows)
+    assert sum(run.data.metrics[f"labels/assigned_{c}"] for c in range(3)) == run.data.metrics["labels/assigned"]
+    assert not any("accuracy" in n and n.startswith("pseudo_labels") for n in run.data.metrics), "nobody knows it"
+    assert {f.path for f in client.list_artifacts(ran.run)} >= {"labels.csv", "gallery.html"}
+    assert run.outputs.model_outputs
+    assert client.search_registered_models() == []
+
+
+def test_the_gallery_shows_every_class_and_needs_nothing_else(ran: Run) -> None:
+    text = (ran.place / "gallery.html").read_text(encoding="utf-8")
+    for name in ("nought", "1/one", "two, 🐈"):
+        assert f"<h2>{name}</h2>" in text
+    for what in ("Most certain", "Least certain that got the label", "Largest clusters", "broken.jpg: "):
+        assert what in text
+    assert text.count('src="data:image/png;base64,') > 60
+    assert set(re.findall(r'(?:src|href)="([^":]*)', text)) <= {"data", "#class-0", "#class-1", "#class-2"}
+    assert "<script" not in text
+
+
+def test_names_are_escaped_on_the_page(ran: Run) -> None:
+    named_badly = replace(ran.done, found=replace(ran.done.found, classes=("<b>", "&", "two")))
+    text = gallery.page(named_badly)
+    assert "<b>" not in text
+    assert "&lt;b&gt;" in text
+
+
+def test_the_command_writes_shows_and_refuses_to_overwrite(
+    folder: tuple[Path, Path, np.ndarray],
+    ran: Run,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    refused: Callable[..., str],
+) -> None:
+    words = ["label", str(folder[0]), "--labels", str(folder[1]), "--out", str(tmp_path / "out.csv"), *FLAGS]
+    words += ["--mlruns", str(ran.place / "mlruns"), "--threshold", "0"]
+    assert main(words) == 0
+    said, errors = capsys.readouterr()
+    assert "180 images: 18 labels given, 162 assigned, 0 unsure and left empty" in " ".join(said.split())
+    assert "two, 🐈" in said
+    assert "broken.jpg" in errors
+    assert not (tmp_path / "gallery.html").exists()
+    before = (tmp_path / "out.csv").read_bytes()
+    assert "exists; give --overwrite" in refused(*words)
+    assert (tmp_path / "out.csv").read_bytes() == before
+
+
+def test_a_full_disk_leaves_nothing_half_written(
+    ran: Run, folder: tuple[Path, Path, np.ndarray], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    original = Path.write_text
+
+    def full(self: Path, data: str, **how: Any) -> int:
+        if self.name.startswith(".out.csv."):
+            original(self, data[:100], **how)
+            raise OSError(28, "No space left on device")
+        return original(self, data, **how)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    files = label_files.Files(folder[0], tmp_path / "out.csv", folder[1])
+    with pytest.raises(UserError, match=r"cannot write .*out.csv: No space left on device"):
+        label_files.label(files, ran.done.found, SETTINGS, ran.place / "mlruns")
+    assert list(tmp_path.iterdir()) == []
+
+
+def small(root: Path, **classes: int) -> Path:
+    """Write a folder of noise with so many images in each sub-folder, and four beside them."""
+    rng = np.random.default_rng(0)
+    for name, n in {**classes, ".": 4}.items():
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for i in range(n):
+            Image.fromarray(rng.integers(0, 255, (12, 12), dtype=np.uint8)).save(root / name / f"{i}.png")
+    return root
+
+
+def test_folders_that_cannot_be_labelled_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+    def line(folder: Path, *more: str) -> str:
+        return refused("label", str(folder), "--out", "out.csv", *more)
+
+    (tmp_path / "empty").mkdir()
+    assert "no image in it" in line(tmp_path / "empty")
+    assert "no label at all; label images of at least 2 classes" in line(small(tmp_path / "none"))
+    assert "one class only (cat)" in line(small(tmp_path / "one", cat=3))
+    full = small(tmp_path / "full", cat=3, dog=2)
+    for path in full.glob("*.png"):
+        path.unlink()
+    assert "all 5 images have a label already" in line(full)
+    two = small(tmp_path / "two", cat=2, dog=2)
+    assert "the folder has 8 images; give no more" in line(two, "--clustering.n-clusters", "9")
+    assert "there is no folder" in line(two, "--gallery", "nowhere/gallery.html")
+    assert "expect-accuracy" in line(two, "--expect-accuracy", "1.5").replace("_", "-")
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_class_with_one_label_keeps_it(tmp_path: Path) -> None:
+    found = read_folder(small(tmp_path, cat=1, dog=9))
+    hidden = held_out(found.labels, 0.2, seed=0)
+    assert hidden[found.labels == 0].sum() == 0
+    assert hidden[found.labels == 1].sum() == 2
+    fold = folds(found.labels, 5, seed=0)
+    assert set(fold[found.labels != 1]) == {LEFT_OUT}
+    assert sorted(np.bincount(fold[found.labels == 1])) == [1, 2, 2, 2, 2]
+    pool = pool_of(found, hidden)
+    assert len(pool.sources) == len(np.unique(pool.sources)) == 14
+    assert pool.labels[np.isin(pool.sources, np.flatnonzero(hidden))].tolist() == [LEFT_OUT] * 2
+    assert pool.validation_labels.tolist() == [1, 1]
+
+
+def test_settings_fit_the_folder_unless_they_are_given() -> None:
+    _, config = experiment_of("folder:x", {"pretrain": {"epochs": 7}, "clustering": {"n_clusters": 33}}, 2_500, 50, 10)
+    assert config.clustering.n_clusters == 33
+    assert config.pretrain.epochs == 7
+    assert config.pretrain.images_per_epoch == 2_500
+    assert config.retrain.images_per_epoch == 5_000
+    assert config.retrain.epochs == 5
+    assert config.pseudo_labels.rounds == 3
+    for n, classes in ((3, 2), (5, 5), (60_000, 10), (10**6, 1_000)):
+        clusters = sized(n, classes)["clustering"]["n_clusters"]
+        assert min(n, classes) <= clusters <= max(500, classes)
+
+
+def test_true_labels_of_unlabelled_images_are_nowhere_to_be_known(ran: Run) -> None:
+    job = labelling.prepare(ran.done.found, SETTINGS)
+    pool = job.pool
+    assert (pool.labels != LEFT_OUT).sum() == 18 - job.hidden.sum()
+    assert job.hidden.sum() == 3
+    assert job.config.arms == ("pseudo-label",)

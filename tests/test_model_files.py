@@ -1,0 +1,88 @@
+"""A network's file says itself what it is, and gives the same bits as the network it was written from."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from kmpl import networks
+from kmpl.errors import UserError
+from kmpl.model_files import Description, read_description, read_model, write_model
+from kmpl.networks import Network
+from kmpl.serving import RawImageClassifier
+from kmpl.store import save_network
+
+CLASSES = ("cat", "dog, big", "🙂")
+
+
+def network_for(channels: int, n_classes: int = 3, name: str = "cnn") -> Network:
+    """Return a network whose batch norm has seen something, so that its outputs differ from image to image."""
+    network = networks.build(name, channels, n_classes, 0)
+    draws = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        network(torch.rand(16, channels, 28, 28, generator=draws).pow(4))
+    return network.eval()
+
+
+@pytest.mark.parametrize(("shape", "size"), [((1, 28, 28), 28), ((1, 20, 31), 0), ((3, 40, 33), 32)])
+def test_a_file_gives_the_networks_own_bits(shape: tuple[int, int, int], size: int, tmp_path: Path) -> None:
+    network, path = network_for(shape[0]), tmp_path / "model.safetensors"
+    about = Description(network="cnn", classes=CLASSES, raw_shape=shape, size=size)
+    write_model(network, about, path)
+    assert read_description(path) == about
+    model = read_model(path)
+    assert (model.classes, model.raw_shape) == (CLASSES, shape)
+    images = np.random.default_rng(0).integers(0, 256, (5, *shape[1:], shape[0]), dtype=np.uint8)
+    images = images[..., 0] if shape[0] == 1 else images
+    with torch.inference_mode():
+        expected = RawImageClassifier(network, size)(torch.from_numpy(images)).numpy()
+    found = model.classifier.classify(images)
+    np.testing.assert_array_equal(found, expected)
+    assert found.std(axis=0).max() > 1e-4
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> Path:
+    path = tmp_path / "model.safetensors"
+    about = Description(network="cnn", classes=CLASSES, raw_shape=(1, 28, 28), size=28)
+    write_model(networks.build("cnn", 1, 3, 0), about, path)
+    return path
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(UserError) as caught:
+        read_model(path)
+    return str(caught.value)
+
+
+def test_files_that_are_no_models_are_one_line(good: Path, tmp_path: Path) -> None:
+    assert "No such file" in refused(tmp_path / "none.safetensors")
+    whole = good.read_bytes()
+    good.write_bytes(whole[: len(whole) // 2])
+    assert "cannot be read" in refused(good)
+    good.write_bytes(b"\xff" * 200)
+    assert "cannot be read" in refused(good)
+    save_network(networks.build("cnn", 1, 3, 0), good)
+    assert "does not say which network and classes it holds" in refused(good)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        ({"network": "cn"}, "unknown network 'cn'; did you mean 'cnn'?"),
+        ({"classes": []}, "does not describe a model of kmpl"),
+        ({"classes": ["a", "b"]}, "weights of another network"),
+        ({"raw_shape": [3, 28, 28]}, "weights of another network"),
+        ({"raw_shape": [1, 10**9, 10**9]}, "does not describe a model of kmpl"),
+        ({"size": -1}, "does not describe a model of kmpl"),
+        ({"more": 1}, "does not describe a model of kmpl"),
+        (None, "does not describe a model of kmpl"),
+    ],
+)
+def test_headers_that_do_not_fit_are_one_line(change: dict[str, object] | None, line: str, tmp_path: Path) -> None:
+    about = {"network": "cnn", "classes": CLASSES, "raw_shape": (1, 28, 28), "size": 28} | (change or {})
+    text = "no JSON" if change is None else json.dumps(about)
+    save_network(networks.build("cnn", 1, 3, 0), tmp_path / "model.safetensors", {"kmpl": text})
+    assert line in refused(tmp_path / "model.safetensors")
