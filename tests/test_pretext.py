@@ -34,7 +34,7 @@ def purity(features: np.ndarray, digits: Images) -> float:
 
 
 def test_training_on_clusters_brings_together_what_is_alike(digits: Images) -> None:
-    longer = Pretext.model_validate({"n_clusters": 40, "rounds": 2, "training": {"epochs": 2, "batch_size": 64}})
+    longer = Pretext.model_validate({"n_clusters": 40, "rounds": 1, "training": {"epochs": 2, "batch_size": 64}})
     learnt = pretext.features(CONFIG, longer, digits.images, 0, Watch())
     before, after = purity(pretext.pixels(digits.images), digits), purity(learnt, digits)
     assert after > before + 0.05, (before, after)

@@ -29,6 +29,14 @@ ELSEWHERE = {
     ".venv/bin/kmpl up": "tests/test_up.py",
     "kmpl up": "tests/test_up.py",
     "kmpl audit": "tests/benchmarks/test_commands.py",
+    "kmpl label photos --labels labels.csv --out pseudo_labels.csv --gallery gallery.html": "tests/test_label.py",
+    "kmpl label photos --labels labels.csv --out pseudo_labels.csv --expect-accuracy 0.99 --overwrite": (
+        "tests/test_label.py"
+    ),
+    "kmpl benchmark folder": "tests/benchmarks/test_own_images.py",
+    "prefect deployment run label-images/folder --param folder=photos --param labels=labels.csv": (
+        "tests/flows/test_label_images.py"
+    ),
     "kmpl suggest photos --budget 20 --out to_label.csv --sheet to_label.png": "tests/test_suggest_files.py",
     "kmpl suggest photos --labels labels.csv --budget 20 --out to_label.csv --overwrite": "tests/test_suggest_files.py",
     "kmpl benchmark literature": "tests/benchmarks/test_commands.py",

@@ -16,7 +16,7 @@ from kmpl.config import Clustering, Learning, PseudoLabelling
 from kmpl.datasets import mnist
 from kmpl.datasets.folder import FolderImages
 from kmpl.experiment import Steps
-from kmpl.label_config import Pretext
+from kmpl.label_config import Pretext, sized
 from kmpl.pseudo_labels import Evidence, cluster_graph
 from kmpl.results import LEFT_OUT
 from kmpl.steps import Watch
@@ -54,7 +54,7 @@ def ways(features: np.ndarray, truth: np.ndarray, seed: int) -> dict[str, np.nda
 
 def named_at_once(images: Tensor, features: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:  # noqa: ARG001
     """Return the classes that the labels give to all images over the graph of clusters, nothing being trained."""
-    settings = Clustering(n_clusters=len(labels) // 50)
+    settings = Clustering.model_validate(sized(len(labels), 10)["clustering"])
     return cluster_graph(
         Evidence(features, np.zeros((len(labels), 10)), labels, settings, PseudoLabelling(), seed)
     ).classes

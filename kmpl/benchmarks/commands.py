@@ -5,14 +5,15 @@ import sys
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from kmpl.commands import Folder, How, given, sweep_and_show
-from kmpl.config import ExperimentConfig, Method
+from kmpl.config import ExperimentConfig, Method, Seeds
 from kmpl.errors import UserError
+from kmpl.label_config import LabelOptions
 from kmpl.presets import load
 from kmpl.sweep_config import AuditOptions, BenchmarkOptions
 
@@ -90,6 +91,45 @@ def speed(
     numbers = {"rows": [asdict(r) for r in rows], "ceilings": {n: asdict(r) for n, r in ceilings.items()}}
     page = speed_page.page(rows, ceilings, about)
     _write(out / "speed", page, speed_page.figure(rows), numbers | {"environment": about})
+
+
+def folder(
+    which: Literal["mnist", "digits"] = "mnist",
+    /,
+    *,
+    out: Path = RESULTS,
+    seeds: Annotated[Seeds, Parameter(negative_iterable="")] = (0, 1, 2, 3, 4),
+    mlruns: Folder = Path("mlruns"),
+    settings: Annotated[LabelOptions | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Write real digits out as PNG files, label them by a few, and hold the labels against the true ones.
+
+    Killed and run again, it goes on where it was; each seed draws the given labels anew.
+
+    Args:
+        which: mnist (10,000 files, 100 labels) or digits (scikit-learn's 1,797 files, 50 labels).
+        out: Folder that the table (markdown, JSON) is written to.
+        seeds: Seeds, separated by commas.
+        mlruns: Folder of the tracked runs, of the store and, in own-images, of the files.
+        settings: Single settings; --expect-accuracy is 0.99 unless it is given.
+    """
+    _check_folder(out)
+    chosen = given(settings)
+    from kmpl.benchmarks import own_images
+    from kmpl.report import write_json
+    from kmpl.store import whole_file
+    from kmpl.tracking.client import environment
+
+    demanded, rows = chosen.get("expect_accuracy") or 0.99, []
+    for seed in seeds:
+        rows.append(own_images.measure(which, seed, demanded, mlruns / "own-images", mlruns, chosen))
+        print(rows[-1], flush=True)
+    about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+    path = out / f"folder-{which}"
+    write_json({"rows": [asdict(row) for row in rows], "environment": about}, path.with_suffix(".json"))
+    with whole_file(path.with_suffix(".md")) as draft:
+        draft.write_text(own_images.page(rows, demanded, about), encoding="utf-8")
+    print(f"{path}.md and .json are written")
 
 
 def audit(

@@ -2,7 +2,7 @@
 
 import csv
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,9 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from kmpl import label_files
 from kmpl.datasets import named
+from kmpl.pages import grid
 from kmpl.store import whole_file
 
 Set = tuple[np.ndarray, np.ndarray]
@@ -68,23 +70,43 @@ class Found:
     coverage: float
     """Share of the unlabelled images that are above it."""
     hidden: str
-    seconds: float
+    """Of the labels that were hidden to choose it, how many were found again."""
+    read: float
+    """Images read per second."""
+    minutes: float
+    """In all; less where steps were found in the store."""
 
 
 def measure(name: str, seed: int, demanded: float, folder: Path, mlruns: Path, given: dict[str, object]) -> Found:
     """Write a folder, label it, and hold the labels against the true ones."""
-    from kmpl import label_files
-
     truth = write(name, folder / name)
     table = folder / f"{name} labels, seed {seed}.csv"
     write_labels(truth, SETS[name][1], seed, table)
     files = label_files.Files(folder / name, folder / f"{name} labelled, seed {seed}.csv", table, overwrite=True)
+    settings = {"expect_accuracy": demanded} | given | {"seed": seed}
     begin = time.perf_counter()
-    settings = {"seed": seed, "expect_accuracy": demanded} | given
-    done, _ = label_files.label(files, label_files.read(files, label_files.options(settings).size), settings, mlruns)
-    seconds = time.perf_counter() - begin
+    images = label_files.read(files, label_files.options(settings).size)
+    read = time.perf_counter()
+    done, _ = label_files.label(files, images, settings, mlruns)
+    minutes = (time.perf_counter() - begin) / 60
     rest = ~done.given
     right, kept = done.guesses == truth, done.assigned
     found = f"{done.chosen.found_again} of {done.chosen.tested}"
     expected = float(right[kept].mean()) if kept.any() else float("nan")
-    return Found(name, seed, float(right[rest].mean()), expected, done.coverage, found, seconds)
+    per_second = len(truth) / (read - begin)
+    return Found(name, seed, float(right[rest].mean()), expected, done.coverage, found, per_second, minutes)
+
+
+def page(rows: list[Found], demanded: float, about: Mapping[str, str]) -> str:
+    """Return the table as markdown."""
+    n_images, n_labels = len(SETS[rows[0].name][0]()[1]), SETS[rows[0].name][1]
+    header = ["seed", "all labelled: right", f"expecting {demanded:.1%}: right", "labelled", "hidden, found again"]
+    cells = [[f"{r.seed}", *(f"{100 * x:.2f}" for x in (r.everything, r.expected, r.coverage)), r.hidden] for r in rows]
+    cells = [[*line, f"{r.read:,.0f}", f"{r.minutes:.1f}"] for line, r in zip(cells, rows, strict=True)]
+    kept = sum(not r.expected < demanded for r in rows)
+    return (
+        f"# `kmpl label`: {n_images:,} PNG files of {rows[0].name}, {n_labels} of them labelled\n\n"
+        f"{grid([*header, 'images read/s', 'minutes'], cells, left=())}\n\n"
+        f"*Labels that were not given, in %. Kept what was expected: {kept} of {len(rows)} seeds.*\n\n"
+        + "".join(f"- {name}: {value}\n" for name, value in about.items())
+    )
