@@ -18,8 +18,8 @@ from kmpl.config import ExperimentConfig
 from kmpl.errors import PrunedError
 from kmpl.experiment import Steps
 from kmpl.networks import Network
-from kmpl.results import ArmReport, Evaluation, Fit, Pool, PseudoLabels
-from kmpl.steps import Voted, Watch
+from kmpl.results import ArmReport, Evaluation, Fit, Pool, PseudoLabels, Voted
+from kmpl.steps import Watch
 
 T = TypeVar("T")
 _HOUR = 3600.0

@@ -21,8 +21,8 @@ from kmpl.experiment import Steps
 from kmpl.fingerprints import code_version, key
 from kmpl.label_config import Pretext
 from kmpl.networks import Network
-from kmpl.results import Clusters, Epoch, Evaluation, Fit, Pool, PseudoLabels
-from kmpl.steps import Voted, Watch, cluster_seed
+from kmpl.results import Clusters, Epoch, Evaluation, Fit, Pool, PseudoLabels, Voted
+from kmpl.steps import Watch, cluster_seed
 from kmpl.store import Entry, Store, content_digest
 
 _LABELS = ("classes", "guesses", "confidence", "rounds")

@@ -21,13 +21,13 @@ from kmpl.errors import UserError, unknown
 from kmpl.experiment import alternate
 from kmpl.presets import one_line
 from kmpl.pseudo_labels import STRATEGIES, Evidence, assign
-from kmpl.results import LEFT_OUT, PseudoLabels
+from kmpl.results import LEFT_OUT, PseudoLabels, Voted
 from kmpl.seeds import derive
-from kmpl.steps import Voted, repeated
+from kmpl.steps import repeated
 
 S = TypeVar("S", bound=Settings)
 
-_LARGEST = 1e15  # squares of it, summed over many features, are still finite in float32
+_LARGEST = 1e15  # its squares, summed over many features, are still finite in float32
 _PER_CLUSTER = 20  # samples
 _MOST_CLUSTERS = 500  # as many as kmpl takes for 60,000 images
 _MOST_PROTOTYPES = 50
@@ -228,14 +228,14 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         given = given_labels(y)
         if not given.any():
             raise ValueError("no row has a label: there is nothing to score on")
-        weight = None if sample_weight is None else np.asarray(sample_weight)[given]
-        return float(accuracy_score(y[given], self.predict(X)[given], sample_weight=weight))
+        weights = None if sample_weight is None else np.asarray(sample_weight)[given]
+        return float(accuracy_score(y[given], self.predict(X)[given], sample_weight=weights))
 
 
 def _probabilities(model: Any, X: np.ndarray) -> np.ndarray:
-    if not hasattr(model, "predict_proba"):
-        raise ValueError(f"estimator {model!r} has no predict_proba, by which classifiers vote")
-    return np.asarray(model.predict_proba(X))
+    if hasattr(model, "predict_proba"):
+        return np.asarray(model.predict_proba(X))
+    raise ValueError(f"estimator {model!r} has no predict_proba, by which classifiers vote")
 
 
 def _checked(kind: type[S], **values: Any) -> S:

@@ -5,6 +5,7 @@ This is the only place where the order of steps is written. The steps are handed
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -14,8 +15,8 @@ from kmpl.config import ExperimentConfig
 from kmpl.devices import use_threads
 from kmpl.networks import Network
 from kmpl.presets import for_arm
-from kmpl.results import ArmReport, Evaluation, Fit, Pool, PseudoLabels, Report, Round
-from kmpl.steps import Voted, Watch
+from kmpl.results import ArmReport, Evaluation, Fit, Labelling, Pool, PseudoLabels, Report, Round, Voted
+from kmpl.steps import Watch
 
 M = TypeVar("M")
 
@@ -67,9 +68,6 @@ def run_rounds(
     """Return the last network, the rounds that led to it and why there was no further one."""
     rounds: list[Round] = []
 
-    def vote(fit: Fit, before: PseudoLabels | None, number: int) -> Voted:
-        return steps.pseudo_label(config, pool, fit, before, number)
-
     def retrain(voted: Voted, number: int) -> Fit:
         fit = steps.retrain(config, pool, voted.labels, steps.watch, number)
         shown = metrics.diagnose(voted.labels, pool.labelled, truth, len(pool.classes))
@@ -77,7 +75,7 @@ def run_rounds(
         rounds.append(Round(number, voted.features, voted.labels, fit, shown, seconds))
         return fit
 
-    fit, stopped = alternate(start, vote, retrain, config.pseudo_labels.rounds)
+    fit, stopped = alternate(start, partial(steps.pseudo_label, config, pool), retrain, config.pseudo_labels.rounds)
     return fit, tuple(rounds), stopped
 
 
@@ -94,20 +92,6 @@ def alternate(
             return model, f"round {number}: no pseudo-label changed"
         model, before = retrain(voted, number), voted.labels
     return model, "all rounds done"
-
-
-@dataclass(frozen=True)
-class Labelling:
-    """What the method makes of images of which nobody knows the rest of the labels."""
-
-    pretrained: Fit
-    rounds: tuple[Round, ...]
-    fit: Fit
-    """The last network."""
-    vote: Voted
-    """What the last network's features vote for: the labels in the end."""
-    stop_reason: str
-    """Why there was no further round."""
 
 
 def label(config: ExperimentConfig, pool: Pool, steps: Steps) -> Labelling:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kmpl.datasets.folder import FolderImages
-from kmpl.experiment import Labelling
-from kmpl.results import LEFT_OUT, Pool
+from kmpl.results import LEFT_OUT, Labelling, Pool
 from kmpl.thresholds import Chosen
 
 HEADER = ("file", "label", "confidence", "cluster", "round", "source")

@@ -13,11 +13,11 @@ from kmpl.datasets.folder import FolderImages
 from kmpl.datasets.own_pool import folds, held_out, pool_of
 from kmpl.devices import use_threads
 from kmpl.errors import UserError
-from kmpl.experiment import Labelling, Steps
+from kmpl.experiment import Steps
 from kmpl.label_config import LabelOptions
 from kmpl.label_config import experiment as experiment_of
 from kmpl.labelled import Labelled, assemble
-from kmpl.results import LEFT_OUT, Pool
+from kmpl.results import LEFT_OUT, Labelling, Pool
 from kmpl.thresholds import as_given, by_cross_fitting, ranks
 from kmpl.training import predict
 

@@ -150,6 +150,19 @@ class PseudoLabels:
 
 
 @dataclass(frozen=True)
+class Voted:
+    """What embed → cluster → vote gives."""
+
+    features: np.ndarray
+    """(N, D') float32: what was clustered."""
+    labels: PseudoLabels
+    seconds: dict[str, float]
+    """Wall time of each step."""
+    probabilities: np.ndarray
+    """(N, C) what the network thinks of each image."""
+
+
+@dataclass(frozen=True)
 class Diagnostics:
     """What the true labels say about pseudo-labels. Shown, never used."""
 
@@ -181,6 +194,20 @@ class Round:
     diagnostics: Diagnostics
     seconds: dict[str, float]
     """Wall time of each step."""
+
+
+@dataclass(frozen=True)
+class Labelling:
+    """What the method makes of images of which nobody knows the rest of the labels."""
+
+    pretrained: Fit
+    rounds: tuple[Round, ...]
+    fit: Fit
+    """The last network."""
+    vote: Voted
+    """What the last network's features vote for: the labels in the end."""
+    stop_reason: str
+    """Why there was no further round."""
 
 
 @dataclass(frozen=True)

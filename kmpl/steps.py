@@ -16,7 +16,7 @@ from kmpl.devices import pick_device
 from kmpl.errors import UserError, look_up
 from kmpl.presets import for_arm
 from kmpl.pseudo_labels import STRATEGIES, Evidence, assign
-from kmpl.results import Epoch, Fit, Pool, PseudoLabels
+from kmpl.results import Epoch, Fit, Pool, PseudoLabels, Voted
 from kmpl.seeds import derive
 from kmpl.training import Examples
 
@@ -35,17 +35,6 @@ class Watch:
     """How many epochs are done, as a fraction, and the number of epochs in all."""
     found: Callable[[str], None] = silent
     """The step was not computed: its result was found in the store."""
-
-
-@dataclass(frozen=True)
-class Voted:
-    """What embed → cluster → vote gives."""
-
-    features: np.ndarray
-    labels: PseudoLabels
-    seconds: dict[str, float]
-    probabilities: np.ndarray
-    """(N, C) what the network thinks of each image."""
 
 
 def check(config: ExperimentConfig) -> None:

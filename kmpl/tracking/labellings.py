@@ -14,10 +14,9 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
-from kmpl.experiment import Labelling
 from kmpl.labelled import Labelled, summary
 from kmpl.labelling import Job, summary_line, target_name
-from kmpl.results import Pool
+from kmpl.results import Labelling, Pool
 from kmpl.tracking.client import closing, environment
 from kmpl.tracking.models import log_model
 from kmpl.tracking.runs import log_params, points_of, start
