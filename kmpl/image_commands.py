@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from kmpl.commands import Folder, given
+from kmpl.errors import LeftOutWarning
 from kmpl.label_config import LabelOptions, Pretext
 from kmpl.targets import check_target
 
@@ -114,6 +116,7 @@ def suggest(
 def _warnings_in_one_line() -> Iterator[None]:
     """Print each warning as a line of ours."""
     with warnings.catch_warnings():
+        warnings.simplefilter("always", LeftOutWarning)
         warnings.showwarning = lambda message, *_: print(f"kmpl: {message}", file=sys.stderr)
         yield
 
@@ -142,11 +145,11 @@ def _show(done: "Labelled", files: "Files", run: str, mlruns: Path, console: Con
         grid.add_column(name, justify="right")
     for line in summary(done):
         median = "–" if line.assigned == 0 else f"{line.median:.3f}"
-        grid.add_row(line.name, *(f"{n:,}" for n in (line.given, line.assigned, line.unsure)), median)
+        grid.add_row(escape(line.name), *(f"{n:,}" for n in (line.given, line.assigned, line.unsure)), median)
     console.print(grid)
     console.print(f"{summary_line(done)}.", highlight=False)
     console.print(f"{done.chosen.said}; {done.coverage:.1%} of the unlabelled images got a label.", highlight=False)
     console.print(f"{check_line(done)}.", highlight=False)
-    written = ", ".join(str(path) for path in (files.out, files.page) if path is not None)
+    written = escape(", ".join(str(path) for path in (files.out, files.page) if path is not None))
     where = shlex.join(["kmpl", "ui", *([] if mlruns == Path("mlruns") else ["--mlruns", str(mlruns)])])
     console.print(f"Written: [bold]{written}[/bold]; the model: [bold]{where}[/bold], run {run[:8]}", soft_wrap=True)

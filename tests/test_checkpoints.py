@@ -46,7 +46,7 @@ class Negative(networks.CNN):
         return super().maps(1 - images)
 
 
-def _few(name: str, train: bool) -> Images:
+def _few(name: str, train: bool, size: int = 0) -> Images:  # noqa: ARG001
     """Return MNIST's first thousand digits, and under another name their negatives."""
     data = _read(train)
     return data if name == "MNIST" else replace(data, images=255 - data.images)
@@ -64,7 +64,7 @@ def few_images() -> Iterator[None]:
     held_out._rendered.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kmpl.datasets.pool.read", _few)
-        patch.setattr("kmpl.datasets.held_out.read", lambda name, train: _head(_few(name, train), 150))
+        patch.setattr("kmpl.datasets.held_out.read", lambda name, train, size: _head(_few(name, train, size), 150))
         patch.setitem(networks.NETWORKS, "negative", Negative)
         yield
     held_out._rendered.cache_clear()

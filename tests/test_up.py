@@ -176,6 +176,7 @@ def test_one_command_starts_everything_and_ctrl_c_stops_it(tmp_path: Path) -> No
         )
         for name in ("ratio-sweep", "quick", "full"):
             assert f"semi-supervised/{name}" in listed
+        assert "label-images/folder" in listed
         tiny = ["--param", "ratios=[0.1]", "--param", "trials=1", "--param", f"experiment={json.dumps(TINY)}"]
         run = [str(BIN / "prefect"), "deployment", "run", "semi-supervised/quick", *tiny, "--watch"]
         subprocess.run(run, env=environment, cwd=tmp_path, check=True, timeout=240)

@@ -1,7 +1,9 @@
 """A folder of images: what is read, what it is called, what is left out, and what is refused, with real files."""
 
 import os
+import struct
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,6 +146,17 @@ def test_a_csv_that_is_not_there_is_refused(root: Path, write: Write) -> None:
         read_folder(root, root / "none.csv")
 
 
+def bomb(side: int) -> bytes:
+    """Return a small PNG that says it has a billion pixels."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes(10_000_000))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
 def test_what_cannot_be_read_is_left_out_by_name(root: Path, write: Write) -> None:
     write("good.jpg", size=(300, 200))
     data = (root / "good.jpg").read_bytes()
@@ -153,13 +166,15 @@ def test_what_cannot_be_read_is_left_out_by_name(root: Path, write: Write) -> No
     (root / "nowhere.png").symlink_to(root / "gone.png")
     (root / "phone.heic").write_bytes(b"x")
     os.mkfifo(root / "pipe.png")  # opening it would wait for ever
+    (root / "bomb.png").write_bytes(bomb(40_000))
     write("one pixel.png", size=(1, 1))
     found = read_folder(root)
     assert found.files == ("good.jpg", "one pixel.png")
-    assert set(found.left_out) == {"truncated.jpg", "text.png", "empty.png", "nowhere.png", "pipe.png"} | (
+    assert set(found.left_out) == {"truncated.jpg", "text.png", "empty.png", "nowhere.png", "pipe.png", "bomb.png"} | (
         {"phone.heic"} & found.left_out.keys()  # the machine's table of types may not know it
     )
     assert all(found.left_out.values())
+    assert "too many pixels" in found.left_out["bomb.png"]
 
 
 def test_a_folder_without_a_readable_image_is_refused(root: Path) -> None:

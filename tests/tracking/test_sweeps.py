@@ -51,7 +51,7 @@ from kmpl.sweep_config import SweepConfig
 from kmpl.datasets import held_out, named
 from kmpl.tracking import runs
 
-def few(name, train):
+def few(name, train, size):
     data = named.read(name, train)
     return replace(data, images=data.images[:500], labels=data.labels[:500])
 
@@ -68,7 +68,7 @@ sweep.run(SweepConfig.model_validate_json(sys.argv[2]), Place(Path(sys.argv[1]),
 """
 
 
-def _few(name: str, train: bool) -> Images:
+def _few(name: str, train: bool, size: int) -> Images:  # noqa: ARG001
     data = named.read(name, train)
     return Images(data.images[:500], data.labels[:500], data.classes)
 
