@@ -58,8 +58,9 @@ def pixels(images: Tensor) -> np.ndarray:
     """Return the first principal components of the pixels, (N, D) float32 of length one."""
     small = [resize(to_float(block), min(_SIDE, images.shape[-1])).flatten(1) for block in images.split(1_000)]
     flat = torch.cat(small).numpy()
+    solver = "covariance_eigh" if len(flat) > flat.shape[1] else "full"  # whichever decomposes the smaller matrix
     with threadpool_limits(1):
-        return normalize(PCA(min(_COMPONENTS, *flat.shape), svd_solver="covariance_eigh").fit_transform(flat))
+        return normalize(PCA(min(_COMPONENTS, *flat.shape), svd_solver=solver).fit_transform(flat))
 
 
 def _round(
