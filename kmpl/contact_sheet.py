@@ -39,7 +39,7 @@ def sheet(cells: Sequence[Cell], title: str) -> Figure:
         axes.set_axis_off()
     for number, (axes, cell) in enumerate(zip(grid, cells, strict=False), start=1):
         _draw(axes, cell, number, COLOURS[reasons.index(cell.reason)])
-    figure.suptitle(title, fontsize=11, x=0.01, ha="left")
+    figure.suptitle(title, fontsize=11, x=0.01, ha="left", parse_math=False)
     keys = [Patch(color=colour, label=reason) for colour, reason in zip(COLOURS, reasons, strict=False)]
     figure.legend(handles=keys, loc="outside lower left", ncols=len(keys), frameon=False, fontsize=8)
     return figure
@@ -62,7 +62,7 @@ def _draw(axes: Axes, cell: Cell, number: int, colour: str) -> None:
     axes.set_yticks([])
     for side in axes.spines.values():
         side.set(color=colour, linewidth=2)
-    axes.set_xlabel(shortened(cell.caption), fontsize=6.5, color="#444444")
+    axes.set_xlabel(shortened(cell.caption), fontsize=6.5, color="#444444", parse_math=False)
     about = {"boxstyle": "square,pad=0.25", "facecolor": colour, "edgecolor": "none"}
     look: dict[str, Any] = {"fontsize": 8, "weight": "bold", "color": "white", "bbox": about}
     axes.text(0.0, 1.0, str(number), transform=axes.transAxes, ha="left", va="top", **look)

@@ -16,7 +16,7 @@ from rich.table import Table
 from kmpl.commands import Folder, given
 from kmpl.errors import LeftOutWarning
 from kmpl.label_config import LabelOptions, Pretext
-from kmpl.targets import check_target
+from kmpl.targets import check_apart, check_target
 
 if TYPE_CHECKING:
     from kmpl.datasets.folder import FolderImages
@@ -93,6 +93,7 @@ def suggest(
         settings: Single settings of labelling, the same as for `kmpl label`.
         pretext: How features are learnt without labels.
     """
+    check_apart({"--out": out, "--labels": labels, "--sheet": sheet})
     if sheet is not None:
         check_target(sheet, "--sheet", overwrite)
     chosen = given(settings)
@@ -108,7 +109,7 @@ def suggest(
             best = suggest_files.choose(found, budget, chosen, pretext or Pretext(), store, watch)
         suggest_files.write(best, out, sheet)
     console.print(f"{suggest_files.summary_line(best)}.", highlight=False, soft_wrap=True)
-    written = " and ".join(str(path) for path in (out, sheet) if path is not None)
+    written = escape(" and ".join(str(path) for path in (out, sheet) if path is not None))
     console.print(f"Written: [bold]{written}[/bold]; fill in the column label", soft_wrap=True)
 
 
@@ -151,5 +152,6 @@ def _show(done: "Labelled", files: "Files", run: str, mlruns: Path, console: Con
     console.print(f"{done.chosen.said}; {done.coverage:.1%} of the unlabelled images got a label.", highlight=False)
     console.print(f"{check_line(done)}.", highlight=False)
     written = escape(", ".join(str(path) for path in (files.out, files.page) if path is not None))
-    where = shlex.join(["kmpl", "ui", *([] if mlruns == Path("mlruns") else ["--mlruns", str(mlruns)])])
-    console.print(f"Written: [bold]{written}[/bold]; the model: [bold]{where}[/bold], run {run[:8]}", soft_wrap=True)
+    runs = [] if mlruns == Path("mlruns") else ["--mlruns", str(mlruns)]
+    where = escape(shlex.join(["kmpl", "predict", "more-images", "--model", run, *runs]))
+    console.print(f"Written: [bold]{written}[/bold]; the model labels more: [bold]{where}[/bold]", soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from kmpl import gallery, tracking
 from kmpl.checkpoints import kept
-from kmpl.datasets.folder import FolderImages, OnProgress, read_folder
+from kmpl.datasets.folder import OWN_LABELS, FolderImages, OnProgress, read_folder
 from kmpl.errors import LeftOutWarning
 from kmpl.experiment import Steps
 from kmpl.label_config import LabelOptions
@@ -17,7 +17,7 @@ from kmpl.labelling import Job, prepare, run
 from kmpl.results import Pool
 from kmpl.steps import Watch, silent
 from kmpl.store import Store, whole_file
-from kmpl.targets import check_target
+from kmpl.targets import check_apart, check_target
 from kmpl.tracking.client import environment
 from kmpl.tracking.labellings import labelling_run
 
@@ -39,8 +39,10 @@ class Files:
         """Refuse, before any work, what could not be written at the end.
 
         Raises:
-            UserError: as ``check_target``.
+            UserError: as ``check_target``, or one of them is the CSV of given labels.
         """
+        given = self.labels or self.folder / OWN_LABELS
+        check_apart({"--labels": given, "--out": self.out, "--gallery": self.page})
         for path, flag in ((self.out, "--out"), (self.page, "--gallery")):
             if path is not None:
                 check_target(path, flag, self.overwrite)

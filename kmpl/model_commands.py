@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 from cyclopts import Parameter
 
 from kmpl.errors import IncompleteError, UserError
-from kmpl.targets import check_target
+from kmpl.targets import check_apart, check_target
 
 if TYPE_CHECKING:
     from kmpl.classifiers import Classifier
@@ -94,6 +94,7 @@ def export(
     """
     if onnx is None and safetensors is None:
         raise UserError("say what to write: --onnx FILE, --safetensors FILE or both")
+    check_apart({"--model": Path(model), "--onnx": onnx, "--safetensors": safetensors})
     for path, flag in ((onnx, "--onnx"), (safetensors, "--safetensors")):
         if path is not None:
             check_target(path, flag, overwrite)

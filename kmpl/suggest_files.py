@@ -24,6 +24,7 @@ from kmpl.steps import Watch
 from kmpl.store import Store, whole_file
 from kmpl.suggestions import Suggestions, check_budget, suggest
 
+_SHOWN = 200  # on a sheet: more could not be told apart
 HEADER = ("file", "label", "rank", "cluster", "reason", "confidence")
 
 
@@ -97,12 +98,11 @@ def table(chosen: Chosen) -> str:
 def picture(chosen: Chosen) -> bytes:
     """Return the contact sheet as the content of a PNG file."""
     found, which = chosen.found, chosen.suggestions
-    cells = [
-        Cell(read_picture(found.root / found.files[image], (SIDE, SIDE)), found.files[image], reason)
-        for image, reason in zip(which.images, which.reasons, strict=True)
-    ]
+    shown = list(zip(which.images, which.reasons, strict=True))[:_SHOWN]
+    cells = [Cell(read_picture(found.root / found.files[i], (SIDE, SIDE)), found.files[i], why) for i, why in shown]
     name = found.root.resolve().name or str(found.root)
-    return png(sheet(cells, f"{name}: {len(cells)} of {len(found.files):,} images to label next"))
+    first = f" (the first {_SHOWN} are shown)" if len(which.images) > _SHOWN else ""
+    return png(sheet(cells, f"{name}: {len(which.images)} of {len(found.files):,} images to label next{first}"))
 
 
 def write(chosen: Chosen, out: Path, sheet_file: Path | None) -> None:
@@ -111,9 +111,8 @@ def write(chosen: Chosen, out: Path, sheet_file: Path | None) -> None:
     Raises:
         UserError: a file cannot be written.
     """
-    content = picture(chosen) if sheet_file is not None else b""
     with whole_file(out) as draft:
         draft.write_text(table(chosen), encoding="utf-8", newline="")
     if sheet_file is not None:
         with whole_file(sheet_file) as draft:
-            draft.write_bytes(content)
+            draft.write_bytes(picture(chosen))

@@ -1,9 +1,25 @@
 """Files that a command will write at its end: refused before any work is done."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from kmpl.errors import UserError
+
+
+def check_apart(paths: Mapping[str, Path | None]) -> None:
+    """Refuse two of a command's files that are one: what is written would replace what was read or written before.
+
+    Args:
+        paths: The files by the flag that each was given with.
+
+    Raises:
+        UserError: two are the same.
+    """
+    seen: dict[Path, str] = {}
+    for flag, path in paths.items():
+        if path is not None and (first := seen.setdefault(path.resolve(), flag)) != flag:
+            raise UserError(f"{flag} {path}: is the same file as {first}; give another name")
 
 
 def check_target(path: Path, flag: str, overwrite: bool = True) -> None:

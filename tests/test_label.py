@@ -1,7 +1,9 @@
 """``kmpl label``: a folder of real digits from files to labels, page and run; what is refused; what a kill costs."""
 
 import csv
+import io
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,9 +33,9 @@ N, PER_CLASS = 180, 6
 CLASSES = ["nought", "1/one", "two, 🐈"]
 QUICK = {"epochs": 3, "images_per_epoch": 800, "batch_size": 32}
 SETTINGS = {"threads": 1, "expect_accuracy": 0.9, "folds": 2, "pretrain": QUICK, "retrain": QUICK}
-SETTINGS |= {"clustering": {"n_clusters": 20}, "pseudo_labels": {"rounds": 2}, "size": 28}
+SETTINGS |= {"clustering": {"n_clusters": 20}, "pseudo_labels": {"rounds": 2}, "size": 28, "validation": 0.2}
 FLAGS = [f"--{s}.{name.replace('_', '-')}={n}" for s in ("pretrain", "retrain") for name, n in QUICK.items()]
-FLAGS += ["--threads=1", "--clustering.n-clusters=20", "--pseudo-labels.rounds=2", "--size=28"]
+FLAGS += ["--threads=1", "--clustering.n-clusters=20", "--pseudo-labels.rounds=2", "--size=28", "--validation=0.2"]
 
 
 @pytest.fixture(scope="session")
@@ -180,9 +182,36 @@ def test_the_command_writes_shows_and_refuses_to_overwrite(
     assert "two, 🐈" in said
     assert "broken.jpg" in errors
     assert not (tmp_path / "gallery.html").exists()
+    predict = shlex.split(next(line for line in said.splitlines() if "kmpl predict" in line).split("more: ")[1])
+    assert main([str(folder[0]) if word == "more-images" else word for word in predict[1:]]) == 1  # one is broken
+    predicted = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        labelled = {row["file"]: row["label"] for row in csv.DictReader(file) if row["source"] == "assigned"}
+    said_again = {Path(row["file"]).name: row["class"] for row in predicted}
+    assert {name: said_again[name] for name in labelled} == labelled
     before = (tmp_path / "out.csv").read_bytes()
     assert "exists; give --overwrite" in refused(*words)
     assert (tmp_path / "out.csv").read_bytes() == before
+
+
+def test_the_labels_that_were_given_are_never_written_over(
+    folder: tuple[Path, Path, np.ndarray], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    words = ["label", str(folder[0]), "--labels", str(folder[1]), "--overwrite", *FLAGS]
+    before = folder[1].read_bytes()
+    assert "is the same file as --labels" in refused(*words, "--out", str(folder[1]))
+    page = str(tmp_path / "one")
+    assert "is the same file as --out" in refused(*words, "--out", page, "--gallery", page)
+    suggested = refused("suggest", str(folder[0]), "--labels", str(folder[1]), "--budget", "1", "--out", str(folder[1]))
+    assert "--labels" in suggested
+    assert "is the same file as" in suggested
+    assert folder[1].read_bytes() == before
+
+
+@pytest.mark.parametrize(("per_class", "hidden"), [(1, 0), (2, 0), (5, 0), (9, 0), (10, 1), (19, 1), (100, 10)])
+def test_a_tenth_of_the_labels_is_hidden_and_never_more(per_class: int, hidden: int) -> None:
+    labels = np.repeat([0, 1, 2, LEFT_OUT], per_class)
+    assert held_out(labels, 0.1, 0).sum() == 3 * hidden
 
 
 def test_a_full_disk_leaves_nothing_half_written(

@@ -117,6 +117,13 @@ def test_the_least_certain_have_the_confidence_that_label_gives_and_train_nothin
     assert not {row["file"] for row in chosen} & {f"digit {n:02}.png" for n in range(40)}
 
 
+def test_a_name_of_dollars_is_a_name(folder: Path) -> None:
+    for number in range(MANY):
+        (folder / f"digit {number:02}.png").rename(folder / f"${number}_$.png")
+    assert len(suggest(folder, "--sheet", "sheet.png", budget=5)) == 5
+    assert Path("sheet.png").stat().st_size > 1_000
+
+
 def test_one_class_only_is_no_hindrance(folder: Path) -> None:
     (folder / "cat").mkdir()
     for number in range(20):

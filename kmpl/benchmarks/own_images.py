@@ -103,7 +103,7 @@ def page(rows: list[Found], demanded: float, about: Mapping[str, str]) -> str:
     header = ["seed", "all labelled: right", f"expecting {demanded:.1%}: right", "labelled", "hidden, found again"]
     cells = [[f"{r.seed}", *(f"{100 * x:.2f}" for x in (r.everything, r.expected, r.coverage)), r.hidden] for r in rows]
     cells = [[*line, f"{r.read:,.0f}", f"{r.minutes:.1f}"] for line, r in zip(cells, rows, strict=True)]
-    kept = sum(not r.expected < demanded for r in rows)
+    kept = sum(r.expected >= demanded for r in rows)  # where nothing was labelled, nothing was kept
     return (
         f"# `kmpl label`: {n_images:,} PNG files of {rows[0].name}, {n_labels} of them labelled\n\n"
         f"{grid([*header, 'images read/s', 'minutes'], cells, left=())}\n\n"

@@ -44,10 +44,11 @@ class View(Dataset[tuple[Tensor, int]]):
         return self.transform(to_pil_image(self.data.images[index])), int(self.data.labels[index])
 
 
-def batches(data: Images, n: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield ``n`` shuffled batches of the pool's three views."""
+def batches(data: Images, n: int, device: torch.device | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield ``n`` shuffled batches of the pool's three views, on a device."""
     pool: ConcatDataset[tuple[Tensor, int]] = ConcatDataset([View(data, view) for view in _TRANSFORMS])
-    return itertools.islice(iter(DataLoader(pool, BATCH, shuffle=True)), n)
+    for images, labels in itertools.islice(DataLoader(pool, BATCH, shuffle=True), n):
+        yield images.to(device), labels.to(device)
 
 
 def train(network: Network, data: Images, steps: int) -> int:
@@ -55,7 +56,7 @@ def train(network: Network, data: Images, steps: int) -> int:
     network.train()
     optimizer, criterion = torch.optim.Adam(network.parameters(), lr=0.001), nn.CrossEntropyLoss()
     seen, running, right = 0, 0.0, 0
-    for images, labels in batches(data, steps):
+    for images, labels in batches(data, steps, next(network.parameters()).device):
         optimizer.zero_grad()
         logits = network(images)
         loss = criterion(logits, labels)
@@ -72,7 +73,7 @@ def predict(network: Network, data: Images, steps: int) -> int:
     network.eval()
     seen, right = 0, 0
     with torch.no_grad():
-        for images, labels in batches(data, steps):
+        for images, labels in batches(data, steps, next(network.parameters()).device):
             right += (network(images).argmax(dim=1) == labels).sum().item()
             seen += len(labels)
     return seen

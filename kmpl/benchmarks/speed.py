@@ -96,10 +96,10 @@ def whole_job(bench: Bench) -> Row:
         lambda: _rate(lambda: reference.predict(network, bench.data, _BRIEF)),
     )
     config = merge(bench.config, {"protocol": "notebook", "ratio": 0.1})
-    pool, _ = steps.load(config)
+    pool, truth = steps.load(config)
     features, _ = training.embed(network, pool.images)
     budget = round(0.1 * len(features))
-    named = partial(reference.pseudo_label, features[:budget], pool.labels[:budget] % 10, features[budget:])
+    named = partial(reference.pseudo_label, features[:budget], truth[:budget], features[budget:])
     clustered = seconds(named)
     to_train, to_predict = reference.images_of_the_job(len(features), budget, 20_000)
     theirs = tuple(to_train / t + to_predict / p + clustered for t, p in zip(trained, predicted, strict=True))

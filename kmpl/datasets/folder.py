@@ -27,6 +27,8 @@ from kmpl.results import LEFT_OUT
 
 SIZE = 32
 """Side of the images in pixels, unless another is given."""
+OWN_LABELS = "labels.csv"
+"""The CSV that counts if none is named."""
 UNLABELLED = ("unlabelled", "unlabeled")
 """Names of sub-folders that are no label."""
 
@@ -135,8 +137,8 @@ def labels_of_folders(files: Sequence[str]) -> dict[str, str]:
 
 
 def _labels(root: Path, table: Path | None, files: Sequence[str]) -> dict[str, str]:
-    if table is None and (root / "labels.csv").is_file():
-        table = root / "labels.csv"
+    if table is None and (root / OWN_LABELS).is_file():
+        table = root / OWN_LABELS
     return labels_of_folders(files) if table is None else read_labels(table, root, files)
 
 

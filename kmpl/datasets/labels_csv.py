@@ -10,6 +10,8 @@ from pathlib import Path, PurePosixPath
 from kmpl.errors import UserError
 
 COLUMNS = ("file", "label")
+SOURCE, ASSIGNED = "source", "assigned"
+"""Column and value by which ``kmpl label`` marks labels that it assigned: read back, they are none."""
 _SEPARATORS = ",;\t"
 
 
@@ -26,6 +28,7 @@ def read_labels(path: Path, root: Path, files: Iterable[str]) -> dict[str, str]:
     """Return the label of each file that the CSV gives one; an empty label means that nobody has labelled it yet.
 
     Commas, semicolons or tabs separate; a byte order mark, Windows line ends, quotes and further columns are all right.
+    What ``kmpl label`` assigned is no given label: a CSV that it wrote can be given back.
 
     Args:
         path: the CSV.
@@ -76,12 +79,15 @@ def _rows(path: Path, text: str) -> Iterator[_Row]:
         if not set(COLUMNS) <= set(names):
             raise UserError(f"{path}: the first line must name the columns file and label; it is '{head.strip()[:80]}'")
         where = [names.index(name) for name in COLUMNS]
+        source = names.index(SOURCE) if SOURCE in names else len(names)
         for cells in reader:
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) <= max(where):
                 raise UserError(f"{path} line {reader.line_num}: has {len(cells)} of {len(names)} columns")
             file, label = cells[where[0]].strip(), " ".join(cells[where[1]].split())
+            if source < len(cells) and cells[source].strip() == ASSIGNED:
+                label = ""  # what the method said is no label that a person gave
             if not file:
                 raise UserError(f"{path} line {reader.line_num}: names no file")
             yield _Row(reader.line_num, file, _composed(label))

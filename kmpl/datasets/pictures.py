@@ -58,7 +58,7 @@ def read_picture(path: Path, size: tuple[int, int] | None = None, channels: int 
             if width * height > MAX_PIXELS:
                 raise PictureError(f"{width:,} × {height:,} pixels; at most {MAX_PIXELS:,} are read")
             image.load()
-            plain = _plain(_upright(image))
+            plain = _plain(_upright(image if size is None else _reduced(image, size)))
         if channels:
             plain = plain.convert("L" if channels == 1 else "RGB")
         pixels = np.array(plain if size is None else _fitted(plain, size))
@@ -83,6 +83,19 @@ def _silence_pillow() -> None:
     """
     if not warnings.filters or warnings.filters[0] != _PILLOWS:
         warnings.filterwarnings("ignore", module=_PILLOWS[3].pattern)
+
+
+def _reduced(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return a picture far larger than what is needed as block means, at least eight times the needed side.
+
+    What follows takes several times the memory of its pixels, and files are read side by side.
+    """
+    times = min(image.height // (8 * size[0]), image.width // (8 * size[1]))
+    if times < 2 or image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
+        return image
+    smaller = image.reduce(times)
+    smaller.format = image.format
+    return smaller
 
 
 def _upright(image: Image.Image) -> Image.Image:

@@ -234,6 +234,15 @@ def test_the_order_does_not_depend_on_the_threads(root: Path, write: Write, monk
     assert told == [(i, 12) for i in range(1, 13)]
 
 
+def test_what_the_method_assigned_is_no_given_label_when_it_is_read_back(root: Path, write: Write, csv: Write) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        write(name)
+    path = csv("file,label,confidence,source\na.png,cat,1,given\nb.png,dog,0.9,assigned\nc.png,,0.1,\n")
+    found = read_folder(root, path)
+    assert found.classes == ("cat",)
+    assert (found.labels >= 0).sum() == 1
+
+
 def test_copies_with_different_labels_are_listed(root: Path, write: Write, csv: Write) -> None:
     for name in ("a.png", "b.png", "c.png", "copy.png"):
         write(name, 77 if name in ("a.png", "b.png", "copy.png") else 5)

@@ -128,13 +128,14 @@ def test_bytes_of_transparency_in_a_palette_bring_no_warning(tmp_path: Path) -> 
 def test_exif_orientation_turns_the_picture(suffix: str, about: dict[str, str], tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # to be turned clockwise by a quarter
-    left_dark = np.full((16, 32), 255, dtype=np.uint8)
-    left_dark[:, :16] = 0
-    Image.fromarray(left_dark).save(tmp_path / f"a{suffix}", exif=exif, **about)
-    found = read_picture(tmp_path / f"a{suffix}", channels=1)[..., 0]
-    assert found.shape == (32, 16)
-    assert found[:12].max() < 30
-    assert found[20:].min() > 225
+    for times in (1, 20):  # far larger ones are reduced before they are turned
+        left_dark = np.full((16 * times, 32 * times), 255, dtype=np.uint8)
+        left_dark[:, : 16 * times] = 0
+        Image.fromarray(left_dark).save(tmp_path / f"a{suffix}", exif=exif, **about)
+        found = read_picture(tmp_path / f"a{suffix}", (32, 16), channels=1)[..., 0]
+        assert found.shape == (32, 16)
+        assert found[:12].max() < 30
+        assert found[20:].min() > 225
 
 
 def test_a_picture_of_the_right_size_is_not_touched(tmp_path: Path) -> None:
