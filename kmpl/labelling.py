@@ -12,12 +12,14 @@ from kmpl.config import ExperimentConfig
 from kmpl.datasets.folder import FolderImages
 from kmpl.datasets.own_pool import folds, held_out, pool_of
 from kmpl.devices import use_threads
-from kmpl.errors import UserError
+from kmpl.errors import UserError, look_up
 from kmpl.experiment import Steps
 from kmpl.label_config import LabelOptions
 from kmpl.label_config import experiment as experiment_of
 from kmpl.labelled import Labelled, assemble
+from kmpl.networks import NETWORKS
 from kmpl.results import LEFT_OUT, Labelling, Pool
+from kmpl.steps import check_voting
 from kmpl.thresholds import as_given, by_cross_fitting, ranks
 from kmpl.training import predict
 
@@ -51,11 +53,12 @@ def prepare(found: FolderImages, given: Mapping[str, Any]) -> Job:
     if n_labels == n_images:
         raise UserError(f"{found.root}: all {n_images} images have a label already; there is nothing to assign")
     options, config = experiment_of(f"folder:{found.root}", given, n_images, n_labels, len(found.classes))
-    if config.clustering.n_clusters > n_images:
-        raise UserError(
-            f"clustering.n_clusters {config.clustering.n_clusters}: the folder has {n_images} images; give no more"
-        )
-    return Job(found, options, config, held_out(found.labels, options.validation, options.seed))
+    if options.expect_accuracy is not None and "threshold" in given:
+        raise UserError("expect_accuracy chooses the threshold: give one of the two")
+    hidden = held_out(found.labels, options.validation, options.seed)
+    look_up(NETWORKS, config.network, "network")
+    check_voting(config, n_images, n_labels - int(hidden.sum()))
+    return Job(found, options, config, hidden)
 
 
 def run(job: Job, steps: Steps) -> tuple[Labelling, Labelled]:

@@ -48,8 +48,7 @@ def check(config: ExperimentConfig) -> None:
     _, (labelled, _, unlabelled) = divide(config)
     n_labelled, n_images = (len(part) * config.pool.views_per_image for part in (labelled, [*labelled, *unlabelled]))
     for settings in (for_arm(config, arm) for arm in config.arms if arm not in ("labelled-only", "oracle")):
-        look_up(STRATEGIES, settings.pseudo_labels.strategy, "strategy")
-        _check_clusters(settings, n_images, n_labelled)
+        check_voting(settings, n_images, n_labelled)
 
 
 def load(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
@@ -62,7 +61,13 @@ def load(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
     return build_pool(config)
 
 
-def _check_clusters(config: ExperimentConfig, n_images: int, n_labelled: int) -> None:
+def check_voting(config: ExperimentConfig, n_images: int, n_labelled: int) -> None:
+    """Refuse a strategy that does not exist, and more clusters, prototypes or neighbours than there can be.
+
+    Raises:
+        UserError: in one line.
+    """
+    look_up(STRATEGIES, config.pseudo_labels.strategy, "strategy")
     strategy, k = config.pseudo_labels.strategy, config.pseudo_labels.k
     clusters, prototypes = config.clustering.n_clusters, config.clustering.n_prototypes
     if strategy in ("cluster-graph", "consensus", "cluster-vote") and clusters > n_images:

@@ -255,22 +255,26 @@ def test_folders_that_cannot_be_labelled_are_refused(tmp_path: Path, refused: Ca
         path.unlink()
     assert "all 5 images have a label already" in line(full)
     two = small(tmp_path / "two", cat=2, dog=2)
-    assert "the folder has 8 images; give no more" in line(two, "--clustering.n-clusters", "9")
+    assert "the pool has 8 images; give 1 to 8" in line(two, "--clustering.n-clusters", "9")
+    assert "unknown strategy 'graph'" in line(two, "--pseudo-labels.strategy", "graph")
+    assert "unknown network 'vgg'" in line(two, "--network", "vgg")
+    assert "give one of the two" in line(two, "--threshold", "0.3", "--expect-accuracy", "0.9")
+    assert not (Path("mlruns")).exists()
     assert "there is no folder" in line(two, "--gallery", "nowhere/gallery.html")
     assert "expect-accuracy" in line(two, "--expect-accuracy", "1.5").replace("_", "-")
     assert not (tmp_path / "out.csv").exists()
 
 
 def test_a_class_with_one_label_keeps_it(tmp_path: Path) -> None:
-    found = read_folder(small(tmp_path, cat=1, dog=9))
+    found = read_folder(small(tmp_path, cat=1, dog=10))
     hidden = held_out(found.labels, 0.2, seed=0)
     assert hidden[found.labels == 0].sum() == 0
     assert hidden[found.labels == 1].sum() == 2
     fold = folds(found.labels, 5, seed=0)
     assert set(fold[found.labels != 1]) == {LEFT_OUT}
-    assert sorted(np.bincount(fold[found.labels == 1])) == [1, 2, 2, 2, 2]
+    assert sorted(np.bincount(fold[found.labels == 1])) == [2] * 5
     pool = pool_of(found, hidden)
-    assert len(pool.sources) == len(np.unique(pool.sources)) == 14
+    assert len(pool.sources) == len(np.unique(pool.sources)) == 15
     assert pool.labels[np.isin(pool.sources, np.flatnonzero(hidden))].tolist() == [LEFT_OUT] * 2
     assert pool.validation_labels.tolist() == [1, 1]
 
