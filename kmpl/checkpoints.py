@@ -16,6 +16,7 @@ from torch import Tensor
 from kmpl import networks, pretext, training
 from kmpl.clustering import prepare
 from kmpl.config import ExperimentConfig, Learning
+from kmpl.datasets.named import content
 from kmpl.devices import pick_device
 from kmpl.experiment import Steps
 from kmpl.fingerprints import code_version, key
@@ -131,6 +132,7 @@ class _Kept:
 
     def evaluate(self, config: ExperimentConfig, network: Network) -> Evaluation:
         where = {"dataset": config.dataset, "protocol": config.protocol, "image_size": config.pool.image_size}
+        where |= {"content": content(config.dataset)}
         at = key("evaluate", config, network=config.network, weights=_weights(network), **where)
         entry = self.store.read("evaluations", at)
         if entry is None:

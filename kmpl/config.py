@@ -156,11 +156,11 @@ class PseudoLabelling(Settings):
 
     strategy: str = "cluster-graph"
     """Who assigns: cluster-graph, consensus, cluster-vote, prototype-knn, self-training or label-spreading."""
-    k: Annotated[int, Search(around=(1 / 5, 4))] = Field(default=5, ge=1)
+    k: Annotated[int, Search(around=(1 / 2, 10))] = Field(default=2, ge=1)
     """Nearest neighbours: prototypes, voting labelled images, images of the graph (label-spreading)."""
     links: int = Field(default=5, ge=1)
     """Nearest clusters that an image links (cluster-graph, with few labels)."""
-    threshold: Annotated[float, Search(between=(0.0, 0.95), log=False)] = Field(default=0.0, ge=0, le=1)
+    threshold: Annotated[float, Search(between=(0.0, 0.95), log=False)] = Field(default=0.63, ge=0, le=1)
     """Confidence below which an image is left out of retraining."""
     graph_threshold: float = Field(default=0.0, ge=0, le=1)
     """The same where labels are few and cluster-graph spreads them."""

@@ -18,6 +18,7 @@ from kmpl import pages, steps, sweep_plots, tracking
 from kmpl.cells import Cell, Place, Summary, Wrap, as_they_are, in_processes, run_cell, saying
 from kmpl.comparison import AFTER, SweepReport, compare
 from kmpl.config import ExperimentConfig
+from kmpl.datasets.named import content
 from kmpl.devices import cores, use_threads
 from kmpl.errors import DivergedError, UserError
 from kmpl.fingerprints import key
@@ -192,7 +193,8 @@ def _champion(settings: SweepConfig, place: Place, sweep: SweepRun, summaries: M
 def _key(name: str, config: ExperimentConfig) -> str:
     """Return what an experiment is found by; tuned and untuned are two, even where the best is what was given."""
     use_threads(config.threads)
-    more = {"untuned": True} if is_untuned(name) else {}
+    more: dict[str, object] = {"untuned": True} if is_untuned(name) else {}
+    more |= {"content": content(config.dataset)}
     return key("experiment", config, settings=config.model_dump(mode="json"), **more)
 
 

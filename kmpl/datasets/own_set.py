@@ -36,6 +36,21 @@ def read(name: str, train: bool, size: int = 0) -> Images:
     return Images(found.images[chosen], torch.from_numpy(found.labels[chosen]), found.classes)
 
 
+def content(name: str) -> str:
+    """Return the digest of all images of ``folder:PATH`` and their labels: what a result on it depends on.
+
+    Raises:
+        UserError: as ``read``.
+    """
+    root = Path(name.removeprefix(PREFIX)).expanduser()
+    found = _read_once(root, SIZE, _state(root))
+    digest = hashlib.sha256()
+    for file, image, label in zip(found.files, found.digests, found.labels, strict=True):
+        given = found.classes[label] if label != LEFT_OUT else ""
+        digest.update(f"{file}\0{image}\0{given}\0".encode())
+    return digest.hexdigest()
+
+
 def _state(root: Path) -> str:
     """Return what changes when files of a folder do."""
     digest = hashlib.sha256()
@@ -46,7 +61,7 @@ def _state(root: Path) -> str:
     return digest.hexdigest()
 
 
-@lru_cache(maxsize=1)  # pool and test ask for the same folder, and each of them more than once
+@lru_cache(maxsize=2)  # pool and test ask for the same folder, and each of them more than once
 def _read_once(root: Path, size: int, state: str) -> FolderImages:  # noqa: ARG001  (of the key)
     found = read_folder(root, size=size)
     if found.left_out:

@@ -9,6 +9,7 @@ import numpy as np
 from kmpl import experiment
 from kmpl.comparison import AFTER, BEFORE
 from kmpl.config import ExperimentConfig, flatten
+from kmpl.datasets.named import content
 from kmpl.datasets.pool import divide
 from kmpl.devices import use_threads
 from kmpl.errors import UserError
@@ -61,6 +62,7 @@ def tune(
             f"ratio {base.ratio}: no label is left for validation, so nothing can be tuned; give more labels"
         )
     settings = flatten(base.model_dump(mode="json", exclude={"arms", "threads", "seed"}))
+    settings |= {"dataset's content": found} if (found := content(base.dataset)) else {}
 
     def study(arm: str, found: Sequence[StudyRecord], train: Train) -> StudyRecord:
         searched, label = space(base, arm, len(pool.labels), given), f"ratio {base.ratio}, {arm}"

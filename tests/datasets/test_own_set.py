@@ -111,3 +111,18 @@ def test_the_experiment_runs_on_a_folder(root: Path) -> None:
     assert report.pool.images.shape[1:] == (1, 32, 32)
     assert len(report.pool.labels) + len(report.pool.validation_labels) == 96
     assert report.arms["pseudo-label"].evaluation.confusion.sum() == 24
+
+
+def test_what_a_result_depends_on_is_the_content_of_the_files_and_their_labels(root: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy)
+    before = named.content(f"folder:{copy}")
+    assert before == named.content(f"folder:{root}")
+    one = next((copy / "0").iterdir())
+    one.touch()
+    assert named.content(f"folder:{copy}") == before
+    shutil.move(one, copy / "1" / one.name)
+    moved = named.content(f"folder:{copy}")
+    write(copy / "1" / one.name, np.zeros((28, 28), dtype=np.uint8))
+    assert len({before, moved, named.content(f"folder:{copy}")}) == 3
+    assert named.content("MNIST") == ""
