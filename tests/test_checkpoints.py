@@ -262,7 +262,7 @@ CHANGES: dict[str, Any] = {
     },
     "pseudo_labels": {
         "strategy": "cluster-vote",
-        "k": 2,
+        "k": 5,
         "links": 2,
         "threshold": 0.3,
         "graph_threshold": 0.3,
