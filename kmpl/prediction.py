@@ -62,7 +62,7 @@ def read_batches(
         except PictureError as error:
             return str(error)
 
-    with ThreadPoolExecutor(thread_name_prefix="read") as threads:
+    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="read") as threads:
         try:
             batches = (files[i : i + size] for i in range(0, len(files), size))
             pending = [(batch, threads.map(attempt, batch)) for batch in islice(batches, 1)]

@@ -1,6 +1,7 @@
 """One labelled ratio: the two studies, one after the other."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -61,31 +62,46 @@ def tune(
         raise UserError(
             f"ratio {base.ratio}: no label is left for validation, so nothing can be tuned; give more labels"
         )
-    settings = flatten(base.model_dump(mode="json", exclude={"arms", "threads", "seed"}))
-    settings |= {"dataset's content": found} if (found := content(base.dataset)) else {}
+    asked = _Asked(base, pool, trials, desk, given, before, seeds(draws)[1:])
+    first = run_study(asked.task(BEFORE, [], partial(_labelled_only, base, drawn, steps)), desk)
+    found = tuned(base, [first])
+    return first, run_study(asked.task(AFTER, [first], partial(_pseudo_label, found, drawn, steps)), desk)
 
-    def study(arm: str, found: Sequence[StudyRecord], train: Train) -> StudyRecord:
-        searched, label = space(base, arm, len(pool.labels), given), f"ratio {base.ratio}, {arm}"
-        known = [settings, *(record.best for record in before if record.arm == arm)]
-        task = Task(
-            name=f"{desk.sweep}, {label}",
-            ratio=base.ratio or 0.0,
+
+@dataclass(frozen=True)
+class _Asked:
+    """What both studies of a labelled ratio share."""
+
+    base: ExperimentConfig
+    pool: Pool
+    trials: int
+    desk: Desk
+    given: tuple[str, ...]
+    before: Sequence[StudyRecord]
+    further: tuple[int, ...]
+
+    def task(self, arm: str, found: Sequence[StudyRecord], train: Train) -> Task:
+        """Return the task of one arm's study, which builds on what was found for the arms before."""
+        settings = flatten(self.base.model_dump(mode="json", exclude={"arms", "threads", "seed"}))
+        settings |= {"dataset's content": digest} if (digest := content(self.base.dataset)) else {}
+        searched = space(self.base, arm, len(self.pool.labels), self.given)
+        label = f"ratio {self.base.ratio}, {arm}"
+        known = [settings, *(record.best for record in self.before if record.arm == arm)]
+        return Task(
+            name=f"{self.desk.sweep}, {label}",
+            ratio=self.base.ratio or 0.0,
             arm=arm,
             settings=settings,
             begin={name: value for record in found for name, value in record.best.items()},
             space=searched,
             starts=[{name: one.nearest(values[name]) for name, one in searched.items()} for values in known],
-            trials=trials,
+            trials=self.trials,
             seed=derive(SEED, label),
             train=train,
-            pool=pool,
+            pool=self.pool,
             draw=SEED,
-            further=seeds(draws)[1:],
+            further=self.further,
         )
-        return run_study(task, desk)
-
-    first = study(BEFORE, [], partial(_labelled_only, base, drawn, steps))
-    return first, study(AFTER, [first], partial(_pseudo_label, tuned(base, [first]), drawn, steps))
 
 
 def seeds(draws: int) -> tuple[int, ...]:
