@@ -17,7 +17,7 @@ from kmpl import networks, pretext, training
 from kmpl.clustering import prepare
 from kmpl.config import ExperimentConfig, Learning
 from kmpl.datasets.named import content
-from kmpl.devices import pick_device
+from kmpl.devices import place
 from kmpl.experiment import Steps
 from kmpl.fingerprints import code_version, key
 from kmpl.label_config import Pretext
@@ -57,7 +57,7 @@ def _fit(entry: Entry, config: ExperimentConfig, pool: Pool) -> Fit:
     network = networks.build(config.network, pool.images.shape[1], len(pool.classes), seed=0)
     network.load_state_dict(entry.tensors)
     about = entry.about | {"history": tuple(Epoch(**epoch) for epoch in entry.about["history"])}
-    return Fit(network.to(pick_device(config.device)), **about)
+    return Fit(place(network, config.device, config.precision), **about)
 
 
 class _Kept:

@@ -181,6 +181,8 @@ class Learning(Settings):
     """cnn (small, fast) or vgg16 (the notebook's)."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where to compute; auto takes CUDA, MPS or CPU."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What convolutions compute in; auto takes bfloat16 where the device has instructions for it."""
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads; 0 = as many as the machine has cores. Part of what makes bits repeatable."""
     augmentation: Augmentation = Augmentation()

@@ -1,10 +1,16 @@
-"""Where numbers are computed."""
+"""Where numbers are computed, and how exactly."""
 
+import ctypes
 import os
+from functools import cache
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from kmpl.errors import UserError
+
+N = TypeVar("N", bound=nn.Module)
 
 
 def pick_device(name: str) -> torch.device:
@@ -21,6 +27,36 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def pick_precision(name: str, device: torch.device) -> torch.dtype:
+    """Return what convolutions compute in; ``auto`` takes bfloat16 where the device has instructions for it.
+
+    Without such instructions bfloat16 is emulated, and slower than float32.
+    """
+    if name != "auto":
+        return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device.type == "cpu" and _cpu_has_bfloat16()
+    return torch.bfloat16 if native else torch.float32
+
+
+def _cpu_has_bfloat16() -> bool:
+    tests = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(test() for test in tests if test)
+
+
+def place(network: N, device: str, precision: str) -> N:
+    """Return a network on its device, told what to compute its convolutions in.
+
+    Raises:
+        UserError: the machine has no such device.
+    """
+    at = pick_device(device)
+    network.precision = pick_precision(precision, at)  # type: ignore[assignment]
+    return network.to(at)
+
+
 def cores() -> int:
     """Return how many CPU cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -29,3 +65,21 @@ def cores() -> int:
 def use_threads(threads: int) -> None:
     """Compute on so many CPU threads; 0 = as many as this process may use."""
     torch.set_num_threads(threads or cores())
+    _keep_memory()
+
+
+@cache
+def _keep_memory() -> None:
+    """Tell the C library to keep what tensors free, where it is glibc, for the next ones.
+
+    By default it hands blocks above some size back to the system at once, and each step of a training pays for fresh
+    pages again: up to a quarter of its time. Source: mallopt(3); the names of its constants are not in the library.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):  # another C library
+        return
+    arena_max, mmap_threshold, trim_threshold = -8, -3, -1
+    mallopt(arena_max, 1)  # backward has a thread of its own, which would else keep memory of its own
+    mallopt(mmap_threshold, 32 << 20)  # the most it takes
+    mallopt(trim_threshold, 2**31 - 1)

@@ -1,7 +1,7 @@
 """What determines a result, as one digest.
 
 That is: what a step is given, the settings it reads, its seed, the source code it runs, the versions of the libraries
-below, the kind of device and the number of threads.
+below, the kind of device, its precision and the number of threads.
 """
 
 import ast
@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from kmpl.config import Learning
-from kmpl.devices import pick_device
+from kmpl.devices import pick_device, pick_precision
 
 # What these hold reaches a key as the value of a setting, or reaches no number at all.
 _NO_NUMBERS = {"kmpl", "kmpl.config", "kmpl.errors", "kmpl.results"}
@@ -62,9 +62,11 @@ def code_version(step: str) -> str:
 
 
 def surroundings(config: Learning) -> dict[str, Any]:
-    """Return what a number depends on besides data, settings and code: libraries, device, threads, processor."""
+    """Return what a number depends on besides data, settings and code: libraries and what it is computed on."""
     versions = {name: metadata.version(name) for name in ("torch", "torchvision", "scikit-learn", "numpy", "scipy")}
-    where = {"device": pick_device(config.device).type, "threads": torch.get_num_threads()}
+    device = pick_device(config.device)
+    where = {"device": device.type, "threads": torch.get_num_threads()}
+    where |= {"precision": str(pick_precision(config.precision, device))}
     return versions | where | {"machine": platform.machine()}
 
 

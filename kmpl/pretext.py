@@ -20,7 +20,7 @@ from torch import Tensor
 from kmpl import networks, training
 from kmpl.clustering import kmeans, prepare
 from kmpl.config import Learning
-from kmpl.devices import pick_device
+from kmpl.devices import place
 from kmpl.errors import UserError
 from kmpl.label_config import Pretext
 from kmpl.seeds import derive
@@ -72,7 +72,7 @@ def _round(
     per_epoch = settings.training.images_per_epoch or min(max(len(images), _LEAST), _MOST)
     name = f"without labels, round {number}"
     fit = training.fit(
-        network.to(pick_device(config.device)),
+        place(network, config.device, config.precision),
         training.examples(images, clusters.assignment),
         settings.training.model_copy(update={"images_per_epoch": per_epoch}),
         config.augmentation,

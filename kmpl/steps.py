@@ -12,7 +12,7 @@ from kmpl import networks, training
 from kmpl.clustering import prepare
 from kmpl.config import ExperimentConfig
 from kmpl.datasets.pool import build_pool, divide
-from kmpl.devices import pick_device
+from kmpl.devices import pick_device, place
 from kmpl.errors import UserError, look_up
 from kmpl.presets import for_arm
 from kmpl.pseudo_labels import STRATEGIES, Evidence, assign
@@ -85,7 +85,7 @@ def _train(config: ExperimentConfig, pool: Pool, data: Examples, step: str, name
     seed = derive(config.seed, step)
     network = networks.build(config.network, pool.images.shape[1], len(pool.classes), derive(seed, "weights"))
     return training.fit(
-        network.to(pick_device(config.device)),
+        place(network, config.device, config.precision),
         data,
         getattr(config, step),
         config.augmentation,

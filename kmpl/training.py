@@ -24,6 +24,7 @@ from kmpl.results import Epoch, Fit
 from kmpl.seeds import derive, generator
 from kmpl.views import augment, to_float
 
+_BLOCK = 250  # images at once, when nothing is learnt: what a layer gives still fits into memory that is kept
 _SAMPLE = 10_000  # images that principal components are computed from
 
 Tensors = tuple[Tensor, ...] | list[Tensor]
@@ -251,12 +252,12 @@ def _better(new: Epoch, old: Epoch) -> bool:
     return (new.validation_accuracy, -new.validation_loss) > (old.validation_accuracy, -old.validation_loss)
 
 
-def predict(network: Network, images: Tensor, size: int = 1_000) -> np.ndarray:
+def predict(network: Network, images: Tensor, size: int = _BLOCK) -> np.ndarray:
     """Return class probabilities, shape (N, C) float32, of uint8 images (N, channels, height, width)."""
     return embed(network, images, size)[1]
 
 
-def embed(network: Network, images: Tensor, size: int = 1_000, components: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def embed(network: Network, images: Tensor, size: int = _BLOCK, components: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Return features (N, D) and class probabilities (N, C), float32, of uint8 images, without augmentation.
 
     Args:

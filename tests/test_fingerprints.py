@@ -181,6 +181,9 @@ def changed(monkeypatch: pytest.MonkeyPatch, tiny: ExperimentConfig) -> Callable
             patch.setattr(fingerprints, "pick_device", torch.device)
             found["device"] = key("fit", merge(tiny, {"device": "cuda"}), pool="a", seed=0)
         with monkeypatch.context() as patch:
+            patch.setattr(fingerprints, "pick_precision", lambda *_: torch.float64)
+            found["precision"] = key("fit", tiny, pool="a", seed=0)
+        with monkeypatch.context() as patch:
             patch.setattr(fingerprints, "code_version", lambda step: f"another {step}")
             found["code"] = key("fit", tiny, pool="a", seed=0)
         with monkeypatch.context() as patch:

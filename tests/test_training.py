@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 import math
-import os
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,7 @@ from torch.nn.functional import cross_entropy, normalize
 from kmpl import metrics, networks
 from kmpl.config import Augmentation, Training
 from kmpl.datasets import named
-from kmpl.devices import pick_device, use_threads
-from kmpl.errors import DivergedError, UserError
+from kmpl.errors import DivergedError
 from kmpl.networks import Network
 from kmpl.results import Epoch, Fit, Images
 from kmpl.seeds import generator
@@ -402,34 +400,6 @@ def test_a_network_without_a_neck_has_no_maps_beside_its_features(digits: Exampl
     network = networks.build("vgg16", 1, 10, 0).eval()
     images = digits.images[:4]
     np.testing.assert_array_equal(embed(network, images, components=8)[0], embed(network, images)[0])
-
-
-# Devices and threads
-
-
-@pytest.mark.parametrize("name", ["cuda", "mps"])
-def test_a_device_that_is_not_there_is_named(name: str) -> None:
-    present = torch.cuda.is_available() if name == "cuda" else torch.backends.mps.is_available()
-    if present:
-        pytest.skip(f"this machine has {name}")
-    with pytest.raises(UserError, match=rf"^device {name}: this machine has none; use auto or cpu$"):
-        pick_device(name)
-
-
-def test_cpu_is_always_there_and_auto_always_finds_something() -> None:
-    assert pick_device("cpu").type == "cpu"
-    assert pick_device("auto").type in ("cuda", "mps", "cpu")
-
-
-def test_zero_threads_are_all_that_this_process_may_use() -> None:
-    use_threads(1)
-    assert torch.get_num_threads() == 1
-    use_threads(0)
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    assert torch.get_num_threads() == allowed
-
-
-# What it is all for
 
 
 def test_five_hundred_labelled_digits_teach_most_of_the_others(mnist: Images) -> None:

@@ -19,7 +19,7 @@ from kmpl.config import ExperimentConfig
 from kmpl.datasets.held_out import open_test_set
 from kmpl.datasets.named import read
 from kmpl.datasets.pool import PROTOCOLS, show
-from kmpl.devices import pick_device, use_threads
+from kmpl.devices import place, use_threads
 from kmpl.errors import UserError
 from kmpl.evaluation import evaluate
 from kmpl.experiment import Steps
@@ -133,7 +133,7 @@ def _trained(
     use_threads(config.threads)
     seed = derive(config.seed, "pretrain")
     network = networks.build(config.network, images.shape[1], int(labels.max()) + 1, derive(seed, "weights"))
-    network = network.to(pick_device(config.device))
+    network = place(network, config.device, config.precision)
     nobody = (images[:0], np.empty(0, dtype=np.int64))
     watch: Callable[[Epoch, int], None] | None = partial(look, network) if look else None
     data = training.examples(images, labels)

@@ -17,7 +17,7 @@ from kmpl.benchmarks import reference
 from kmpl.benchmarks.ceilings import CEILINGS, convolution, seconds
 from kmpl.config import ExperimentConfig, Training
 from kmpl.datasets.named import read
-from kmpl.devices import pick_device, use_threads
+from kmpl.devices import pick_device, place, use_threads
 from kmpl.evaluation import evaluate
 from kmpl.networks import Network
 from kmpl.presets import load, merge
@@ -89,7 +89,7 @@ def _rate(work: Callable[[], int]) -> float:
 
 def whole_job(bench: Bench) -> Row:
     """The notebook's job at ratio 0.1, by its cost per image, against kmpl's, run once and whole."""
-    network = _network(bench, "vgg16").to(memory_format=torch.contiguous_format)
+    network = _plain(bench, "vgg16")
     trained, predicted = in_turn(
         bench.turns,
         lambda: _rate(lambda: reference.train(network, bench.data, _BRIEF // 2)),
@@ -116,7 +116,7 @@ def whole_job(bench: Bench) -> Row:
 
 def vgg16_training(bench: Bench) -> Row:
     """The same VGG16, batch size and optimiser: the notebook's loop against kmpl's."""
-    theirs = _network(bench, "vgg16").to(memory_format=torch.contiguous_format)
+    theirs = _plain(bench, "vgg16")
     config = load("notebook", None, {"protocol": "notebook", "pool": {"size": 1_000}, "ratio": 0.5, "threads": 0})
     pool, truth = steps.load(config)
     n = _BRIEF // 2 * reference.BATCH
@@ -200,7 +200,15 @@ ROWS: tuple[Callable[[Bench], Row], ...] = (
 
 
 def _network(bench: Bench, name: str) -> Network:
-    return networks.build(name, 1, len(bench.data.classes), seed=0).to(bench.device)
+    """Return a network as kmpl trains it."""
+    network = networks.build(name, 1, len(bench.data.classes), seed=0)
+    return place(network, bench.config.device, bench.config.precision)
+
+
+def _plain(bench: Bench, name: str) -> Network:
+    """Return a network as PyTorch makes it: float32, its default memory layout."""
+    network = networks.build(name, 1, len(bench.data.classes), seed=0)
+    return network.to(bench.device).to(memory_format=torch.contiguous_format)
 
 
 def _fit(network: Network, data: Examples, settings: Training, config: ExperimentConfig) -> float:
