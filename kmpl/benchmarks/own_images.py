@@ -3,7 +3,7 @@
 import csv
 import importlib.util
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -137,11 +137,20 @@ def measure(name: str, seed: int, demanded: float, folder: Path, mlruns: Path, g
     done, _ = label_files.label(files, images, settings, mlruns)
     minutes = (time.perf_counter() - begin) / 60
     rest = ~done.given
-    right, kept = done.guesses == truth, done.assigned
+    right, kept = numbers(done.found.classes, done.guesses) == truth, done.assigned
     found = f"{done.chosen.found_again} of {done.chosen.tested}"
     expected = float(right[kept].mean()) if kept.any() else float("nan")
     per_second = len(truth) / (read - begin)
     return Found(name, seed, float(right[rest].mean()), expected, done.coverage, found, per_second, minutes)
+
+
+def numbers(classes: Sequence[str], guesses: np.ndarray) -> np.ndarray:
+    """Return guesses as the numbers that the classes' names are: names are sorted as texts, 10 before 2.
+
+    >>> numbers(("0", "1", "10", "2"), np.array([2, 3]))
+    array([10,  2])
+    """
+    return np.array([int(name) for name in classes])[guesses]
 
 
 def page(rows: list[Found], demanded: float, about: Mapping[str, str]) -> str:

