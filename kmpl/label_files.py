@@ -101,7 +101,7 @@ def label(
     client = tracking.open_store(mlruns)
     pools: list[Pool] = []
     plain = Steps(evaluate=_closed, watch=watch or Watch(), begun=pools.append, entering=entering)
-    with tracking.store_answers(), labelling_run(client, job, command) as tracked:
+    with tracking.store_answers(), labelling_run(client, job, mlruns / "locks", command) as tracked:
         made, done = run(job, wrap(kept(plain, Store(mlruns / "cache")), f"label {found.root.name}"))
         page = gallery.page(done, _about(job, command))
         tracked.finished(pools[0], made, done, {"labels.csv": table(done), "gallery.html": page})
