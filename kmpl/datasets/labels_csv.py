@@ -57,9 +57,7 @@ def read_labels(path: Path, root: Path, files: Iterable[str]) -> dict[str, str]:
     if missing:
         row, name = missing[0], missing[0].file.strip()
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(
-            f"{path} line {row.line}: {root} has no image {name}{more}; give paths relative to {root}"
-        )
+        raise UserError(f"{path} line {row.line}: {root} has no image {name}{more}; give paths relative to {root}")
     return {file: row.label for file, row in labels.items()}
 
 
