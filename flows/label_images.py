@@ -39,8 +39,10 @@ def label_images(
     """
     files, given = Files(folder, out, labels, gallery, overwrite), settings.model_dump(exclude_unset=True)
     found = run_task("load", "read images", lambda: label_files.read(files, settings.size))
-    for file, why in found.left_out.items():
+    for file, why in list(found.left_out.items())[: label_files.SHOWN]:
         get_run_logger().warning("left out: %s (%s)", file, why)
+    if len(found.left_out) > label_files.SHOWN:
+        get_run_logger().warning("left out in all: %d files", len(found.left_out))
     done, run = label_files.label(files, found, given, _mlruns(), _command(), wrap=as_tasks)
     get_run_logger().info("%s; run %s in MLflow", summary_line(done), run)
     run_task("report", "report", lambda: _show(done))

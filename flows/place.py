@@ -6,12 +6,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
 
-from filelock import FileLock, Timeout
 from prefect import get_run_logger
 from prefect.runtime import deployment
 from rich.console import Console
 
-from kmpl import progress
+from kmpl import locks, progress
 from kmpl.cells import Place
 from kmpl.sweep_config import SweepConfig
 
@@ -46,23 +45,13 @@ def chosen(settings: SweepConfig) -> Iterator[Place]:
 @contextmanager
 def present(here: Place, run: str) -> Iterator[None]:
     """Hold a lock that says that a flow run is alive; the operating system lets go of it when this process dies."""
-    path = _sign(here, run)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path):
+    with locks.present(_sign(here, run)):
         yield
-    path.unlink(missing_ok=True)
 
 
 def is_present(here: Place, run: str) -> bool:
     """Say whether a flow run is alive that works at this place."""
-    path = _sign(here, run)
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True
+    return locks.is_present(_sign(here, run))
 
 
 def _sign(here: Place, run: str) -> Path:

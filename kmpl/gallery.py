@@ -13,13 +13,14 @@ import numpy as np
 from PIL import Image
 
 from kmpl.datasets.pictures import PictureError, read_picture
-from kmpl.labelled import ClassSummary, Labelled, summary
+from kmpl.labelled import ClassSummary, Labelled, shortened, summary
 from kmpl.labelling import check_line, summary_line, target_name
 
 _SIDE = 96  # pixels, of what is shown at most
 _SMALL = 64  # up to here pixels are kept as they are
 _SHOWN, _CLUSTERS, _MEMBERS = 10, 4, 7
 _CLASSES = 60  # more would make a page that no browser likes
+_LISTED = 100  # files by name, and hidden labels that were not found again
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,10 @@ def page(done: Labelled, environment: dict[str, str] | None = None) -> str:
         summary=lines,
         classes=[_class(done, number, about) for number, about in enumerate(lines[:_CLASSES])],
         missed=_missed(done),
+        n_missed=int((~done.checked).sum()),
+        conflicts=[shortened(files, _SHOWN) for files in done.found.conflicts[:_LISTED]],
+        n_conflicts=len(done.found.conflicts),
+        left_out=list(done.found.left_out.items())[:_LISTED],
         environment=environment or {},
     )
 
@@ -120,8 +125,8 @@ def _cluster(done: Labelled, number: int) -> ClusterShown:
 
 
 def _missed(done: Labelled) -> list[tuple[Thumbnail, str, str]]:
-    """Return the hidden labels that were not found again, each with what was given and what was thought."""
-    names, wrong = done.found.classes, ~done.checked
+    """Return the first hidden labels that were not found again, each with what was given and what was thought."""
+    names, wrong = done.found.classes, np.flatnonzero(~done.checked)[:_LISTED]
     pairs = zip(done.hidden[wrong], done.hidden_guesses[wrong], strict=True)
     return [(_thumbnail(done, int(i)), names[done.found.labels[i]], names[guess]) for i, guess in pairs]
 

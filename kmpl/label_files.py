@@ -12,7 +12,7 @@ from kmpl.datasets.folder import OWN_LABELS, FolderImages, OnProgress, read_fold
 from kmpl.errors import LeftOutWarning
 from kmpl.experiment import Steps
 from kmpl.label_config import LabelOptions
-from kmpl.labelled import Labelled, table
+from kmpl.labelled import Labelled, shortened, table
 from kmpl.labelling import Job, prepare, run
 from kmpl.results import Pool
 from kmpl.steps import Watch, silent
@@ -20,6 +20,9 @@ from kmpl.store import Store, whole_file
 from kmpl.targets import check_apart, check_target
 from kmpl.tracking.client import environment
 from kmpl.tracking.labellings import labelling_run
+
+SHOWN = 20
+"""Files that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +63,12 @@ def read(files: Files, size: int, on_progress: OnProgress = silent) -> FolderIma
 
 def _left_out(found: FolderImages) -> str:
     names = [f"{file} ({why})" for file, why in found.left_out.items()]
-    return f"{len(names)} files cannot be read and are left out: {_some(names)}" if names else ""
+    return f"{len(names):,} files cannot be read and are left out: {shortened(names, SHOWN)}" if names else ""
 
 
 def _conflicts(found: FolderImages) -> str:
-    pairs = [" = ".join(files) for files in found.conflicts]
-    return f"{len(pairs)} images have copies with another label: {_some(pairs)}" if pairs else ""
-
-
-def _some(names: list[str], shown: int = 20) -> str:
-    return ", ".join(names[:shown]) + (f", and {len(names) - shown} more" if len(names) > shown else "")
+    same = [shortened(files, 5, between=" = ") for files in found.conflicts]
+    return f"{len(same):,} images have copies with another label: {shortened(same, SHOWN)}" if same else ""
 
 
 def label(
@@ -101,7 +100,7 @@ def label(
     client = tracking.open_store(mlruns)
     pools: list[Pool] = []
     plain = Steps(evaluate=_closed, watch=watch or Watch(), begun=pools.append, entering=entering)
-    with tracking.store_answers(), labelling_run(client, job, command) as tracked:
+    with tracking.store_answers(), labelling_run(client, job, mlruns / "locks", command) as tracked:
         made, done = run(job, wrap(kept(plain, Store(mlruns / "cache")), f"label {found.root.name}"))
         page = gallery.page(done, _about(job, command))
         tracked.finished(pools[0], made, done, {"labels.csv": table(done), "gallery.html": page})

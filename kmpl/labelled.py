@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -116,6 +116,15 @@ def _rows(done: Labelled) -> Iterator[tuple[str, ...]]:
             str(done.rounds[i]) if sure else "",
             source,
         )
+
+
+def shortened(names: Sequence[str], shown: int, between: str = ", ") -> str:
+    """Return the first names, and how many more there are.
+
+    >>> shortened(["a", "b", "c"], 2), shortened(["a", "b"], 2)
+    ('a, b, and 1 more', 'a, b')
+    """
+    return between.join(names[:shown]) + (f", and {len(names) - shown:,} more" if len(names) > shown else "")
 
 
 @dataclass(frozen=True)

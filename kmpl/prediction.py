@@ -13,6 +13,7 @@ import numpy as np
 
 from kmpl.classifiers import Classifier
 from kmpl.datasets.pictures import IMAGE_SUFFIXES, PictureError
+from kmpl.datasets.walk import walk
 
 BATCH = 256
 _BATCH_BYTES = 64 * 2**20  # of large images there are fewer in a batch
@@ -21,8 +22,8 @@ _BATCH_BYTES = 64 * 2**20  # of large images there are fewer in a batch
 def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
     """Return the files to read, each once, and what gives none, with the reason.
 
-    A folder stands for all files in it and below it that have an image's suffix, sorted; what is hidden is passed over,
-    and links to folders are not followed. A file that is named itself is read whatever it is called.
+    A folder stands for all files in it and below it that have an image's suffix, sorted, as
+    ``walk`` finds them. A file that is named itself is read whatever it is called.
     """
     files: dict[Path, None] = {}
     left_out: dict[Path, str] = {}
@@ -30,21 +31,19 @@ def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
         if not path.is_dir():
             files[path] = None
             continue
-        found = sorted(_walk(path, left_out))
+        found = sorted(_pictures_below(path, left_out))
         files |= dict.fromkeys(found)
         if not found:
             left_out.setdefault(path, f"no image in it (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
     return list(files), left_out
 
 
-def _walk(folder: Path, left_out: dict[Path, str]) -> Iterator[Path]:
-    def refused(error: OSError) -> None:
-        left_out[Path(os.fsdecode(error.filename))] = error.strerror or str(error)
+def _pictures_below(folder: Path, left_out: dict[Path, str]) -> Iterator[Path]:
+    def refused(below: str, error: OSError) -> None:
+        left_out[folder / below] = error.strerror or str(error)
 
-    for root, folders, names in os.walk(folder, onerror=refused):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        suffixed = (name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES)
-        yield from (Path(root, name) for name in suffixed if not name.startswith("."))
+    suffixed = (name for name in walk(folder, refused) if Path(name).suffix.lower() in IMAGE_SUFFIXES)
+    yield from (folder / name for name in suffixed)
 
 
 def read_batches(

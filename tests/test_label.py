@@ -160,6 +160,35 @@ def test_the_gallery_shows_every_class_and_needs_nothing_else(ran: Run) -> None:
     assert "<script" not in text
 
 
+def test_long_lists_are_cut_and_say_so(ran: Run, tmp_path: Path) -> None:
+    """Many copies under different labels, damaged files and labels not found again: page and terminal name some."""
+    n, hidden = len(ran.done.found.files), np.resize(ran.done.hidden, 150)
+    found = replace(
+        ran.done.found,
+        left_out={f"damaged {i:04}.png": "is empty" for i in range(1_130)},
+        files=tuple(f"copy {i}.png" for i in range(n)),
+        digests=tuple("same" for _ in range(n)),
+        labels=np.arange(n) % 3,
+    )
+    assert len(found.conflicts[0]) == n
+    checked, wrong = np.zeros(150, dtype=bool), np.zeros(150, dtype=int)
+    page = gallery.page(replace(ran.done, found=found, checked=checked, hidden=hidden, hidden_guesses=wrong))
+    assert page.count("damaged ") == page.count("would be") == 100
+    assert "The first 100 of 1,130 are shown." in page
+    assert "The first 100 of 150 are shown." in page
+    assert "copy 9.png, and 170 more" in page
+    for i in range(21):
+        (tmp_path / f"{i:02}.png").touch()
+        Image.new("L", (8, 8)).save(tmp_path / f"x{i:02}.png")
+    table = tmp_path / "labels.csv"
+    table.write_text("file,label\n" + "".join(f"x{i:02}.png,{'ab'[i % 2]}\n" for i in range(21)))
+    with pytest.warns(UserWarning) as said:  # noqa: PT030
+        label_files.read(label_files.Files(tmp_path, tmp_path / "out.csv"), 8)
+    lines = [str(one.message) for one in said]
+    assert lines[0].endswith("19.png (is empty), and 1 more")
+    assert lines[1].endswith("x03.png = x04.png, and 16 more")
+
+
 def test_names_are_escaped_on_the_page(ran: Run) -> None:
     named_badly = replace(ran.done, found=replace(ran.done.found, classes=("<b>", "&", "two")))
     text = gallery.page(named_badly)

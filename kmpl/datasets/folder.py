@@ -8,9 +8,8 @@ Shapes: N images.
 
 import hashlib
 import mimetypes
-import os
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from kmpl.datasets.labels_csv import read_labels
 from kmpl.datasets.pictures import IMAGE_SUFFIXES, PictureError, read_picture
+from kmpl.datasets.walk import walk
 from kmpl.devices import cores
 from kmpl.errors import UserError
 from kmpl.results import LEFT_OUT
@@ -66,20 +66,27 @@ class FolderImages:
 def scan(root: Path) -> tuple[list[str], dict[str, str]]:
     """Return the paths of all images in a folder and below it, sorted, and what looks like an image but is no use.
 
-    Hidden files and folders are passed over. A link to a folder is followed only if that folder lies apart from
-    all that is walked already, so that no loop is walked and no image comes twice.
+    What ``walk`` passes over is no image. A sub-folder that cannot be read is left out as a file is.
 
     Raises:
-        UserError: no such folder, or no image in it.
+        UserError: no such folder, one that cannot be read, or no image in it.
     """
     if not root.is_dir():
         wrong = "is a file" if root.exists() else "there is no such folder"
         raise UserError(f"{root}: {wrong}; name a folder of images")
-    files, left_out = [], {}
-    for name in _walk(root, root.resolve()):
+    files: list[str] = []
+    left_out: dict[str, str] = {}
+
+    def refused(folder: str, error: OSError) -> None:
+        reason = error.strerror or str(error)
+        if not folder:
+            raise UserError(f"cannot read the folder {root}: {reason}") from error
+        left_out[_readable(folder)] = f"the folder cannot be read: {reason}"
+
+    for name in walk(root, refused):
         suffix = Path(name).suffix.lower()
-        if not _printable(name):
-            left_out[name.encode("utf-8", "backslashreplace").decode()] = "its name is no UTF-8; rename it"
+        if _readable(name) != name:
+            left_out[_readable(name)] = "its name is no UTF-8; rename it"
         elif suffix in IMAGE_SUFFIXES and (root / name).is_file():
             files.append(name)
         elif suffix in IMAGE_SUFFIXES:
@@ -95,35 +102,9 @@ def _formats() -> str:
     return ", ".join(sorted(IMAGE_SUFFIXES))
 
 
-def _printable(name: str) -> bool:
-    try:
-        name.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _walk(root: Path, real: Path) -> Iterator[str]:
-    """Yield the paths of all files, relative to ``root``, with ``/``."""
-    trees, waiting = [real], [(root, "")]
-    while waiting:
-        folder, prefix = waiting.pop()
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            raise UserError(f"cannot read the folder {folder}: {error.strerror or error}") from error
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append((Path(entry.path), f"{prefix}{entry.name}/"))
-            elif entry.is_symlink() and Path(entry.path).is_dir():  # the entry's own is_dir fails on a loop
-                target = Path(entry.path).resolve()
-                if not any(target.is_relative_to(tree) or tree.is_relative_to(target) for tree in trees):
-                    trees.append(target)
-                    waiting.append((Path(entry.path), f"{prefix}{entry.name}/"))
-            else:
-                yield prefix + entry.name
+def _readable(name: str) -> str:
+    """Return a name as text that can be written; one in UTF-8 as it is."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def labels_of_folders(files: Sequence[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import csv
 import io
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -39,11 +39,12 @@ def read_labels(path: Path, root: Path, files: Iterable[str]) -> dict[str, str]:
         UserError: no such file, no CSV in UTF-8, no such columns, a file that is outside the folder or not there, or
             one that has two labels.
     """
-    known = {_composed(file): file for file in files}
+    exact = set(files)
+    composed = {_composed(file): file for file in sorted(exact)}
     labels: dict[str, _Row] = {}
     missing: list[_Row] = []
     for row in _rows(path, _text(path)):
-        file = known.get(_composed(_inside(row, path, root)))
+        file = _match(row, exact, composed, path, root)
         if file is None:
             missing.append(row)
         elif row.label:
@@ -54,9 +55,9 @@ def read_labels(path: Path, root: Path, files: Iterable[str]) -> dict[str, str]:
                     "give each file one label"
                 )
     if missing:
-        row = missing[0]
+        row, name = missing[0], missing[0].file.strip()
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(f"{path} line {row.line}: {root} has no image {row.file}{more}; give paths relative to {root}")
+        raise UserError(f"{path} line {row.line}: {root} has no image {name}{more}; give paths relative to {root}")
     return {file: row.label for file, row in labels.items()}
 
 
@@ -85,23 +86,39 @@ def _rows(path: Path, text: str) -> Iterator[_Row]:
                 continue
             if len(cells) <= max(where):
                 raise UserError(f"{path} line {reader.line_num}: has {len(cells)} of {len(names)} columns")
-            file, label = cells[where[0]].strip(), " ".join(cells[where[1]].split())
+            file, label = cells[where[0]], " ".join(cells[where[1]].split())
             if source < len(cells) and cells[source].strip() == ASSIGNED:
                 label = ""  # what the method said is no label that a person gave
-            if not file:
+            if not file.strip():
                 raise UserError(f"{path} line {reader.line_num}: names no file")
             yield _Row(reader.line_num, file, _composed(label))
     except csv.Error as error:
         raise UserError(f"{path} line {reader.line_num}: no CSV: {error}") from error
 
 
-def _inside(row: _Row, path: Path, root: Path) -> str:
-    """Return the row's path relative to ``root``, with ``/``, without ``.`` and ``..``.
+def _match(row: _Row, exact: Set[str], composed: Mapping[str, str], path: Path, root: Path) -> str | None:
+    """Return the image that a row means: the one of exactly that name, else the one that it can be read as.
+
+    Blanks around a name and backslashes may belong to it; mostly a spreadsheet or Windows put them there.
+
+    Raises:
+        UserError: the row leads out of the folder.
+    """
+    if row.file in exact:
+        return row.file
+    bare = row.file.strip()
+    for name in dict.fromkeys((row.file, bare, bare.replace("\\", "/"))):
+        if file := composed.get(_composed(_inside(name, row, path, root))):
+            return file
+    return None
+
+
+def _inside(name: str, row: _Row, path: Path, root: Path) -> str:
+    """Return a path relative to ``root``, with ``/``, without ``.`` and ``..``.
 
     Raises:
         UserError: it leads out of the folder.
     """
-    name = row.file.replace("\\", "/")
     if PurePosixPath(name).is_absolute():
         for base in (root.absolute(), root.resolve()):
             if PurePosixPath(name).is_relative_to(base.as_posix()):

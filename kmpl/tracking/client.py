@@ -45,6 +45,7 @@ def open_store(folder: Path) -> MlflowClient:
     """
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # tracebacks of what is said in one line here
     _check_writable(folder)
     named, uri = os.environ.get("MLFLOW_TRACKING_URI"), tracking_uri(folder)
     mlflow.set_tracking_uri(uri)

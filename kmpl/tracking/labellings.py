@@ -4,20 +4,24 @@ Its model is registered nowhere: the champion of the sweeps is theirs alone.
 """
 
 import contextlib
+import os
+import platform
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from mlflow import MlflowClient
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Run
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from kmpl.labelled import Labelled, summary
 from kmpl.labelling import Job, summary_line, target_name
+from kmpl.locks import is_present, present
 from kmpl.results import Labelling, Pool
-from kmpl.tracking.client import closing, environment
+from kmpl.tracking.client import closing, environment, link, search
 from kmpl.tracking.models import log_model
 from kmpl.tracking.runs import log_params, points_of, start
 
@@ -25,10 +29,13 @@ from kmpl.tracking.runs import log_params, points_of, start
 class LabellingRun:
     """An open run."""
 
-    def __init__(self, client: MlflowClient, job: Job, command: str) -> None:
-        self.client = client
-        tags = {"kind": "labelling", "folder": str(job.found.root.resolve()), "command": command} | environment()
+    def __init__(self, client: MlflowClient, job: Job, command: str, lock: Path) -> None:
+        self.client, folder = client, str(job.found.root.resolve())
+        dead = _close_dead(client)
+        tags = {"kind": "labelling", "folder": folder, "command": command} | environment()
+        tags |= {"host": platform.node(), "lock": str(lock)}
         self.id = start(client, f"label {target_name(job.found.root)}", tags)
+        link(client, [run for run in dead if run.data.tags.get("folder") == folder], self.id)
         log_params(client, self.id, job.options.model_dump(mode="json"))
 
     def finished(self, pool: Pool, made: Labelling, done: Labelled, files: dict[str, str]) -> None:
@@ -56,8 +63,32 @@ class LabellingRun:
 
 
 @contextlib.contextmanager
-def labelling_run(client: MlflowClient, job: Job, command: str = "") -> Iterator[LabellingRun]:
-    """Open a run; close it as FINISHED, as KILLED on Ctrl-C, as FAILED on any other error."""
-    run = LabellingRun(client, job, command)
-    with closing(client, run.id):
-        yield run
+def labelling_run(client: MlflowClient, job: Job, locks: Path, command: str = "") -> Iterator[LabellingRun]:
+    """Open a run; close it as FINISHED, as KILLED on Ctrl-C, as FAILED on any other error.
+
+    Args:
+        client: of the store.
+        job: what is labelled.
+        locks: folder of the locks by which a run is known to be alive; those of dead processes are closed as KILLED.
+        command: what was typed.
+    """
+    lock = locks.resolve() / f"labelling-{os.getpid()}-{uuid.uuid4().hex[:8]}.lock"
+    with present(lock):
+        run = LabellingRun(client, job, command, lock)
+        with closing(client, run.id):
+            yield run
+
+
+def _close_dead(client: MlflowClient) -> list[Run]:
+    """Close as KILLED what dead processes of this machine left RUNNING, and return those runs, newest first.
+
+    Others may label beside this process: a run is dead only if nobody holds its lock.
+    """
+    dead = []
+    for run in search(client, kind="labelling"):
+        host, lock = (run.data.tags.get(name, "") for name in ("host", "lock"))
+        here = run.info.status == "RUNNING" and lock and host == platform.node()
+        if here and not is_present(Path(lock)):
+            client.set_terminated(run.info.run_id, "KILLED")
+            dead.append(run)
+    return dead

@@ -19,6 +19,8 @@ from kmpl.sweep_config import SweepConfig
 from kmpl.tracking.client import closing, environment, experiment_id, link, search
 from kmpl.tracking.runs import log_params, start
 
+_VERSION = "version.kmpl"  # tag
+
 
 class SweepRun:
     """An open parent run of a sweep; its predecessors' finished parts are below it too."""
@@ -140,13 +142,20 @@ def find_report(client: MlflowClient, name: str) -> SweepReport:
     """Return the report of the newest finished sweep of that name.
 
     Raises:
-        UserError: there is no such sweep, or it has not been finished.
+        UserError: there is no such sweep, it has not been finished, or its report cannot be read.
     """
     sweeps = search(client, kind="sweep")
     runs = [run for run in sweeps if run.data.tags["sweep"] == name]  # not by MLflow: a name may hold its quotes
-    for run in (run for run in runs if run.info.status == "FINISHED"):
+    finished = [run for run in runs if run.info.status == "FINISHED"]
+    for run in finished:
         if report := _report(client, run.info.run_id):
             return report
+    if finished:
+        tags = finished[0].data.tags
+        raise UserError(
+            f"the report of sweep '{name}' cannot be read: it is damaged, or kmpl {tags.get(_VERSION)} wrote it in "
+            f"another form; run the same command again: {tags['command']}"
+        )
     if runs:
         raise UserError(
             f"sweep '{name}' has not been finished; run the same command again: {runs[0].data.tags['command']}"

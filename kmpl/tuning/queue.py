@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
+from kmpl.locks import is_present
 from kmpl.seeds import derive
 from kmpl.tuning.space import Space
 
@@ -68,20 +69,8 @@ def alive(trial: FrozenTrial) -> bool:
         begun = trial.datetime_start
         return begun is not None and datetime.now() - begun < _BEGINNING
     if worker["host"] == platform.node():
-        return _held(Path(worker["lock"]))
+        return is_present(Path(worker["lock"]))
     return seen is not None and datetime.now().astimezone() - datetime.fromisoformat(seen) < _SILENCE
-
-
-def _held(path: Path) -> bool:
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            pass
-    except Timeout:
-        return True
-    path.unlink(missing_ok=True)
-    return False
 
 
 @dataclass(frozen=True)

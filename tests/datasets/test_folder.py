@@ -101,6 +101,15 @@ def test_csvs_as_spreadsheets_write_them(root: Path, write: Write, csv: Write, c
     assert named(read_folder(root, csv(content))) == {"a.png": "cat", "sub dir/b.png": "dog"}
 
 
+def test_blanks_and_backslashes_may_belong_to_a_name(root: Path, write: Write, csv: Write) -> None:
+    for name in (" a.png", "a.png", "b .png", "sub\\a.png", "sub/a.png", "sub/c.png", "cafe\u0301.png"):
+        write(name)
+    given = {" a.png": "1", "a.png": "2", "b .png": "3", "sub\\a.png": "4", "sub/a.png": "5"}
+    lines = "".join(f"{file},{label}\n" for file, label in given.items())
+    found = read_folder(root, csv(f"file,label\n{lines}sub\\c.png ,6\n caf\u00e9.png,7\n"))
+    assert named(found) == given | {"sub/c.png": "6", "cafe\u0301.png": "7"}
+
+
 def test_an_absolute_path_into_the_folder_and_an_empty_label_are_all_right(
     root: Path, write: Write, csv: Write
 ) -> None:
@@ -187,6 +196,26 @@ def test_a_folder_without_a_readable_image_is_refused(root: Path) -> None:
         read_folder(root / "none")
     with pytest.raises(UserError, match="is a file"):
         read_folder(root / "text.png")
+
+
+def test_a_sub_folder_that_may_not_be_read_is_left_out_by_name(
+    root: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("a.png"), write("closed/b.png")
+    scandir = os.scandir
+
+    def refusing(path: Path) -> object:  # the superuser, who may run this, is refused nothing
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    found = read_folder(root)
+    assert found.files == ("a.png",)
+    assert found.left_out == {"closed/": "the folder cannot be read: Permission denied"}
+    monkeypatch.setattr(os, "scandir", lambda path: refusing(Path(path) / "closed"))
+    with pytest.raises(UserError, match=r"cannot read the folder .*my images: Permission denied"):
+        read_folder(root)
 
 
 def test_loops_of_links_end_and_no_image_comes_twice(root: Path, write: Write, tmp_path: Path) -> None:

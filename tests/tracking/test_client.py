@@ -1,6 +1,7 @@
 """Opening the store: the folder that was asked for, whatever was opened before, and a line where it cannot be."""
 
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -117,3 +118,14 @@ def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path, 
     client = tracking.open_store(tmp_path)
     assert client.get_run(start(client, "a run", {"kind": "sweep"})).info.status == "RUNNING"
     assert not list(tmp_path.glob(".mlflow-*"))
+
+
+def test_a_store_that_fails_on_the_way_is_said_in_one_line_without_tracebacks(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client = tracking.open_store(tmp_path)
+    with sqlite3.connect(tmp_path / "mlflow.db") as database:
+        database.execute("DROP TABLE tags")
+    with pytest.raises(UserError, match=r"can no longer be written: [^\n]*$"), tracking.store_answers():
+        start(client, "a run", {"kind": "sweep"})
+    assert capfd.readouterr().err == ""
