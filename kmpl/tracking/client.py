@@ -173,9 +173,15 @@ def store_answers() -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError) as error:
         raise UserError(
-            f"the runs at {mlflow.get_tracking_uri()} can no longer be written: {str(error).splitlines()[0]}; all "
-            "steps done so far are kept: give the same command again"
+            f"the runs at {mlflow.get_tracking_uri()} can no longer be written: {_reason(error)}; all steps done so far "
+            "are kept: give the same command again"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the line that says what was wrong; SQLAlchemy may say before it when it noticed."""
+    lines = str(error).splitlines()
+    return next((line for line in lines if not line.startswith("(raised as a result of")), lines[0])
 
 
 def installed_packages() -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.exceptions import MlflowException
+from sqlalchemy.exc import OperationalError
 
 from kmpl import tracking
 from kmpl.errors import UserError
@@ -129,3 +130,14 @@ def test_a_store_that_fails_on_the_way_is_said_in_one_line_without_tracebacks(
     with pytest.raises(UserError, match=r"can no longer be written: [^\n]*$"), tracking.store_answers():
         start(client, "a run", {"kind": "sweep"})
     assert capfd.readouterr().err == ""
+
+
+def test_what_was_wrong_is_said_rather_than_when_it_was_noticed() -> None:
+    error = OperationalError("INSERT INTO tags", {}, sqlite3.OperationalError("database or disk is full"))
+    error.add_detail("raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block")
+    assert str(error).startswith("(raised as a result")
+    with (
+        pytest.raises(UserError, match="can no longer be written: .*database or disk is full"),
+        tracking.store_answers(),
+    ):
+        raise error
