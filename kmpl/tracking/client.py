@@ -173,8 +173,8 @@ def store_answers() -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError) as error:
         raise UserError(
-            f"the runs at {mlflow.get_tracking_uri()} can no longer be written: {_reason(error)}; all steps done so far "
-            "are kept: give the same command again"
+            f"the runs at {mlflow.get_tracking_uri()} can no longer be written: {_reason(error)}; all steps done so "
+            "far are kept: give the same command again"
         ) from error
 
 

@@ -137,7 +137,7 @@ def test_what_was_wrong_is_said_rather_than_when_it_was_noticed() -> None:
     error.add_detail("raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block")
     assert str(error).startswith("(raised as a result")
     with (
-        pytest.raises(UserError, match="can no longer be written: .*database or disk is full"),
+        pytest.raises(UserError, match=r"can no longer be written: .*database or disk is full"),
         tracking.store_answers(),
     ):
         raise error
