@@ -38,8 +38,8 @@ def open_studies(where: str) -> BaseStorage:
         return RDBStorage(where)
     except ImportError as error:  # nothing to start: the database's driver is not installed
         raise UserError(
-            f"the studies' storage {masked(where)} does not answer: its driver is not installed; install kmpl[postgres] "
-            "for postgresql://…, or give another --storage"
+            f"the studies' storage {masked(where)} does not answer: its driver is not installed; install "
+            "kmpl[postgres] for postgresql://…, or give another --storage"
         ) from error
     except (SQLAlchemyError, OSError, RuntimeError, ValueError) as error:
         raise UserError(
