@@ -61,7 +61,9 @@ def test_lines_cross_each_axis_where_the_trial_was(study: StudyRecord) -> None:
 def test_the_untuned_trial_is_dashed_and_nothing_lies_in_its_gaps(study: StudyRecord) -> None:
     first = study.trials[0].model_copy(update={"params": study.start})
     beside = study.model_copy(update={"trials": (first, *study.trials[1:])})
-    lines = [line for line in study_plots.parallel_coordinates(beside).axes[0].lines if np.asarray(line.get_xdata()).size > 2]
+    lines = [
+        line for line in study_plots.parallel_coordinates(beside).axes[0].lines if np.asarray(line.get_xdata()).size > 2
+    ]
     dashed = [line for line in lines if line.get_linestyle() == "--"]
     assert len(lines) == study.count("complete")
     assert len(dashed) == 1
