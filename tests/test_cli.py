@@ -136,7 +136,8 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
 def test_a_warning_of_ours_is_one_line_without_source() -> None:
     code = (
         "import warnings, kmpl.cli; from kmpl.errors import DamagedWarning\n"
-        "kmpl.cli.app = lambda *_, **__: (warnings.warn('x.journal: cut off', DamagedWarning), warnings.warn('other'))\n"
+        "kmpl.cli.app = lambda *_, **__: (warnings.warn('x.journal: cut off', DamagedWarning), "
+        "warnings.warn('other'))\n"
         "kmpl.cli.main([])"
     )
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stderr.splitlines()
