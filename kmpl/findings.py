@@ -100,10 +100,10 @@ def effort(report: SweepReport) -> list[str]:
         others = "".join(f", {n} {what}" for n, what in ended if n)
         pruned, kept = study.saved()
         won = next(trial for trial in study.trials if trial.number == study.winner)
-        place = study.trials.index(won) + 1
+        # By its number, under which it stands on the pages of Optuna and MLflow and in what was printed on the way.
         trial = (
-            f"trial {place} of {len(study.trials)} won with {percent(won.accuracy)} % of {study.validation:,} images"
-            f"{_finals(study)}"
+            f"trial {won.number} won out of {len(study.trials)} with {percent(won.accuracy)} % of "
+            f"{study.validation:,} images{_finals(study)}"
         )
         saved = f"training saved: about {pruned:.0%} by pruning, {kept:.0%} by the store"
         lines.append(f"ratio {study.ratio:g}, {study.arm}: {trial}{others}; {saved}")

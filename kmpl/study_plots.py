@@ -1,6 +1,6 @@
 """Figures of tuning: of one trial, and of what all trials of a study show together."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import colormaps
@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 from kmpl import metrics
 from kmpl.plots import COLOURS, bare, canvas, confusions, coverage
 from kmpl.results import Pool, Round
-from kmpl.studies import StudyRecord, TrialRecord
+from kmpl.studies import StudyRecord
 
 _GREY = "#808080"  # legible on white and on black
 _COLOURED = "viridis"
@@ -50,28 +50,22 @@ def of_study(study: StudyRecord) -> dict[str, Figure]:
 def history(study: StudyRecord) -> Figure:
     """Return the accuracy on validation of each trial in their order, and the best so far."""
     figure, axes = canvas(1, 1, 6.5, 3.6)
-    a, places = axes[0, 0], {trial.number: place for place, trial in enumerate(study.trials, start=1)}
-    complete = [trial for trial in study.trials if trial.state == "complete"]
-    best = [
-        100 * max(t.value or 0.0 for t in complete if places[t.number] <= place) for place in _since(complete, places)
-    ]
-    a.step(_since(complete, places), best, where="post", color=COLOURS[0], lw=1, label="best so far")
+    a, complete = axes[0, 0], [trial for trial in study.trials if trial.state == "complete"]
+    end = max((trial.number + 1 for trial in study.trials), default=0)
+    since = range(min((trial.number for trial in complete), default=end), end)
+    best = [100 * max(t.value or 0.0 for t in complete if t.number <= number) for number in since]
+    a.step(since, best, where="post", color=COLOURS[0], lw=1, label="best so far")
     for state, marker, colour in (("complete", "o", COLOURS[0]), ("pruned", "x", _GREY)):
         group = [t for t in study.trials if t.state == state and t.value is not None]
         if group:
             values = [100 * (t.value or 0.0) for t in group]
-            a.plot([places[t.number] for t in group], values, marker, ms=5, color=colour, label=state)
+            a.plot([t.number for t in group], values, marker, ms=5, color=colour, label=state)
     low = min((t.value or 0.0 for t in complete), default=0.0)
     a.set_ylim(100 * (low - 0.1 * (1 - low)) - 0.3, None)  # what was pruned early is far below, and says no more
     a.xaxis.set_major_locator(MaxNLocator(integer=True))
     a.legend(frameon=False, fontsize=8, loc="lower right")
     bare(a, f"{study.arm}, ratio {study.ratio:g}: history", "trial", "right on validation (%)")
     return figure
-
-
-def _since(complete: Sequence[TrialRecord], places: Mapping[int, int]) -> range:
-    """Return the places from the first complete trial to the last of all."""
-    return range(min((places[t.number] for t in complete), default=len(places) + 1), len(places) + 1)
 
 
 def importances(study: StudyRecord) -> Figure:
@@ -93,6 +87,8 @@ def parallel_coordinates(study: StudyRecord) -> Figure:
     for rank, trial in enumerate(order):
         shade = colormaps[_COLOURED](rank / max(1, len(order) - 1) * 0.9)
         won = trial.number == study.winner
+        if trial.params == study.start and not won:
+            continue  # drawn below: a line of its own would fill the gaps of the dashes
         look = {"color": COLOURS[5], "lw": 2.4, "zorder": 3} if won else {"color": shade, "lw": 1, "zorder": 2}
         a.plot(_heights(study, trial.params), **look)
     a.plot(_heights(study, study.start), color=_GREY, lw=1.4, ls="--", zorder=4)

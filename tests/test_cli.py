@@ -133,6 +133,18 @@ def test_help_is_quick_and_imports_nothing_heavy() -> None:
     assert min(times) < 0.5
 
 
+def test_a_warning_of_ours_is_one_line_without_source() -> None:
+    code = (
+        "import warnings, kmpl.cli; from kmpl.errors import DamagedWarning\n"
+        "kmpl.cli.app = lambda *_, **__: (warnings.warn('x.journal: cut off', DamagedWarning), "
+        "warnings.warn('other'))\n"
+        "kmpl.cli.main([])"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stderr.splitlines()
+    assert shown[0] == "kmpl: x.journal: cut off"
+    assert "UserWarning: other" in shown[1]
+
+
 def test_every_setting_is_a_flag_with_help(tmp_path: Path) -> None:
     shown = kmpl("run", "--help", cwd=tmp_path, env=os.environ | {"COLUMNS": "200"}).stdout
     from kmpl.config import ExperimentConfig

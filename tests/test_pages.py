@@ -266,7 +266,7 @@ def test_a_tuned_sweep_says_what_was_best_what_it_is_worth_and_what_it_took(
         assert line in " ".join(lines.split())
     assert "+0.23 points" in tuned(tuned_report)[0]  # 0.2 and 0.3 in turn
     line = effort(tuned_report)[0]
-    won = "trial 5 of 9 won with 97.00 % of 300 images, 96.50 % over 2 draws"
+    won = "trial 4 won out of 9 with 97.00 % of 300 images, 96.50 % over 2 draws"
     assert f"{won}, 2 pruned, 1 diverged, 1 run again" in line
     assert "about 10% by pruning, 30% by the store" in effort(tuned_report)[0]
     assert page.text.count("trials in pictures") == 4

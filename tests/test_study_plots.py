@@ -34,12 +34,12 @@ def test_no_word_leaves_its_figure_or_is_cut(study: StudyRecord, words: Callable
             assert box.y1 <= figure.bbox.height + 1, (name, text)
 
 
-def test_history_shows_each_trial_at_its_place_and_the_best_so_far(study: StudyRecord) -> None:
+def test_history_shows_each_trial_at_its_number_and_the_best_so_far(study: StudyRecord) -> None:
     lines = {line.get_label(): line for line in study_plots.history(study).axes[0].lines}
-    complete = [(i, t) for i, t in enumerate(study.trials, start=1) if t.state == "complete"]
+    complete = [(t.number, t) for t in study.trials if t.state == "complete"]
     assert np.asarray(lines["complete"].get_xdata()).tolist() == [i for i, _ in complete]
     assert np.asarray(lines["complete"].get_ydata()) == pytest.approx([100 * (t.value or 0) for _, t in complete])
-    assert np.asarray(lines["pruned"].get_xdata()).tolist() == [7, 9]
+    assert np.asarray(lines["pruned"].get_xdata()).tolist() == [6, 8]
     best = np.asarray(lines["best so far"].get_ydata())
     assert len(best) == len(study.trials)
     assert all(np.diff(best) >= 0)
@@ -56,6 +56,26 @@ def test_lines_cross_each_axis_where_the_trial_was(study: StudyRecord) -> None:
             assert height == pytest.approx((scale(values[name]) - scale(low)) / (scale(high) - scale(low)))
     shown = {text.get_text() for text in axes.texts}
     assert {f"{end:.3g}" for low, high, _ in study.space.values() for end in (low, high)} <= shown
+
+
+def test_the_untuned_trial_is_dashed_and_nothing_lies_in_its_gaps(study: StudyRecord) -> None:
+    first = study.trials[0].model_copy(update={"params": study.start})
+    beside = study.model_copy(update={"trials": (first, *study.trials[1:])})
+    lines = [
+        line for line in study_plots.parallel_coordinates(beside).axes[0].lines if np.asarray(line.get_xdata()).size > 2
+    ]
+    dashed = [line for line in lines if line.get_linestyle() == "--"]
+    assert len(lines) == study.count("complete")
+    assert len(dashed) == 1
+
+
+def test_a_trial_of_a_dead_process_leaves_a_gap_in_the_history(study: StudyRecord) -> None:
+    later = tuple(t.model_copy(update={"number": t.number + (t.number >= 4)}) for t in study.trials)
+    lines = {
+        line.get_label(): line for line in study_plots.history(study.model_copy(update={"trials": later})).axes[0].lines
+    }
+    assert np.asarray(lines["pruned"].get_xdata()).tolist() == [7, 9]
+    assert np.asarray(lines["best so far"].get_xdata()).tolist() == list(range(10))
 
 
 def test_the_longest_bar_is_the_most_important_setting(study: StudyRecord) -> None:

@@ -68,7 +68,7 @@ def test_it_ends_with_the_best_settings_and_what_they_are_worth(done: subprocess
         "Tuned − untuned on the test",
     ):
         assert said in done.stdout
-    assert done.stdout.count("of 3 won with") == 2
+    assert done.stdout.count("won out of 3 with") == 2
     assert "tiny, ratio 0.4, pseudo-label: trial 2, 3 of 3 done" in done.stdout
 
 

@@ -36,7 +36,12 @@ def open_studies(where: str) -> BaseStorage:
         if where.startswith("redis"):
             raise UserError(f"{masked(where)}: studies are kept in a journal file or a database, not in Redis")
         return RDBStorage(where)
-    except (SQLAlchemyError, ImportError, OSError, RuntimeError, ValueError) as error:
+    except ImportError as error:  # nothing to start: the database's driver is not installed
+        raise UserError(
+            f"the studies' storage {masked(where)} does not answer: its driver is not installed; install "
+            "kmpl[postgres] for postgresql://…, or give another --storage"
+        ) from error
+    except (SQLAlchemyError, OSError, RuntimeError, ValueError) as error:
         raise UserError(
             f"the studies' storage {masked(where)} does not answer: {masked(str(error).splitlines()[0])}; start it, or "
             "give another --storage"

@@ -49,6 +49,13 @@ def test_a_storage_that_does_not_answer_is_one_line_without_its_password(where: 
     assert "secret" not in str(refused.value)
 
 
+def test_a_missing_driver_is_told_apart_from_a_database_that_is_not_up() -> None:
+    with pytest.raises(UserError, match=r"its driver is not installed; install kmpl\[postgres\]") as refused:
+        open_studies("postgresql+pg8000://me:secret@127.0.0.1:1/db")
+    assert "start it" not in str(refused.value)
+    assert "secret" not in str(refused.value)
+
+
 def test_passwords_are_masked_wherever_they_stand() -> None:
     text = "kmpl tune --storage postgresql://me:p%40ss@db.example/x --name a"
     assert masked(text) == "kmpl tune --storage postgresql://me:***@db.example/x --name a"
