@@ -3,7 +3,6 @@
 import os
 import sys
 import warnings
-from collections.abc import Callable
 from typing import Any
 
 from cyclopts import App, CycloptsError
@@ -61,19 +60,18 @@ def _cause(error: CycloptsError) -> str | None:
     return one_line(error.__cause__) if isinstance(error.__cause__, ValidationError) else None
 
 
-def _say_in_one_line(plain: Callable[..., str]) -> Callable[..., str]:
-    """Return how warnings are written: ours as a line for people, others as Python does, with place and source."""
+_as_python_does = warnings.formatwarning
 
-    def write(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> str:
-        ours = category.__module__.startswith("kmpl.")
-        return f"kmpl: {message}\n" if ours else plain(message, category, *where, **more)
 
-    return write
+def _in_one_line(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> str:
+    """Return a warning of ours as a line for people, any other as Python writes it, with place and source."""
+    ours = category.__module__.startswith("kmpl.")
+    return f"kmpl: {message}\n" if ours else _as_python_does(message, category, *where, **more)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit status: 0 done, 1 done but for some files, 2 bad input, 130 interrupted."""
-    warnings.formatwarning = _say_in_one_line(warnings.formatwarning)
+    warnings.formatwarning = _in_one_line
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:

@@ -103,13 +103,18 @@ class Augmentation(Settings):
         return self
 
 
+Epochs = Annotated[int, Search(around=(1 / 2, 2)), Field(ge=1, le=10_000, description="Epochs.")]
+_PER_EPOCH = "Images drawn per epoch: smaller sets are repeated, larger ones sampled; 0 = every image once."
+ImagesPerEpoch = Annotated[int, Field(ge=0, description=_PER_EPOCH)]
+_EMA = "Decay per step of the running average of weights that is kept instead of the last, less at first; 0 = off."
+Ema = Annotated[float, Field(ge=0, lt=1, description=_EMA)]
+
+
 class Training(Settings):
     """One training from scratch."""
 
-    epochs: Annotated[int, Search(around=(1 / 2, 2))] = Field(default=20, ge=1, le=10_000)
-    """Epochs."""
-    images_per_epoch: int = Field(default=0, ge=0)
-    """Images drawn per epoch: smaller sets are repeated, larger ones sampled; 0 = every image once."""
+    epochs: Epochs = 20
+    images_per_epoch: ImagesPerEpoch = 0
     batch_size: int = Field(default=128, ge=2, le=65_536)
     """Images per step."""
     optimizer: Literal["adam", "adamw"] = "adamw"
@@ -122,14 +127,29 @@ class Training(Settings):
     """Course of the learning rate over the steps."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Label smoothing of the cross-entropy."""
-    ema: float = Field(default=0.0, ge=0, lt=1)
-    """Decay per step of the running average of weights that is kept instead of the last, less at first; 0 = off."""
+    ema: Ema = 0.0
     clustering_loss: Annotated[float, Search(between=(0.0, 0.1), log=False, only="retrain")] = Field(default=0.0, ge=0)
     """Weight λ of the clustering loss: mean squared distance of unit-length features to the centroid of their group."""
     clustering_target: Literal["class", "cluster"] = "class"
     """Whose centroid the clustering loss pulls to: the class's, or (when retraining) the K-means cluster's."""
     patience: int = Field(default=0, ge=0)
     """Epochs without a better validation before training stops and the best epoch is kept; 0 = last epoch is kept."""
+
+
+class Pretraining(Training):
+    """Training on the given labels alone. (A type of its own: the command line's help reads defaults from types.)"""
+
+    epochs: Epochs = 12
+    images_per_epoch: ImagesPerEpoch = 8_000
+    ema: Ema = 0.99
+
+
+class Retraining(Training):
+    """Training on given and assigned labels."""
+
+    epochs: Epochs = 5
+    images_per_epoch: ImagesPerEpoch = 30_000
+    ema: Ema = 0.99
 
 
 class Clustering(Settings):
@@ -186,8 +206,8 @@ class Learning(Settings):
     threads: int = Field(default=0, ge=0, le=1024)
     """CPU threads; 0 = as many as the machine has cores. Part of what makes bits repeatable."""
     augmentation: Augmentation = Augmentation()
-    pretrain: Training = Training(epochs=12, images_per_epoch=8_000, ema=0.99)
-    retrain: Training = Training(epochs=5, images_per_epoch=30_000, ema=0.99)
+    pretrain: Pretraining = Pretraining()
+    retrain: Retraining = Retraining()
     clustering: Clustering = Clustering()
     pseudo_labels: PseudoLabelling = PseudoLabelling()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from kmpl.config import ExperimentConfig, Learning, Settings, Training
+from kmpl.config import Ema, Epochs, ExperimentConfig, Learning, Settings, Training
 from kmpl.presets import merge
 
 
@@ -27,6 +27,13 @@ class LabelOptions(Learning):
     """Parts of the given labels that are hidden in turn for that; each costs one more pretraining."""
 
 
+class PretextTraining(Training):
+    """Training without labels."""
+
+    epochs: Epochs = 3
+    ema: Ema = 0.99
+
+
 class Pretext(Settings):
     """How features are learnt without labels."""
 
@@ -34,7 +41,7 @@ class Pretext(Settings):
     """Clusters that the network learns to tell apart; fewer where they would hold less than five images each."""
     rounds: int = Field(default=3, ge=0, le=100)
     """Rounds of cluster, train, embed; 0 = the pixels' principal components are the features."""
-    training: Training = Training(epochs=3, ema=0.99)
+    training: PretextTraining = PretextTraining()
     """Of each round; images_per_epoch 0 = as many as there are, but no less than 2,000 and no more than 10,000."""
 
 

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from kmpl.config import Arm, ExperimentConfig, flatten
 from kmpl.errors import UserError
+from kmpl.label_config import LabelOptions, Pretext
 from kmpl.presets import PRESETS, for_arm, load, merge
 
 DEFAULTS = flatten(ExperimentConfig().model_dump())
@@ -276,3 +277,13 @@ def test_flatten_keeps_every_leaf_under_its_dotted_name() -> None:
     for name, value in flat.items():
         rebuilt = merge(rebuilt, tree(name, value))
     assert rebuilt == config
+
+
+@pytest.mark.parametrize("model", [ExperimentConfig, LabelOptions, Pretext])
+def test_a_sections_defaults_are_those_of_its_type(model: type[BaseModel]) -> None:
+    """The command line's help reads them from the type."""
+    for field in model.model_fields.values():
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            assert field.default == section()
+            test_a_sections_defaults_are_those_of_its_type(section)
