@@ -231,7 +231,9 @@ def test_law_7_a_trial_that_asks_for_the_test_is_refused(config: ExperimentConfi
 
 
 def test_the_best_of_another_ratio_is_tried_second(config: ExperimentConfig, done: Any, tmp_path: Path) -> None:
-    drawn = [replace(record, best=record.trials[-1].params) for record in done[0]]  # not what a study begins with
+    drawn = [
+        record.model_copy(update={"best": record.trials[-1].params}) for record in done[0]
+    ]  # not what a study begins with
     found, _ = run(merge(config, {"ratio": 0.2}), 2, tmp_path, before=drawn)
     for record, other in zip(found, drawn, strict=True):
         assert other.best != record.start
