@@ -112,8 +112,8 @@ class Found:
     seed: int
     everything: float
     """Right, when every image gets a label."""
-    expected: float
-    """Right, of those above the threshold that ``--expect-accuracy`` chose."""
+    expected: float | None
+    """Right, of those above the threshold that ``--expect-accuracy`` chose; None where no image is above it."""
     coverage: float
     """Share of the unlabelled images that are above it."""
     hidden: str
@@ -139,7 +139,7 @@ def measure(name: str, seed: int, demanded: float, folder: Path, mlruns: Path, g
     rest = ~done.given
     right, kept = numbers(done.found.classes, done.guesses) == truth, done.assigned
     found = f"{done.chosen.found_again} of {done.chosen.tested}"
-    expected = float(right[kept].mean()) if kept.any() else float("nan")
+    expected = float(right[kept].mean()) if kept.any() else None
     per_second = len(truth) / (read - begin)
     return Found(name, seed, float(right[rest].mean()), expected, done.coverage, found, per_second, minutes)
 
@@ -157,9 +157,11 @@ def page(rows: list[Found], demanded: float, about: Mapping[str, str]) -> str:
     """Return the table as markdown."""
     n_images, n_labels = len(SETS[rows[0].name][0]()[1]), SETS[rows[0].name][1]
     header = ["seed", "all labelled: right", f"expecting {demanded:.1%}: right", "labelled", "hidden, found again"]
-    cells = [[f"{r.seed}", *(f"{100 * x:.2f}" for x in (r.everything, r.expected, r.coverage)), r.hidden] for r in rows]
+    shares = [(r.everything, r.expected, r.coverage) for r in rows]
+    texts = [["–" if share is None else f"{100 * share:.2f}" for share in line] for line in shares]
+    cells = [[f"{r.seed}", *line, r.hidden] for r, line in zip(rows, texts, strict=True)]
     cells = [[*line, f"{r.read:,.0f}", f"{r.minutes:.1f}"] for line, r in zip(cells, rows, strict=True)]
-    kept = sum(r.expected >= demanded for r in rows)  # where nothing was labelled, nothing was kept
+    kept = sum(r.expected is not None and r.expected >= demanded for r in rows)  # nothing labelled is nothing kept
     return (
         f"# `kmpl label`: {n_images:,} PNG files of {rows[0].name}, {n_labels} of them labelled\n\n"
         f"{grid([*header, 'images read/s', 'minutes'], cells, left=())}\n\n"

@@ -5,6 +5,7 @@ import importlib.util
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -91,3 +92,14 @@ def test_the_command_writes_its_table(tmp_path: Path, monkeypatch: pytest.Monkey
     (row,) = json.loads((tmp_path / "results" / "folder-digits.json").read_text(encoding="utf-8"))["rows"]
     assert row["everything"] > 0.5
     assert "1,797 PNG files of digits, 50 of them labelled" in (tmp_path / "results" / "folder-digits.md").read_text()
+
+
+def test_where_nothing_is_above_the_threshold_nothing_is_said_to_be_kept() -> None:
+    rows = [
+        own_images.Found("digits", seed, 0.95, right, share, "48 of 50", 2_000.0, 1.2)
+        for seed, (right, share) in enumerate([(None, 0.0), (0.98, 0.7), (0.995, 0.4)])
+    ]
+    page = own_images.page(rows, 0.99, {})
+    assert "| 0 | 95.00 | – | 0.00 |" in page
+    assert "Kept what was expected: 1 of 3 seeds" in page
+    json.dumps([asdict(row) for row in rows], allow_nan=False)
