@@ -15,6 +15,7 @@ class RawImageClassifier(nn.Module):
     def __init__(self, network: Network, size: int) -> None:
         super().__init__()
         self.network = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format)
+        self.network.precision = torch.float32  # who predicts may have no bfloat16, and neither has ONNX's runtime
         self.size = size
         self.eval()
 

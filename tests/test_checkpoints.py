@@ -214,6 +214,7 @@ CHANGES: dict[str, Any] = {
     "protocol": "notebook",
     "network": "negative",
     "device": "cpu",
+    "precision": "float32",
     "threads": 2,
     "ratio": 0.3,
     "labels": 50,
@@ -274,8 +275,16 @@ CHANGES: dict[str, Any] = {
 }
 FIELDS = flatten(CHANGES)
 # One epoch leaves patience nothing to choose; before pseudo-labels there are no clusters to pull to; the device is the
-# same by another name; consensus has no graph; and two threads may round alike.
-_MAY_CHANGE_NOTHING = {"device", "threads", "pretrain.patience", "retrain.patience", "pretrain.clustering_target"}
+# same by another name, and so is the precision where the processor has no bfloat16; consensus has no graph; and two
+# threads may round alike.
+_MAY_CHANGE_NOTHING = {
+    "device",
+    "precision",
+    "threads",
+    "pretrain.patience",
+    "retrain.patience",
+    "pretrain.clustering_target",
+}
 _MAY_CHANGE_NOTHING |= {"pseudo_labels.links", "pseudo_labels.graph_threshold"}
 
 

@@ -96,3 +96,12 @@ def test_an_exported_model_serves_batches_of_any_length_alike(
     with torch.inference_mode():
         for n in (1, 3, len(images)):
             torch.testing.assert_close(loaded(images[:n]), model(images[:n]), atol=1e-6, rtol=1e-4)
+
+
+def test_what_learnt_in_bfloat16_is_handed_on_in_float32(digits: Tensor) -> None:
+    network = network_for(1)
+    exact = RawImageClassifier(network, size=28)(digits)
+    network.precision = torch.bfloat16
+    assert torch.equal(RawImageClassifier(network, size=28)(digits), exact)
+    assert network.precision == torch.bfloat16, "the network itself is left as it was"
+    assert not torch.equal(network(to_float(digits[:, None])).softmax(dim=1), exact)

@@ -154,6 +154,6 @@ def test_the_form_has_every_setting_with_help_and_range() -> None:
     for name, field in Method.model_fields.items():
         shown = schema["definitions"]["Method"]["properties"][name]
         assert shown.get("description") or "$ref" in str(shown) or not field.description
-    epochs = schema["definitions"]["Training"]["properties"]["epochs"]
-    assert epochs["minimum"] == 1
-    assert epochs["description"] == "Epochs."
+    for name, default in (("Pretraining", 12), ("Retraining", 5)):
+        epochs = schema["definitions"][name]["properties"]["epochs"]
+        assert (epochs["minimum"], epochs["default"], epochs["description"]) == (1, default, "Epochs.")
