@@ -34,6 +34,7 @@ benchmark.command(
 benchmark.command(
     "kmpl.benchmarks.commands:speed", name="speed", help="Beside the notebook's way, and the machine's limits."
 )
+benchmark.command("kmpl.benchmarks.commands:cost", name="cost", help="Time and memory of each step, as the pool grows.")
 benchmark.command("kmpl.benchmarks.commands:folder", name="folder", help="A folder of digits, labelled by a few.")
 app.command(benchmark)
 app.command("kmpl.benchmarks.commands:audit", name="audit", help="Measure the faults of the reference notebook.")

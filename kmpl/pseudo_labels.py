@@ -33,6 +33,8 @@ class Evidence:
     clustering: Clustering
     settings: PseudoLabelling
     seed: int
+    before: Clusters | None = None
+    """Of the same images in the last round, by the features they had then."""
 
     @property
     def labelled(self) -> np.ndarray:
@@ -82,7 +84,7 @@ def cluster_vote(e: Evidence) -> Guess:
     Labelled members vote with their label, the others with the network's softmax if ``soft_votes`` says so. Confidence
     is the winner's share of the votes.
     """
-    return _members_vote(e, cluster(e.features, e.labels, e.clustering, e.seed))
+    return _members_vote(e, cluster(e.features, e.labels, e.clustering, e.seed, e.before))
 
 
 def _members_vote(e: Evidence, clusters: Clusters) -> Guess:
@@ -129,7 +131,7 @@ def cluster_graph(e: Evidence) -> Guess:
     Where there are two labels a cluster or more, there is little to spread, and the network has learnt more than a
     graph can say: ``consensus`` decides.
     """
-    clusters = cluster(e.features, e.labels, e.clustering, e.seed)
+    clusters = cluster(e.features, e.labels, e.clustering, e.seed, e.before)
     if len(e.labelled) >= _MANY * len(clusters.centroids):
         return _agreed(_members_vote(e, clusters), self_training(e))
     votes = np.zeros((len(clusters.centroids), e.probabilities.shape[1]))

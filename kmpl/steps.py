@@ -124,7 +124,8 @@ def pseudo_label(
     clock.append(time.perf_counter())
     seed = cluster_seed(config, number)
     features = prepare(deep, config.clustering, seed)
-    evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed)
+    last = before.clusters if before else None
+    evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed, last)
     labels = assign(evidence, before, number)
     clock.append(time.perf_counter())
     seconds = {"embed": clock[1] - clock[0], "cluster and vote": clock[2] - clock[1]}

@@ -316,6 +316,34 @@ def test_many_points_start_from_a_sample_and_end_as_good_as_scikit_learns() -> N
     assert kmeans(features, 50, seed=3).inertia == pytest.approx(reference, rel=0.01)
 
 
+def _moved(features: np.ndarray) -> np.ndarray:
+    """Return other features of the same points, as a better network would give them."""
+    return np.asarray(features + np.random.default_rng(1).normal(0, features.std() / 4, features.shape), np.float32)
+
+
+def test_a_start_from_the_last_clusters_is_as_good_as_a_new_one_and_keeps_their_numbers(
+    digits: tuple[np.ndarray, np.ndarray],
+) -> None:
+    before, features = kmeans(digits[0], 40, seed=0), _moved(digits[0])
+    warm = kmeans(features, 40, seed=0, before=before.assignment)
+    assert warm.inertia < 1.02 * KMeans(40, n_init=1, random_state=0).fit(features).inertia_
+    assert (warm.assignment == before.assignment).mean() > 0.5  # a new start would number them anew: 1 / 40
+    assert np.array_equal(warm.assignment, kmeans(features, 40, seed=7, before=before.assignment).assignment)
+
+
+@pytest.mark.parametrize(
+    ("change", "warm"), [({}, True), ({"restarts": 2}, False), ({"n_clusters": 41}, False), ({"restarts": 1}, True)]
+)
+def test_only_a_single_start_of_as_many_clusters_is_taken_from_the_last_round(
+    digits: tuple[np.ndarray, np.ndarray], change: dict[str, int], warm: bool
+) -> None:
+    features, labels = _moved(digits[0]), np.full(len(digits[0]), LEFT_OUT)
+    before, settings = kmeans(digits[0], 40, seed=0), Clustering.model_validate({"n_clusters": 40} | change)
+    alone = cluster(features, labels, settings, 0)
+    after = cluster(features, labels, settings, 0, before)
+    assert np.array_equal(after.centroids, alone.centroids) is not warm
+
+
 def test_links_are_counted_as_by_hand() -> None:
     """Centroids at 0, 2 and 5: a point at 0.5, three times as far from the next as from its own; and two more."""
     clusters = Clusters(np.array([0, 1, 2]), np.array([[0.0], [2.0], [5.0]]), 0.0)

@@ -98,6 +98,13 @@ def test_law_3_same_config_and_seed_give_the_same_bits(tiny: ExperimentConfig, r
     assert report.pool.digest == again.pool.digest != other.pool.digest
 
 
+def test_a_round_clusters_from_where_the_last_one_was(report: Report) -> None:
+    first, second = (r.pseudo_labels.clusters for r in report.arms["pseudo-label"].rounds)
+    assert first is not None
+    assert second is not None
+    assert (first.assignment == second.assignment).mean() > 0.4  # drawn anew, 40 clusters would share 1 in 40
+
+
 def test_law_4_zero_pseudo_labels_kept_is_labelled_only(tiny: ExperimentConfig) -> None:
     config = merge(tiny, {"pseudo_labels": {"threshold": 1.0, "graph_threshold": 1.0}})
     arms = run(config).arms

@@ -93,6 +93,34 @@ def speed(
     _write(out / "speed", page, speed_page.figure(rows), numbers | {"environment": about})
 
 
+def cost(
+    *,
+    out: Path = RESULTS,
+    sizes: Annotated[tuple[int, ...] | None, Parameter(negative_iterable="", validator=Number(gte=1_000))] = None,
+    settings: Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Measure time and memory of each step with pools of 7,500 to 240,000 images. Takes a quarter of an hour.
+
+    Args:
+        out: Folder that the table (markdown, JSON) and its figure are written to.
+        sizes: Images in the pool, separated by commas: 7500 to 240000, each twice the last, unless given.
+        settings: Single settings; they win over the defaults.
+    """
+    _check_folder(out)
+    config = load("default", None, given(settings))
+    from kmpl.benchmarks import cost as measured
+    from kmpl.benchmarks import cost_page
+    from kmpl.tracking.client import environment
+
+    def told(one: measured.Cost) -> None:
+        print(f"{one.images:,} images: {one.seconds:,.1f} s, {one.peak:,.0f} MiB at most", flush=True)
+
+    costs = measured.measure(config, sizes or measured.SIZES, told)
+    about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+    numbers = measured.numbers(costs) | {"environment": about}
+    _write(out / "cost", cost_page.page(costs, about), cost_page.figure(costs), numbers)
+
+
 def folder(
     which: Literal["mnist", "digits", "faces", "people"] = "mnist",
     /,

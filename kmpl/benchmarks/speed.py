@@ -3,29 +3,37 @@
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
+from sklearn.cluster import KMeans
 from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from kmpl import experiment, networks, steps, training
 from kmpl.benchmarks import reference
 from kmpl.benchmarks.ceilings import CEILINGS, convolution, seconds
+from kmpl.clustering import kmeans, prepare
 from kmpl.config import ExperimentConfig, Training
 from kmpl.datasets.named import read
 from kmpl.devices import pick_device, place, use_threads
 from kmpl.evaluation import evaluate
+from kmpl.model_files import Description, write_model
 from kmpl.networks import Network
 from kmpl.presets import load, merge
-from kmpl.results import Images
+from kmpl.results import Fit, Images, Pool, Voted
 from kmpl.steps import Watch
 from kmpl.training import Examples
 
 _BRIEF = 16  # steps of a training that is timed
+_CLUSTERS, _DIMENSION = 200, 512  # of what is clustered
 
 
 @dataclass(frozen=True)
@@ -65,6 +73,27 @@ class Bench:
     def device(self) -> torch.device:
         """Where it is computed."""
         return pick_device(self.config.device)
+
+    @cached_property
+    def round(self) -> "FirstRound":
+        """The first round with 100 labels and all images, run once for all that look at it."""
+        change = {"protocol": "literature", "labels": 100, "ratio": None, "clustering": {"n_clusters": _CLUSTERS}}
+        config = merge(self.config, change)
+        pool, _ = steps.load(config)
+        before = steps.pretrain(config, pool, Watch())
+        voted = steps.pseudo_label(config, pool, before, None, 1)
+        return FirstRound(config, pool, before, voted, steps.retrain(config, pool, voted.labels, Watch(), 1))
+
+
+@dataclass(frozen=True)
+class FirstRound:
+    """A round of the method, and what came before it."""
+
+    config: ExperimentConfig
+    pool: Pool
+    before: Fit
+    voted: Voted
+    after: Fit
 
 
 def in_turn(turns: int, *work: Callable[[], float]) -> tuple[tuple[float, ...], ...]:
@@ -168,16 +197,41 @@ def loop_against_step(bench: Bench) -> Row:
 
 def voting_share(bench: Bench) -> Row:
     """Embedding, clustering and voting, 60,000 images and 200 clusters: share of a round's time."""
-    change = {"protocol": "literature", "labels": 100, "ratio": None, "clustering": {"n_clusters": 200}}
-    config = merge(bench.config, change)
-    pool, _ = steps.load(config)
-    fit = steps.pretrain(config, pool, Watch())
-    voted = steps.pseudo_label(config, pool, fit, None, 1)
-    retrained = steps.retrain(config, pool, voted.labels, Watch(), 1).seconds
-    share = 100 * sum(voted.seconds.values()) / (sum(voted.seconds.values()) + retrained)
-    parts = {f"{name} (s)": (value,) for name, value in {**voted.seconds, "retrain": retrained}.items()}
-    name = f"embed, cluster, vote: share of a round, {len(pool.images):,} images"
+    took = bench.round.voted.seconds | {"retrain": bench.round.after.seconds}
+    share = 100 * (1 - took["retrain"] / sum(took.values()))
+    parts = {f"{name} (s)": (value,) for name, value in took.items()}
+    name = f"embed, cluster, vote: share of a round, {len(bench.round.pool.images):,} images"
     return Row(name, (share,), 15, 8, "%", more=False, parts=parts)
+
+
+def kmeans_between_rounds(bench: Bench) -> Row:
+    """K-means of a round's features from the last round's clusters, against scikit-learn's Lloyd from scratch."""
+    first = bench.round
+    before, after = (_features(first, fit) for fit in (first.before, first.after))
+    start = kmeans(before, _CLUSTERS, seed=0).assignment
+    inertia: dict[str, float] = {}
+
+    def ours() -> None:
+        inertia["kmpl"] = kmeans(after, _CLUSTERS, seed=0, before=start).inertia
+
+    def theirs() -> None:
+        inertia["scikit-learn"] = KMeans(_CLUSTERS, n_init=1, random_state=0).fit(after).inertia_
+
+    warm, cold = in_turn(bench.turns, lambda: seconds(ours), lambda: seconds(theirs))
+    parts = {
+        "kmpl, one thread (s)": warm,
+        "scikit-learn, all threads (s)": cold,
+        "inertia, kmpl / scikit-learn": (inertia["kmpl"] / inertia["scikit-learn"],),
+    }
+    name = f"K-means between rounds, {after.shape[0]:,} × {after.shape[1]}, {_CLUSTERS} clusters: time"
+    return Row(name, ratios(warm, cold), 0.8, 0.4, more=False, parts=parts)
+
+
+def _features(first: FirstRound, fit: Fit) -> np.ndarray:
+    """Return features of 512 numbers each: the deep ones, and as many components of the maps as that takes."""
+    components = _DIMENSION - fit.network.dimension
+    deep, _ = training.embed(fit.network, first.pool.images, components=components)
+    return prepare(deep, first.config.clustering, seed=0)
 
 
 def help_time(bench: Bench) -> Row:
@@ -189,13 +243,42 @@ def help_time(bench: Bench) -> Row:
     return Row("kmpl --help", times, 0.5, 0.25, "s", more=False)
 
 
+_FIRST = """
+import sys
+from pathlib import Path
+from kmpl.model_files import read_model
+model = read_model(Path(sys.argv[1])).classifier
+print(model.classify(model.read(Path(sys.argv[2]))[None]))
+"""
+
+
+def first_prediction(bench: Bench) -> Row:
+    """Import, read a model's file and a picture's, say what it shows, in a process of its own."""
+    network = _network(bench, bench.config.network)
+    channels, height, width = bench.data.images.shape[1:]
+    about = Description(
+        network=bench.config.network, classes=bench.data.classes, raw_shape=(channels, height, width), size=0
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        model, picture = Path(folder, "model.safetensors"), Path(folder, "picture.png")
+        write_model(network, about, model)
+        Image.fromarray(bench.data.images[0].permute(1, 2, 0).squeeze(2).numpy()).save(picture)
+        command = [sys.executable, "-c", _FIRST, str(model), str(picture)]
+        (times,) = in_turn(
+            2 * bench.turns, lambda: seconds(lambda: subprocess.run(command, check=True, capture_output=True))
+        )
+    return Row("from nothing to the first prediction", times, 3, 2, "s", more=False)
+
+
 ROWS: tuple[Callable[[Bench], Row], ...] = (
     whole_job,
     vgg16_training,
     step_against_ceiling,
     loop_against_step,
     voting_share,
+    kmeans_between_rounds,
     help_time,
+    first_prediction,
 )
 
 

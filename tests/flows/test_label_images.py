@@ -1,6 +1,7 @@
 """The flow ``label-images`` on Prefect's own test server: files written, steps named, the summary on its page."""
 
 import csv
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,13 +13,25 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.label_images import label_images
 from kmpl.datasets import named
-from kmpl.errors import UserError
+from kmpl.errors import LeftOutWarning, UserError
 from kmpl.label_config import LabelOptions
+from kmpl.label_files import SHOWN
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
 
 QUICK = {"epochs": 1, "images_per_epoch": 200, "batch_size": 32}
 SETTINGS = {"threads": 1, "clustering": {"n_clusters": 8}, "pseudo_labels": {"rounds": 1}, "threshold": 0.0}
+
+
+class _Said(logging.Handler):
+    """Keeps what a flow's logger says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -33,10 +46,18 @@ def test_a_folder_of_classes_becomes_labels_a_page_and_tasks(tmp_path: Path, mon
         folder = tmp_path / "images" / (str(int(data.labels[place])) if number < 12 else ".")
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(data.images[place, 0].numpy()).save(folder / f"{number:02}.png")
+    for number in range(SHOWN + 3):
+        (tmp_path / "images" / f"broken {number:02}.png").write_text("no picture", encoding="utf-8")
     monkeypatch.setenv("KMPL_MLRUNS", str(tmp_path / "mlruns"))
     monkeypatch.chdir(tmp_path)
     settings = LabelOptions.model_validate(SETTINGS | {"pretrain": QUICK, "retrain": QUICK})
-    label_images(Path("images"), Path("out.csv"), gallery=Path("gallery.html"), settings=settings)
+    said = _Said()
+    logging.getLogger("prefect.flow_runs").addHandler(said)
+    with pytest.warns(LeftOutWarning):
+        label_images(Path("images"), Path("out.csv"), gallery=Path("gallery.html"), settings=settings)
+    named_files = [line for line in said.lines if line.startswith("left out: broken")]
+    assert len(named_files) == SHOWN
+    assert f"left out in all: {SHOWN + 3} files" in said.lines
     with (tmp_path / "out.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 40
