@@ -29,6 +29,7 @@ def each_once(values: tuple[Any, ...]) -> tuple[Any, ...]:
 _Several = (BeforeValidator(split_commas), Field(min_length=1), AfterValidator(each_once))
 Arms = Annotated[tuple[Arm, ...], *_Several]
 Ratios = Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], ...], *_Several]
+Sizes = Annotated[tuple[Annotated[int, Field(ge=1_000, le=400_000)], ...], *_Several]
 Seeds = Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], *_Several]
 
 

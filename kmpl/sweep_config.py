@@ -7,7 +7,7 @@ from typing import Annotated, get_args
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator
 
-from kmpl.config import Arm, Arms, Method, Ratios, Seeds, Settings, each_once, split_commas
+from kmpl.config import Arm, Arms, Method, Ratios, Seeds, Settings, Sizes, each_once, split_commas
 
 
 def _ranges(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -97,6 +97,20 @@ class AuditOptions(Settings):
     """Labelled ratios, separated by commas; each in (0, 1)."""
     seeds: Seeds = (0, 1, 2, 3, 4)
     """Seeds, separated by commas."""
+
+
+class FolderBenchmarkOptions(Settings):
+    """With which seeds a known set is labelled as a folder."""
+
+    seeds: Seeds = (0, 1, 2, 3, 4)
+    """Seeds, separated by commas: each draws the given labels anew."""
+
+
+class CostOptions(Settings):
+    """At which sizes of the pool the cost of each step is measured."""
+
+    sizes: Sizes = (7_500, 15_000, 30_000, 60_000, 120_000, 240_000)
+    """Images in the pool, separated by commas; more than the data set has are views of it."""
 
 
 class SweepConfig(SweepOptions):

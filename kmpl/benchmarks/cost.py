@@ -22,7 +22,6 @@ from kmpl.steps import Watch
 
 T = TypeVar("T")
 
-SIZES = (7_500, 15_000, 30_000, 60_000, 120_000, 240_000)
 STEPS = ("pool", "pretrain", "embed", "cluster and vote", "retrain, an epoch", "all")
 
 
@@ -96,7 +95,13 @@ def one_size(config: ExperimentConfig, images: int) -> list[Cost]:
 
 
 def measure(config: ExperimentConfig, sizes: Sequence[int], told: Callable[[Cost], None]) -> list[Cost]:
-    """Return what each step costs at each size; a new process for each, so that none inherits memory."""
+    """Return what each step costs at each size; a new process for each, so that none inherits memory.
+
+    Raises:
+        UserError: before any work, settings that cannot be had at one of the sizes.
+    """
+    for images in sizes:
+        steps.check(settings_for(config, images))
     costs: list[Cost] = []
     for images in sizes:
         with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
@@ -110,7 +115,7 @@ def growth(costs: Sequence[Cost], step: str, from_images: int = 30_000) -> float
 
     At smaller sizes what is the same at all of them (loading, compiling, the labelled images) hides the growth.
 
-    >>> growth([Cost(n, "all", n**2 / 1e9, 1) for n in SIZES], "all")
+    >>> growth([Cost(n, "all", n**2 / 1e9, 1) for n in (30_000, 60_000, 120_000)], "all")
     2.0
     """
     grown = [cost for cost in costs if cost.step == step and cost.images >= from_images]

@@ -88,9 +88,10 @@ def test_guesses_are_held_against_the_truth_by_name(tmp_path: Path) -> None:
 def test_the_command_writes_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     small = ["--threads=1", "--pretrain.epochs=3", "--retrain.epochs=1", "--pseudo-labels.rounds=1", "--folds=2"]
-    assert main(["benchmark", "folder", "digits", "--seeds", "1000", "--out", "results", *small]) == 0
-    (row,) = json.loads((tmp_path / "results" / "folder-digits.json").read_text(encoding="utf-8"))["rows"]
-    assert row["everything"] > 0.5
+    assert main(["benchmark", "folder", "digits", "--seeds", "1000,1001", "--out", "results", *small]) == 0
+    rows = json.loads((tmp_path / "results" / "folder-digits.json").read_text(encoding="utf-8"))["rows"]
+    assert [row["seed"] for row in rows] == [1000, 1001]
+    assert all(row["everything"] > 0.5 for row in rows)
     assert "1,797 PNG files of digits, 50 of them labelled" in (tmp_path / "results" / "folder-digits.md").read_text()
 
 
