@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
@@ -24,15 +25,17 @@ def matrix_product(device: torch.device) -> float:
     return 2 * _SIDE**3 / seconds(lambda: float((a @ a)[0, 0])) / 1e9
 
 
-def convolution(device: torch.device) -> float:
-    """Return GFLOP/s of a float32 3 × 3 convolution, 64 → 64 channels at 32 × 32, forward and backward."""
+def convolution(device: torch.device, precision: torch.dtype = torch.float32) -> float:
+    """Return GFLOP/s of a 3 × 3 convolution, 64 → 64 channels at 32 × 32, forward and backward."""
     layer = nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1, bias=False)
     layer = layer.to(device).to(memory_format=torch.channels_last)
     images = torch.ones(_BATCH, _CHANNELS, _PIXELS, _PIXELS, device=device).to(memory_format=torch.channels_last)
     images.requires_grad_()
 
     def work() -> float:
-        layer(images).backward(images.detach())
+        with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            out = layer(images)
+        out.backward(images.detach().to(out.dtype))
         return float(layer.weight.grad[0, 0, 0, 0]) if layer.weight.grad is not None else 0.0
 
     work()  # the first call chooses the algorithm
@@ -49,6 +52,7 @@ def bandwidth(device: torch.device) -> float:
 
 CEILINGS: dict[str, tuple[Callable[[torch.device], float], str]] = {
     "matrix product, float32": (matrix_product, "GFLOP/s"),
-    "convolution 3 × 3, 64 → 64, forward and backward": (convolution, "GFLOP/s"),
+    "convolution 3 × 3, 64 → 64, forward and backward, float32": (convolution, "GFLOP/s"),
+    "the same in bfloat16": (partial(convolution, precision=torch.bfloat16), "GFLOP/s"),
     "memory, copied": (bandwidth, "GB/s"),
 }

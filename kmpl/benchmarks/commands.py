@@ -86,11 +86,10 @@ def speed(
     from kmpl.benchmarks import speed_page
     from kmpl.tracking.client import environment
 
-    rows, ceilings = measured.measure(config, turns, lambda line: print(line, flush=True))
+    found = measured.measure(config, turns, lambda line: print(line, flush=True))
     about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
-    numbers = {"rows": [asdict(r) for r in rows], "ceilings": {n: asdict(r) for n, r in ceilings.items()}}
-    page = speed_page.page(rows, ceilings, about)
-    _write(out / "speed", page, speed_page.figure(rows), numbers | {"environment": about})
+    page, figure = speed_page.page(found, about), speed_page.figure(found.rows)
+    _write(out / "speed", page, figure, asdict(found) | {"environment": about})
 
 
 def cost(

@@ -20,6 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from kmpl import experiment, networks, steps, training
 from kmpl.benchmarks import reference
 from kmpl.benchmarks.ceilings import CEILINGS, convolution, seconds
+from kmpl.benchmarks.profile import by_operation
 from kmpl.clustering import kmeans, prepare
 from kmpl.config import ExperimentConfig, Training
 from kmpl.datasets.named import read
@@ -315,8 +316,19 @@ def _bare_step(bench: Bench, network: Network) -> tuple[Callable[[], None], int]
     return step, settings.batch_size
 
 
-def measure(config: ExperimentConfig, turns: int, told: Callable[[str], None]) -> tuple[list[Row], dict[str, Row]]:
-    """Return all rows, and what the machine can do."""
+@dataclass(frozen=True)
+class Speed:
+    """All that is measured."""
+
+    rows: list[Row]
+    ceilings: Mapping[str, Row]
+    """What the machine can do at best."""
+    profile: Mapping[str, float]
+    """Share of each operation in a retraining's time."""
+
+
+def measure(config: ExperimentConfig, turns: int, told: Callable[[str], None]) -> Speed:
+    """Measure the ceilings, all rows, and where the time of training goes."""
     use_threads(config.threads)
     bench = Bench(config, read(config.dataset, train=True), turns)
     told("ceilings of the machine")
@@ -329,4 +341,5 @@ def measure(config: ExperimentConfig, turns: int, told: Callable[[str], None]) -
     for row in ROWS:
         told((row.__doc__ or "").splitlines()[0])
         rows.append(row(bench))
-    return rows, ceilings
+    told("where the time of training goes")
+    return Speed(rows, ceilings, by_operation(config, bench.data))

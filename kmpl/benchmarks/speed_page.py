@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from kmpl.benchmarks.speed import Row
+from kmpl.benchmarks.speed import Row, Speed
 from kmpl.pages import grid
 from kmpl.plots import COLOURS, bare, canvas
 
@@ -15,11 +15,13 @@ the median, and the least and the greatest in brackets. Machines are noisy: rati
 number stands, it was measured once, because it takes minutes."""
 
 
-def page(rows: Sequence[Row], ceilings: Mapping[str, Row], about: Mapping[str, str]) -> str:
+def page(speed: Speed, about: Mapping[str, str]) -> str:
     """Return the tables as markdown."""
+    rows = speed.rows
     table = [[row.name, _spread(row.values), _goal(row, row.must), _goal(row, row.aim), _verdict(row)] for row in rows]
     measured = [[row.name, name, _spread(values)] for row in rows for name, values in row.parts.items()]
-    best = [[name, f"{_spread(row.values)} {row.unit}"] for name, row in ceilings.items()]
+    best = [[name, f"{_spread(row.values)} {row.unit}"] for name, row in speed.ceilings.items()]
+    shares = [[f"`{name}`", f"{100 * share:.1f} %"] for name, share in speed.profile.items()]
     parts = [
         "# Speed",
         _INTRODUCTION,
@@ -28,6 +30,8 @@ def page(rows: Sequence[Row], ceilings: Mapping[str, Row], about: Mapping[str, s
         grid(["ceiling", "seen"], best, left=("ceiling",)),
         "What the ratios are made of:",
         grid(["what", "part", "seen"], measured, left=("what", "part")),
+        "Where the time of retraining goes, by torch's profiler, which itself takes some of it:",
+        grid(["operation", "own time"], shares, left=("operation",)),
         "\n".join(f"- {name}: {value}" for name, value in sorted(about.items())),
     ]
     return "\n\n".join(parts) + "\n"

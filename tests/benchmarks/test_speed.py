@@ -11,12 +11,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from kmpl import networks
 from kmpl.benchmarks import reference, speed
 from kmpl.benchmarks.ceilings import CEILINGS
-from kmpl.benchmarks.speed import Bench, Row, in_turn
+from kmpl.benchmarks.profile import by_operation
+from kmpl.benchmarks.speed import Bench, Row, Speed, in_turn
 from kmpl.benchmarks.speed_page import figure, page
 from kmpl.clustering import kmeans
 from kmpl.datasets.named import read
 from kmpl.plots import png
-from kmpl.presets import load
+from kmpl.presets import load, merge
 from kmpl.results import Images
 
 
@@ -49,7 +50,7 @@ def test_the_page_says_what_was_not_reached_and_what_it_is_made_of() -> None:
         Row("slow", (1.2, 1.3, 1.4), 1.10, 1.05, more=False),
     ]
     ceilings = {"memory": Row("memory", (20.0,), 0, 0, "GB/s")}
-    text = page(rows, ceilings, {"command": "kmpl benchmark speed"})
+    text = page(Speed(rows, ceilings, {"aten::mm": 0.75}), {"command": "kmpl benchmark speed"})
     lines = {line.split(" | ")[0].strip("| "): line for line in text.splitlines()}
     assert "75 (70 to 80) | ≥ 25 × | ≥ 60 × | reached, and what is aimed at" in text
     assert lines["middling"].endswith("| reached |")
@@ -57,6 +58,7 @@ def test_the_page_says_what_was_not_reached_and_what_it_is_made_of() -> None:
     assert "1.3 (1.2 to 1.4) | ≤ 1.1 ×" in lines["slow"]
     assert "| fast | kmpl (s) | 2 |" in text
     assert "| memory | 20 GB/s |" in text
+    assert "| `aten::mm` | 75.0 % |" in text
     assert "- command: kmpl benchmark speed" in text
     assert png(figure(rows)).startswith(b"\x89PNG")
 
@@ -80,6 +82,27 @@ def test_a_step_and_the_loop_around_it_are_measured(bench: Bench, monkeypatch: p
     assert 1 < share.median < 200
     assert 0.5 < loop.median < 20
     assert len(share.values) == 3
+
+
+def test_the_profile_names_the_operations_that_cost_most_and_leaves_nothing_out(bench: Bench) -> None:
+    shares = by_operation(bench.config, bench.data, steps=2, most=10)
+    assert len(shares) == 11
+    assert sum(shares.values()) == pytest.approx(1)
+    assert any("conv" in name for name in shares)
+    assert list(shares.values())[:10] == sorted(list(shares.values())[:10], reverse=True)
+
+
+def test_the_first_round_is_run_once_and_kmeans_starts_from_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    brief = {"epochs": 1, "images_per_epoch": 640}
+    change = {"pool": {"size": 2_000}, "pretrain": brief, "retrain": brief}
+    small = Bench(merge(bench.config, change), bench.data, 1)
+    monkeypatch.setattr(speed, "_CLUSTERS", 40)
+    share, warm = speed.voting_share(small), speed.kmeans_between_rounds(small)
+    assert 0 < share.median < 100
+    assert "1,990 × 512" in warm.name  # ten of the labels are for validation
+    [inertia] = warm.parts["inertia, kmpl / scikit-learn"]
+    assert inertia == pytest.approx(1, abs=0.05)
+    assert small.round is small.round
 
 
 def test_the_notebooks_way_trains_predicts_and_names(bench: Bench) -> None:
