@@ -33,6 +33,7 @@ ELSEWHERE = {
     "kmpl label photos --labels labels.csv --out pseudo_labels.csv --expect-accuracy 0.99 --overwrite": (
         "tests/test_label.py"
     ),
+    "kmpl benchmark cost": "tests/benchmarks/test_cost.py",
     "kmpl benchmark folder": "tests/benchmarks/test_own_images.py",
     "prefect deployment run label-images/folder --param folder=photos --param labels=labels.csv": (
         "tests/flows/test_label_images.py"
