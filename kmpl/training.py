@@ -292,8 +292,8 @@ def _maps(network: Network, block: Tensor) -> Tensor:
 def _principal_axes(network: Network, images: Tensor, size: int, components: int) -> tuple[Tensor, Tensor]:
     """Return mean (M,) and axes (M, components) of the maps of evenly spaced images, enough to know them by.
 
-    SciPy computes the few eigenvectors that are asked for, exactly, in a fifth of the time of all M, which scikit-learn's
-    PCA would compute.
+    SciPy computes the few eigenvectors that are asked for, exactly, in a fifth of the time of all M, which
+    scikit-learn's PCA would compute.
     """
     some = images[:: math.ceil(len(images) / _SAMPLE)]
     maps = torch.cat([_maps(network, block) for block in some.split(size)]).float()
