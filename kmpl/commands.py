@@ -145,9 +145,10 @@ def sweep_and_show(options: dict[str, Any], how: How, settings: dict[str, Any]) 
         check_target(how.json_, "--json")
     from kmpl import pages, progress, tracking
     from kmpl import report as reports
+    from kmpl import sweep as sweeps
     from kmpl.cells import Place
-    from kmpl.sweep import run as run_sweep
 
+    sweeps.check(chosen)  # before Prefect's server is started, which takes seconds
     console, mlruns = Console(quiet=how.quiet), how.mlruns
     tracking.open_store(mlruns)  # says at once what is wrong with the folder or the server
     with progress.shown(mlruns, chosen, console) as events:
@@ -158,7 +159,7 @@ def sweep_and_show(options: dict[str, Any], how: How, settings: dict[str, Any]) 
 
             found = run_here(chosen, place)
         else:
-            found = run_sweep(chosen, place)
+            found = sweeps.run(chosen, place)
     if how.json_ is not None:
         reports.write_json(found.model_dump(mode="json"), how.json_)
     console.print(pages.terminal(found))

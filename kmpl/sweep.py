@@ -64,6 +64,32 @@ def experiments(settings: SweepConfig) -> dict[str, ExperimentConfig]:
     }
 
 
+def check(settings: SweepConfig) -> None:
+    """Refuse, before any work, experiments and searches that cannot be.
+
+    Raises:
+        UserError: in one line that names the experiment.
+    """
+    configs = experiments(settings)
+    for name, config in configs.items():
+        with saying(name):
+            steps.check(config)
+    if not settings.trials:
+        return
+    from kmpl import tuning  # slow to import, and most sweeps do without
+
+    if taken := set(settings.seeds) & set(tuning.seeds(settings.draws)):
+        raise UserError(f"seed {min(taken)} is one that is tuned on; give other seeds")
+    for ratio, config in _firsts(settings, configs).items():
+        with saying(f"ratio {ratio}, tuning"):
+            tuning.check(config, settings.search)
+
+
+def _firsts(settings: SweepConfig, configs: Mapping[str, ExperimentConfig]) -> dict[float, ExperimentConfig]:
+    """Return the experiment of each labelled ratio that is tuned for it."""
+    return {ratio: configs[experiment_name(ratio, settings.seeds[0])] for ratio in settings.ratios}
+
+
 def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> SweepReport:
     """Run what of the sweep is not finished yet and return the report over all of it.
 
@@ -72,10 +98,8 @@ def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> Sw
             other settings, a store that does not answer, a training that diverged.
     """
     settings, engine = named(settings), engine or Engine()
+    check(settings)
     configs = experiments(settings)
-    for name, config in configs.items():
-        with saying(name):
-            steps.check(config)
     client = tracking.open_store(place.mlruns)
     refuse_other_settings(client, settings)
     studies = _tuned(settings, configs, place, engine) if settings.trials else ()
@@ -111,17 +135,11 @@ def _tuned(
 
     No lock is held: other processes that were given the same command work on the same studies.
     """
-    from kmpl import tuning  # slow to import, and most sweeps do without
+    from kmpl import tuning
 
-    if taken := set(settings.seeds) & set(tuning.seeds(settings.draws)):
-        raise UserError(f"seed {min(taken)} is one that is tuned on; give other seeds")
-    firsts = {ratio: configs[experiment_name(ratio, settings.seeds[0])] for ratio in settings.ratios}
-    for ratio, config in firsts.items():
-        with saying(f"ratio {ratio}, tuning"):
-            tuning.check(config, settings.search)
     tuning.open_studies(tuning.address(place.mlruns, place.studies))  # says at once if it does not answer
     found: tuple[StudyRecord, ...] = ()
-    for ratio, config in firsts.items():
+    for ratio, config in _firsts(settings, configs).items():
         about = f"ratio {ratio}, tuning"
         task = Tuning(about, settings.name, config, place, settings.trials, settings.search, found[-2:], settings.draws)
         waits = list(engine.spread(partial(run_tuning, engine.wrap), task.shared(settings.jobs), settings.jobs))

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from sweeping import SILENT, kmpl, runs, start
+from sweeping import SILENT, here, kmpl, runs, start
 
 from kmpl.servers import free_port, wait_for
 
@@ -73,7 +73,7 @@ def test_the_same_sweep_again_computes_nothing_and_adds_no_run(
     done: subprocess.CompletedProcess[str],  # noqa: ARG001
 ) -> None:
     before = len(runs(folder))
-    again = kmpl(*COMMAND, "--json", "again.json", cwd=folder)
+    again = here(*COMMAND, "--json", "again.json", cwd=folder)
     assert again.returncode == 0, again.stderr
     assert (folder / "again.json").read_bytes() == (folder / "report.json").read_bytes()
     assert "ratio 0.4, seed 0: finished before" in again.stdout
@@ -98,7 +98,7 @@ def test_a_name_stands_for_one_configuration(
     folder: Path,
     done: subprocess.CompletedProcess[str],  # noqa: ARG001
 ) -> None:
-    other = kmpl(*COMMAND, "--clustering.n-clusters", "14", cwd=folder)
+    other = here(*COMMAND, "--clustering.n-clusters", "14", cwd=folder)
     assert other.returncode == 2
     assert "experiment.clustering.n_clusters was 20, is now 14; choose another --name" in other.stderr
     assert other.stderr.count("\n") == 1
@@ -109,24 +109,24 @@ def test_the_report_as_one_page(folder: Path, done: subprocess.CompletedProcess[
     page = (folder / "page.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>")
     assert "labelled-only" in page
-    refused = kmpl("report", "tiny", "--out", "page.html", cwd=folder)
+    refused = here("report", "tiny", "--out", "page.html", cwd=folder)
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert "give --overwrite" in refused.stderr
     assert (folder / "page.html").read_text(encoding="utf-8") == page
-    assert kmpl("report", "tiny", "--out", "page.html", "--overwrite", cwd=folder).returncode == 0
-    unknown = kmpl("report", "tni", "--out", "no.html", cwd=folder)
+    assert here("report", "tiny", "--out", "page.html", "--overwrite", cwd=folder).returncode == 0
+    unknown = here("report", "tni", "--out", "no.html", cwd=folder)
     assert "no sweep 'tni' (known: " in unknown.stderr
     assert not (folder / "no.html").exists()
 
 
 def test_the_cache_is_shown_and_cleared(folder: Path, done: subprocess.CompletedProcess[str], tmp_path: Path) -> None:  # noqa: ARG001
-    shown = kmpl("cache", cwd=folder)
+    shown = here("cache", cwd=folder)
     for kind in ("networks", "features", "pseudo-labels", "evaluations", "all"):
         assert kind in shown.stdout
     (tmp_path / "mlruns" / "cache" / "v0").mkdir(parents=True)
     (tmp_path / "mlruns" / "cache" / "v0" / "old.bin").write_bytes(b"of an older version")
-    assert "other" in kmpl("cache", cwd=tmp_path).stdout
-    assert kmpl("cache", "--clear", cwd=tmp_path).returncode == 0
+    assert "other" in here("cache", cwd=tmp_path).stdout
+    assert here("cache", "--clear", cwd=tmp_path).returncode == 0
     assert not list((tmp_path / "mlruns").rglob("old.bin"))
 
 
@@ -206,7 +206,7 @@ def test_a_second_sweep_of_the_same_name_is_refused_while_the_first_runs(tmp_pat
         try:
             assert first.stdout is not None
             assert any("epoch 1/500" in line for line in iter(first.stdout.readline, ""))
-            second = kmpl(*COMMAND, "--pretrain.epochs", "500", cwd=tmp_path)
+            second = here(*COMMAND, "--pretrain.epochs", "500", cwd=tmp_path)
             assert second.returncode == 2
             assert "sweep 'tiny' is running already" in second.stderr
             assert second.stderr.count("\n") == 1
@@ -217,7 +217,7 @@ def test_a_second_sweep_of_the_same_name_is_refused_while_the_first_runs(tmp_pat
 
 
 def test_an_experiment_that_diverges_is_named_and_the_others_are_kept(tmp_path: Path) -> None:
-    done = kmpl(*COMMAND, "--pretrain.learning-rate", "1e30", "--pretrain.schedule", "constant", cwd=tmp_path)
+    done = here(*COMMAND, "--pretrain.learning-rate", "1e30", "--pretrain.schedule", "constant", cwd=tmp_path)
     assert done.returncode == 2
     assert "ratio 0.4, seed 0: pretrain: diverged at epoch 1" in done.stderr
     assert "and 1 more" in done.stderr
@@ -407,15 +407,16 @@ def test_bad_input_gets_one_line_before_any_work(
 
 def test_mlruns_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mlruns").write_text("a file, not a folder", encoding="utf-8")
-    done = kmpl(*COMMAND, cwd=tmp_path)
+    done = here(*COMMAND, cwd=tmp_path)
     assert done.returncode == 2
     assert "choose another folder with --mlruns" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_a_tracking_server_that_is_down_is_said_in_one_line(tmp_path: Path) -> None:
-    down = os.environ | {"MLFLOW_TRACKING_URI": "http://127.0.0.1:9", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-    done = kmpl(*COMMAND, cwd=tmp_path, env=down)
+def test_a_tracking_server_that_is_down_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    done = here(*COMMAND, cwd=tmp_path)
     assert done.returncode == 2
     assert "cannot open the runs at http://127.0.0.1:9" in done.stderr
     assert done.stderr.count("\n") == 1

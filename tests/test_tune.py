@@ -16,7 +16,7 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
-from sweeping import TOML, kmpl, runs, start
+from sweeping import TOML, here, kmpl, runs, start
 
 from kmpl.tuning.queue import counts
 from kmpl.tuning.storage import open_studies
@@ -120,7 +120,7 @@ def test_the_sweep_is_above_its_studies_and_they_above_their_trials(done: Any, f
 
 
 def test_the_page_shows_the_trials(done: Any, folder: Path) -> None:  # noqa: ARG001
-    assert kmpl("report", "tiny", "--out", "report.html", cwd=folder).returncode == 0
+    assert here("report", "tiny", "--out", "report.html", cwd=folder).returncode == 0
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert 'id="best"' in page
     assert page.count("<summary>") == 2
@@ -129,7 +129,7 @@ def test_the_page_shows_the_trials(done: Any, folder: Path) -> None:  # noqa: AR
 
 def test_the_same_again_does_nothing_and_says_the_same(done: Any, folder: Path) -> None:  # noqa: ARG001
     before = len(runs(folder))
-    assert kmpl(*TUNE, "--json", "again.json", cwd=folder).returncode == 0
+    assert here(*TUNE, "--json", "again.json", cwd=folder).returncode == 0
     assert read(folder / "again.json") == read(folder / "report.json")
     assert len(runs(folder)) == before
     assert {len(one.trials) for one in studies(folder).values()} == {TRIALS}
@@ -168,7 +168,7 @@ def test_bad_input_gets_one_line_before_any_work(
 
 
 def test_another_space_under_the_same_name_is_refused_with_what_differs(done: Any, folder: Path) -> None:  # noqa: ARG001
-    refused = kmpl(*TUNE, "--search", "pseudo_labels.k=1:9", cwd=folder)
+    refused = here(*TUNE, "--search", "pseudo_labels.k=1:9", cwd=folder)
     assert refused.returncode == 2
     assert "sweep 'tiny' stands for other settings: search was [], is now ['pseudo_labels.k=1:9']" in refused.stderr
     assert refused.stderr.count("\n") == 1
@@ -180,7 +180,7 @@ def test_another_space_of_a_study_that_was_never_finished_is_refused_too(tmp_pat
         assert process.stdout is not None
         assert any("1 of 3 done" in line for line in iter(process.stdout.readline, ""))
         process.kill()
-    refused = kmpl(*TUNE, "--search", "pretrain.epochs=1:9", cwd=tmp_path)
+    refused = here(*TUNE, "--search", "pretrain.epochs=1:9", cwd=tmp_path)
     assert refused.returncode == 2
     said = "study 'tiny, ratio 0.4, labelled-only' searches another space: pretrain.epochs was 1 to 4, is now 1 to 9"
     assert said in refused.stderr
