@@ -26,6 +26,7 @@ _HOUR = 3600.0
 TIMEOUTS = {
     "load": 2 * _HOUR,  # a slow download
     "pretrain": 24 * _HOUR,
+    "pretext": 24 * _HOUR,
     "pseudo-label": 12 * _HOUR,
     "retrain": 24 * _HOUR,
     "evaluate": 6 * _HOUR,
@@ -88,11 +89,21 @@ class _Tasks:
     def pretrain(self, config: ExperimentConfig, pool: Pool, watch: Watch) -> Fit:
         return self._run("pretrain", "pretrain", lambda: _said(self.inner.pretrain(config, pool, watch)))
 
+    def pretext(self, config: ExperimentConfig, pool: Pool, watch: Watch) -> np.ndarray:
+        what = f"{self.arm}: learn without labels"
+        return self._run("pretext", what, lambda: self.inner.pretext(config, pool, watch))
+
     def pseudo_label(
-        self, config: ExperimentConfig, pool: Pool, fit: Fit, before: PseudoLabels | None, number: int
+        self,
+        config: ExperimentConfig,
+        pool: Pool,
+        fit: Fit,
+        before: PseudoLabels | None,
+        number: int,
+        known: np.ndarray | None = None,
     ) -> Voted:
         def work() -> Voted:
-            voted: Voted = self.inner.pseudo_label(config, pool, fit, before, number)
+            voted: Voted = self.inner.pseudo_label(config, pool, fit, before, number, known)
             get_run_logger().info("%d of %d unlabelled images kept", voted.labels.assigned, (~pool.labelled).sum())
             return voted
 
@@ -124,7 +135,7 @@ def _said(fit: Fit) -> Fit:
 def as_tasks(steps: Steps, experiment: str) -> Steps:
     """Return the same steps, each run as a Prefect task."""
     tasks = _Tasks(steps, experiment)
-    names = ("entering", "load", "pretrain", "pseudo_label", "retrain", "evaluate", "finished")
+    names = ("entering", "load", "pretrain", "pretext", "pseudo_label", "retrain", "evaluate", "finished")
     return replace(steps, **{name: getattr(tasks, name) for name in names})
 
 

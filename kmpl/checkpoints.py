@@ -20,7 +20,6 @@ from kmpl.datasets.named import content
 from kmpl.devices import place
 from kmpl.experiment import Steps
 from kmpl.fingerprints import code_version, key
-from kmpl.label_config import Pretext
 from kmpl.networks import Network
 from kmpl.results import Clusters, Epoch, Evaluation, Fit, Pool, PseudoLabels, Voted
 from kmpl.steps import Watch, cluster_seed
@@ -112,19 +111,30 @@ class _Kept:
             self.store.write("features", at, entry.tensors, {})
         return entry.array("features"), entry.array("probabilities")
 
+    def pretext(self, config: ExperimentConfig, pool: Pool, watch: Watch) -> np.ndarray:
+        inputs = {"images": content_digest({"": pool.images}), "seed": config.seed, "of": "pool"}
+        return _without_labels(self.store, config, inputs, watch, lambda: self.inner.pretext(config, pool, watch))
+
     def pseudo_label(
-        self, config: ExperimentConfig, pool: Pool, fit: Fit, before: PseudoLabels | None, number: int
+        self,
+        config: ExperimentConfig,
+        pool: Pool,
+        fit: Fit,
+        before: PseudoLabels | None,
+        number: int,
+        known: np.ndarray | None = None,
     ) -> Voted:
         about = {"pool": pool.digest, "network": config.network, "weights": _weights(fit.network), "seed": config.seed}
         about |= {"before": labels_digest(before), "number": number, "clustering": config.clustering.model_dump()}
+        about["known"] = "" if known is None else content_digest({"": torch.as_tensor(known)})
         settings = config.pseudo_labels.model_dump(exclude={"rounds", "labelled_share", "weighted"})
         at = key("vote", config, **about, settings=settings, embed=code_version("embed"))
         embed = partial(self.embed, config)
         if entry := self.store.read("pseudo-labels", at):
             deep, probabilities = embed(fit.network, pool.images, components=config.clustering.maps)
-            features = prepare(deep, config.clustering, cluster_seed(config, number))
+            features = prepare(deep, config.clustering, cluster_seed(config, number)) if known is None else known
             return Voted(features, _labels(entry), entry.about["seconds"], probabilities)
-        voted = self.inner.pseudo_label(config, pool, fit, before, number, embed=embed)
+        voted = self.inner.pseudo_label(config, pool, fit, before, number, known, embed=embed)
         inertia = voted.labels.clusters.inertia if voted.labels.clusters else None
         about = {"seconds": voted.seconds, "inertia": inertia}
         self.store.write("pseudo-labels", at, _label_tensors(voted.labels), about)
@@ -144,16 +154,22 @@ class _Kept:
         return Evaluation(confusion=entry.array("confusion"), **about)
 
 
-def features_without_labels(
-    store: Store, config: Learning, settings: Pretext, images: Tensor, seed: int, watch: Watch
-) -> np.ndarray:
+def features_without_labels(store: Store, config: Learning, images: Tensor, seed: int, watch: Watch) -> np.ndarray:
     """Return what ``pretext.features`` gives, out of the store where it is there."""
-    about = {"images": content_digest({"": images}), "network": config.network, "seed": seed}
-    about |= {"pretext": settings.model_dump(), "augmentation": config.augmentation.model_dump()}
-    at = key("pretext", config, **about, clustering=config.clustering.model_dump(include={"maps", "l2", "whiten"}))
+    inputs = {"images": content_digest({"": images}), "seed": seed, "of": "images"}
+    return _without_labels(store, config, inputs, watch, lambda: pretext.features(config, images, seed, watch))
+
+
+def _without_labels(
+    store: Store, config: Learning, inputs: dict[str, Any], watch: Watch, compute: Callable[[], np.ndarray]
+) -> np.ndarray:
+    about = {"network": config.network, "augmentation": config.augmentation.model_dump()}
+    about |= {"pretext": config.pretext.model_dump(exclude={"up_to"})}
+    about |= {"clustering": config.clustering.model_dump(include={"maps", "l2", "whiten"})}
+    at = key("pretext", config, **about, **inputs)
     entry = store.read("features", at)
     if entry is None:
-        entry = Entry({"features": torch.as_tensor(pretext.features(config, settings, images, seed, watch))}, {})
+        entry = Entry({"features": torch.as_tensor(compute())}, {})
         store.write("features", at, entry.tensors, {})
     else:
         watch.found("without labels")
@@ -163,4 +179,11 @@ def features_without_labels(
 def kept(steps: Steps, store: Store) -> Steps:
     """Return the same steps, each of which looks into the store first and leaves its result there."""
     k = _Kept(steps, store)
-    return replace(steps, pretrain=k.pretrain, pseudo_label=k.pseudo_label, retrain=k.retrain, evaluate=k.evaluate)
+    return replace(
+        steps,
+        pretrain=k.pretrain,
+        pretext=k.pretext,
+        pseudo_label=k.pseudo_label,
+        retrain=k.retrain,
+        evaluate=k.evaluate,
+    )

@@ -195,6 +195,26 @@ class PseudoLabelling(Settings):
     """Weight each pseudo-label by its confidence when retraining."""
 
 
+class PretextTraining(Training):
+    """Training without labels."""
+
+    epochs: Epochs = 3
+    ema: Ema = 0.99
+
+
+class Pretext(Settings):
+    """How features are learnt without labels: the first that are clustered where labels are few."""
+
+    up_to: int = Field(default=5, ge=0)
+    """Labels a class, on average, up to which the first round clusters them; with more, labels teach as much."""
+    n_clusters: int = Field(default=50, ge=2)
+    """Clusters that the network learns to tell apart; fewer where they would hold less than five images each."""
+    rounds: int = Field(default=3, ge=0, le=100)
+    """Rounds of cluster, train, embed; 0 = the pixels' principal components are the features."""
+    training: PretextTraining = PretextTraining()
+    """Of each round; images_per_epoch 0 = as many as there are, but no less than 2,000 and no more than 10,000."""
+
+
 class Learning(Settings):
     """How networks learn and clusters vote, whatever the images."""
 
@@ -209,6 +229,7 @@ class Learning(Settings):
     augmentation: Augmentation = Augmentation()
     pretrain: Pretraining = Pretraining()
     retrain: Retraining = Retraining()
+    pretext: Pretext = Pretext()
     clustering: Clustering = Clustering()
     pseudo_labels: PseudoLabelling = PseudoLabelling()
 

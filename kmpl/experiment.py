@@ -1,16 +1,17 @@
 """The method: pretrain, then rounds of embed → cluster → vote → retrain, then the test, once, or a last vote.
 
+Where labels are few, the first round clusters what the images alone have taught.
+
 This is the only place where the order of steps is written. The steps are handed in, so that an engine may wrap them.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TypeVar
 
 import numpy as np
 
-from kmpl import metrics, steps
+from kmpl import metrics, pretext, steps
 from kmpl.config import ExperimentConfig
 from kmpl.devices import use_threads
 from kmpl.networks import Network
@@ -28,6 +29,7 @@ class Steps:
     evaluate: Callable[[ExperimentConfig, Network], Evaluation]
     load: Callable[[ExperimentConfig], tuple[Pool, np.ndarray]] = steps.load
     pretrain: Callable[[ExperimentConfig, Pool, Watch], Fit] = steps.pretrain
+    pretext: Callable[[ExperimentConfig, Pool, Watch], np.ndarray] = pretext.of_pool
     pseudo_label: Callable[..., Voted] = steps.pseudo_label
     retrain: Callable[[ExperimentConfig, Pool, PseudoLabels, Watch, int], Fit] = steps.retrain
     watch: Watch = field(default_factory=Watch)
@@ -67,6 +69,10 @@ def run_rounds(
 ) -> tuple[Fit, tuple[Round, ...], str]:
     """Return the last network, the rounds that led to it and why there was no further one."""
     rounds: list[Round] = []
+    known = steps.pretext(config, pool, steps.watch) if pretext.wanted(config, pool) else None
+
+    def vote(fit: Fit, before: PseudoLabels | None, number: int) -> Voted:
+        return steps.pseudo_label(config, pool, fit, before, number, known if number == 1 else None)
 
     def retrain(voted: Voted, number: int) -> Fit:
         fit = steps.retrain(config, pool, voted.labels, steps.watch, number)
@@ -75,7 +81,7 @@ def run_rounds(
         rounds.append(Round(number, voted.features, voted.labels, fit, shown, seconds))
         return fit
 
-    fit, stopped = alternate(start, partial(steps.pseudo_label, config, pool), retrain, config.pseudo_labels.rounds)
+    fit, stopped = alternate(start, vote, retrain, config.pseudo_labels.rounds)
     return fit, tuple(rounds), stopped
 
 

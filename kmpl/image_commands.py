@@ -15,7 +15,7 @@ from rich.table import Table
 
 from kmpl.commands import Folder, given
 from kmpl.errors import LeftOutWarning
-from kmpl.label_config import LabelOptions, Pretext
+from kmpl.label_config import LabelOptions
 from kmpl.targets import check_apart, check_target
 
 if TYPE_CHECKING:
@@ -76,7 +76,6 @@ def suggest(
     mlruns: Folder = Path("mlruns"),
     quiet: Annotated[bool, Parameter(negative="")] = False,
     settings: Annotated[LabelOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    pretext: Annotated[Pretext | None, Parameter(negative_iterable="")] = None,
 ) -> None:
     """Say which images of a folder to label next: typical ones of what has no label yet, then the least certain.
 
@@ -91,7 +90,6 @@ def suggest(
         mlruns: Folder of the store of finished steps.
         quiet: Print nothing but warnings and errors.
         settings: Single settings of labelling, the same as for `kmpl label`.
-        pretext: How features are learnt without labels.
     """
     check_apart({"--out": out, "--labels": labels, "--sheet": sheet})
     if sheet is not None:
@@ -106,7 +104,7 @@ def suggest(
         found = _read(files, size, console)
         with bars.shown(console) as watch:
             store = Place(mlruns).store
-            best = suggest_files.choose(found, budget, chosen, pretext or Pretext(), store, watch)
+            best = suggest_files.choose(found, budget, chosen, store, watch)
         suggest_files.write(best, out, sheet)
     console.print(f"{suggest_files.summary_line(best)}.", highlight=False, soft_wrap=True)
     written = escape(" and ".join(str(path) for path in (out, sheet) if path is not None))

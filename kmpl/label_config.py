@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from kmpl.config import Ema, Epochs, ExperimentConfig, Learning, Settings, Training
+from kmpl.config import ExperimentConfig, Learning
 from kmpl.presets import merge
 
 
@@ -25,24 +25,6 @@ class LabelOptions(Learning):
     """Share of the assigned labels that should be right; chooses the threshold by cross-fitting the given labels."""
     folds: int = Field(default=5, ge=2, le=20)
     """Parts of the given labels that are hidden in turn for that; each costs one more pretraining."""
-
-
-class PretextTraining(Training):
-    """Training without labels."""
-
-    epochs: Epochs = 3
-    ema: Ema = 0.99
-
-
-class Pretext(Settings):
-    """How features are learnt without labels."""
-
-    n_clusters: int = Field(default=50, ge=2)
-    """Clusters that the network learns to tell apart; fewer where they would hold less than five images each."""
-    rounds: int = Field(default=3, ge=0, le=100)
-    """Rounds of cluster, train, embed; 0 = the pixels' principal components are the features."""
-    training: PretextTraining = PretextTraining()
-    """Of each round; images_per_epoch 0 = as many as there are, but no less than 2,000 and no more than 10,000."""
 
 
 _OWN = ("size", "seed", "validation", "threshold", "expect_accuracy", "folds")

@@ -19,10 +19,11 @@ from torch import Tensor
 
 from kmpl import networks, training
 from kmpl.clustering import kmeans, prepare
-from kmpl.config import Learning
+from kmpl.config import ExperimentConfig, Learning
 from kmpl.devices import place
 from kmpl.errors import UserError
-from kmpl.label_config import Pretext
+from kmpl.pseudo_labels import spreads
+from kmpl.results import Pool
 from kmpl.seeds import derive
 from kmpl.steps import Watch
 from kmpl.views import resize, to_float
@@ -33,12 +34,23 @@ _CLUSTER = 5  # images in a cluster, on average, at least
 _LEAST, _MOST = 2_000, 10_000  # images in an epoch
 
 
-def features(config: Learning, settings: Pretext, images: Tensor, seed: int, watch: Watch) -> np.ndarray:
+def wanted(config: ExperimentConfig, pool: Pool) -> bool:
+    """Say whether labels are so few that what the images alone teach is worth more than what these teach."""
+    n_labelled = int(pool.labelled.sum())
+    few = n_labelled <= config.pretext.up_to * len(pool.classes)
+    return few and spreads(config.pseudo_labels.strategy, n_labelled, config.clustering.n_clusters)
+
+
+def of_pool(config: ExperimentConfig, pool: Pool, watch: Watch) -> np.ndarray:
+    """Return features (N, D) of a pool's images, learnt from these alone."""
+    return features(config, pool.images, derive(config.seed, "without labels"), watch)
+
+
+def features(config: Learning, images: Tensor, seed: int, watch: Watch) -> np.ndarray:
     """Return features (N, D) float32 of uint8 images (N, channels, height, width), as they are clustered.
 
     Args:
-        config: network, augmentation, and how features are prepared for clustering.
-        settings: rounds, and what each is.
+        config: network, augmentation, rounds and what each is (``pretext``), and how features are prepared.
         images: all images, none of them labelled.
         seed: of clusters, weights and batches.
         watch: told how training goes.
@@ -49,8 +61,8 @@ def features(config: Learning, settings: Pretext, images: Tensor, seed: int, wat
     if len(images) < 2:
         raise UserError(f"{len(images)} image cannot be clustered; give at least 2")
     known = pixels(images)
-    for number in range(1, settings.rounds + 1):
-        known = _round(config, settings, images, known, derive(seed, "pretext", number), number, watch)
+    for number in range(1, config.pretext.rounds + 1):
+        known = _round(config, images, known, derive(seed, "pretext", number), number, watch)
     return known
 
 
@@ -63,10 +75,9 @@ def pixels(images: Tensor) -> np.ndarray:
         return normalize(PCA(min(_COMPONENTS, *flat.shape), svd_solver=solver).fit_transform(flat))
 
 
-def _round(
-    config: Learning, settings: Pretext, images: Tensor, known: np.ndarray, seed: int, number: int, watch: Watch
-) -> np.ndarray:
+def _round(config: Learning, images: Tensor, known: np.ndarray, seed: int, number: int, watch: Watch) -> np.ndarray:
     """Return what a new network sees in the images once it can name the clusters of ``known`` (N, D)."""
+    settings = config.pretext
     clusters = kmeans(known, min(settings.n_clusters, max(2, len(images) // _CLUSTER)), derive(seed, "cluster"))
     network = networks.build(config.network, images.shape[1], len(clusters.centroids), derive(seed, "weights"))
     per_epoch = settings.training.images_per_epoch or min(max(len(images), _LEAST), _MOST)

@@ -120,6 +120,11 @@ def _agreed(by_cluster: Guess, by_network: Guess) -> Guess:
 _MANY = 2  # given labels a cluster
 
 
+def spreads(strategy: str, n_labelled: int, n_clusters: int) -> bool:
+    """Say whether labels are so few for the clusters that a strategy spreads them, whatever the network thinks."""
+    return strategy == "cluster-graph" and n_labelled < _MANY * n_clusters
+
+
 def cluster_graph(e: Evidence) -> Guess:
     """K-means on all features; given labels vote in their clusters and spread from cluster to cluster.
 
@@ -132,7 +137,7 @@ def cluster_graph(e: Evidence) -> Guess:
     graph can say: ``consensus`` decides.
     """
     clusters = cluster(e.features, e.labels, e.clustering, e.seed, e.before)
-    if len(e.labelled) >= _MANY * len(clusters.centroids):
+    if not spreads("cluster-graph", len(e.labelled), len(clusters.centroids)):
         return _agreed(_members_vote(e, clusters), self_training(e))
     votes = np.zeros((len(clusters.centroids), e.probabilities.shape[1]))
     np.add.at(votes, (clusters.assignment[e.labelled], e.labels[e.labelled]), 1.0)

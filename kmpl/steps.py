@@ -116,14 +116,25 @@ def pseudo_label(
     fit: Fit,
     before: PseudoLabels | None,
     number: int,
+    known: np.ndarray | None = None,
     embed: Embed = training.embed,
 ) -> Voted:
-    """Embed all pool images, cluster them and vote."""
+    """Embed all pool images, cluster them and vote.
+
+    Args:
+        config: settings.
+        pool: N images.
+        fit: whose network embeds them.
+        before: the last round's pseudo-labels; its clusters are where K-means starts.
+        number: this round, from 1.
+        known: (N, D) prepared features to cluster instead of the network's.
+        embed: what embeds.
+    """
     clock = [time.perf_counter()]
     deep, probabilities = embed(fit.network, pool.images, components=config.clustering.maps)
     clock.append(time.perf_counter())
     seed = cluster_seed(config, number)
-    features = prepare(deep, config.clustering, seed)
+    features = prepare(deep, config.clustering, seed) if known is None else known
     last = before.clusters if before else None
     evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed, last)
     labels = assign(evidence, before, number)

@@ -16,7 +16,7 @@ from kmpl.datasets.folder import FolderImages
 from kmpl.datasets.pictures import read_picture
 from kmpl.devices import use_threads
 from kmpl.experiment import Steps
-from kmpl.label_config import LabelOptions, Pretext
+from kmpl.label_config import LabelOptions
 from kmpl.labelling import prepare, run
 from kmpl.plots import png
 from kmpl.presets import merge
@@ -38,16 +38,13 @@ class Chosen:
     """Images that were asked for."""
 
 
-def choose(
-    found: FolderImages, budget: int, given: Mapping[str, Any], pretext: Pretext, store: Store, watch: Watch
-) -> Chosen:
+def choose(found: FolderImages, budget: int, given: Mapping[str, Any], store: Store, watch: Watch) -> Chosen:
     """Return the images to label next.
 
     Args:
         found: the folder; it need not have any label.
         budget: how many.
         given: settings that were given, as a tree of ``LabelOptions``.
-        pretext: how features are learnt without labels.
         store: of finished steps: features once learnt, and what ``kmpl label`` computed with the same settings.
         watch: told of training.
 
@@ -57,7 +54,7 @@ def choose(
     check_budget(found.labels, budget)
     options = merge(LabelOptions(), given)
     use_threads(options.threads)
-    features = features_without_labels(store, options, pretext, found.images, options.seed, watch)
+    features = features_without_labels(store, options, found.images, options.seed, watch)
     ask = _confidence(found, given, store, watch) if len(found.classes) > 1 else None
     return Chosen(found, suggest(features, found.labels, budget, options.seed, ask, found.digests), budget)
 

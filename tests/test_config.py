@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from kmpl.config import Arm, ExperimentConfig, flatten
 from kmpl.errors import UserError
-from kmpl.label_config import LabelOptions, Pretext
+from kmpl.label_config import LabelOptions
 from kmpl.presets import PRESETS, for_arm, load, merge
 
 DEFAULTS = flatten(ExperimentConfig().model_dump())
@@ -279,7 +279,7 @@ def test_flatten_keeps_every_leaf_under_its_dotted_name() -> None:
     assert rebuilt == config
 
 
-@pytest.mark.parametrize("model", [ExperimentConfig, LabelOptions, Pretext])
+@pytest.mark.parametrize("model", [ExperimentConfig, LabelOptions])
 def test_a_sections_defaults_are_those_of_its_type(model: type[BaseModel]) -> None:
     """The command line's help reads them from the type."""
     for field in model.model_fields.values():

@@ -18,7 +18,7 @@ from kmpl.experiment import Steps
 from kmpl.labelled import Labelled, table
 from kmpl.networks import Network
 from kmpl.presets import merge
-from kmpl.results import LEFT_OUT, ArmReport, Evaluation, Fit, Labelling, Pool, PseudoLabels, Report
+from kmpl.results import LEFT_OUT, ArmReport, Evaluation, Fit, Labelling, Pool, Report
 from kmpl.steps import Watch
 from kmpl.store import Store
 
@@ -116,8 +116,8 @@ def test_law_4_zero_pseudo_labels_kept_is_labelled_only(tiny: ExperimentConfig) 
 def test_law_4_all_pseudo_labels_right_is_the_oracle(tiny: ExperimentConfig) -> None:
     _, truth = steps.load(tiny)
 
-    def all_known(config: ExperimentConfig, pool: Pool, fit: Fit, before: PseudoLabels | None, number: int) -> Any:
-        voted = steps.pseudo_label(config, pool, fit, before, number)
+    def all_known(config: ExperimentConfig, pool: Pool, *given: Any) -> Any:
+        voted = steps.pseudo_label(config, pool, *given)
         return replace(voted, labels=experiment.all_right(truth, pool))
 
     config = merge(tiny, {"arms": ("pseudo-label", "oracle")})

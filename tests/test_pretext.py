@@ -7,21 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from kmpl import checkpoints, metrics, pretext
+from kmpl import checkpoints, experiment, metrics, pretext, steps
 from kmpl.clustering import kmeans
-from kmpl.config import Learning
+from kmpl.config import ExperimentConfig, Learning
 from kmpl.datasets import mnist
 from kmpl.errors import UserError
-from kmpl.label_config import Pretext
-from kmpl.results import Images
+from kmpl.experiment import Steps
+from kmpl.presets import merge
+from kmpl.results import Images, Voted
 from kmpl.steps import Watch
 from kmpl.store import Store
 
-CONFIG = Learning(threads=1)
-DEEP = Learning.model_validate({"threads": 1, "clustering": {"maps": 0}})  # without the maps' components: seconds less
-SHORT = Pretext.model_validate(
-    {"n_clusters": 20, "rounds": 1, "training": {"epochs": 1, "images_per_epoch": 256, "batch_size": 64}}
-)
+BRIEF = {"n_clusters": 20, "rounds": 1, "training": {"epochs": 1, "images_per_epoch": 256, "batch_size": 64}}
+SHORT = Learning.model_validate({"threads": 1, "pretext": BRIEF})
+DEEP = merge(SHORT, {"clustering": {"maps": 0}})  # without the maps' components: seconds less
 
 
 @pytest.fixture(scope="module")
@@ -35,15 +34,15 @@ def purity(features: np.ndarray, digits: Images) -> float:
 
 
 def test_training_on_clusters_brings_together_what_is_alike(digits: Images) -> None:
-    longer = Pretext.model_validate({"n_clusters": 40, "rounds": 1, "training": {"epochs": 2, "batch_size": 64}})
-    learnt = pretext.features(CONFIG, longer, digits.images, 0, Watch())
+    longer = {"n_clusters": 40, "rounds": 1, "training": {"epochs": 2, "images_per_epoch": 0, "batch_size": 64}}
+    learnt = pretext.features(merge(SHORT, {"pretext": longer}), digits.images, 0, Watch())
     before, after = purity(pretext.pixels(digits.images), digits), purity(learnt, digits)
     assert after > before + 0.05, (before, after)
 
 
 def test_features_are_of_length_one_and_the_same_for_the_same_seed(digits: Images) -> None:
     some = digits.images[:200]
-    one, same, other = (pretext.features(CONFIG, SHORT, some, seed, Watch()) for seed in (0, 0, 1))
+    one, same, other = (pretext.features(SHORT, some, seed, Watch()) for seed in (0, 0, 1))
     assert one.shape == (200, 128 + 64)
     assert np.linalg.norm(one, axis=1) == pytest.approx(np.ones(200), abs=1e-4)
     assert np.array_equal(one, same)
@@ -51,7 +50,7 @@ def test_features_are_of_length_one_and_the_same_for_the_same_seed(digits: Image
 
 
 def test_no_round_leaves_the_pixels(digits: Images) -> None:
-    pixels = pretext.features(CONFIG, Pretext(rounds=0), digits.images, 0, Watch())
+    pixels = pretext.features(merge(SHORT, {"pretext": {"rounds": 0}}), digits.images, 0, Watch())
     assert np.array_equal(pixels, pretext.pixels(digits.images))
     assert pixels.shape == (800, 64)
 
@@ -64,20 +63,78 @@ def test_large_colour_images_do_not_need_the_memory_of_their_pixels() -> None:
 
 def test_few_images_make_few_clusters_and_one_image_none() -> None:
     few = mnist.read(train=True).images[:6]
-    assert len(pretext.features(DEEP, SHORT, few, 0, Watch())) == 6
+    assert len(pretext.features(DEEP, few, 0, Watch())) == 6
     with pytest.raises(UserError, match="1 image cannot be clustered"):
-        pretext.features(DEEP, SHORT, few[:1], 0, Watch())
+        pretext.features(DEEP, few[:1], 0, Watch())
 
 
 def test_they_are_learnt_once(digits: Images, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     some, found, store = digits.images[:100], list[str](), Store(tmp_path)
     watch = Watch(found=found.append)
-    first = checkpoints.features_without_labels(store, DEEP, SHORT, some, 0, watch)
+    first = checkpoints.features_without_labels(store, DEEP, some, 0, watch)
     monkeypatch.setattr(pretext, "features", None)  # would fail if it were called
-    again = checkpoints.features_without_labels(store, DEEP, SHORT, some, 0, watch)
+    again = checkpoints.features_without_labels(store, DEEP, some, 0, watch)
     assert np.array_equal(first, again)
     assert found == ["without labels"]
-    for change in ({"seed": 1}, {"settings": Pretext(rounds=2)}, {"images": some[:99]}):
-        given: dict[str, Any] = {"settings": SHORT, "images": some, "seed": 0} | change
+    for change in ({"seed": 1}, {"config": merge(DEEP, {"pretext": {"rounds": 2}})}, {"images": some[:99]}):
+        given: dict[str, Any] = {"config": DEEP, "images": some, "seed": 0} | change
         with pytest.raises(TypeError, match="not callable"):
-            checkpoints.features_without_labels(store, DEEP, watch=watch, **given)
+            checkpoints.features_without_labels(store, watch=watch, **given)
+
+
+FEW = {
+    "labels": 20,
+    "pool": {"validation": 0.5},
+    "pretext": BRIEF,
+    "pretrain": {"epochs": 1, "images_per_epoch": 200},
+    "retrain": {"epochs": 1, "images_per_epoch": 200},
+    "pseudo_labels": {"rounds": 2, "threshold": 0.0, "graph_threshold": 0.0},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "wanted"),
+    [
+        ({}, True),
+        ({"pretext": {"up_to": 0}}, False),
+        ({"pretext": {"up_to": 1}}, True),
+        ({"labels": 40, "pretext": {"up_to": 1}}, False),
+        ({"pseudo_labels": {"strategy": "consensus"}}, False),
+        ({"clustering": {"n_clusters": 5}}, False),
+    ],
+)
+def test_the_first_round_clusters_them_where_labels_are_few(
+    tiny: ExperimentConfig, change: dict[str, Any], wanted: bool
+) -> None:
+    config = merge(merge(tiny, FEW), change)
+    pool, truth = steps.load(config)
+    seen: list[np.ndarray | None] = []
+
+    def vote(*given: Any) -> Voted:
+        seen.append(given[5])
+        return steps.pseudo_label(*given)
+
+    handed = Steps(evaluate=steps.silent, pseudo_label=vote)  # type: ignore[arg-type]
+    start = steps.pretrain(config, pool, Watch())
+    _, rounds, _ = experiment.run_rounds(config, pool, truth, start, handed)
+    assert [known is not None for known in seen][:2] == [wanted, False][: len(seen)]
+    own = pretext.of_pool(config, pool, Watch())
+    assert np.array_equal(rounds[0].features, own) is wanted
+
+
+def test_pool_features_are_learnt_once_and_steps_that_are_kept_say_the_same(
+    tiny: ExperimentConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = merge(tiny, FEW)
+    pool, truth = steps.load(config)
+    start = steps.pretrain(config, pool, Watch())
+    plain = Steps(evaluate=steps.silent)  # type: ignore[arg-type]
+    results = [experiment.run_rounds(config, pool, truth, start, plain)]
+    for _ in range(2):
+        told = checkpoints.kept(plain, Store(tmp_path))
+        results.append(experiment.run_rounds(config, pool, truth, start, told))
+        monkeypatch.setattr(pretext, "features", None)  # would fail if it were called
+    for _, rounds, _ in results[1:]:
+        for mine, theirs in zip(rounds, results[0][1], strict=True):
+            assert np.array_equal(mine.pseudo_labels.confidence, theirs.pseudo_labels.confidence)
+            assert np.array_equal(mine.features, theirs.features)

@@ -16,7 +16,7 @@ from kmpl.config import Clustering, Learning, PseudoLabelling
 from kmpl.datasets import mnist
 from kmpl.datasets.folder import FolderImages
 from kmpl.experiment import Steps
-from kmpl.label_config import Pretext, sized
+from kmpl.label_config import sized
 from kmpl.pseudo_labels import Evidence, cluster_graph
 from kmpl.results import LEFT_OUT
 from kmpl.steps import Watch
@@ -72,7 +72,7 @@ def named_by_label(images: Tensor, features: np.ndarray, labels: np.ndarray, see
 @cache
 def learnt(source: Source, seed: int) -> np.ndarray:
     """Return the features of the images, learnt without a label."""
-    return pretext.features(Learning(threads=1), Pretext(), source(seed)[0], seed, Watch())
+    return pretext.features(Learning(threads=1), source(seed)[0], seed, Watch())
 
 
 def measure(source: Source, learner: Learner, seed: int) -> dict[str, float]:

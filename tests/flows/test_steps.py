@@ -108,7 +108,7 @@ def test_a_pruned_training_is_a_task_that_is_done_and_the_trial_hears_of_it() ->
 
 
 def test_every_step_has_a_timeout() -> None:
-    assert set(steps.TIMEOUTS) == {"load", "pretrain", "pseudo-label", "retrain", "evaluate", "report"}
+    assert set(steps.TIMEOUTS) == {"load", "pretrain", "pretext", "pseudo-label", "retrain", "evaluate", "report"}
     assert all(seconds > 0 for seconds in steps.TIMEOUTS.values())
     assert steps.in_its_own_process.timeout_seconds
     assert semi_supervised.timeout_seconds
