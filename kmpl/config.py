@@ -205,7 +205,7 @@ class PretextTraining(Training):
 class Pretext(Settings):
     """How features are learnt without labels: the first that are clustered where labels are few."""
 
-    up_to: int = Field(default=5, ge=0)
+    up_to: int = Field(default=2, ge=0)
     """Labels a class, on average, up to which the first round clusters them; with more, labels teach as much."""
     n_clusters: int = Field(default=50, ge=2)
     """Clusters that the network learns to tell apart; fewer where they would hold less than five images each."""

@@ -6,7 +6,7 @@ N images; the page needs nothing else: no script, no network, small copies of th
 import base64
 import io
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -107,7 +107,7 @@ def _class(done: Labelled, number: int, about: ClassSummary) -> ClassShown:
         most=_thumbnails(done, sure[:_SHOWN]),
         least=_thumbnails(done, least),
         unsure=_thumbnails(done, unsure[:_SHOWN]),
-        clusters=[_cluster(done, int(c)) for c in largest if sizes[c]],
+        clusters=[_cluster(done, int(c), number) for c in largest if sizes[c]],
         n_clusters=int((sizes > 0).sum()),
     )
 
@@ -118,10 +118,15 @@ def _by_confidence(done: Labelled, which: np.ndarray) -> np.ndarray:
     return found[np.argsort(-done.confidence[found], kind="stable")]
 
 
-def _cluster(done: Labelled, number: int) -> ClusterShown:
+def _cluster(done: Labelled, number: int, own: int) -> ClusterShown:
+    """Return a cluster as class ``own`` shows it; below a member that is taken for another class stands its name."""
     members = np.flatnonzero(done.clusters == number)
     nearest = members[np.argsort(done.distances[members], kind="stable")][:_MEMBERS]
-    return ClusterShown(number, len(members), int(done.given[members].sum()), _thumbnails(done, nearest))
+    shown = [
+        one if done.guesses[i] == own else replace(one, note=f"{one.note} {done.found.classes[done.guesses[i]]}")
+        for i, one in zip(nearest, _thumbnails(done, nearest), strict=True)
+    ]
+    return ClusterShown(number, len(members), int(done.given[members].sum()), shown)
 
 
 def _missed(done: Labelled) -> list[tuple[Thumbnail, str, str]]:

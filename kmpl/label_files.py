@@ -63,12 +63,14 @@ def read(files: Files, size: int, on_progress: OnProgress = silent) -> FolderIma
 
 def _left_out(found: FolderImages) -> str:
     names = [f"{file} ({why})" for file, why in found.left_out.items()]
-    return f"{len(names):,} files cannot be read and are left out: {shortened(names, SHOWN)}" if names else ""
+    said = "1 file cannot be read and is" if len(names) == 1 else f"{len(names):,} files cannot be read and are"
+    return f"{said} left out: {shortened(names, SHOWN)}" if names else ""
 
 
 def _conflicts(found: FolderImages) -> str:
     same = [shortened(files, 5, between=" = ") for files in found.conflicts]
-    return f"{len(same):,} images have copies with another label: {shortened(same, SHOWN)}" if same else ""
+    said = "1 image has copies" if len(same) == 1 else f"{len(same):,} images have copies"
+    return f"{said} with another label: {shortened(same, SHOWN)}" if same else ""
 
 
 def label(
@@ -117,7 +119,7 @@ def _closed(*_: object) -> Any:
 
 def _about(job: Job, command: str) -> dict[str, str]:
     about = {"command": command, "seed": str(job.options.seed), "network": job.config.network}
-    about |= {"clusters": str(job.config.clustering.n_clusters), "rounds": str(job.config.pseudo_labels.rounds)}
+    about |= {"clusters": str(job.config.clustering.n_clusters), "rounds at most": str(job.config.pseudo_labels.rounds)}
     about |= {"kmpl": environment()["version.kmpl"]}
     return {name: text for name, text in about.items() if text}
 

@@ -23,8 +23,10 @@ from kmpl.errors import UserError
 from kmpl.label_config import experiment as experiment_of
 from kmpl.label_config import sized
 from kmpl.labelled import Labelled
+from kmpl.labelling import check_line
 from kmpl.results import LEFT_OUT
 from kmpl.steps import Watch
+from kmpl.thresholds import as_given
 from kmpl.tracking.client import search
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
@@ -74,7 +76,7 @@ def label(folder: tuple[Path, Path, np.ndarray], place: Path) -> Run:
     computed: list[str] = []
     found: list[str] = []
     watch = Watch(epoch=lambda step, epoch, n: computed.append(step) if epoch.number == n else None, found=found.append)
-    with pytest.warns(UserWarning, match=r"1 files cannot be read and are left out: broken.jpg \("):
+    with pytest.warns(UserWarning, match=r"1 file cannot be read and is left out: broken.jpg \("):
         images = label_files.read(files, 28)
     done, run = label_files.label(files, images, SETTINGS, place / "mlruns", "kmpl label", watch)
     return Run(place, done, run, computed, found)
@@ -113,6 +115,18 @@ def test_what_was_expected_is_said(ran: Run) -> None:
     assert chosen.demanded == 0.9
     assert chosen.tested == 3 * PER_CLASS, "every label was hidden once"
     assert re.search(rf"{chosen.found_again} of 18 hidden labels were found again", chosen.said)
+
+
+def test_what_nothing_was_taken_for_is_named_and_what_checks_the_result(ran: Run) -> None:
+    done = ran.done
+    assert "hidden, " in check_line(done)
+    assert "was taken for" not in check_line(done)
+    never = replace(done, guesses=np.where(done.given, done.guesses, 0), checked=np.zeros(0, dtype=bool))
+    said = check_line(never)
+    assert said.startswith("No label was hidden from the last network")
+    assert said.endswith("Look at the clusters: no unlabelled image was taken for nought, two, 🐈")
+    plain = check_line(replace(done, checked=np.zeros(0, dtype=bool), chosen=as_given(0.5)))
+    assert "--expect-accuracy 0.9 hides each in turn" in plain
 
 
 def test_run_again_after_a_kill_it_trains_nothing_and_says_the_same(
@@ -189,6 +203,16 @@ def test_long_lists_are_cut_and_say_so(ran: Run, tmp_path: Path) -> None:
     lines = [str(one.message) for one in said]
     assert lines[0].endswith("19.png (is empty), and 1 more")
     assert lines[1].endswith("x03.png = x04.png, and 16 more")
+
+
+def test_below_a_member_of_a_cluster_that_is_taken_for_another_class_stands_its_name(ran: Run) -> None:
+    done = ran.done
+    cluster = int(done.clusters[np.flatnonzero(done.assigned)[0]])
+    own = int(np.bincount(done.guesses[done.clusters == cluster]).argmax())
+    shown = gallery._cluster(done, cluster, own).members
+    assert sum(one.note.endswith(tuple(CLASSES)) for one in shown) < len(shown) / 2
+    other = gallery._cluster(done, cluster, (own + 1) % 3).members
+    assert sum(one.note.endswith(f" {done.found.classes[own]}") for one in other) > len(other) / 2
 
 
 def test_names_are_escaped_on_the_page(ran: Run) -> None:
