@@ -33,7 +33,7 @@ _SMALL = {
     "pool": {"size": 200},
     "pretrain": _TRAINING | {"images_per_epoch": 320},
     "retrain": _TRAINING | {"images_per_epoch": 128},
-    "pretext": {"n_clusters": 20, "rounds": 1, "training": _TRAINING | {"images_per_epoch": 128}},
+    "pretext": {"up_to": 5, "n_clusters": 20, "rounds": 1, "training": _TRAINING | {"images_per_epoch": 128}},
     "clustering": {"n_clusters": 20, "n_prototypes": 12},
     "pseudo_labels": {"strategy": "consensus", "rounds": 1, "threshold": 0.1},  # what more settings bear on
 }

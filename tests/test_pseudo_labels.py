@@ -20,7 +20,7 @@ from kmpl.config import Clustering, PseudoLabelling
 from kmpl.datasets import named
 from kmpl.errors import UserError
 from kmpl.pseudo_labels import STRATEGIES, Evidence, Guess, assign
-from kmpl.results import LEFT_OUT, PseudoLabels
+from kmpl.results import LEFT_OUT, Clusters, PseudoLabels
 
 CLUSTERING = Clustering(n_clusters=40, n_prototypes=20)
 UNSURE = PseudoLabelling(threshold=0.0, k=3)
@@ -138,8 +138,9 @@ def test_guesses_are_far_better_than_chance_and_surer_where_they_are_right(
 
 def test_no_strategy_is_handed_a_true_label_of_an_unlabelled_image(problem: Evidence) -> None:
     names = {field.name for field in fields(Evidence)}
-    assert names == {"features", "probabilities", "labels", "clustering", "settings", "seed"}
+    assert names == {"features", "probabilities", "labels", "clustering", "settings", "seed", "before"}
     assert (np.delete(problem.labels, problem.labelled) == LEFT_OUT).all()
+    assert {field.name for field in fields(Clusters)} == {"assignment", "centroids", "inertia"}
     assert list(inspect.signature(assign).parameters) == ["evidence", "before", "number"]
     for strategy in STRATEGIES.values():
         assert [p.annotation for p in inspect.signature(strategy).parameters.values()] == [Evidence]

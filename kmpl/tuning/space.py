@@ -38,6 +38,8 @@ class Range:
 
 Space = dict[str, Range]
 
+_UNTUNED = ("pretext",)  # is there for few labels, and few labels cannot tune it
+
 
 def space(config: ExperimentConfig, arm: str, n_images: int, given: tuple[str, ...] = ()) -> Space:
     """Return the range of each setting that the study of an arm tries.
@@ -73,7 +75,7 @@ def _searched(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, F
     """Yield dotted name, field and declaration of each setting that is tuned."""
     for name, field in model.model_fields.items():
         kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if isinstance(kind, type) and issubclass(kind, BaseModel) and name not in _UNTUNED:
             yield from _searched(kind, f"{prefix}{name}.")
         for search in (m for m in field.metadata if isinstance(m, Search)):
             if search.only in ("", prefix.rstrip(".")):
