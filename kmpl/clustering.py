@@ -24,7 +24,6 @@ from kmpl.errors import UserError
 from kmpl.results import LEFT_OUT, Clusters
 
 _ITERATIONS = 30  # of Lloyd's, at most: what further ones take off the inertia is below 0.4 %
-_WARM_ITERATIONS = 12  # from the last round's clusters: within 1 % of what hundreds of iterations reach
 
 
 def prepare(features: np.ndarray, settings: Clustering, seed: int) -> np.ndarray:
@@ -76,8 +75,8 @@ def kmeans(
         seed: of the starts.
         algorithm: kmeans or mini-batch.
         restarts: starts that are drawn; the best inertia wins.
-        before: (N,) in [0, n_clusters), how other features of the same points were clustered. Lloyd's then starts once,
-            from the means of these groups, which few iterations move where they belong.
+        before: (N,) in [0, n_clusters), how other features of the same points were clustered. It then starts once, from
+            the means of these groups.
 
     Raises:
         UserError: fewer than one or more than N clusters.

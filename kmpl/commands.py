@@ -148,7 +148,8 @@ def sweep_and_show(options: dict[str, Any], how: How, settings: dict[str, Any]) 
     from kmpl import sweep as sweeps
     from kmpl.cells import Place
 
-    sweeps.check(chosen)  # before Prefect's server is started, which takes seconds
+    if how.engine == "prefect":
+        sweeps.check(chosen)  # starting its server takes seconds
     console, mlruns = Console(quiet=how.quiet), how.mlruns
     tracking.open_store(mlruns)  # says at once what is wrong with the folder or the server
     with progress.shown(mlruns, chosen, console) as events:
