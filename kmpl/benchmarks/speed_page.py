@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from kmpl.benchmarks.speed import Row, Speed
+from kmpl.benchmarks.bench import Row
+from kmpl.benchmarks.speed import Speed
 from kmpl.pages import grid
 from kmpl.plots import COLOURS, bare, canvas
 

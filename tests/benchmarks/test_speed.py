@@ -9,10 +9,11 @@ from sweeping import kmpl
 from torch.utils.flop_counter import FlopCounterMode
 
 from kmpl import networks
-from kmpl.benchmarks import reference, speed
+from kmpl.benchmarks import first_round, reference, speed
+from kmpl.benchmarks.bench import Bench, Row, in_turn
 from kmpl.benchmarks.ceilings import CEILINGS
 from kmpl.benchmarks.profile import by_operation
-from kmpl.benchmarks.speed import Bench, Row, Speed, in_turn
+from kmpl.benchmarks.speed import Speed
 from kmpl.benchmarks.speed_page import figure, page
 from kmpl.clustering import kmeans
 from kmpl.datasets.named import read
@@ -96,13 +97,13 @@ def test_the_first_round_is_run_once_and_kmeans_starts_from_it(bench: Bench, mon
     brief = {"epochs": 1, "images_per_epoch": 640}
     change = {"pool": {"size": 2_000}, "pretrain": brief, "retrain": brief}
     small = Bench(merge(bench.config, change), bench.data, 1)
-    monkeypatch.setattr(speed, "_CLUSTERS", 40)
-    share, warm = speed.voting_share(small), speed.kmeans_between_rounds(small)
+    monkeypatch.setattr(first_round, "_CLUSTERS", 40)
+    share, warm = first_round.voting_share(small), first_round.kmeans_between_rounds(small)
     assert 0 < share.median < 100
     assert "1,990 × 512" in warm.name  # ten of the labels are for validation
     [inertia] = warm.parts["inertia, kmpl / scikit-learn"]
     assert inertia == pytest.approx(1, abs=0.05)
-    assert small.round is small.round
+    assert first_round.first_round(small) is first_round.first_round(small)
 
 
 def test_the_notebooks_way_trains_predicts_and_names(bench: Bench) -> None:
