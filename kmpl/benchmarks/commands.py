@@ -1,5 +1,6 @@
 """``kmpl benchmark`` and ``kmpl audit``: each makes one table, with its figure and its numbers."""
 
+import os
 import shlex
 import sys
 from dataclasses import asdict
@@ -82,6 +83,7 @@ def speed(
     """
     _check_folder(out)
     config = load("default", None, given(settings))
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler calls it an error that there is no GPU
     from kmpl.benchmarks import speed as measured
     from kmpl.benchmarks import speed_page
     from kmpl.tracking.client import environment

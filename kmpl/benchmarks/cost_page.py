@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from kmpl.benchmarks.cost import STEPS, Cost, by_step, growth
 from kmpl.pages import grid
@@ -42,7 +42,7 @@ def _power(costs: Sequence[Cost], step: str) -> str:
 
 def figure(costs: Sequence[Cost]) -> Figure:
     """Return seconds and memory against the pool's size, on logarithmic scales."""
-    drawn, axes = canvas(1, 2, 11, 4.4)
+    drawn, axes = canvas(1, 2, 12, 4.4)
     seconds, memory = axes[0]
     steps, sizes = by_step(costs), sorted({cost.images for cost in costs})
     for colour, step in zip(COLOURS, STEPS, strict=False):
@@ -55,10 +55,12 @@ def figure(costs: Sequence[Cost]) -> Figure:
         a.set_yscale("log")
         a.xaxis.set_major_locator(FixedLocator(sizes))
         a.xaxis.set_minor_locator(NullLocator())
+        a.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         a.yaxis.set_minor_locator(NullLocator())
         for axis in (a.xaxis, a.yaxis):
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         a.tick_params("x", rotation=30)
         bare(a, {"seconds": "time of each step", "MiB": "largest memory during each step"}[unit], "pool images", unit)
-    seconds.legend(frameon=False, fontsize=8)
+    memory.set_ylim(bottom=min(500.0, *(cost.peak for cost in costs)))
+    drawn.legend(*seconds.get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=9)
     return drawn

@@ -49,7 +49,7 @@ def figure(rows: Sequence[Row]) -> Figure:
         a.plot([must, must], [place - 0.35, place + 0.35], color=COLOURS[1], lw=2)
     a.axvline(1, color="#808080", lw=0.8, ls=":")
     a.set_yticks(range(len(names)), names)
-    bare(a, "share of what is aimed at (dotted); the stroke: what must be reached", "", "")
+    bare(a, "", "share of what is aimed at (dotted); strokes: what must be reached")
     return drawn
 
 
