@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kmpl import networks, pretext, training
+from kmpl import embedding, networks, pretext
 from kmpl.clustering import prepare
 from kmpl.config import ExperimentConfig, Learning
 from kmpl.datasets.named import content
@@ -106,7 +106,7 @@ class _Kept:
         at = key("embed", config, network=config.network, **inputs)
         entry = self.store.read("features", at)
         if entry is None:
-            features, probabilities = training.embed(network, images, components=components)
+            features, probabilities = embedding.embed(network, images, components=components)
             entry = Entry({"features": torch.as_tensor(features), "probabilities": torch.as_tensor(probabilities)}, {})
             self.store.write("features", at, entry.tensors, {})
         return entry.array("features"), entry.array("probabilities")

@@ -7,9 +7,9 @@ import numpy as np
 from kmpl import metrics
 from kmpl.config import ExperimentConfig
 from kmpl.datasets.held_out import open_test_set
+from kmpl.embedding import predict
 from kmpl.networks import Network
 from kmpl.results import Evaluation
-from kmpl.training import predict
 
 
 def evaluate(config: ExperimentConfig, network: Network) -> Evaluation:

@@ -22,7 +22,7 @@ from kmpl.devices import pick_device, pick_precision
 _NO_NUMBERS = {"kmpl", "kmpl.config", "kmpl.errors", "kmpl.results"}
 _CODE = {
     "fit": ("kmpl.steps", "kmpl.training"),
-    "embed": ("kmpl.training",),
+    "embed": ("kmpl.embedding",),
     "pretext": ("kmpl.pretext",),
     "vote": ("kmpl.steps", "kmpl.pseudo_labels", "kmpl.seeds"),
     "evaluate": ("kmpl.evaluation",),

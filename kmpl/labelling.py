@@ -12,6 +12,7 @@ from kmpl.config import ExperimentConfig
 from kmpl.datasets.folder import FolderImages
 from kmpl.datasets.own_pool import folds, held_out, pool_of
 from kmpl.devices import use_threads
+from kmpl.embedding import predict
 from kmpl.errors import UserError, look_up
 from kmpl.experiment import Steps
 from kmpl.label_config import LabelOptions
@@ -21,7 +22,6 @@ from kmpl.networks import NETWORKS
 from kmpl.results import LEFT_OUT, Labelling, Pool
 from kmpl.steps import check_voting
 from kmpl.thresholds import as_given, by_cross_fitting, ranks
-from kmpl.training import predict
 
 
 @dataclass(frozen=True)

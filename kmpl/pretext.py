@@ -17,7 +17,7 @@ from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from kmpl import networks, training
+from kmpl import embedding, networks, training
 from kmpl.clustering import kmeans, prepare
 from kmpl.config import ExperimentConfig, Learning
 from kmpl.devices import place
@@ -92,5 +92,5 @@ def _round(config: Learning, images: Tensor, known: np.ndarray, seed: int, numbe
         on_epoch=partial(watch.epoch, name),
         on_batch=partial(watch.batch, name),
     )
-    seen, _ = training.embed(fit.network, images, components=config.clustering.maps)
+    seen, _ = embedding.embed(fit.network, images, components=config.clustering.maps)
     return prepare(seen, config.clustering, derive(seed, "prepare"))

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from kmpl import networks, training
+from kmpl import embedding, networks, training
 from kmpl.clustering import prepare
 from kmpl.config import ExperimentConfig
 from kmpl.datasets.pool import build_pool, divide
@@ -117,7 +117,7 @@ def pseudo_label(
     before: PseudoLabels | None,
     number: int,
     known: np.ndarray | None = None,
-    embed: Embed = training.embed,
+    embed: Embed = embedding.embed,
 ) -> Voted:
     """Embed all pool images, cluster them and vote.
 

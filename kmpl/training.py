@@ -1,33 +1,29 @@
-"""One training loop and one prediction pass, for every arm. Shapes: N images, C classes, D feature dimension."""
+"""One training loop, for every arm. Shapes: N images, B of them in a batch."""
 
 import copy
 import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import cast
+from itertools import islice
 
 import numpy as np
 import torch
-from scipy.linalg import eigh
-from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, normalize
 from torch.optim import lr_scheduler
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from kmpl import metrics
+from kmpl.averaging import RunningAverage
 from kmpl.config import Augmentation, Training
+from kmpl.embedding import predict
 from kmpl.errors import DivergedError, UserError
 from kmpl.networks import Network
 from kmpl.results import Epoch, Fit
 from kmpl.seeds import derive, generator
 from kmpl.views import augment, to_float
 
-_BLOCK = 250  # images at once, when nothing is learnt: what a layer gives still fits into memory that is kept
-_SAMPLE = 10_000  # images that principal components are computed from
-
-Tensors = tuple[Tensor, ...] | list[Tensor]
+_AHEAD = 500_000  # numbers in the images that are augmented at once: fewer, larger pieces of work take less time
 
 OnEpoch = Callable[[Epoch, int], None]
 """Called after each epoch with what it gave and with the number of epochs in all."""
@@ -130,29 +126,28 @@ class _Run:
         self.draws = generator(seed, "batches")
         self.schedule = _schedule(self.optimizer, settings, steps)
         self.centroids = _Centroids(int(data.groups.max()) + 1, network.dimension, device)
-        self.steps = 0
-        self.average = AveragedModel(network, multi_avg_fn=self._blend, use_buffers=True) if settings.ema else None
+        self.average = RunningAverage(network, settings.ema) if settings.ema else None
 
     def _order(self) -> Iterator[Tensor]:
         return batches(len(self.data.labels), self.per_epoch, self.settings.batch_size, self.draws)
 
-    def _blend(self, average: Tensors, current: Tensors, averaged: Tensor | int) -> None:
-        """Move the running average, at first quickly, so that few steps are enough to forget the first weights.
-
-        Source: the decay of ``tf.train.ExponentialMovingAverage`` with ``num_updates``.
-        """
-        decay = min(self.settings.ema, (1 + self.steps) / (10 + self.steps))
-        get_ema_multi_avg_fn(decay)(average, current, averaged)
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield each batch's indices and augmented images, as float."""
+        d, order = self.data, self._order()
+        several = max(1, _AHEAD // (self.settings.batch_size * d.images[0].numel()))
+        while indices := list(islice(order, several)):
+            images = to_float(d.images.index_select(0, torch.cat(indices).to(d.images.device)))
+            images = augment(images, self.augmentation, self.draws).contiguous(memory_format=torch.channels_last)
+            yield from zip(indices, images.split([len(index) for index in indices]), strict=True)
 
     def result(self) -> Network:
         """Return the network as it would be used now: the running average, where there is one."""
-        return cast(Network, self.average.module) if self.average is not None else self.network
+        return self.average.network if self.average else self.network
 
-    def loss(self, index: Tensor) -> tuple[Tensor, Tensor]:
+    def loss(self, index: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted loss of a batch and how many of its images are classified as trained on."""
         d, s = self.data, self.settings
-        images = augment(to_float(d.images[index]), self.augmentation, self.draws)
-        features = self.network.embed(images.contiguous(memory_format=torch.channels_last))
+        features = self.network.embed(images)
         logits, labels, weights = self.network.head(features), d.labels[index], d.weights[index]
         loss = cross_entropy(logits, labels, reduction="none", label_smoothing=s.label_smoothing)
         if s.clustering_loss:
@@ -164,16 +159,15 @@ class _Run:
         self.network.train()
         device = self.data.labels.device
         loss_sum, hits, count = torch.zeros((), device=device), torch.zeros((), device=device), 0
-        for index in self._order():
-            loss, right = self.loss(index.to(device))
+        for index, images in self._batches():
+            loss, right = self.loss(index.to(device), images)
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.optimizer.step()
             self.rate = self.optimizer.param_groups[0]["lr"]
             self.schedule.step()
-            self.steps += 1
-            if self.average is not None:
-                self.average.update_parameters(self.network)
+            if self.average:
+                self.average.update()
             loss_sum, hits, count = loss_sum + loss.detach() * len(index), hits + right, count + len(index)
             on_share(min(count / self.per_epoch, 1.0))
         return float(loss_sum) / count, float(hits) / count
@@ -250,56 +244,3 @@ def _epoch(run: _Run, number: int, validation: tuple[Tensor, np.ndarray], on_bat
 def _better(new: Epoch, old: Epoch) -> bool:
     """Say whether validation improved: accuracy first, log-loss where it ties (few images tie often)."""
     return (new.validation_accuracy, -new.validation_loss) > (old.validation_accuracy, -old.validation_loss)
-
-
-def predict(network: Network, images: Tensor, size: int = _BLOCK) -> np.ndarray:
-    """Return class probabilities, shape (N, C) float32, of uint8 images (N, channels, height, width)."""
-    return embed(network, images, size)[1]
-
-
-def embed(network: Network, images: Tensor, size: int = _BLOCK, components: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Return features (N, D) and class probabilities (N, C), float32, of uint8 images, without augmentation.
-
-    Args:
-        network: a network; its neck gives the D deep features.
-        images: (N, channels, height, width) uint8.
-        size: images at once.
-        components: if not 0, so many principal components of what the neck is given stand beside the deep features,
-            both scaled to length one. The neck has learnt to tell apart what the labels tell apart, and forgets the
-            rest; the layer before it still knows which images look alike. Ignored for a network without a neck.
-    """
-    network.eval()
-    with torch.inference_mode():
-        axes = None
-        if components and len(images) and not isinstance(network.neck, nn.Identity):
-            axes = _principal_axes(network, images, size, components)
-        features, probabilities = [], []
-        for block in images.split(size):
-            maps = _maps(network, block)
-            deep = network.neck(maps)
-            probabilities.append(network.head(deep).float().softmax(dim=1).cpu())
-            if axes is not None:
-                deep = torch.cat([normalize(deep, dim=1), normalize((maps - axes[0]) @ axes[1], dim=1)], dim=1)
-            features.append(deep.float().cpu())
-    return torch.cat(features).numpy(), torch.cat(probabilities).numpy()
-
-
-def _maps(network: Network, block: Tensor) -> Tensor:
-    device = next(network.parameters()).device
-    return network.maps(to_float(block.to(device)).contiguous(memory_format=torch.channels_last))
-
-
-def _principal_axes(network: Network, images: Tensor, size: int, components: int) -> tuple[Tensor, Tensor]:
-    """Return mean (M,) and axes (M, components) of the maps of evenly spaced images, enough to know them by.
-
-    SciPy computes the few eigenvectors that are asked for, exactly, in a fifth of the time of all M, which
-    scikit-learn's PCA would compute.
-    """
-    some = images[:: math.ceil(len(images) / _SAMPLE)]
-    maps = torch.cat([_maps(network, block) for block in some.split(size)]).float()
-    mean, n = maps.mean(dim=0), maps.shape[1]
-    centred = (maps - mean).cpu().numpy()
-    with threadpool_limits(1):
-        covariance = centred.T @ centred
-        _, axes = eigh(covariance, subset_by_index=(n - min(components, *maps.shape), n - 1), overwrite_a=True)
-    return mean, torch.as_tensor(axes[:, ::-1].copy(), device=maps.device)  # SciPy gives the greatest last

@@ -82,8 +82,9 @@ def warp(images: Tensor, matrices: Tensor, displacement: Tensor | None = None, m
     height, width = images.shape[-2:]
     y = torch.arange(height) - (height - 1) / 2
     x = torch.arange(width) - (width - 1) / 2
-    places = torch.stack([x.expand(height, width), y[:, None].expand(height, width), torch.ones(height, width)], dim=-1)
-    sampled = (places.view(1, -1, 3) @ matrices.transpose(1, 2)).view(-1, height, width, 2)
+    # What columns and what rows add, summed for all images at once: a product for each image takes six times as long.
+    a, b, c = (part[:, :, None, None] for part in matrices.unbind(2))
+    sampled = (a * x + (b * y[:, None] + c)).permute(0, 2, 3, 1)
     if displacement is not None:
         sampled = sampled + displacement
     grid = (sampled * torch.tensor([2 / width, 2 / height])).to(images.device)

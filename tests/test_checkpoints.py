@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from kmpl import experiment, networks, steps, training
+from kmpl import embedding, experiment, networks, steps
 from kmpl.checkpoints import kept
 from kmpl.config import ExperimentConfig, flatten
 from kmpl.datasets import held_out, named
@@ -111,13 +111,13 @@ class Counted:
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.calls = Counter[str]()
         self.passes: list[tuple[int, Any]] = []
-        embed = training.embed
+        embed = embedding.embed
 
         def counted(network: networks.Network, images: Tensor, *more: Any, **named: Any) -> Any:
             self.passes.append((len(images), bits(network)))
             return embed(network, images, *more, **named)
 
-        patch.setattr(training, "embed", counted)
+        patch.setattr(embedding, "embed", counted)
         self.handed = {
             name: self._count(name, step)
             for name, step in (
@@ -160,8 +160,8 @@ def test_cold_and_warm_give_the_bits_of_the_plain_steps(expected: Report, tmp_pa
 def test_the_network_that_is_handed_on_computes_the_same_bits(expected: Report, warm: Store) -> None:
     found, images = stored(SMALL, warm), _few("MNIST", train=False).images
     for name, arm in expected.arms.items():
-        assert bits(training.embed(found.arms[name].fit.network, images)) == bits(
-            training.embed(arm.fit.network, images)
+        assert bits(embedding.embed(found.arms[name].fit.network, images)) == bits(
+            embedding.embed(arm.fit.network, images)
         )
 
 

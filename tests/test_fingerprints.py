@@ -61,10 +61,12 @@ def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
 
 
 RUNS = {
-    "training": {"fit", "embed", "evaluate", "experiment"},
+    "training": {"fit", "experiment"},
+    "averaging": {"fit", "experiment"},
+    "embedding": {"fit", "embed", "evaluate", "experiment"},
     "networks": {"fit", "embed", "evaluate", "experiment"},
     "views": {"fit", "embed", "evaluate", "experiment"},
-    "seeds": {"fit", "embed", "vote", "evaluate", "experiment"},
+    "seeds": {"fit", "vote", "evaluate", "experiment"},
     "steps": {"fit", "vote", "experiment"},
     "pseudo_labels": {"vote", "experiment"},
     "clustering": {"vote", "experiment"},

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from kmpl import networks, training
+from kmpl import embedding, networks
 from kmpl.datasets import named
 from kmpl.networks import Network
 from kmpl.serving import RawImageClassifier
@@ -59,7 +59,7 @@ def test_images_of_the_pools_own_size_get_what_predict_gives(digits: Tensor) -> 
     network = network_for(1)
     with torch.inference_mode():
         served = RawImageClassifier(network, 28)(digits)
-    np.testing.assert_allclose(served.numpy(), training.predict(network, digits[:, None]), atol=1e-6, rtol=1e-4)
+    np.testing.assert_allclose(served.numpy(), embedding.predict(network, digits[:, None]), atol=1e-6, rtol=1e-4)
 
 
 def test_an_image_is_served_alike_alone_and_in_company(digits: Tensor) -> None:

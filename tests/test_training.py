@@ -15,11 +15,12 @@ from torch.nn.functional import cross_entropy, normalize
 from kmpl import metrics, networks
 from kmpl.config import Augmentation, Training
 from kmpl.datasets import named
+from kmpl.embedding import embed, predict
 from kmpl.errors import DivergedError
 from kmpl.networks import Network
 from kmpl.results import Epoch, Fit, Images
 from kmpl.seeds import generator
-from kmpl.training import Examples, batches, embed, examples, fit, predict
+from kmpl.training import Examples, batches, examples, fit
 from kmpl.views import to_float
 
 PLAIN = Augmentation(degrees=0, translate=0, scale=0, shear=0, elastic=0, brightness=0, contrast=0)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from kmpl import experiment, metrics, networks, training
+from kmpl import embedding, experiment, metrics, networks, training
 from kmpl.clustering import kmeans
 from kmpl.config import ExperimentConfig
 from kmpl.datasets.held_out import open_test_set
@@ -48,7 +48,7 @@ def second_kmeans(config: ExperimentConfig, steps: Steps) -> Numbers:
     config = for_arm(config, "notebook")
     pool, _ = steps.load(config)
     fit = steps.pretrain(config, pool, Watch())
-    features, probabilities = training.embed(fit.network, pool.images)
+    features, probabilities = embedding.embed(fit.network, pool.images)
     hidden, seed = features[~pool.labelled], cluster_seed(config, 1)
     knn = by_prototypes(Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed))
     clusters = kmeans(hidden, config.clustering.n_prototypes, seed)
@@ -80,7 +80,7 @@ def siblings(config: ExperimentConfig, steps: Steps) -> Numbers:  # noqa: ARG001
     if not seen.any():
         raise UserError(f"pool.size {len(drawn)}: no unlabelled view has a labelled sibling; give more")
     network = _trained(config, images[labelled], true[labelled])
-    right = training.predict(network, images[~labelled]).argmax(axis=1) == true[~labelled]
+    right = embedding.predict(network, images[~labelled]).argmax(axis=1) == true[~labelled]
     return {
         "share with a labelled sibling": float(seen.mean()),
         "accuracy with": float(right[seen].mean()),
@@ -115,7 +115,7 @@ def flips(config: ExperimentConfig, steps: Steps) -> Numbers:
         ("both", True, True),
     ):
         turned = to_uint8(flip(images, torch.full((n,), sideways), torch.full((n,), upside)))
-        predicted = training.predict(network, turned).argmax(axis=1)
+        predicted = embedding.predict(network, turned).argmax(axis=1)
         numbers[name] = metrics.accuracy(predicted, test.labels)
         table = metrics.confusion(predicted, test.labels, len(pool.classes))
         for true, said in np.argwhere((table > 0) & ~np.eye(len(table), dtype=bool)):

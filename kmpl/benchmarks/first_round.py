@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from sklearn.cluster import KMeans
 
-from kmpl import steps, training
+from kmpl import embedding, steps
 from kmpl.benchmarks.bench import Bench, Row, in_turn, ratios
 from kmpl.benchmarks.ceilings import seconds
 from kmpl.clustering import kmeans, prepare
@@ -76,5 +76,5 @@ def kmeans_between_rounds(bench: Bench) -> Row:
 def _features(first: FirstRound, fit: Fit) -> np.ndarray:
     """Return features of 512 numbers each: the deep ones, and as many components of the maps as that takes."""
     components = _DIMENSION - fit.network.dimension
-    deep, _ = training.embed(fit.network, first.pool.images, components=components)
+    deep, _ = embedding.embed(fit.network, first.pool.images, components=components)
     return prepare(deep, first.config.clustering, seed=0)

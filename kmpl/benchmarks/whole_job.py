@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, partial
 
-from kmpl import experiment, steps, training
+from kmpl import embedding, experiment, steps
 from kmpl.benchmarks import reference
 from kmpl.benchmarks.bench import Bench, Row, in_turn, plain, rate, ratios
 from kmpl.benchmarks.ceilings import seconds
@@ -36,7 +36,7 @@ def notebooks_job(bench: Bench) -> NotebooksJob:
         lambda: rate(lambda: reference.predict(network, bench.data, 2 * _STEPS)),
     )
     pool, truth = steps.load(merge(bench.config, _JOB))
-    features, _ = training.embed(network, pool.images)
+    features, _ = embedding.embed(network, pool.images)
     budget = round(0.1 * len(features))
     clustered = seconds(partial(reference.pseudo_label, features[:budget], truth[:budget], features[budget:]))
     to_train, to_predict = reference.images_of_the_job(len(features), budget, 20_000)

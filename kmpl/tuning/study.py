@@ -15,12 +15,12 @@ from optuna.pruners import MedianPruner
 from optuna.trial import TrialState
 from optuna_dashboard import save_note
 
+from kmpl.embedding import predict
 from kmpl.errors import DivergedError, PrunedError, UserError
 from kmpl.plots import png
 from kmpl.studies import State, StudyRecord
 from kmpl.study_plots import of_study, of_trial
 from kmpl.tracking.trials import StudyRun, TrialRun
-from kmpl.training import predict
 from kmpl.tuning import finals
 from kmpl.tuning.course import PARTS, Course, value
 from kmpl.tuning.queue import Queue, Worker, alive, counts
