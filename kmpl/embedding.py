@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import torch
-from scipy.linalg import eigh
+from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 from torch.nn.functional import normalize
@@ -13,7 +13,7 @@ from kmpl.networks import Network
 from kmpl.views import to_float
 
 _BLOCK = 250  # images at once: what a layer gives still fits into memory that is kept
-_SAMPLE = 10_000  # images that principal components are computed from
+_SAMPLE = 4_000  # images that principal components are computed from
 
 
 def predict(network: Network, images: Tensor, size: int = _BLOCK) -> np.ndarray:
@@ -36,14 +36,14 @@ def embed(network: Network, images: Tensor, size: int = _BLOCK, components: int 
     with torch.inference_mode():
         axes = None
         if components and len(images) and not isinstance(network.neck, nn.Identity):
-            axes = _principal_axes(network, images, size, components)
+            middle, axes = _principal_axes(network, images, size, components)
         features, probabilities = [], []
         for block in images.split(size):
             maps = _maps(network, block)
             deep = network.neck(maps)
             probabilities.append(network.head(deep).float().softmax(dim=1).cpu())
             if axes is not None:
-                deep = torch.cat([normalize(deep, dim=1), normalize((maps - axes[0]) @ axes[1], dim=1)], dim=1)
+                deep = torch.cat([normalize(deep, dim=1), normalize(maps @ axes - middle, dim=1)], dim=1)
             features.append(deep.float().cpu())
     return torch.cat(features).numpy(), torch.cat(probabilities).numpy()
 
@@ -54,16 +54,16 @@ def _maps(network: Network, block: Tensor) -> Tensor:
 
 
 def _principal_axes(network: Network, images: Tensor, size: int, components: int) -> tuple[Tensor, Tensor]:
-    """Return mean (M,) and axes (M, components) of the maps of evenly spaced images, enough to know them by.
+    """Return where the mean of all maps lies on the axes (components,), and the axes (M, components).
 
-    SciPy computes the few eigenvectors that are asked for, exactly, in a fifth of the time of all M, which
-    scikit-learn's PCA would compute.
+    Evenly spaced images are enough to know them by.
+
+    Randomised: the exact axes keep a thousandth more of the variance and take five times as long.
     """
     some = images[:: math.ceil(len(images) / _SAMPLE)]
     maps = torch.cat([_maps(network, block) for block in some.split(size)]).float()
-    mean, n = maps.mean(dim=0), maps.shape[1]
-    centred = (maps - mean).cpu().numpy()
+    mean, wanted = maps.mean(dim=0), min(components, *maps.shape)
     with threadpool_limits(1):
-        covariance = centred.T @ centred
-        _, axes = eigh(covariance, subset_by_index=(n - min(components, *maps.shape), n - 1), overwrite_a=True)
-    return mean, torch.as_tensor(axes[:, ::-1].copy(), device=maps.device)  # SciPy gives the greatest last
+        axes = randomized_svd((maps - mean).cpu().numpy(), wanted, n_iter=4, random_state=0)[2]
+    turned = torch.as_tensor(axes.T.copy(), device=maps.device)
+    return mean @ turned, turned

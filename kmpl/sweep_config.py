@@ -99,8 +99,8 @@ class AuditOptions(Settings):
     """Seeds, separated by commas."""
 
 
-class FolderBenchmarkOptions(Settings):
-    """With which seeds a known set is labelled as a folder."""
+class SeedOptions(Settings):
+    """With which seeds something is measured."""
 
     seeds: Seeds = (0, 1, 2, 3, 4)
     """Seeds, separated by commas: each draws the given labels anew."""

@@ -93,13 +93,13 @@ def test_cluster_runs_the_algorithm_that_the_settings_name(
 ) -> None:
     features = digits[0]
     expected = {
-        Clustering(algorithm="kmeans", n_clusters=30): kmeans(features, 30, 1),
-        Clustering(algorithm="kmeans", n_clusters=30, restarts=6): kmeans(features, 30, 1, restarts=6),
-        Clustering(algorithm="mini-batch", n_clusters=30): kmeans(features, 30, 1, "mini-batch"),
-        Clustering(algorithm="seeded", n_clusters=30): seeded_kmeans(features, few, 30, 1),
+        Clustering(algorithm="kmeans", n_clusters=30): kmeans(features, 30, 2),
+        Clustering(algorithm="kmeans", n_clusters=30, restarts=6): kmeans(features, 30, 2, restarts=6),
+        Clustering(algorithm="mini-batch", n_clusters=30): kmeans(features, 30, 2, "mini-batch"),
+        Clustering(algorithm="seeded", n_clusters=30): seeded_kmeans(features, few, 30, 2),
     }
     for settings, clusters in expected.items():
-        assert same(cluster(features, few, settings, 1), clusters), settings
+        assert same(cluster(features, few, settings, 2), clusters), settings
     assert len({clusters.inertia for clusters in expected.values()}) == len(expected)
 
 
@@ -312,8 +312,8 @@ def test_votes_are_shares_and_agree_with_brute_force(
 def test_many_points_start_from_a_sample_and_end_as_good_as_scikit_learns() -> None:
     pixels = named.read("MNIST", train=True).images[:12_000].flatten(1).numpy()
     features = normalize(PCA(20, random_state=0).fit_transform(pixels / 255)).astype(np.float32)
-    reference = KMeans(50, n_init=1, random_state=3).fit(features).inertia_
-    assert kmeans(features, 50, seed=3).inertia == pytest.approx(reference, rel=0.01)
+    reference = np.mean([KMeans(50, n_init=1, random_state=seed).fit(features).inertia_ for seed in range(4)])
+    assert np.mean([kmeans(features, 50, seed=seed).inertia for seed in range(4)]) == pytest.approx(reference, rel=0.01)
 
 
 def _moved(features: np.ndarray) -> np.ndarray:

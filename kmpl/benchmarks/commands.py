@@ -16,7 +16,7 @@ from kmpl.config import ExperimentConfig, Method
 from kmpl.errors import UserError
 from kmpl.label_config import LabelOptions
 from kmpl.presets import load
-from kmpl.sweep_config import AuditOptions, BenchmarkOptions, CostOptions, FolderBenchmarkOptions
+from kmpl.sweep_config import AuditOptions, BenchmarkOptions, CostOptions, SeedOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,6 +66,42 @@ def _compare(which: str, out: Path, options: BenchmarkOptions | None, how: How |
     own = BenchmarkOptions(ratios=table.RATIOS, name=which).model_dump()
     found = sweep_and_show(own | given(options), how or How(), {**table.SETTINGS, **given(settings)})
     _write(out / which, table.page(found), table.figure(found), found.model_dump(mode="json"))
+
+
+def fewest(
+    *,
+    out: Path = RESULTS,
+    options: Annotated[SeedOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    mlruns: Folder = Path("mlruns"),
+    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Learn from one and two labels a class, at random and suggested. Takes most of an hour.
+
+    Killed and run again, it goes on where it was.
+
+    Args:
+        out: Folder that the table (markdown, JSON) and its figure are written to.
+        options: With which seeds.
+        mlruns: Folder of the store of finished steps.
+        settings: Single settings; they win over the defaults.
+    """
+    _check_folder(out)
+    from kmpl.benchmarks import fewest as measured
+    from kmpl.benchmarks import fewest_page
+    from kmpl.cells import Place
+    from kmpl.checkpoints import kept
+    from kmpl.evaluation import evaluate
+    from kmpl.experiment import Steps
+    from kmpl.tracking.client import environment
+
+    config = load("default", None, {**measured.SETTINGS, **given(settings)})
+    steps, draws = kept(Steps(evaluate=evaluate), Place(mlruns).store), []
+    for draw in measured.measure(config, (options or SeedOptions()).seeds, steps):
+        print(f"seed {draw.seed}, {draw.labels} labels {draw.way}: {draw.seconds:,.0f} s", flush=True)
+        draws.append(draw)
+    about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+    numbers = {"draws": [asdict(draw) for draw in draws], "environment": about}
+    _write(out / "fewest", fewest_page.page(draws, about), fewest_page.figure(draws), numbers)
 
 
 def speed(
@@ -127,7 +163,7 @@ def folder(
     /,
     *,
     out: Path = RESULTS,
-    options: Annotated[FolderBenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    options: Annotated[SeedOptions | None, Parameter(name="*", negative_iterable="")] = None,
     mlruns: Folder = Path("mlruns"),
     settings: Annotated[LabelOptions | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
@@ -152,7 +188,7 @@ def folder(
     from kmpl.tracking.client import environment
 
     demanded, rows = chosen.get("expect_accuracy") or 0.99, []
-    for seed in (options or FolderBenchmarkOptions()).seeds:
+    for seed in (options or SeedOptions()).seeds:
         rows.append(own_images.measure(which, seed, demanded, mlruns / "own-images", mlruns, chosen))
         print(rows[-1], flush=True)
     about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}

@@ -17,8 +17,8 @@ from kmpl import steps, training
 from kmpl.benchmarks import reference
 from kmpl.benchmarks.bench import Bench, Row, in_turn, network, plain, rate, ratios
 from kmpl.benchmarks.ceilings import CEILINGS, convolution, seconds
-from kmpl.benchmarks.first_round import kmeans_between_rounds, voting_share
 from kmpl.benchmarks.profile import by_operation
+from kmpl.benchmarks.rounds import kmeans_between_rounds, voting_share
 from kmpl.benchmarks.whole_job import whole_job, whole_job_by_default
 from kmpl.config import ExperimentConfig, Training
 from kmpl.datasets.named import read

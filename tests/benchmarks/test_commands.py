@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from sweeping import kmpl
 
+from kmpl.benchmarks.fewest import WAYS
+
 SMALL = ("--config", "tiny.toml", "--out", "results", "--seeds", "0")
 
 
@@ -39,6 +41,21 @@ def test_the_audit_writes_its_page_figure_and_numbers(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[0] == "ratio 0.3, seed 0: leak"
 
 
+def test_the_fewest_labels_give_their_page_figure_and_numbers(tmp_path: Path) -> None:
+    brief = [
+        f"--{step}.{name}"
+        for step in ("pretrain", "retrain", "pretext.training")
+        for name in ("epochs=1", "images-per-epoch=256")
+    ]
+    few = ["--pool.size=1000", "--clustering.n-clusters=50", "--pretext.rounds=1", "--pseudo-labels.rounds=1"]
+    done = kmpl("benchmark", "fewest", "--seeds", "1000", "--out", "results", *few, *brief, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads((tmp_path / "results" / "fewest.json").read_text(encoding="utf-8"))
+    assert [(d["labels"], d["way"]) for d in numbers["draws"]] == [(n, w) for n in (10, 20) for w in WAYS]
+    assert "kmpl benchmark fewest" in (tmp_path / "results" / "fewest.md").read_text(encoding="utf-8")
+    assert (tmp_path / "results" / "fewest.png").read_bytes().startswith(b"\x89PNG")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -46,6 +63,8 @@ def test_the_audit_writes_its_page_figure_and_numbers(tmp_path: Path) -> None:
         (("benchmark", "literature", "--out", "tiny.toml"), "--out tiny.toml: is a file; name a folder"),
         (("benchmark", "literature", "--seeds", "0,0"), "seeds: 0 comes twice"),
         (("benchmark", "folder", "digits", "--seeds", "1,1"), "seeds: 1 comes twice"),
+        (("benchmark", "fewest", "--seeds", "1,1"), "seeds: 1 comes twice"),
+        (("benchmark", "fewest", "--network", "vgg"), "unknown network 'vgg'"),
         (("benchmark", "cost", "--sizes", "1000,1000"), "sizes: 1000 comes twice"),
         (("benchmark", "cost", "--sizes", "1000,10"), "sizes.1: Input should be greater than or equal to 1000"),
         (("benchmark", "cost", "--network", "vgg"), "unknown network 'vgg'"),

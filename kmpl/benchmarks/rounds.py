@@ -1,4 +1,4 @@
-"""The first round with 100 labels and all images: the share of embedding, clustering and voting; K-means after it."""
+"""The rounds with 100 labels and all images: the share of embedding, clustering and voting; K-means between them."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -6,54 +6,54 @@ from functools import cache
 import numpy as np
 from sklearn.cluster import KMeans
 
-from kmpl import embedding, steps
+from kmpl import embedding, experiment, steps
 from kmpl.benchmarks.bench import Bench, Row, in_turn, ratios
 from kmpl.benchmarks.ceilings import seconds
 from kmpl.clustering import kmeans, prepare
 from kmpl.config import ExperimentConfig
+from kmpl.evaluation import evaluate
 from kmpl.presets import merge
-from kmpl.results import Fit, Pool, Voted
+from kmpl.results import Fit, Pool, Round
 from kmpl.steps import Watch
 
 _CLUSTERS, _DIMENSION = 200, 512  # of what is clustered
 
 
 @dataclass(frozen=True)
-class FirstRound:
-    """A round of the method, and what came before it."""
+class Rounds:
+    """The rounds of the method, and the network that they began with."""
 
     config: ExperimentConfig
     pool: Pool
-    before: Fit
-    voted: Voted
-    after: Fit
+    start: Fit
+    rounds: tuple[Round, ...]
 
 
 @cache
-def first_round(bench: Bench) -> FirstRound:
-    """Return the round, run once for all that look at it."""
+def all_rounds(bench: Bench) -> Rounds:
+    """Return the rounds, run once for all that look at them."""
     change = {"protocol": "literature", "labels": 100, "ratio": None, "clustering": {"n_clusters": _CLUSTERS}}
     config = merge(bench.config, change)
-    pool, _ = steps.load(config)
-    before = steps.pretrain(config, pool, Watch())
-    voted = steps.pseudo_label(config, pool, before, None, 1)
-    return FirstRound(config, pool, before, voted, steps.retrain(config, pool, voted.labels, Watch(), 1))
+    pool, truth = steps.load(config)
+    start = steps.pretrain(config, pool, Watch())
+    _, rounds, _ = experiment.run_rounds(config, pool, truth, start, experiment.Steps(evaluate=evaluate))
+    return Rounds(config, pool, start, rounds)
 
 
 def voting_share(bench: Bench) -> Row:
-    """Embedding, clustering and voting, 60,000 images and 200 clusters: share of a round's time."""
-    first = first_round(bench)
-    took = first.voted.seconds | {"retrain": first.after.seconds}
-    share = 100 * (1 - took["retrain"] / sum(took.values()))
-    parts = {f"{name} (s)": (value,) for name, value in took.items()}
-    name = f"embed, cluster, vote: share of a round, {len(first.pool.images):,} images"
-    return Row(name, (share,), 15, 8, "%", more=False, parts=parts)
+    """Embedding, clustering and voting, 60,000 images and 200 clusters: share of each round's time."""
+    found = all_rounds(bench)
+    took = [turn.seconds for turn in found.rounds]
+    shares = tuple(100 * (1 - one["retrain"] / sum(one.values())) for one in took)
+    parts = {f"{name} (s)": tuple(one[name] for one in took) for name in took[0]}
+    name = f"embed, cluster, vote: share of a round, {len(found.pool.images):,} images"
+    return Row(name, shares, 15, 8, "%", more=False, parts=parts)
 
 
 def kmeans_between_rounds(bench: Bench) -> Row:
     """K-means of a round's features from the last round's clusters, against scikit-learn's Lloyd from scratch."""
-    first = first_round(bench)
-    before, after = (_features(first, fit) for fit in (first.before, first.after))
+    found = all_rounds(bench)
+    before, after = (_features(found, fit) for fit in (found.start, found.rounds[0].fit))
     start = kmeans(before, _CLUSTERS, seed=0).assignment
     inertia: dict[str, float] = {}
 
@@ -73,8 +73,8 @@ def kmeans_between_rounds(bench: Bench) -> Row:
     return Row(name, ratios(warm, cold), 0.8, 0.4, more=False, parts=parts)
 
 
-def _features(first: FirstRound, fit: Fit) -> np.ndarray:
+def _features(found: Rounds, fit: Fit) -> np.ndarray:
     """Return features of 512 numbers each: the deep ones, and as many components of the maps as that takes."""
     components = _DIMENSION - fit.network.dimension
-    deep, _ = embedding.embed(fit.network, first.pool.images, components=components)
-    return prepare(deep, first.config.clustering, seed=0)
+    deep, _ = embedding.embed(fit.network, found.pool.images, components=components)
+    return prepare(deep, found.config.clustering, seed=0)
