@@ -22,7 +22,7 @@ from kmpl.experiment import Steps
 from kmpl.fingerprints import code_version, key
 from kmpl.networks import Network
 from kmpl.results import Clusters, Epoch, Evaluation, Fit, Pool, PseudoLabels, Voted
-from kmpl.steps import Watch, cluster_seed
+from kmpl.steps import Watch, cluster_seed, retraining
 from kmpl.store import Entry, Store, content_digest
 
 _LABELS = ("classes", "guesses", "confidence", "rounds")
@@ -91,8 +91,9 @@ class _Kept:
         return self._fit(config, pool, watch, "pretrain", inputs, lambda: self.inner.pretrain(config, pool, watch))
 
     def retrain(self, config: ExperimentConfig, pool: Pool, labels: PseudoLabels, watch: Watch, number: int) -> Fit:
-        """The round is not in the key: each trains from the same seed, so equal labels give an equal network."""
-        inputs = {"task": "retrain", "training": config.retrain.model_dump(), "labels": labels_digest(labels)}
+        """The round is not in the key: with equal epochs each trains alike, so equal labels give an equal network."""
+        training = retraining(config, number).model_dump(exclude={"last_round"})
+        inputs = {"task": "retrain", "training": training, "labels": labels_digest(labels)}
         inputs |= config.pseudo_labels.model_dump(include={"labelled_share", "weighted"})
         name = f"retrain, round {number}"
         return self._fit(

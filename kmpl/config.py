@@ -91,6 +91,8 @@ class Augmentation(Settings):
     """Largest shift of all pixels of an image either way, share of the full range."""
     contrast: float = Field(default=0.3, ge=0, lt=1)
     """Largest change of contrast either way, share (0.2 = from 0.83 to 1.2 times)."""
+    views: float = Field(default=0.3, ge=0, le=1)
+    """Share of images shown mirrored and blurred, where a view of the pool does that; 0 = none, nor mirrored anew."""
     flip: bool = False
     """Random horizontal flip (wrong for digits, right for most photographs)."""
 
@@ -151,6 +153,8 @@ class Retraining(Training):
     epochs: Epochs = 5
     images_per_epoch: ImagesPerEpoch = 30_000
     ema: Ema = 0.99
+    last_round: int = Field(default=3, ge=1, le=100)
+    """Times as many epochs in the last round: its network is the one that stays."""
 
 
 class Clustering(Settings):

@@ -39,6 +39,7 @@ _NOTEBOOK_TRAINING = {
     "ema": 0.0,
     "images_per_epoch": 0,
 }
+_NOTEBOOK_RETRAINING = _NOTEBOOK_TRAINING | {"last_round": 1}
 _NO_AUGMENTATION = {
     "degrees": 0,
     "translate": 0,
@@ -49,6 +50,7 @@ _NO_AUGMENTATION = {
     "cutout": 0,
     "brightness": 0,
     "contrast": 0,
+    "views": 0,
 }
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -59,7 +61,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "pool": {"size": 10_000},
         "augmentation": {"strength": 0.81},
         "pretrain": {"epochs": 9, "learning_rate": 0.0037},
-        "retrain": {"epochs": 7, "images_per_epoch": 16_000, "learning_rate": 0.0024, "clustering_loss": 0.068},
+        "retrain": {
+            "epochs": 7,
+            "images_per_epoch": 16_000,
+            "learning_rate": 0.0024,
+            "clustering_loss": 0.068,
+            "last_round": 1,
+        },
         "clustering": {"n_clusters": 220},
         "pseudo_labels": {"rounds": 1},
     },
@@ -67,7 +75,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "protocol": "notebook",
         "network": "vgg16",
         "pretrain": _NOTEBOOK_TRAINING,
-        "retrain": _NOTEBOOK_TRAINING,
+        "retrain": _NOTEBOOK_RETRAINING,
         "augmentation": _NO_AUGMENTATION,
         "clustering": {"l2": False, "whiten": 0, "maps": 0},
         "pseudo_labels": _NOTEBOOK_LABELS,

@@ -10,7 +10,7 @@ import numpy as np
 
 from kmpl import embedding, networks, training
 from kmpl.clustering import prepare
-from kmpl.config import ExperimentConfig
+from kmpl.config import ExperimentConfig, Retraining, Training
 from kmpl.datasets.pool import build_pool, divide
 from kmpl.devices import pick_device, place
 from kmpl.errors import UserError, look_up
@@ -19,6 +19,7 @@ from kmpl.pseudo_labels import STRATEGIES, Evidence, assign
 from kmpl.results import Epoch, Fit, Pool, PseudoLabels, Voted
 from kmpl.seeds import derive
 from kmpl.training import Examples
+from kmpl.views import MIRRORING
 
 
 def silent(*_: object) -> None:
@@ -80,14 +81,16 @@ def check_voting(config: ExperimentConfig, n_images: int, n_labelled: int) -> No
         raise UserError(f"pseudo_labels.k {k}: there are {prototypes} prototypes; give 1 to {prototypes}")
 
 
-def _train(config: ExperimentConfig, pool: Pool, data: Examples, step: str, name: str, watch: Watch) -> Fit:
-    """Train a new network; ``step`` names its settings and seeds, ``name`` is for people."""
+def _train(
+    config: ExperimentConfig, pool: Pool, data: Examples, settings: Training, step: str, name: str, watch: Watch
+) -> Fit:
+    """Train a new network; ``step`` names its seeds, ``name`` is for people."""
     seed = derive(config.seed, step)
     network = networks.build(config.network, pool.images.shape[1], len(pool.classes), derive(seed, "weights"))
     return training.fit(
         place(network, config.device, config.precision),
         data,
-        getattr(config, step),
+        settings,
         config.augmentation,
         seed,
         validation=(pool.validation_images, pool.validation_labels),
@@ -98,8 +101,14 @@ def _train(config: ExperimentConfig, pool: Pool, data: Examples, step: str, name
 
 def pretrain(config: ExperimentConfig, pool: Pool, watch: Watch) -> Fit:
     """Train a new network on the labelled images alone."""
-    given = training.examples(pool.images[pool.labelled], pool.labels[pool.labelled])
-    return _train(config, pool, given, "pretrain", "pretrain", watch)
+    kept = pool.labelled
+    given = training.examples(pool.images[kept], pool.labels[kept], mirrored=_mirrored(pool)[kept])
+    return _train(config, pool, given, config.pretrain, "pretrain", "pretrain", watch)
+
+
+def _mirrored(pool: Pool) -> np.ndarray:
+    """Return which of a pool's images (N,) are seen in a view that mirrors at random."""
+    return np.isin(pool.views, MIRRORING)
 
 
 Embed = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -156,10 +165,17 @@ def repeated(given: np.ndarray, kept: np.ndarray, share: float) -> np.ndarray:
     return np.concatenate([np.tile(np.flatnonzero(given), times), assigned])
 
 
+def retraining(config: ExperimentConfig, number: int) -> Retraining:
+    """Return the settings of a round's retraining: more epochs in the last, and in the oracle's, round 0."""
+    settings = config.retrain
+    times = settings.last_round if number in (0, config.pseudo_labels.rounds) else 1
+    return settings.model_copy(update={"epochs": times * settings.epochs})
+
+
 def retrain(config: ExperimentConfig, pool: Pool, labels: PseudoLabels, watch: Watch, number: int) -> Fit:
     """Train a new network on all images that have a label, given or assigned."""
     kept, clusters = repeated(pool.labelled, labels.kept, config.pseudo_labels.labelled_share), labels.clusters
     weights = labels.confidence[kept] if config.pseudo_labels.weighted else None
     groups = clusters.assignment[kept] if clusters and config.retrain.clustering_target == "cluster" else None
-    data = training.examples(pool.images[kept], labels.classes[kept], weights, groups)
-    return _train(config, pool, data, "retrain", f"retrain, round {number}", watch)
+    data = training.examples(pool.images[kept], labels.classes[kept], weights, groups, _mirrored(pool)[kept])
+    return _train(config, pool, data, retraining(config, number), "retrain", f"retrain, round {number}", watch)

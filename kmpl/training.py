@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import islice
 
 import numpy as np
@@ -21,7 +21,7 @@ from kmpl.errors import DivergedError, UserError
 from kmpl.networks import Network
 from kmpl.results import Epoch, Fit
 from kmpl.seeds import derive, generator
-from kmpl.views import augment, to_float
+from kmpl.views import augment, seen_anew, to_float
 
 _AHEAD = 500_000  # numbers in the images that are augmented at once: fewer, larger pieces of work take less time
 
@@ -44,17 +44,24 @@ class Examples:
     """(N,) float: weight of each image in the loss."""
     groups: Tensor
     """(N,) int64: whose centroid the clustering loss pulls each image to."""
+    mirrored: Tensor
+    """(N,) bool: in a view that mirrors at random."""
 
 
 def examples(
-    images: Tensor, labels: np.ndarray, weights: np.ndarray | None = None, groups: np.ndarray | None = None
+    images: Tensor,
+    labels: np.ndarray,
+    weights: np.ndarray | None = None,
+    groups: np.ndarray | None = None,
+    mirrored: np.ndarray | None = None,
 ) -> Examples:
-    """Return training examples; weights default to one, groups to the labels."""
+    """Return training examples; weights default to one, groups to the labels, and none is mirrored."""
     return Examples(
         images,
         torch.as_tensor(labels),
         torch.ones(len(labels)) if weights is None else torch.as_tensor(weights, dtype=torch.float32),
         torch.as_tensor(labels if groups is None else groups),
+        torch.zeros(len(labels), dtype=torch.bool) if mirrored is None else torch.as_tensor(mirrored),
     )
 
 
@@ -118,7 +125,8 @@ class _Run:
     ) -> None:
         device = next(network.parameters()).device
         self.network, self.settings, self.augmentation = network, settings, augmentation
-        self.data = Examples(*(t.to(device) for t in (data.images, data.labels, data.weights, data.groups)))
+        self.data = Examples(*(getattr(data, field.name).to(device) for field in fields(data)))
+        self.views = bool(augmentation.views and data.mirrored.any())
         self.draws = generator(seed, "batches")
         self.per_epoch = settings.images_per_epoch or len(data.labels)
         self.optimizer = optimizer(network, settings)
@@ -136,8 +144,11 @@ class _Run:
         d, order = self.data, self._order()
         several = max(1, _AHEAD // (self.settings.batch_size * d.images[0].numel()))
         while indices := list(islice(order, several)):
-            images = to_float(d.images.index_select(0, torch.cat(indices).to(d.images.device)))
-            images = augment(images, self.augmentation, self.draws).contiguous(memory_format=torch.channels_last)
+            which = torch.cat(indices).to(d.images.device)
+            images = augment(to_float(d.images.index_select(0, which)), self.augmentation, self.draws)
+            if self.views:
+                images = seen_anew(images, d.mirrored[which], self.augmentation.views, self.draws)
+            images = images.contiguous(memory_format=torch.channels_last)
             yield from zip(indices, images.split([len(index) for index in indices]), strict=True)
 
     def result(self) -> Network:

@@ -116,6 +116,25 @@ def blur(images: Tensor, generator: Generator) -> Tensor:
 
 
 VIEWS: dict[str, View] = {"clean": clean, "noise": noise, "rotation": rotation, "blur": blur}
+MIRRORING = ("noise", "blur")
+"""Views that mirror at random."""
+
+
+def seen_anew(images: Tensor, mirrored: Tensor, share: float, generator: Generator) -> Tensor:
+    """Mirror anew what a view has mirrored, and show a share of the others in the view ``blur``.
+
+    Args:
+        images: B images.
+        mirrored: (B,) bool: in a view that mirrors at random.
+        share: of the others, in [0, 1].
+        generator: of all that is drawn.
+    """
+    n = len(images)
+    other = ~mirrored & (torch.rand(n, generator=generator) < share).to(mirrored.device)
+    again = (torch.rand(2, n, generator=generator) < 0.5).to(mirrored.device) & (mirrored | other)
+    turned = flip(images, again[0], again[1])
+    blurred = gaussian_blur(turned, _uniform(n, 0.1, 2.0, generator))
+    return torch.where(other[:, None, None, None], blurred, turned)
 
 
 def elastic_displacement(n: int, height: int, width: int, sd: float, points: int, generator: Generator) -> Tensor:

@@ -74,7 +74,7 @@ TINY = {
     "threads": 1,
     "pool": {"size": 600},
     "pretrain": {"epochs": 3, "images_per_epoch": 800, "batch_size": 64, "ema": 0.0},
-    "retrain": {"epochs": 2, "images_per_epoch": 800, "batch_size": 64, "ema": 0.0},
+    "retrain": {"epochs": 2, "images_per_epoch": 800, "batch_size": 64, "ema": 0.0, "last_round": 1},
     "clustering": {"n_clusters": 40, "n_prototypes": 20},
     "pseudo_labels": {"rounds": 2, "threshold": 0.3, "graph_threshold": 0.3},
 }

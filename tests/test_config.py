@@ -55,9 +55,9 @@ def test_a_preset_changes_what_it_names_and_nothing_else() -> None:
 def test_a_file_lies_over_the_preset_and_flags_lie_over_the_file(tmp_path: Path) -> None:
     file = write(tmp_path, "seed = 7\n[pretrain]\nepochs = 3\nlearning_rate = 0.5\n")
     config = load("quick", file, {"pretrain": {"epochs": 5}})
-    assert config.pretrain.epochs == 5  # preset 13, file 3, flag 5
+    assert config.pretrain.epochs == 5  # preset 9, file 3, flag 5
     assert (config.pretrain.learning_rate, config.seed) == (0.5, 7)  # file
-    assert (config.retrain.epochs, config.pool.size) == (9, 10_000)  # preset
+    assert (config.retrain.epochs, config.pool.size) == (7, 10_000)  # preset
     assert config.retrain.batch_size == ExperimentConfig().retrain.batch_size  # default
 
 

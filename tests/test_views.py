@@ -289,3 +289,27 @@ def test_all_channels_of_an_image_change_alike(digits: Tensor, change: views.Vie
 def test_noise_differs_from_channel_to_channel(digits: Tensor) -> None:
     colour = views.noise(views.to_float(digits).expand(-1, 3, -1, -1), seeded())
     assert not torch.equal(colour[:, 0], colour[:, 1])
+
+
+def test_what_a_view_has_mirrored_is_mirrored_anew_and_nothing_else_is_touched(images: Tensor) -> None:
+    images = images.repeat(-(-400 // len(images)), 1, 1, 1)[:400]
+    n = len(images)
+    mirrored = torch.arange(n) < n // 2
+    shown = views.seen_anew(images, mirrored, 0.0, seeded(1))
+    assert torch.equal(shown[~mirrored], images[~mirrored])
+    ways = [images, images.flip(-1), images.flip(-2), images.flip(-1, -2)]
+    found = torch.stack([(shown == way).flatten(1).all(dim=1) for way in ways])[:, mirrored]
+    assert found.any(dim=0).all()
+    assert found.sum(dim=1).float().div(n // 2).tolist() == pytest.approx([0.25] * 4, abs=0.08)
+
+
+def test_a_share_of_the_others_is_seen_mirrored_and_blurred(images: Tensor) -> None:
+    images = images.repeat(-(-400 // len(images)), 1, 1, 1)[:400]
+    none = torch.zeros(400, dtype=torch.bool)
+    shown = views.seen_anew(images, none, 0.3, seeded(1))
+    changed = (shown != images).flatten(1).any(dim=1)
+    assert changed.float().mean().item() == pytest.approx(0.3, abs=0.07)
+    assert shown.min() >= 0
+    assert shown.max() <= 1
+    assert shown.sum().item() == pytest.approx(images.sum().item(), rel=0.02), "blurred, not lost"
+    assert torch.equal(views.seen_anew(images, none, 0.0, seeded(1)), images)

@@ -8,7 +8,7 @@ import numpy as np
 from kmpl.config import ExperimentConfig
 from kmpl.experiment import Steps
 from kmpl.results import Epoch, Fit, Pool, PseudoLabels
-from kmpl.steps import Watch
+from kmpl.steps import Watch, retraining
 
 PARTS = 8
 """Values that are told of each training."""
@@ -67,7 +67,7 @@ class Course:
         """Return the same steps, with each retraining watched."""
 
         def retrain(config: ExperimentConfig, pool: Pool, labels: PseudoLabels, watch: Watch, number: int) -> Fit:
-            epochs = config.retrain.epochs
+            epochs = retraining(config, number).epochs
             return self.watched(watch, number, epochs, lambda told: steps.retrain(config, pool, labels, told, number))
 
         return replace(steps, retrain=retrain)
