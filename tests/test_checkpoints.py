@@ -234,6 +234,7 @@ CHANGES: dict[str, Any] = {
         "cutout": 9,
         "brightness": 0.0,
         "contrast": 0.0,
+        "views": 0.0,
         "flip": True,
     },
     "pretrain": (
@@ -252,7 +253,7 @@ CHANGES: dict[str, Any] = {
             "patience": 1,
         }
     ),
-    "retrain": training_changes,
+    "retrain": training_changes | {"last_round": 2},
     "pretext": {"up_to": 0, "n_clusters": 12, "rounds": 2, "training": training_changes},
     "clustering": {
         "algorithm": "seeded",
@@ -261,7 +262,7 @@ CHANGES: dict[str, Any] = {
         "l2": False,
         "maps": 8,
         "whiten": 8,
-        "restarts": 4,
+        "restarts": 9,
     },
     "pseudo_labels": {
         "strategy": "cluster-vote",
@@ -278,11 +279,13 @@ CHANGES: dict[str, Any] = {
 FIELDS = flatten(CHANGES)
 # One epoch leaves patience nothing to choose; before pseudo-labels there are no clusters to pull to; the device is the
 # same by another name, and so is the precision where the processor has no bfloat16; consensus has no graph; two
-# threads may round alike; and what is learnt without labels is not validated, and has no clusters but those it names.
+# threads may round alike; no view mirrors; and what is learnt without labels is not validated, and has no clusters but
+# those it names.
 _MAY_CHANGE_NOTHING = {
     "device",
     "precision",
     "threads",
+    "augmentation.views",
     "pretrain.patience",
     "retrain.patience",
     "pretrain.clustering_target",

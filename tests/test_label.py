@@ -33,7 +33,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarn
 
 N, PER_CLASS = 180, 6
 CLASSES = ["nought", "1/one", "two, 🐈"]
-QUICK = {"epochs": 3, "images_per_epoch": 800, "batch_size": 32}
+QUICK = {"epochs": 6, "images_per_epoch": 800, "batch_size": 32}
 SETTINGS = {"threads": 1, "expect_accuracy": 0.9, "folds": 2, "pretrain": QUICK, "retrain": QUICK}
 SETTINGS |= {"clustering": {"n_clusters": 20}, "pseudo_labels": {"rounds": 2}, "size": 28, "validation": 0.2}
 SETTINGS |= {"pretext": {"up_to": 0}}  # takes seconds, and is tested by itself
