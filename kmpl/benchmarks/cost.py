@@ -61,13 +61,14 @@ def settings_for(config: ExperimentConfig, images: int) -> ExperimentConfig:
 
     Labels are 100 at every size; retraining takes every image once.
 
-    >>> settings_for(ExperimentConfig(), 120_000).pool.views_per_image
-    2
+    >>> config = settings_for(ExperimentConfig(), 120_000)
+    >>> config.pool.views_per_image, steps.retraining(config, 1).epochs
+    (2, 1)
     """
     there = len(read(config.dataset, train=True).labels)
     views = -(-images // there)
     pool = {"size": images // views, "views_per_image": views}
-    once = {"epochs": 1, "images_per_epoch": 0}
+    once = {"epochs": 1, "images_per_epoch": 0, "last_round": 1}
     given = {"protocol": "notebook", "labels": 100, "ratio": None}
     return merge(config, given | {"pool": pool, "retrain": once, "pseudo_labels": {"rounds": 1}})
 
