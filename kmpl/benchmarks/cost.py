@@ -1,6 +1,7 @@
 """What each step costs as the pool grows: seconds and memory, each size in a process of its own."""
 
 import gc
+import math
 import multiprocessing
 import resource
 import sys
@@ -130,5 +131,10 @@ def by_step(costs: Sequence[Cost]) -> Mapping[str, list[Cost]]:
 
 
 def numbers(costs: Sequence[Cost]) -> dict[str, Any]:
-    """Return all that was measured, for JSON."""
-    return {"costs": [vars(cost) for cost in costs], "growth": {step: growth(costs, step) for step in STEPS}}
+    """Return all that was measured, for JSON; growth that too few sizes leave unknown is left out.
+
+    >>> numbers([Cost(60_000, step, 1.0, 1) for step in STEPS])["growth"]
+    {}
+    """
+    powers = {step: growth(costs, step) for step in STEPS}
+    return {"costs": [vars(cost) for cost in costs], "growth": {s: p for s, p in powers.items() if not math.isnan(p)}}

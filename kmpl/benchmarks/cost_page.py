@@ -1,5 +1,6 @@
 """What each step costs as the pool grows, in words and as a figure."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
@@ -37,6 +38,8 @@ def page(costs: Sequence[Cost], about: Mapping[str, str]) -> str:
 
 def _power(costs: Sequence[Cost], step: str) -> str:
     power = growth(costs, step)
+    if math.isnan(power):
+        return "–"
     return f"**{power:.2f}, faster than the pool**" if power > LINEAR else f"{power:.2f}"
 
 
