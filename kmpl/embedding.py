@@ -64,6 +64,6 @@ def _principal_axes(network: Network, images: Tensor, size: int, components: int
     maps = torch.cat([_maps(network, block) for block in some.split(size)]).float()
     mean, wanted = maps.mean(dim=0), min(components, *maps.shape)
     with threadpool_limits(1):
-        axes = randomized_svd((maps - mean).cpu().numpy(), wanted, n_iter=4, random_state=0)[2]
+        axes = randomized_svd((maps - mean).cpu().numpy(), wanted, n_iter=7, random_state=0)[2]
     turned = torch.as_tensor(axes.T.copy(), device=maps.device)
     return mean @ turned, turned

@@ -300,6 +300,9 @@ def test_what_a_view_has_mirrored_is_mirrored_anew_and_nothing_else_is_touched(i
     ways = [images, images.flip(-1), images.flip(-2), images.flip(-1, -2)]
     found = torch.stack([(shown == way).flatten(1).all(dim=1) for way in ways])[:, mirrored]
     assert found.any(dim=0).all()
+    all_others = views.seen_anew(images, mirrored, 1.0, seeded(1))[mirrored]
+    among = [(all_others == way[mirrored]).flatten(1).all(dim=1) for way in ways]
+    assert torch.stack(among).any(dim=0).all(), "never blurred on top"
     assert found.sum(dim=1).float().div(n // 2).tolist() == pytest.approx([0.25] * 4, abs=0.08)
 
 

@@ -11,6 +11,7 @@ import torch
 from kmpl import experiment
 from kmpl.comparison import AFTER, BEFORE
 from kmpl.config import ExperimentConfig
+from kmpl.datasets.named import read
 from kmpl.datasets.pool import divide
 from kmpl.devices import use_threads
 from kmpl.experiment import Steps
@@ -46,7 +47,8 @@ def measure(config: ExperimentConfig, seeds: Sequence[int], steps: Steps) -> Ite
     """
     use_threads(config.threads)
     for seed in seeds:
-        drawn = merge(config, {"seed": seed, "ratio": None, "labels": _classes(config)})
+        n_classes = len(read(config.dataset, train=True).classes)  # so many labels: all other images have none
+        drawn = merge(config, {"seed": seed, "ratio": None, "labels": n_classes})
         pool, truth = steps.load(drawn)
         known = steps.pretext(drawn, pool, steps.watch)
         for labels in (n * len(pool.classes) for n in PER_CLASS):
@@ -91,12 +93,6 @@ def _draw(
         errors={name: 1 - arm.evaluation.accuracy for name, arm in arms.items()},
         seconds=sum(arms[AFTER].seconds.values()),
     )
-
-
-def _classes(config: ExperimentConfig) -> int:
-    """Return as many labels as there are classes: then every image but these is in the pool without a label."""
-    data, _ = divide(merge(config, {"ratio": 0.5, "labels": None}))
-    return len(data.classes)
 
 
 def _at_random(config: ExperimentConfig, pool: Pool) -> np.ndarray:
