@@ -105,7 +105,8 @@ def sweep(
         how: How to run it.
         settings: Single settings; they win over the file and the preset.
     """
-    sweep_and_show(given(options), how or How(), given(settings))
+    how = how or How()
+    sweep_and_show(sweep_settings(given(options), how, given(settings)), how)
 
 
 def tune(
@@ -123,7 +124,8 @@ def tune(
         how: How to run it.
         settings: Single settings; they win over the file and the preset.
     """
-    sweep_and_show((options or TuneOptions()).model_dump(), how or How(), given(settings))
+    how = how or How()
+    sweep_and_show(sweep_settings((options or TuneOptions()).model_dump(), how, given(settings)), how)
 
 
 def given(settings: Settings | None) -> dict[str, Any]:
@@ -131,16 +133,20 @@ def given(settings: Settings | None) -> dict[str, Any]:
     return settings.model_dump(exclude_unset=True) if settings else {}
 
 
-def sweep_and_show(options: dict[str, Any], how: How, settings: dict[str, Any]) -> "SweepReport":
-    """Run a sweep, print its table and what to do next, and return its report.
+def sweep_settings(options: dict[str, Any], how: How, settings: dict[str, Any]) -> SweepConfig:
+    """Return the settings of a sweep.
 
     Args:
         options: fields of ``SweepConfig`` but the experiment.
-        how: how it is run.
+        how: which file and preset it takes.
         settings: single settings; they win over the file and the preset.
     """
     method = layered(Method(), how.preset, how.config, settings)
-    chosen = SweepConfig.model_validate(options | {"experiment": method})
+    return SweepConfig.model_validate(options | {"experiment": method})
+
+
+def sweep_and_show(chosen: SweepConfig, how: How) -> "SweepReport":
+    """Run a sweep, print its table and what to do next, and return its report."""
     if how.json_ is not None:
         check_target(how.json_, "--json")
     from kmpl import pages, progress, tracking

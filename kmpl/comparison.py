@@ -109,6 +109,8 @@ class SweepReport(_Frozen):
     """Mean seconds of an arm that is run alone, pretraining included, by ``ratio 0.1, pseudo-label``."""
     environment: dict[str, str] = {}
     """Versions and machine."""
+    parts: tuple[dict[str, str], ...] = ()
+    """The environment of each run that it was joined from, and its ``arms``; empty unless it was joined."""
 
 
 def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
@@ -194,33 +196,45 @@ def compare(
         more: what else the report says: champion, runs, environment.
     """
     results, without = _ordered(summaries), _ordered(untuned)
-    rows, pairs, gains = [], [], []
-    for ratio in settings.ratios:
-        group, other = _at(results, ratio), _at(without, ratio)
-        rows += [_row(ratio, arm, group) for arm in settings.arms]
-        if {BEFORE, AFTER} <= set(settings.arms):
-            pairs.append(paired(ratio, *(_numbers(group, arm, "test_accuracy") for arm in (BEFORE, AFTER))))
-        gains += [_gain(ratio, arm, other, group) for arm in settings.arms if other and arm in (BEFORE, AFTER)]
-    tried = [study.results() for study in studies]
-    told = json.dumps([*results, *without, *tried], sort_keys=True, allow_nan=False)
+    gains = [
+        _gain(ratio, arm, _at(without, ratio), _at(results, ratio))
+        for ratio in settings.ratios
+        for arm in settings.arms
+        if without and arm in (BEFORE, AFTER)
+    ]
     return SweepReport(
         name=settings.name,
         settings=settings,
-        rows=tuple(rows),
-        paired=tuple(pairs),
-        results=results,
         tuned=tuple(gains),
         untuned=without,
         studies=tuple(studies),
-        digest=hashlib.sha256(told.encode()).hexdigest(),
         seconds=sum(_seconds(summary) for summary in [*summaries, *untuned]),
         times={
             f"ratio {ratio:g}, {arm}": float(np.mean(sorted(_numbers(_at(summaries, ratio), arm, "seconds"))))
             for ratio in settings.ratios
             for arm in settings.arms
         },
+        **tables(settings, results, without, studies),
         **more,
     )
+
+
+def tables(
+    settings: SweepConfig,
+    results: Sequence[Mapping[str, Any]],
+    untuned: Sequence[Mapping[str, Any]] = (),
+    studies: Sequence[StudyRecord] = (),
+) -> dict[str, Any]:
+    """Return ``results`` and the fields of a report that follow from them: rows, paired differences, digest."""
+    rows = [_row(ratio, arm, _at(results, ratio)) for ratio in settings.ratios for arm in settings.arms]
+    pairs = [
+        paired(ratio, *(_numbers(_at(results, ratio), arm, "test_accuracy") for arm in (BEFORE, AFTER)))
+        for ratio in settings.ratios
+        if {BEFORE, AFTER} <= set(settings.arms)
+    ]
+    told = json.dumps([*results, *untuned, *(study.results() for study in studies)], sort_keys=True, allow_nan=False)
+    digest = hashlib.sha256(told.encode()).hexdigest()
+    return {"rows": tuple(rows), "paired": tuple(pairs), "results": tuple(results), "digest": digest}
 
 
 def _ordered(summaries: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:

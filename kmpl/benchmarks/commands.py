@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from kmpl.commands import Folder, How, given, sweep_and_show
+from kmpl.commands import Folder, How, given, sweep_and_show, sweep_settings
 from kmpl.config import ExperimentConfig, Method
 from kmpl.errors import UserError
 from kmpl.label_config import LabelOptions
@@ -27,6 +27,7 @@ RESULTS = Path("docs/results")
 def literature(
     *,
     out: Path = RESULTS,
+    join: Path | None = None,
     options: Annotated[BenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
     how: Annotated[How | None, Parameter(name="*")] = None,
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
@@ -35,16 +36,18 @@ def literature(
 
     Args:
         out: Folder that the table (markdown, JSON) and its figure are written to.
+        join: Numbers (JSON) of an earlier turn, on another day or machine, whose arms come into the table too.
         options: What of it to run.
         how: How to run it.
         settings: Single settings; they win over the file and the preset.
     """
-    _compare("literature", out, options, how, settings)
+    _compare("literature", out, join, options, how, settings)
 
 
 def notebook(
     *,
     out: Path = RESULTS,
+    join: Path | None = None,
     options: Annotated[BenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
     how: Annotated[How | None, Parameter(name="*")] = None,
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
@@ -53,18 +56,31 @@ def notebook(
 
     Args:
         out: Folder that the table (markdown, JSON) and its figure are written to.
+        join: Numbers (JSON) of an earlier turn, on another day or machine, whose arms come into the table too.
         options: What of it to run.
         how: How to run it.
         settings: Single settings; they win over the file and the preset.
     """
-    _compare("notebook", out, options, how, settings)
+    _compare("notebook", out, join, options, how, settings)
 
 
-def _compare(which: str, out: Path, options: BenchmarkOptions | None, how: How | None, settings: Method | None) -> None:
+def _compare(
+    which: str,
+    out: Path,
+    join: Path | None,
+    options: BenchmarkOptions | None,
+    how: How | None,
+    settings: Method | None,
+) -> None:
     _check_folder(out)
-    table = import_module(f"kmpl.benchmarks.{which}")
+    how, table = how or How(), import_module(f"kmpl.benchmarks.{which}")
     own = BenchmarkOptions(ratios=table.RATIOS, name=which).model_dump()
-    found = sweep_and_show(own | given(options), how or How(), {**table.SETTINGS, **given(settings)})
+    chosen = sweep_settings(own | given(options), how, {**table.SETTINGS, **given(settings)})
+    from kmpl.benchmarks import joining
+
+    earlier = joining.read(join, chosen) if join else None
+    found = sweep_and_show(chosen, how)
+    found = joining.joined(found, earlier) if earlier else found
     _write(out / which, table.page(found), table.figure(found), found.model_dump(mode="json"))
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from kmpl import steps
+from kmpl.cells import live_and_die_with_parent
 from kmpl.config import ExperimentConfig
 from kmpl.datasets.named import read
 from kmpl.devices import use_threads
@@ -105,8 +106,9 @@ def measure(config: ExperimentConfig, sizes: Sequence[int], told: Callable[[Cost
     for images in sizes:
         steps.check(settings_for(config, images))
     costs: list[Cost] = []
+    spawned = multiprocessing.get_context("spawn")
     for images in sizes:
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        with ProcessPoolExecutor(1, spawned, live_and_die_with_parent) as process:
             costs += process.submit(one_size, config, images).result()
         told(costs[-1])
     return costs

@@ -1,5 +1,7 @@
 """What all tables say alike."""
 
+from collections.abc import Mapping
+
 from kmpl.comparison import SweepReport
 from kmpl.findings import percent, seeds
 
@@ -21,17 +23,27 @@ def pool(report: SweepReport) -> str:
 
 
 def circumstances(report: SweepReport) -> str:
-    """Return how the numbers came about: command, seeds, versions, machine, digest."""
-    about = report.environment
-    versions = ", ".join(
-        f"{name.removeprefix('version.')} {about[name]}" for name in sorted(about) if "version." in name
-    )
-    lines = {
-        "command": f"`{about.get('command', '')}`",
+    """Return how the numbers came about: command, seeds, versions, machine, digest; of each run that was joined."""
+    common = {
         "seeds": f"{', '.join(map(str, report.settings.seeds))} ({seeds(len(report.settings.seeds))})",
-        "date": about.get("date", ""),
-        "machine": f"{about.get('machine', '')}, {about.get('cores', '')} cores",
-        "versions": versions,
         "digest of the results (SHA-256)": report.digest,
     }
+    if not report.parts:
+        return _listed(_about(report.environment) | common)
+    runs = [f"{part['arms']}:\n\n{_listed(_about(part))}" for part in report.parts]
+    agree = f"Joined from {len(runs)} runs, which agree to the last bit in the arms that they share."
+    return "\n\n".join([_listed(common), agree, *runs])
+
+
+def _about(environment: Mapping[str, str]) -> dict[str, str]:
+    versions = (name for name in sorted(environment) if name.startswith("version."))
+    return {
+        "command": f"`{environment.get('command', '')}`",
+        "date": environment.get("date", ""),
+        "machine": f"{environment.get('machine', '')}, {environment.get('cores', '')} cores",
+        "versions": ", ".join(f"{name.removeprefix('version.')} {environment[name]}" for name in versions),
+    }
+
+
+def _listed(lines: Mapping[str, str]) -> str:
     return "\n".join(f"- {name}: {text}" for name, text in lines.items())

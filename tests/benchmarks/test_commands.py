@@ -28,6 +28,16 @@ def test_a_benchmark_writes_its_page_figure_and_numbers(which: str, tmp_path: Pa
     assert numbers["settings"]["experiment"]["protocol"] == which
     assert (numbers["settings"]["name"], len(numbers["results"])) == (which, 2)
 
+    more = ("--arms", "labelled-only,oracle", "--name", "other-arms", "--join", f"results/{which}.json")
+    done = kmpl("benchmark", which, *SMALL, "--engine", "direct", "--ratios", "0.4,0.2", *more, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads((results / f"{which}.json").read_text(encoding="utf-8"))
+    assert list(numbers["results"][0]["arms"]) == ["labelled-only", "pseudo-label", "oracle"]
+    page = (results / f"{which}.md").read_text(encoding="utf-8")
+    assert "Joined from 2 runs" in page
+    assert f"--arms {arms}" in page
+    assert "--arms labelled-only,oracle" in page
+
 
 @pytest.mark.slow
 def test_the_audit_writes_its_page_figure_and_numbers(tmp_path: Path) -> None:
@@ -62,6 +72,8 @@ def test_the_fewest_labels_give_their_page_figure_and_numbers(tmp_path: Path) ->
         (("benchmark", "cifar"), "literature"),
         (("benchmark", "literature", "--out", "tiny.toml"), "--out tiny.toml: is a file; name a folder"),
         (("benchmark", "literature", "--seeds", "0,0"), "seeds: 0 comes twice"),
+        (("benchmark", "literature", "--join", "nothing.json"), "--join nothing.json: No such file or directory"),
+        (("benchmark", "notebook", "--join", "tiny.toml"), "--join tiny.toml: not the numbers of such a table"),
         (("benchmark", "folder", "digits", "--seeds", "1,1"), "seeds: 1 comes twice"),
         (("benchmark", "fewest", "--seeds", "1,1"), "seeds: 1 comes twice"),
         (("benchmark", "fewest", "--network", "vgg"), "unknown network 'vgg'"),

@@ -1,0 +1,84 @@
+"""One table out of several runs: the same experiments, other arms, on other days or machines."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from kmpl.comparison import SweepReport, tables
+from kmpl.config import Arm, flatten
+from kmpl.errors import UserError
+from kmpl.sweep_config import SweepConfig, experiment_name
+
+_OWN = ("arms", "jobs", "name", "model")
+"""Settings that may differ: they change no number of an arm."""
+
+
+def read(path: Path, chosen: SweepConfig) -> SweepReport:
+    """Return the report of an earlier run, or say before hours of work that it cannot be joined to this one.
+
+    Raises:
+        UserError: no such file, or no report; other settings than these but for the arms; no arm in both; tuning.
+    """
+    try:
+        text = path.read_bytes()
+        earlier = SweepReport.model_validate_json(text)
+    except OSError as error:
+        raise UserError(f"--join {path}: {error.strerror}") from error
+    except ValidationError as error:
+        raise UserError(f"--join {path}: not the numbers of such a table; name the JSON file beside one") from error
+    if chosen.trials:
+        raise UserError("--join: arms that were tuned have settings of their own; join without --trials")
+    as_written = json.loads(text)["settings"]  # the model fills in what an older version did not know
+    for name, here, there in _differences(chosen.model_dump(mode="json"), as_written, _OWN):
+        raise UserError(f"--join {path}: {name} is {there} there and {here} here; only the arms may differ")
+    if not {*chosen.arms} & {*earlier.settings.arms}:
+        first = earlier.settings.arms[0]
+        raise UserError(f"--join {path}: no arm in common; add {first} to --arms, it shows that both compute the same")
+    return earlier
+
+
+def joined(report: SweepReport, earlier: SweepReport) -> SweepReport:
+    """Return one report of the arms of both.
+
+    Raises:
+        UserError: the draws, or the numbers of an arm that both have, differ: another machine or another version, whose
+            arms are no pairs of these.
+    """
+    arms = tuple(arm for arm in get_args(Arm) if arm in {*report.settings.arms, *earlier.settings.arms})
+    settings = report.settings.model_copy(update={"arms": arms})
+    ours = SweepReport.model_validate_json(report.model_dump_json())  # lists, not tuples: as the earlier one was read
+    results = [_together(here, there, arms) for here, there in zip(ours.results, earlier.results, strict=True)]
+    more = {
+        "settings": settings,
+        "seconds": report.seconds + earlier.seconds,
+        "times": earlier.times | report.times,
+        "parts": (*_parts(earlier), *_parts(report)),
+    }
+    return report.model_copy(update=more | tables(settings, results))
+
+
+def _together(ours: Mapping[str, Any], theirs: Mapping[str, Any], arms: tuple[str, ...]) -> dict[str, Any]:
+    without = [arm for arm in arms if (arm in ours["arms"]) != (arm in theirs["arms"])]
+    for number, here, there in _differences(ours, theirs, ("config.arms", *(f"arms.{arm}" for arm in without))):
+        name = experiment_name(ours["config"]["ratio"], ours["seed"])
+        raise UserError(f"{name}: {number} is {here} here and {there} in what was to be joined; nothing is written")
+    found = {**theirs["arms"], **ours["arms"]}
+    config = {**ours["config"], "arms": list(arms)}
+    return {**ours, "config": config, "arms": {arm: found[arm] for arm in arms}}
+
+
+def _differences(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], left_out: tuple[str, ...]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield dotted name and both values of all that differs, but for what is left out with all that is below it."""
+    here, there = flatten(ours), flatten(theirs)
+    for name in sorted({*here, *there}):
+        if here.get(name) != there.get(name) and not any(f"{name}.".startswith(f"{one}.") for one in left_out):
+            yield name, here.get(name), there.get(name)
+
+
+def _parts(report: SweepReport) -> tuple[dict[str, str], ...]:
+    return report.parts or ({**report.environment, "arms": ", ".join(report.settings.arms)},)

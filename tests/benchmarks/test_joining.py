@@ -1,0 +1,118 @@
+"""Arms of one table that were run on other days or machines: joined where they are pairs, refused where not."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kmpl.benchmarks import joining, literature
+from kmpl.comparison import AFTER, BEFORE, SweepReport, compare
+from kmpl.errors import UserError
+from kmpl.sweep_config import SweepConfig
+
+Summaries = list[dict[str, Any]]
+
+
+def settings(*arms: str, **more: Any) -> SweepConfig:
+    return SweepConfig.model_validate({"ratios": (0.4, 0.1), "seeds": (0, 1), "arms": arms or (AFTER,)} | more)
+
+
+@pytest.fixture(scope="module")
+def all_arms(invented: Callable[..., Summaries]) -> Summaries:
+    return invented(settings(BEFORE, AFTER, "oracle"))
+
+
+def run(all_arms: Summaries, command: str, *arms: str) -> SweepReport:
+    """Return what a sweep of some of the arms would have found."""
+    some = copy.deepcopy(all_arms)
+    for summary in some:
+        summary["arms"] = {arm: summary["arms"][arm] for arm in arms}
+        summary["config"]["arms"] = list(arms)
+    about = {"command": command, "date": "today", "machine": "laptop", "cores": "2", "version.torch": "2.9"}
+    return compare(settings(*arms), some, environment=about)
+
+
+def written(report: SweepReport, folder: Path) -> Path:
+    path = folder / "literature.json"
+    path.write_text(report.model_dump_json(), encoding="utf-8")
+    return path
+
+
+def test_two_runs_make_the_table_that_one_would_have_made(all_arms: Summaries, tmp_path: Path) -> None:
+    path = written(run(all_arms, "the first", BEFORE, AFTER), tmp_path)
+    earlier = joining.read(path, settings("oracle", BEFORE))
+    found = joining.joined(run(all_arms, "the second", "oracle", BEFORE), earlier)
+    once = run(all_arms, "at once", BEFORE, AFTER, "oracle")
+    for name in ("rows", "paired", "digest", "times", "settings"):
+        assert getattr(found, name) == getattr(once, name)
+    page = literature.page(found)
+    assert "- command: `the first`" in page
+    assert "oracle, labelled-only:\n\n- command: `the second`" in page
+    assert literature.page(once).count("- command:") == 1
+
+
+def test_a_joined_table_can_be_joined_again(all_arms: Summaries, tmp_path: Path) -> None:
+    path = written(run(all_arms, "the first", BEFORE), tmp_path)
+    for arm in (AFTER, "oracle"):
+        here = run(all_arms, arm, BEFORE, arm)
+        path = written(joining.joined(here, joining.read(path, here.settings)), tmp_path)
+    found = joining.read(path, settings(AFTER))
+    assert found.digest == run(all_arms, "at once", BEFORE, AFTER, "oracle").digest
+    assert [part["command"] for part in found.parts] == ["the first", AFTER, "oracle"]
+
+
+@pytest.mark.parametrize("number", ["test_accuracy", "validation_accuracy"])
+def test_an_arm_that_came_out_otherwise_is_no_pair(all_arms: Summaries, number: str, tmp_path: Path) -> None:
+    other = copy.deepcopy(all_arms)
+    other[-1]["arms"][BEFORE][number] -= 1e-4
+    earlier = joining.read(written(run(other, "elsewhere", BEFORE, AFTER), tmp_path), settings(BEFORE))
+    with pytest.raises(UserError, match=rf"ratio 0\.1, seed 1: arms\.{BEFORE}\.{number} is .* nothing is written"):
+        joining.joined(run(all_arms, "here", BEFORE, "oracle"), earlier)
+
+
+def test_other_draws_are_no_pairs(all_arms: Summaries, tmp_path: Path) -> None:
+    other = copy.deepcopy(all_arms)
+    other[0]["pool_digest"] = "another"
+    earlier = joining.read(written(run(other, "elsewhere", BEFORE), tmp_path), settings(BEFORE))
+    with pytest.raises(UserError, match=r"seed 0: pool_digest is .* here and another in"):
+        joining.joined(run(all_arms, "here", BEFORE), earlier)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        (settings(BEFORE, seeds=(0, 2)), r"seeds is \[0, 1\] there and \[0, 2\] here; only the arms may differ"),
+        (settings(BEFORE, ratios=(0.4,)), r"ratios is \[0\.4, 0\.1\] there and \[0\.4\] here"),
+        (settings(BEFORE, experiment={"network": "vgg16"}), "experiment.network is cnn there and vgg16 here"),
+        (settings("oracle"), f"no arm in common; add {BEFORE} to --arms"),
+        (settings(BEFORE, trials=3), "join without --trials"),
+    ],
+)
+def test_what_cannot_be_joined_is_refused_before_hours_of_work(
+    all_arms: Summaries, chosen: SweepConfig, said: str, tmp_path: Path
+) -> None:
+    path = written(run(all_arms, "the first", BEFORE, AFTER), tmp_path)
+    with pytest.raises(UserError, match=said):
+        joining.read(path, chosen)
+
+
+def test_a_setting_that_an_older_version_did_not_know_is_a_difference(all_arms: Summaries, tmp_path: Path) -> None:
+    report = run(all_arms, "the first", BEFORE).model_dump(mode="json")
+    del report["settings"]["experiment"]["retrain"]["last_round"]
+    path = tmp_path / "old.json"
+    path.write_text(SweepReport.model_validate(report).model_dump_json(exclude_unset=True), encoding="utf-8")
+    with pytest.raises(UserError, match=r"retrain\.last_round is None there and 3 here"):
+        joining.read(path, settings(BEFORE))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(None, "No such file"), ("{}", "not the numbers of"), ("no JSON", "not the numbers of")]
+)
+def test_a_file_that_is_no_report_is_named(content: str | None, said: str, tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with pytest.raises(UserError, match=rf"--join .*results\.json: {said}"):
+        joining.read(path, settings(BEFORE))
