@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 import torch
+from sklearn.neighbors import KNeighborsClassifier
 from threadpoolctl import threadpool_limits
 
 from kmpl import embedding, experiment, metrics, networks, training
@@ -26,7 +27,7 @@ from kmpl.experiment import Steps
 from kmpl.networks import Network
 from kmpl.presets import for_arm, merge
 from kmpl.pseudo_labels import Evidence, by_prototypes
-from kmpl.results import Epoch
+from kmpl.results import Epoch, Pool
 from kmpl.seeds import derive
 from kmpl.steps import Watch, cluster_seed
 from kmpl.views import flip, to_float, to_uint8
@@ -47,11 +48,9 @@ def second_kmeans(config: ExperimentConfig, steps: Steps) -> Numbers:
     """Give unlabelled images the nearest prototypes' class at once, and cluster by cluster, as the notebook does."""
     config = for_arm(config, "notebook")
     pool, _ = steps.load(config)
-    fit = steps.pretrain(config, pool, Watch())
-    features, probabilities = embedding.embed(fit.network, pool.images)
-    hidden, seed = features[~pool.labelled], cluster_seed(config, 1)
-    knn = by_prototypes(Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed))
-    clusters = kmeans(hidden, config.clustering.n_prototypes, seed)
+    network = steps.pretrain(config, pool, Watch()).network
+    hidden, knn = _prototypes(config, pool, pool.images, network)
+    clusters = kmeans(hidden, config.clustering.n_prototypes, cluster_seed(config, 1))
     with threadpool_limits(1):
         at_once = knn.predict(hidden)
         one_by_one = np.empty_like(at_once)
@@ -63,6 +62,25 @@ def second_kmeans(config: ExperimentConfig, steps: Steps) -> Numbers:
         "clusters": float(len(clusters.centroids)),
         "labels that differ": float((at_once != one_by_one).sum()),
     }
+
+
+def other_draw(config: ExperimentConfig, steps: Steps) -> Numbers:
+    """Take features of the images as training saw them, and of another draw of their views, as the notebook does."""
+    config = for_arm(config, "notebook")
+    pool, truth = steps.load(config)
+    network = steps.pretrain(config, pool, Watch()).network
+    data, views = read(config.dataset, train=True), np.array(pool.views)
+    again = pool.images.clone()
+    for view in np.unique(views):
+        where, seed = np.flatnonzero(views == view), derive(config.seed, "another draw")
+        again[where] = show(data.images[pool.sources[where]], str(view), again.shape[-1], seed)
+    named = []
+    for images in (pool.images, again):
+        hidden, knn = _prototypes(config, pool, images, network)
+        named.append(knn.predict(hidden))
+    right = [float((labels == truth[~pool.labelled]).mean()) for labels in named]
+    differ = float((named[0] != named[1]).mean())
+    return {"right, the same draw": right[0], "right, another draw": right[1], "labels that differ": differ}
 
 
 def siblings(config: ExperimentConfig, steps: Steps) -> Numbers:  # noqa: ARG001  (all questions take the same)
@@ -123,6 +141,28 @@ def flips(config: ExperimentConfig, steps: Steps) -> Numbers:
     return numbers
 
 
+def last_batch(config: ExperimentConfig, steps: Steps) -> Numbers:
+    """Compute the test's loss over all its images, and as the notebook does: the last batch's over the batches."""
+    pool, _ = steps.load(config)
+    network, test = steps.pretrain(config, pool, Watch()).network, open_test_set(config)
+    probabilities = np.concatenate([embedding.predict(network, images) for images in test.views.values()])
+    true, size = np.tile(test.labels, len(test.views)), config.pretrain.batch_size
+    order, batches = np.random.default_rng(derive(config.seed, "batches")).permutation(len(true)), -(-len(true) // size)
+    last = order[(batches - 1) * size :]
+    notebooks = metrics.log_loss(probabilities[last], true[last]) / batches
+    return {"over all images": metrics.log_loss(probabilities, true), "as the notebook": notebooks}
+
+
+def _prototypes(
+    config: ExperimentConfig, pool: Pool, images: torch.Tensor, network: Network
+) -> tuple[np.ndarray, KNeighborsClassifier]:
+    """Return the features (U, D) of the unlabelled images and the notebook's classifier, fitted to prototypes."""
+    features, probabilities = embedding.embed(network, images)
+    seed = cluster_seed(config, 1)
+    evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed)
+    return features[~pool.labelled], by_prototypes(evidence)
+
+
 def _trained(
     config: ExperimentConfig,
     images: torch.Tensor,
@@ -143,8 +183,10 @@ def _trained(
 QUESTIONS: Mapping[str, Callable[[ExperimentConfig, Steps], Numbers]] = {
     "leak": leak,
     "second K-means": second_kmeans,
+    "other draw": other_draw,
     "siblings": siblings,
     "best epoch": best_epoch,
+    "last batch": last_batch,
     "flips": flips,
 }
 

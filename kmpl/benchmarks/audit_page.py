@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from kmpl.benchmarks.audit import Answer
 from kmpl.benchmarks.words import spread
+from kmpl.findings import percent
 from kmpl.pages import grid
 from kmpl.plots import COLOURS, bare, canvas
 
@@ -24,12 +25,19 @@ def page(answers: Sequence[Answer], about: Mapping[str, str]) -> str:
         _table(answers, "leak", ("labelled-only", "notebook", "oracle", "pseudo-labels right")),
         "*labelled-only* is the notebook's “before”; *notebook* retrains on the labels that it assigned; *oracle* on "
         "the true ones, as its code does: what it prints as “after”. The leak is worth the difference of the last two.",
+        "## One run says little",
+        _ranges(answers),
+        "The lowest and the highest seed, and how many ended below their “before” after retraining on assigned labels.",
         "## The second K-means",
         _counts(answers),
+        "## Features of another draw of the views than training saw",
+        _table(answers, "other draw", ("right, the same draw", "right, another draw", "labels that differ")),
         "## Views of one digit on both sides of the split",
         _table(answers, "siblings", ("share with a labelled sibling", "accuracy with", "accuracy without")),
         "## Choosing the best epoch on the test",
         _table(answers, "best epoch", ("last", "best on test")),
+        "## The last batch's loss, divided by the number of batches",
+        _losses(answers),
         "## Digits that flips turn into others",
         _table(answers, "flips", ("as it is", "mirrored", "upside-down", "both")),
         _confused(answers),
@@ -84,6 +92,25 @@ def _counts(answers: Sequence[Answer]) -> str:
         f"Of {images:,} unlabelled images ({len(found)} runs) the class differs in {differ:,} between asking the "
         "nearest prototypes for all at once and for each cluster of the second K-means in turn."
     )
+
+
+def _ranges(answers: Sequence[Answer]) -> str:
+    rows = []
+    for ratio in _ratios(answers):
+        before, after = (_values(answers, "leak", ratio, name) for name in ("labelled-only", "notebook"))
+        ends = [f"{percent(min(values))} to {percent(max(values))}" for values in (before, after)]
+        below = sum(b > a for b, a in zip(before, after, strict=True))
+        rows.append([f"{ratio:g}", *ends, f"{below} of {len(after)}"])
+    return grid(["ratio", "labelled-only", "notebook", "below its “before”"], rows, left=())
+
+
+def _losses(answers: Sequence[Answer]) -> str:
+    names = ("over all images", "as the notebook")
+    rows = [
+        [f"{ratio:g}", *(f"{np.mean(_values(answers, 'last batch', ratio, name)):.5f}" for name in names)]
+        for ratio in _ratios(answers)
+    ]
+    return grid(["ratio", *names], rows, left=())
 
 
 def _confused(answers: Sequence[Answer]) -> str:

@@ -59,6 +59,21 @@ def test_the_second_kmeans_changes_no_label(config: ExperimentConfig) -> None:
 
 
 @pytest.mark.slow
+def test_another_draw_of_the_views_names_some_images_otherwise(config: ExperimentConfig, answers: list[Answer]) -> None:
+    assert numbers(answers, "other draw")["labels that differ"] == 0  # the clean view has nothing to draw
+    views = merge(config, {"protocol": "notebook", "pretrain": {"epochs": 1}})
+    found = audit.other_draw(views, Steps(evaluate=evaluate))
+    assert 0.005 < found["labels that differ"] < 0.5
+    assert found["right, another draw"] == pytest.approx(found["right, the same draw"], abs=0.05)
+
+
+@pytest.mark.slow
+def test_the_notebooks_loss_is_a_hundredth_of_the_real_one(answers: list[Answer]) -> None:
+    found = numbers(answers, "last batch")
+    assert 0 < found["as the notebook"] < found["over all images"] / 20  # 157 batches; the last one's may be high
+
+
+@pytest.mark.slow
 def test_some_views_have_a_labelled_sibling_and_most_have_none(answers: list[Answer]) -> None:
     # 1,800 of 180,000 views are labelled, and each image has two other views.
     assert numbers(answers, "siblings")["share with a labelled sibling"] == pytest.approx(0.02, abs=0.01)
@@ -88,5 +103,7 @@ def test_the_page_and_the_figure_show_the_numbers(answers: list[Answer]) -> None
     page = audit_page.page(answers, {"command": "kmpl audit"})
     leak = numbers(answers, "leak")
     assert "| 0.3 | " + " | ".join(f"{100 * leak[name]:.2f}" for name in list(leak)) in page
+    assert f"{100 * leak['labelled-only']:.2f} to {100 * leak['labelled-only']:.2f}" in page
+    assert f"{numbers(answers, 'last batch')['over all images']:.5f}" in page
     assert "Of 4,200 unlabelled images (1 runs) the class differs in 0" in page
     assert isinstance(audit_page.figure(answers), Figure)
