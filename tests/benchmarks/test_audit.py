@@ -95,7 +95,7 @@ def test_the_best_epoch_on_the_test_is_never_below_the_last(answers: list[Answer
 def test_flipped_digits_become_others(answers: list[Answer]) -> None:
     found = numbers(answers, "flips")
     assert found["as it is"] > max(found["mirrored"], found["upside-down"])
-    assert found["both: 6 as 9"] > found["as it is: 6 as 9"]
+    assert found["both: 6 as 9"] > found.get("as it is: 6 as 9", 0.0)  # what never happens has no number
 
 
 @pytest.mark.slow
