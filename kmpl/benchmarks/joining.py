@@ -64,7 +64,10 @@ def _together(ours: Mapping[str, Any], theirs: Mapping[str, Any], arms: tuple[st
     without = [arm for arm in arms if (arm in ours["arms"]) != (arm in theirs["arms"])]
     for number, here, there in _differences(ours, theirs, ("config.arms", *(f"arms.{arm}" for arm in without))):
         name = experiment_name(ours["config"]["ratio"], ours["seed"])
-        raise UserError(f"{name}: {number} is {here} here and {there} in what was to be joined; nothing is written")
+        raise UserError(
+            f"{name}: {number} is {here} here and {there} in what was to be joined; nothing is written "
+            "(the same command without --join writes what was run here, at once)"
+        )
     found = {**theirs["arms"], **ours["arms"]}
     config = {**ours["config"], "arms": list(arms)}
     return {**ours, "config": config, "arms": {arm: found[arm] for arm in arms}}
