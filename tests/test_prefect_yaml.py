@@ -75,6 +75,7 @@ def test_a_misspelt_key_is_caught_though_prefect_ignores_it(path: list[str | int
 
 
 def test_steps_exist_and_take_what_they_are_given() -> None:
+    assert FILE["pull"]
     for step in FILE["pull"]:
         ((name, inputs),) = step.items()
         inspect.signature(import_object(name)).bind(**inputs)

@@ -1,13 +1,17 @@
 """Cost against size: every step timed, memory as the system counts it, growth named."""
 
 import math
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from sweeping import kmpl
+from sweeping import kmpl, start
 
 from kmpl.benchmarks.cost import STEPS, Cost, growth, measure, settings_for
 from kmpl.benchmarks.cost_page import figure, page
@@ -76,6 +80,37 @@ def test_steps_are_timed_at_each_size_in_processes_of_their_own() -> None:
     assert [c.step for c in told] == ["all", "all"]
     parts = [c.seconds for c in costs if c.images == 400 and c.step != "all"]
     assert told[0].seconds == pytest.approx(sum(parts))
+
+
+def children(parent: int) -> list[int]:
+    rows = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
+    return [pid for pid, above in (map(int, row.split()) for row in rows.splitlines()) if above == parent]
+
+
+def alive(pid: int) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
+    return bool(state) and not state.startswith("Z")
+
+
+def wait_until(true: Callable[[], bool], seconds: float = 30) -> bool:
+    end = time.monotonic() + seconds
+    while not true() and time.monotonic() < end:
+        time.sleep(0.1)
+    return true()
+
+
+def test_a_killed_measurement_leaves_no_process_at_work(tmp_path: Path) -> None:
+    with start("benchmark", "cost", "--sizes", "60000", "--threads", "1", cwd=tmp_path) as process:
+        assert wait_until(lambda: len(children(process.pid)) == 2)  # the one that measures, and Python's own tracker
+        time.sleep(3)
+        left = children(process.pid)
+        process.kill()
+    try:
+        assert len(left) == 2
+        assert wait_until(lambda: not any(map(alive, left)))
+    finally:
+        for pid in filter(alive, left):
+            os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.slow
