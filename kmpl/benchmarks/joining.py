@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 from pydantic import ValidationError
 
 from kmpl.comparison import SweepReport, tables
@@ -54,7 +55,7 @@ def joined(report: SweepReport, earlier: SweepReport) -> SweepReport:
     more = {
         "settings": settings,
         "seconds": report.seconds + earlier.seconds,
-        "times": earlier.times | report.times,
+        "times": report.times | earlier.times,
         "parts": (*_parts(earlier), *_parts(report)),
     }
     return report.model_copy(update=more | tables(settings, results))
@@ -84,4 +85,10 @@ def _differences(
 
 
 def _parts(report: SweepReport) -> tuple[dict[str, str], ...]:
-    return report.parts or ({**report.environment, "arms": ", ".join(report.settings.arms)},)
+    """Return the circumstances of each run, and how long an arm took in it: what both have tells the machines apart."""
+    if report.parts:
+        return report.parts
+    arms = report.settings.arms
+    means = (np.mean([s for name, s in report.times.items() if name.endswith(f", {arm}")]) for arm in arms)
+    took = ", ".join(f"{arm} {mean:.0f} s" for arm, mean in zip(arms, means, strict=True))
+    return ({**report.environment, "arms": ", ".join(arms), "took": took},)

@@ -31,17 +31,22 @@ def circumstances(report: SweepReport) -> str:
     if not report.parts:
         return _listed(_about(report.environment) | common)
     runs = [f"{part['arms']}:\n\n{_listed(_about(part))}" for part in report.parts]
-    agree = f"Joined from {len(runs)} runs, which agree to the last bit in the arms that they share."
+    agree = (
+        f"Joined from {len(runs)} runs, which agree to the last bit in the arms that they share. The minutes of an arm "
+        "are those of the first run that has it; compare them by what a shared arm took in each."
+    )
     return "\n\n".join([_listed(common), agree, *runs])
 
 
 def _about(environment: Mapping[str, str]) -> dict[str, str]:
     versions = (name for name in sorted(environment) if name.startswith("version."))
+    took = {"one run, on average": environment["took"]} if "took" in environment else {}
     return {
         "command": f"`{environment.get('command', '')}`",
         "date": environment.get("date", ""),
         "machine": f"{environment.get('machine', '')}, {environment.get('cores', '')} cores",
         "versions": ", ".join(f"{name.removeprefix('version.')} {environment[name]}" for name in versions),
+        **took,
     }
 
 

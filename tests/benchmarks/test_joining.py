@@ -53,6 +53,20 @@ def test_two_runs_make_the_table_that_one_would_have_made(all_arms: Summaries, t
     assert literature.page(once).count("- command:") == 1
 
 
+def test_the_minutes_of_slower_machines_are_told_apart(all_arms: Summaries, tmp_path: Path) -> None:
+    earlier = joining.read(written(run(all_arms, "the first", BEFORE, AFTER), tmp_path), settings("oracle", BEFORE))
+    slower = run(all_arms, "the second", "oracle", BEFORE)
+    slower = slower.model_copy(update={"times": {name: 10 * seconds for name, seconds in slower.times.items()}})
+    found = joining.joined(slower, earlier)
+    for name, seconds in found.times.items():
+        assert seconds == (slower if name.endswith("oracle") else earlier).times[name]
+    assert [part["took"].split(", ")[-1] for part in found.parts] == [
+        f"{arm} {sum(times[f'ratio {ratio}, {arm}'] for ratio in (0.4, 0.1)) / 2:.0f} s"
+        for arm, times in ((AFTER, earlier.times), (BEFORE, slower.times))
+    ]
+    assert literature.page(found).count("- one run, on average: ") == 2
+
+
 def test_a_joined_table_can_be_joined_again(all_arms: Summaries, tmp_path: Path) -> None:
     path = written(run(all_arms, "the first", BEFORE), tmp_path)
     for arm in (AFTER, "oracle"):
