@@ -35,6 +35,9 @@ benchmark.command(
     "kmpl.benchmarks.commands:fewest", name="fewest", help="One and two labels a class, at random or suggested."
 )
 benchmark.command(
+    "kmpl.benchmarks.commands:ingredients", name="ingredients", help="The method with each part out, and others in."
+)
+benchmark.command(
     "kmpl.benchmarks.commands:speed", name="speed", help="Beside the notebook's way, and the machine's limits."
 )
 benchmark.command("kmpl.benchmarks.commands:cost", name="cost", help="Time and memory of each step, as the pool grows.")

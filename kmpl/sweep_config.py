@@ -106,6 +106,15 @@ class SeedOptions(Settings):
     """Seeds, separated by commas: each draws the given labels anew."""
 
 
+class IngredientOptions(Settings):
+    """With how many labels and which seeds ingredients are compared."""
+
+    labels: int = Field(default=100, ge=1)
+    """Given labels, validation among them."""
+    seeds: Seeds = (1_000, 1_001, 1_002)
+    """Seeds, separated by commas; those of the tables (0 to 4) are kept for the end."""
+
+
 class CostOptions(Settings):
     """At which sizes of the pool the cost of each step is measured."""
 

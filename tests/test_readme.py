@@ -41,6 +41,7 @@ ELSEWHERE = {
     "kmpl suggest photos --budget 20 --out to_label.csv --sheet to_label.png": "tests/test_suggest_files.py",
     "kmpl suggest photos --labels labels.csv --budget 20 --out to_label.csv --overwrite": "tests/test_suggest_files.py",
     "kmpl benchmark fewest": "tests/benchmarks/test_commands.py",
+    "kmpl benchmark ingredients": "tests/benchmarks/test_ingredients.py",
     "kmpl benchmark literature": "tests/benchmarks/test_commands.py",
     "kmpl benchmark notebook": "tests/benchmarks/test_commands.py",
     "kmpl benchmark speed": "tests/benchmarks/test_speed.py",

@@ -15,8 +15,8 @@ from kmpl.commands import Folder, How, given, sweep_and_show, sweep_settings
 from kmpl.config import ExperimentConfig, Method
 from kmpl.errors import UserError
 from kmpl.label_config import LabelOptions
-from kmpl.presets import load
-from kmpl.sweep_config import AuditOptions, BenchmarkOptions, CostOptions, SeedOptions
+from kmpl.presets import load, merge
+from kmpl.sweep_config import AuditOptions, BenchmarkOptions, CostOptions, IngredientOptions, SeedOptions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -118,6 +118,43 @@ def fewest(
     about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
     numbers = {"draws": [asdict(draw) for draw in draws], "environment": about}
     _write(out / "fewest", fewest_page.page(draws, about), fewest_page.figure(draws), numbers)
+
+
+def ingredients(
+    *,
+    out: Path = RESULTS,
+    options: Annotated[IngredientOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    mlruns: Folder = Path("mlruns"),
+    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Take each ingredient of the method out, and put others in: what is each worth? Takes hours.
+
+    Training images outside the pool are the judges; the test stays shut. Killed and run again, it goes on where it was.
+
+    Args:
+        out: Folder that the table (markdown, JSON) and its figure are written to.
+        options: With how many labels and which seeds.
+        mlruns: Folder of the store of finished steps.
+        settings: Single settings; they win over the defaults.
+    """
+    _check_folder(out)
+    from kmpl.benchmarks import ingredients as measured
+    from kmpl.benchmarks import ingredients_page
+    from kmpl.cells import Place
+    from kmpl.checkpoints import kept
+    from kmpl.experiment import Steps
+    from kmpl.tracking.client import environment
+
+    asked = options or IngredientOptions()
+    own = load("default", None, {**measured.SETTINGS, "labels": asked.labels})
+    config = merge(own, given(settings))
+    steps, outcomes = kept(Steps(evaluate=measured.shut), Place(mlruns).store), []
+    for outcome in measured.measure(config, asked.seeds, steps):
+        print(f"seed {outcome.seed}, {outcome.change}: {outcome.seconds:,.0f} s", flush=True)
+        outcomes.append(outcome)
+    about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+    numbers = {"outcomes": [asdict(outcome) for outcome in outcomes], "environment": about}
+    _write(out / "ingredients", ingredients_page.page(outcomes, about), ingredients_page.figure(outcomes), numbers)
 
 
 def speed(

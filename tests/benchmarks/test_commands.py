@@ -77,6 +77,8 @@ def test_the_fewest_labels_give_their_page_figure_and_numbers(tmp_path: Path) ->
         (("benchmark", "folder", "digits", "--seeds", "1,1"), "seeds: 1 comes twice"),
         (("benchmark", "fewest", "--seeds", "1,1"), "seeds: 1 comes twice"),
         (("benchmark", "fewest", "--network", "vgg"), "unknown network 'vgg'"),
+        (("benchmark", "ingredients", "--labels", "5"), "labels 5: fewer labels than the 10 classes"),
+        (("benchmark", "ingredients", "--pool.size", "60000"), "all 60000 training images are in the pool"),
         (("benchmark", "cost", "--sizes", "1000,1000"), "sizes: 1000 comes twice"),
         (("benchmark", "cost", "--sizes", "1000,10"), "sizes.1: Input should be greater than or equal to 1000"),
         (("benchmark", "cost", "--network", "vgg"), "unknown network 'vgg'"),

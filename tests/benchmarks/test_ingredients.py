@@ -1,0 +1,107 @@
+"""Ingredients: each change is one, all are judged alike by images that no pool has seen, and never by the test."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+from sweeping import kmpl
+
+from kmpl import steps
+from kmpl.benchmarks import ingredients, ingredients_page
+from kmpl.benchmarks.ingredients import IN, OUT, WHOLE, Outcome, shut
+from kmpl.checkpoints import kept
+from kmpl.config import ExperimentConfig, flatten
+from kmpl.errors import UserError
+from kmpl.experiment import Steps
+from kmpl.presets import load, merge
+from kmpl.store import Store
+
+BRIEF = {"epochs": 2, "images_per_epoch": 2_000}
+
+
+@pytest.fixture(scope="module")
+def config() -> ExperimentConfig:
+    change = {"threads": 1, "labels": 50, "pool": {"size": 1_000}, "pretrain": BRIEF, "retrain": BRIEF}
+    change |= {"clustering": {"n_clusters": 50}, "pseudo_labels": {"rounds": 2}}
+    return load("default", None, {**ingredients.SETTINGS, **change})
+
+
+@pytest.fixture(scope="module")
+def outcomes(config: ExperimentConfig, tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
+    return list(ingredients.measure(config, (1_000,), kept(Steps(evaluate=shut), Store(tmp_path_factory.mktemp("i")))))
+
+
+@pytest.mark.slow
+def test_the_method_comes_first_and_every_change_has_its_outcome(outcomes: list[Outcome]) -> None:
+    assert [o.change for o in outcomes] == [WHOLE, *OUT, *IN]
+    assert all(0 < o.error < 1 and 0 < o.kept <= 1 and o.seconds > 0 for o in outcomes)
+    assert len({o.error for o in outcomes}) > len(outcomes) / 2, "changes change something"
+    rounds = {o.change: len(o.right) for o in outcomes}
+    assert rounds.pop("second and third round") == 1
+    assert max(rounds.values()) == 2
+
+
+def test_one_change_is_run_as_the_method_is(config: ExperimentConfig) -> None:
+    few = merge(config, {"pseudo_labels": {"rounds": 1}, "retrain": {"last_round": 1}})
+    found = ingredients._outcome("no augmentation", merge(few, OUT["augmentation"]), Steps(evaluate=shut))
+    assert (found.change, found.seed, len(found.right)) == ("no augmentation", few.seed, 1)
+    assert 0 < found.error < 0.5, "it has learnt"
+
+
+@pytest.mark.parametrize("change", [*OUT, *IN])
+def test_a_change_sets_what_it_says_and_nothing_else(change: str) -> None:
+    whole = load("default", None, dict(ingredients.SETTINGS))
+    settings = {**OUT, **IN}[change]
+    before, after = (flatten(c.model_dump()) for c in (whole, merge(whole, settings)))
+    assert {name for name in before if before[name] != after[name]} == set(flatten(settings))
+
+
+def test_the_judges_are_in_no_part_of_the_pool(config: ExperimentConfig) -> None:
+    pool, _ = steps.load(config)
+    images, labels = ingredients._outside(config, pool)
+    assert len(images) == len(labels) == 60_000 - 1_000
+    seen = {image.tobytes() for image in np.concatenate([pool.images.numpy(), pool.validation_images.numpy()])}
+    assert not any(image.tobytes() in seen for image in images.numpy())
+    assert (np.bincount(labels) > 5_000).all()
+
+
+def test_a_pool_of_everything_leaves_no_judge(config: ExperimentConfig) -> None:
+    pool, _ = steps.load(config)
+    everything = np.arange(60_000)
+    object.__setattr__(pool, "sources", everything)
+    with pytest.raises(UserError, match="all 60000 training images are in the pool"):
+        ingredients._outside(config, pool)
+
+
+def test_the_test_stays_shut(config: ExperimentConfig) -> None:
+    with pytest.raises(AssertionError, match="not judged by the test"):
+        Steps(evaluate=shut).evaluate(config, None)
+
+
+def test_the_page_says_what_a_change_adds_seed_by_seed() -> None:
+    made = [
+        Outcome(change, seed, 0.01 + more + seed / 1_000, (0.9, 0.95), 0.99, 120.0)
+        for change, more in {WHOLE: 0.0, **dict.fromkeys(OUT, 0.02), **dict.fromkeys(IN, -0.001)}.items()
+        for seed in (0, 1)
+    ]
+    page = ingredients_page.page(made, {"command": "kmpl benchmark ingredients"})
+    lines = {line.split(" | ")[1].strip(): line for line in page.splitlines() if line.startswith("|")}
+    assert "1.05 ± 0.07" in lines[WHOLE]
+    assert "90.00, 95.00" in lines[WHOLE]
+    assert "+2.00 [+2.00, +2.00]" in lines["augmentation"]
+    assert "−0.10 [−0.10, −0.10]" in lines["label smoothing of 0.1"]
+    assert isinstance(ingredients_page.figure(made), Figure)
+
+
+@pytest.mark.slow
+def test_the_command_writes_page_figure_and_numbers(tmp_path: Path) -> None:
+    brief = [f"--{step}.{name}" for step in ("pretrain", "retrain") for name in ("epochs=1", "images-per-epoch=256")]
+    few = ["--labels=50", "--pool.size=1000", "--clustering.n-clusters=50", "--threads=1"]
+    done = kmpl("benchmark", "ingredients", "--seeds", "1000", "--out", "results", *few, *brief, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    numbers = json.loads((tmp_path / "results" / "ingredients.json").read_text(encoding="utf-8"))
+    assert [o["change"] for o in numbers["outcomes"]] == [WHOLE, *OUT, *IN]
+    assert "kmpl benchmark ingredients" in (tmp_path / "results" / "ingredients.md").read_text(encoding="utf-8")
+    assert (tmp_path / "results" / "ingredients.png").read_bytes().startswith(b"\x89PNG")
