@@ -74,6 +74,6 @@ def _line(outcomes: Sequence[Outcome], change: str) -> list[str]:
 
 
 def _added(differences: np.ndarray) -> str:
-    low, high = interval(differences)
+    low, high = interval(differences.tolist())
     mean = points(float(differences.mean()))
     return mean if low is None or high is None else f"{mean} [{points(low)}, {points(high)}]"

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.figure import Figure
 from sweeping import kmpl
 
-from kmpl import steps
+from kmpl import networks, steps
 from kmpl.benchmarks import ingredients, ingredients_page
 from kmpl.benchmarks.ingredients import IN, OUT, WHOLE, Outcome, shut
 from kmpl.checkpoints import kept
@@ -76,8 +76,10 @@ def test_a_pool_of_everything_leaves_no_judge(config: ExperimentConfig) -> None:
 
 
 def test_the_test_stays_shut(config: ExperimentConfig) -> None:
+    pool, _ = steps.load(config)
+    untrained = networks.build(config.network, 1, len(pool.classes), seed=0)
     with pytest.raises(AssertionError, match="not judged by the test"):
-        Steps(evaluate=shut).evaluate(config, None)
+        Steps(evaluate=shut).evaluate(config, untrained)
 
 
 def test_the_page_says_what_a_change_adds_seed_by_seed() -> None:
