@@ -50,13 +50,13 @@ def figure(answers: Sequence[Answer]) -> Figure:
     """Return four panels: the leak, the test after every epoch, views with and without a sibling, the flips."""
     drawn, axes = canvas(2, 2, 10, 7)
     ratios = _ratios(answers)
-    _bars(axes[0, 0], answers, "leak", ("labelled-only", "notebook", "oracle"), ratios)
+    _points(axes[0, 0], answers, "leak", ("labelled-only", "notebook", "oracle"), ratios)
     bare(axes[0, 0], "retrained on assigned labels, and on true ones by mistake", "labelled ratio", "accuracy (%)")
     _epochs(axes[0, 1], answers)
     bare(axes[0, 1], "the test after every epoch: each line a seed, ring: the best", "epoch", "accuracy (%)")
-    _bars(axes[1, 0], answers, "siblings", ("accuracy with", "accuracy without"), ratios)
+    _points(axes[1, 0], answers, "siblings", ("accuracy with", "accuracy without"), ratios)
     bare(axes[1, 0], "unlabelled views with and without a labelled sibling", "labelled ratio", "accuracy (%)")
-    _bars(axes[1, 1], answers, "flips", ("as it is", "mirrored", "upside-down", "both"), ratios)
+    _points(axes[1, 1], answers, "flips", ("as it is", "mirrored", "upside-down", "both"), ratios)
     bare(axes[1, 1], "clean test images, flipped", "labelled ratio", "accuracy (%)")
     return drawn
 
@@ -126,13 +126,15 @@ def _confused(answers: Sequence[Answer]) -> str:
     return "\n".join(lines)
 
 
-def _bars(a: Axes, answers: Sequence[Answer], question: str, names: Sequence[str], ratios: Sequence[float]) -> None:
+def _points(a: Axes, answers: Sequence[Answer], question: str, names: Sequence[str], ratios: Sequence[float]) -> None:
+    """Draw every seed as a point and the mean as a line; from zero on, bars would all look alike."""
     width = 0.8 / len(names)
     for i, name in enumerate(names):
-        values = [100 * np.asarray(_values(answers, question, ratio, name)) for ratio in ratios]
-        places = np.arange(len(ratios)) + (i - (len(names) - 1) / 2) * width
-        means, sds = [v.mean() for v in values], [v.std(ddof=1) if len(v) > 1 else 0.0 for v in values]
-        a.bar(places, means, width * 0.9, yerr=sds, color=COLOURS[i], label=name, capsize=2)
+        for place, ratio in enumerate(ratios):
+            values = 100 * np.asarray(_values(answers, question, ratio, name))
+            x = place + (i - (len(names) - 1) / 2) * width
+            a.plot([x] * len(values), values, "o", ms=4, color=COLOURS[i], alpha=0.6, label=None if place else name)
+            a.plot([x - width / 3, x + width / 3], [values.mean()] * 2, color=COLOURS[i])
     a.set_xticks(range(len(ratios)), [f"{ratio:g}" for ratio in ratios])
     a.legend(frameon=False, fontsize=8, loc="lower left")
 
