@@ -133,7 +133,10 @@ def test_what_nothing_was_taken_for_is_named_and_what_checks_the_result(ran: Run
 def test_run_again_after_a_kill_it_trains_nothing_and_says_the_same(
     ran: Run, folder: tuple[Path, Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert sorted(ran.computed) == ["pretrain"] * 3 + ["retrain, round 1", "retrain, round 2"]
+    stopped = tracking.open_store(ran.place / "mlruns").get_run(ran.run).data.tags["stop_reason"]
+    # Whether the second round changes a label hangs on the last bits, in which processors differ.
+    rounds = {"all rounds done": 2, "round 2: no pseudo-label changed": 1}[stopped]
+    assert sorted(ran.computed) == ["pretrain"] * 3 + [f"retrain, round {n}" for n in (1, 2)[:rounds]]
     before = (ran.place / "out.csv").read_bytes()
 
     def killed(*_: object) -> str:
@@ -146,7 +149,7 @@ def test_run_again_after_a_kill_it_trains_nothing_and_says_the_same(
     assert (ran.place / "out.csv").read_bytes() == before, "nothing is written before all is done"
     again = label(folder, ran.place)
     assert again.computed == []
-    assert len(again.found) == 5
+    assert len(again.found) == len(ran.computed)
     assert (ran.place / "out.csv").read_bytes() == before
     client = tracking.open_store(ran.place / "mlruns")
     assert {run.info.status for run in search(client, kind="labelling")} == {"FINISHED", "KILLED"}

@@ -58,6 +58,7 @@ class LabellingRun:
             for name, text in files.items():
                 (Path(folder) / name).write_text(text, encoding="utf-8", newline="")
             self.client.log_artifacts(self.id, folder)
+        self.client.set_tag(self.id, "stop_reason", made.stop_reason)
         self.client.set_tag(self.id, MLFLOW_RUN_NOTE, f"{summary_line(done)}. {done.chosen.said}.")
         log_model(self.client, self.id, made.fit.network, pool, "the labelling")
 
