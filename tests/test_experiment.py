@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from kmpl import steps
+from kmpl import experiment, steps
 from kmpl.config import ExperimentConfig
 from kmpl.errors import UserError
 from kmpl.presets import merge
+from kmpl.results import LEFT_OUT, PseudoLabels, Voted
 
 GIVEN = np.array([True, True, False, False, False, False, False, False])
 KEPT = np.array([True, True, True, True, True, True, True, False])
@@ -44,3 +45,38 @@ def test_what_the_pool_is_too_small_for_is_refused_before_training(
 ) -> None:
     with pytest.raises(UserError, match=said.replace("?", r"\?").replace(".", r"\.")):
         steps.load(merge(tiny, change))
+
+
+def rounds_of(votes: list[list[int]], rounds: int) -> tuple[list[int], str]:
+    """Return which rounds were trained, and why there was no further one, when one after another votes so."""
+
+    def vote(_: int, before: PseudoLabels | None, number: int) -> Voted:
+        assert (before is None) == (number == 1)
+        classes = np.array(votes[number - 1])
+        given_by = np.where(classes == LEFT_OUT, LEFT_OUT, number)
+        labels = PseudoLabels(classes, classes, np.ones(len(classes)), given_by)
+        return Voted(np.empty((len(classes), 0), np.float32), labels, {}, np.empty((len(classes), 0), np.float32))
+
+    trained: list[int] = []
+
+    def retrain(_: Voted, number: int) -> int:
+        trained.append(number)
+        return number
+
+    last, stopped = experiment.alternate(0, vote, retrain, rounds)
+    assert last == (trained[-1] if trained else 0), "the last network is the one handed back"
+    return trained, stopped
+
+
+def test_rounds_go_on_while_labels_change() -> None:
+    assert rounds_of([[0, 1], [1, 1], [1, 0]], 3) == ([1, 2, 3], "all rounds done")
+
+
+def test_labels_that_no_longer_change_end_the_rounds() -> None:
+    assert rounds_of([[0, 1], [1, 1], [1, 1]], 4) == ([1, 2], "round 3: no pseudo-label changed")
+
+
+@pytest.mark.parametrize(("votes", "trained"), [([[0, 1], [-1, -1]], [1]), ([[-1, -1]], [])])
+def test_rounds_end_where_nothing_is_assigned(votes: list[list[int]], trained: list[int]) -> None:
+    stopped = f"round {len(votes)}: no pseudo-label reached the threshold"
+    assert rounds_of(votes, 3) == (trained, stopped)
