@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kmpl.benchmarks.audit import Answer
-from kmpl.benchmarks.words import spread
+from kmpl.benchmarks.words import cell
 from kmpl.findings import percent
 from kmpl.pages import grid
 from kmpl.plots import COLOURS, bare, canvas
@@ -73,14 +73,9 @@ def _values(answers: Sequence[Answer], question: str, ratio: float, name: str) -
     return [answer.numbers[name] for answer in _of(answers, question, ratio)]
 
 
-def _cell(values: Sequence[float]) -> str:
-    return spread(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
-
-
 def _table(answers: Sequence[Answer], question: str, names: Sequence[str]) -> str:
     rows = [
-        [f"{ratio:g}", *(_cell(_values(answers, question, ratio, name)) for name in names)]
-        for ratio in _ratios(answers)
+        [f"{ratio:g}", *(cell(_values(answers, question, ratio, name)) for name in names)] for ratio in _ratios(answers)
     ]
     return grid(["ratio", *names], rows, left=())
 

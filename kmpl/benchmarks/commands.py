@@ -19,7 +19,13 @@ from kmpl.presets import load, merge
 from kmpl.sweep_config import AuditOptions, BenchmarkOptions, CostOptions, IngredientOptions, SeedOptions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.figure import Figure
+
+    from kmpl.experiment import Steps
+    from kmpl.networks import Network
+    from kmpl.results import Evaluation
 
 RESULTS = Path("docs/results")
 
@@ -104,18 +110,13 @@ def fewest(
     _check_folder(out)
     from kmpl.benchmarks import fewest as measured
     from kmpl.benchmarks import fewest_page
-    from kmpl.cells import Place
-    from kmpl.checkpoints import kept
-    from kmpl.evaluation import evaluate
-    from kmpl.experiment import Steps
-    from kmpl.tracking.client import environment
 
     config = load("default", None, {**measured.SETTINGS, **given(settings)})
-    steps, draws = kept(Steps(evaluate=evaluate), Place(mlruns).store), []
+    steps, draws = _steps(mlruns), []
     for draw in measured.measure(config, (options or SeedOptions()).seeds, steps):
         print(f"seed {draw.seed}, {draw.labels} labels {draw.way}: {draw.seconds:,.0f} s", flush=True)
         draws.append(draw)
-    about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+    about = _about()
     numbers = {"draws": [asdict(draw) for draw in draws], "environment": about}
     _write(out / "fewest", fewest_page.page(draws, about), fewest_page.figure(draws), numbers)
 
@@ -140,19 +141,15 @@ def ingredients(
     _check_folder(out)
     from kmpl.benchmarks import ingredients as measured
     from kmpl.benchmarks import ingredients_page
-    from kmpl.cells import Place
-    from kmpl.checkpoints import kept
-    from kmpl.experiment import Steps
-    from kmpl.tracking.client import environment
 
     asked = options or IngredientOptions()
     own = load("default", None, {**measured.SETTINGS, "labels": asked.labels})
     config = merge(own, given(settings))
-    steps, outcomes = kept(Steps(evaluate=measured.shut), Place(mlruns).store), []
+    steps, outcomes = _steps(mlruns, measured.shut), []
     for outcome in measured.measure(config, asked.seeds, steps):
         print(f"seed {outcome.seed}, {outcome.change}: {outcome.seconds:,.0f} s", flush=True)
         outcomes.append(outcome)
-    about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+    about = _about()
     numbers = {"outcomes": [asdict(outcome) for outcome in outcomes], "environment": about}
     _write(out / "ingredients", ingredients_page.page(outcomes, about), ingredients_page.figure(outcomes), numbers)
 
@@ -175,10 +172,9 @@ def speed(
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler calls it an error that there is no GPU
     from kmpl.benchmarks import speed as measured
     from kmpl.benchmarks import speed_page
-    from kmpl.tracking.client import environment
 
     found = measured.measure(config, turns, lambda line: print(line, flush=True))
-    about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+    about = _about()
     page, figure = speed_page.page(found, about), speed_page.figure(found.rows)
     _write(out / "speed", page, figure, asdict(found) | {"environment": about})
 
@@ -200,13 +196,12 @@ def cost(
     config = load("default", None, given(settings))
     from kmpl.benchmarks import cost as measured
     from kmpl.benchmarks import cost_page
-    from kmpl.tracking.client import environment
 
     def told(one: measured.Cost) -> None:
         print(f"{one.images:,} images: {one.seconds:,.1f} s, {one.peak:,.0f} MiB at most", flush=True)
 
     costs = measured.measure(config, (options or CostOptions()).sizes, told)
-    about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+    about = _about()
     numbers = measured.numbers(costs) | {"environment": about}
     _write(out / "cost", cost_page.page(costs, about), cost_page.figure(costs), numbers)
 
@@ -238,13 +233,12 @@ def folder(
     from kmpl.benchmarks import own_images
     from kmpl.report import write_json
     from kmpl.store import whole_file
-    from kmpl.tracking.client import environment
 
     demanded, rows = chosen.get("expect_accuracy") or 0.99, []
     for seed in (options or SeedOptions()).seeds:
         rows.append(own_images.measure(which, seed, demanded, mlruns / "own-images", mlruns, chosen))
         print(rows[-1], flush=True)
-    about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+    about = _about()
     path = out / f"folder-{which}"
     write_json({"rows": [asdict(row) for row in rows], "environment": about}, path.with_suffix(".json"))
     with whole_file(path.with_suffix(".md")) as draft:
@@ -271,19 +265,31 @@ def audit(
     config, asked = load("notebook", None, {"network": "cnn", **given(settings)}), options or AuditOptions()
     from kmpl.benchmarks import audit as questions
     from kmpl.benchmarks import audit_page
-    from kmpl.cells import Place
-    from kmpl.checkpoints import kept
-    from kmpl.evaluation import evaluate
-    from kmpl.experiment import Steps
-    from kmpl.tracking.client import environment
 
-    steps, answers = kept(Steps(evaluate=evaluate), Place(mlruns).store), []
+    steps, answers = _steps(mlruns), []
     for answer in questions.ask(config, asked.ratios, asked.seeds, steps):
         print(f"ratio {answer.ratio:g}, seed {answer.seed}: {answer.question}", flush=True)
         answers.append(answer)
-    about = environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+    about = _about()
     numbers = {"answers": [asdict(answer) for answer in answers], "environment": about}
     _write(out / "audit", audit_page.page(answers, about), audit_page.figure(answers), numbers)
+
+
+def _about() -> dict[str, str]:
+    """Return versions, machine and command: how a table came about."""
+    from kmpl.tracking.client import environment
+
+    return environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+
+
+def _steps(mlruns: Path, evaluate: "Callable[[ExperimentConfig, Network], Evaluation] | None" = None) -> "Steps":
+    """Return the steps, kept in a store; the test is opened unless another judge is given."""
+    from kmpl import evaluation
+    from kmpl.cells import Place
+    from kmpl.checkpoints import kept
+    from kmpl.experiment import Steps
+
+    return kept(Steps(evaluate=evaluate or evaluation.evaluate), Place(mlruns).store)
 
 
 def _check_folder(out: Path) -> None:

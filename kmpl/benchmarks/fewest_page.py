@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from kmpl.benchmarks.fewest import WAYS, Draw
-from kmpl.benchmarks.words import spread
+from kmpl.benchmarks.words import cell
 from kmpl.comparison import AFTER, BEFORE, paired
 from kmpl.findings import difference
 from kmpl.pages import grid
@@ -26,7 +26,7 @@ def page(draws: Sequence[Draw], about: Mapping[str, str]) -> str:
     rows = [
         [
             f"{labels} {way}",
-            *(_cell([d.errors[arm] for d in group]) for arm in (BEFORE, AFTER)),
+            *(cell([d.errors[arm] for d in group]) for arm in (BEFORE, AFTER)),
             ", ".join(f"{100 * d.errors[AFTER]:.2f}" for d in group),
             ", ".join(str(d.classes) for d in group),
             f"{np.mean([d.seconds for d in group]) / 60:.1f}",
@@ -46,10 +46,6 @@ def page(draws: Sequence[Draw], about: Mapping[str, str]) -> str:
         "\n".join(f"- {name}: {text}" for name, text in about.items()),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def _cell(errors: Sequence[float]) -> str:
-    return spread(float(np.mean(errors)), float(np.std(errors, ddof=1)) if len(errors) > 1 else None)
 
 
 def figure(draws: Sequence[Draw]) -> Figure:

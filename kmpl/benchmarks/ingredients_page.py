@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kmpl.benchmarks.ingredients import IN, OUT, WHOLE, Outcome
-from kmpl.benchmarks.words import spread
+from kmpl.benchmarks.words import cell
 from kmpl.comparison import interval
 from kmpl.findings import percent, points
 from kmpl.pages import grid
@@ -59,13 +59,11 @@ def _errors(outcomes: Sequence[Outcome], change: str) -> np.ndarray:
 
 def _line(outcomes: Sequence[Outcome], change: str) -> list[str]:
     found = [o for o in outcomes if o.change == change]
-    errors, sd = _errors(outcomes, change), None
-    if len(errors) > 1:
-        sd = float(errors.std(ddof=1))
+    errors = _errors(outcomes, change)
     right = [percent(float(np.mean(turn))) for turn in zip(*(o.right for o in found), strict=False)]
     return [
         change,
-        spread(float(errors.mean()), sd),
+        cell(errors.tolist()),
         "" if change == WHOLE else _added(errors - _errors(outcomes, WHOLE)),
         ", ".join(right),
         percent(float(np.mean([o.kept for o in found]))),

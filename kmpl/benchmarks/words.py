@@ -1,6 +1,8 @@
 """What all tables say alike."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 from kmpl.comparison import SweepReport
 from kmpl.findings import percent, seeds
@@ -13,6 +15,15 @@ def spread(mean: float, sd: float | None) -> str:
     ('1.21 ± 0.04', '1.21')
     """
     return percent(mean) if sd is None else f"{percent(mean)} ± {percent(sd)}"
+
+
+def cell(values: Sequence[float]) -> str:
+    """Return mean and standard deviation over the seeds, in per cent; a single seed has no deviation.
+
+    >>> cell([0.01, 0.02]), cell([0.01])
+    ('1.50 ± 0.71', '1.00')
+    """
+    return spread(float(np.mean(values)), float(np.std(values, ddof=1)) if len(values) > 1 else None)
 
 
 def pool(report: SweepReport) -> str:
