@@ -24,6 +24,9 @@ from kmpl.seeds import derive
 
 SETTINGS: dict[str, Any] = {"protocol": "literature", "pool": {"size": 50_000}}
 
+Judges = tuple[Tensor, np.ndarray]
+"""Images (n, channels, height, width), uint8, that no pool has seen, and their classes (n,)."""
+
 WHOLE = "the method"
 
 OUT: Mapping[str, Mapping[str, Any]] = {
@@ -81,8 +84,11 @@ def measure(config: ExperimentConfig, seeds: Sequence[int], steps: Steps) -> Ite
     """
     use_threads(config.threads)
     for seed in seeds:
+        drawn = merge(config, {"seed": seed})
+        pool, truth = steps.load(drawn)
+        judges = outside(drawn, pool)
         for change, settings in {WHOLE: {}, **OUT, **IN}.items():
-            yield _outcome(change, merge(config, {**settings, "seed": seed}), steps)
+            yield outcome(change, merge(drawn, settings), pool, truth, judges, steps)  # no change touches the pool
 
 
 def shut(*_: object) -> NoReturn:
@@ -90,11 +96,13 @@ def shut(*_: object) -> NoReturn:
     raise AssertionError("ingredients are not judged by the test")
 
 
-def _outcome(change: str, config: ExperimentConfig, steps: Steps) -> Outcome:
-    pool, truth = steps.load(config)
-    images, labels = _outside(config, pool)
+def outcome(
+    change: str, config: ExperimentConfig, pool: Pool, truth: np.ndarray, judges: Judges, steps: Steps
+) -> Outcome:
+    """Return what one configuration gives on a pool."""
     start = steps.pretrain(config, pool, steps.watch)
     fit, rounds, _ = experiment.run_rounds(config, pool, truth, start, steps)
+    images, labels = judges
     return Outcome(
         change=change,
         seed=config.seed,
@@ -105,7 +113,7 @@ def _outcome(change: str, config: ExperimentConfig, steps: Steps) -> Outcome:
     )
 
 
-def _outside(config: ExperimentConfig, pool: Pool) -> tuple[Tensor, np.ndarray]:
+def outside(config: ExperimentConfig, pool: Pool) -> Judges:
     """Return the clean training images (n, channels, height, width), uint8, that the pool leaves, and their classes."""
     size = config.pool.image_size or PROTOCOLS[config.protocol].image_size
     data = read(config.dataset, train=True, size=size)

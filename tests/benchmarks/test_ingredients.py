@@ -1,5 +1,6 @@
 """Ingredients: each change is one, all are judged alike by images that no pool has seen, and never by the test."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -45,7 +46,11 @@ def test_the_method_comes_first_and_every_change_has_its_outcome(outcomes: list[
 
 def test_one_change_is_run_as_the_method_is(config: ExperimentConfig) -> None:
     few = merge(config, {"pseudo_labels": {"rounds": 1}, "retrain": {"last_round": 1}})
-    found = ingredients._outcome("no augmentation", merge(few, OUT["augmentation"]), Steps(evaluate=shut))
+    pool, truth = steps.load(few)
+    images, labels = ingredients.outside(few, pool)
+    judges = images[:5_000], labels[:5_000]
+    changed = merge(few, OUT["augmentation"])
+    found = ingredients.outcome("no augmentation", changed, pool, truth, judges, Steps(evaluate=shut))
     assert (found.change, found.seed, len(found.right)) == ("no augmentation", few.seed, 1)
     assert 0 < found.error < 0.5, "it has learnt"
 
@@ -60,7 +65,7 @@ def test_a_change_sets_what_it_says_and_nothing_else(change: str) -> None:
 
 def test_the_judges_are_in_no_part_of_the_pool(config: ExperimentConfig) -> None:
     pool, _ = steps.load(config)
-    images, labels = ingredients._outside(config, pool)
+    images, labels = ingredients.outside(config, pool)
     assert len(images) == len(labels) == 60_000 - 1_000
     seen = {image.tobytes() for image in np.concatenate([pool.images.numpy(), pool.validation_images.numpy()])}
     assert not any(image.tobytes() in seen for image in images.numpy())
@@ -69,10 +74,9 @@ def test_the_judges_are_in_no_part_of_the_pool(config: ExperimentConfig) -> None
 
 def test_a_pool_of_everything_leaves_no_judge(config: ExperimentConfig) -> None:
     pool, _ = steps.load(config)
-    everything = np.arange(60_000)
-    object.__setattr__(pool, "sources", everything)
+    pool = dataclasses.replace(pool, sources=np.arange(60_000))
     with pytest.raises(UserError, match="all 60000 training images are in the pool"):
-        ingredients._outside(config, pool)
+        ingredients.outside(config, pool)
 
 
 def test_the_test_stays_shut(config: ExperimentConfig) -> None:
