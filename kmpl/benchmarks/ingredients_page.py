@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from kmpl.benchmarks.ingredients import IN, OUT, WHOLE, Outcome
 from kmpl.benchmarks.words import cell
@@ -47,6 +48,8 @@ def figure(outcomes: Sequence[Outcome]) -> Figure:
         a.plot([errors.mean()] * 2, [place - 0.3, place + 0.3], color=colour)
     a.axvline(100 * _errors(outcomes, WHOLE).mean(), color=COLOURS[0], lw=0.6)
     a.set_xscale("log")
+    for shown in (a.xaxis.set_major_formatter, a.xaxis.set_minor_formatter):
+        shown(FuncFormatter(lambda value, _: f"{value:g}"))
     a.set_yticks(range(len(changes)), [WHOLE, *(f"− {name}" for name in OUT), *(f"+ {name}" for name in IN)])
     a.invert_yaxis()
     bare(a, "error outside the pool: each seed, and the mean", "error (%)", "")
@@ -65,7 +68,7 @@ def _line(outcomes: Sequence[Outcome], change: str) -> list[str]:
         change,
         cell(errors.tolist()),
         "" if change == WHOLE else _added(errors - _errors(outcomes, WHOLE)),
-        ", ".join(right),
+        ", ".join(right) or percent(None),
         percent(float(np.mean([o.kept for o in found]))),
         f"{np.mean([o.seconds for o in found]) / 60:.1f}",
     ]
