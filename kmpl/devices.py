@@ -46,6 +46,11 @@ def _cpu_has_bfloat16() -> bool:
     return any(test() for test in tests if test)
 
 
+def processor() -> str:
+    """Return what decides the last bits of numbers that the CPU computes: its vectors, and whether it has bfloat16."""
+    return f"{torch.backends.cpu.get_cpu_capability()}, {'with' if _cpu_has_bfloat16() else 'no'} bfloat16"
+
+
 def place(network: N, device: str, precision: str) -> N:
     """Return a network on its device, told what to compute its convolutions in.
 

@@ -1,5 +1,6 @@
 """Shared by all tests: a cache of their own, and small but real experiments."""
 
+import contextlib
 import copy
 import itertools
 import signal
@@ -17,9 +18,11 @@ from kmpl import experiment, report
 from kmpl.cli import main
 from kmpl.comparison import AFTER, BEFORE, SweepReport, compare
 from kmpl.config import ExperimentConfig, Method, flatten
+from kmpl.datasets import held_out, named
 from kmpl.evaluation import evaluate
 from kmpl.experiment import Steps
 from kmpl.presets import load, merge
+from kmpl.results import Images
 from kmpl.studies import FinalRecord, State, StudyRecord, TrialRecord
 from kmpl.sweep_config import SweepConfig
 from kmpl.tuning.space import space
@@ -93,9 +96,32 @@ def sweep_settings(tiny: ExperimentConfig) -> SweepConfig:
     return SweepConfig(ratios=(0.2, 0.4), seeds=(0, 1), name="tiny", experiment=method)
 
 
+@contextlib.contextmanager
+def fewer_test_images() -> Iterator[None]:
+    """Open the first five hundred real test images only: enough where what is tested is not how well they are told."""
+
+    def few(name: str, train: bool, size: int = 0) -> Images:
+        data = named.read(name, train, size)
+        return Images(data.images[:500], data.labels[:500], data.classes)
+
+    held_out._rendered.cache_clear()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held_out, "read", few)
+        yield
+    held_out._rendered.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def few_test_images() -> Iterator[None]:
+    """The same for the tests of one file."""
+    with fewer_test_images():
+        yield
+
+
 def summary_of(tiny: ExperimentConfig, settings: SweepConfig, ratio: float, seed: int) -> dict[str, Any]:
     config = merge(tiny, {"ratio": ratio, "seed": seed, "arms": settings.arms})
-    outcome = experiment.run(config, Steps(evaluate=evaluate))
+    with fewer_test_images():
+        outcome = experiment.run(config, Steps(evaluate=evaluate))
     return report.summary(config, outcome, f"run-{ratio:g}-{seed}")
 
 

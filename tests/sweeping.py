@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -56,7 +57,8 @@ def here(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Do the same in this process, where all is imported already: starting one takes seconds."""
     (cwd / "tiny.toml").write_text(TOML, encoding="utf-8")
     out, errors = io.StringIO(), io.StringIO()
-    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
+    argv = mock.patch.object(sys, "argv", ["kmpl", *arguments])  # tables tell the command that made them
+    with argv, contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         status = main(list(arguments))
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), errors.getvalue())
 

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from kmpl import networks
-from kmpl.devices import pick_device, pick_precision, place, use_threads
+from kmpl.devices import pick_device, pick_precision, place, processor, use_threads
 from kmpl.errors import UserError
 
 
@@ -27,6 +27,12 @@ def test_a_device_that_is_not_there_is_named(name: str) -> None:
 def test_cpu_is_always_there_and_auto_always_finds_something() -> None:
     assert pick_device("cpu").type == "cpu"
     assert pick_device("auto").type in ("cuda", "mps", "cpu")
+
+
+def test_the_processor_is_told_apart_by_what_it_computes_in() -> None:
+    cpu = torch.device("cpu")
+    assert processor().endswith("with bfloat16" if pick_precision("auto", cpu) == torch.bfloat16 else "no bfloat16")
+    assert processor().startswith(torch.backends.cpu.get_cpu_capability())
 
 
 def test_zero_threads_are_all_that_this_process_may_use() -> None:

@@ -274,7 +274,7 @@ def test_a_tuned_sweep_says_what_was_best_what_it_is_worth_and_what_it_took(
 
 def test_html_says_how_it_was_measured(report: SweepReport, page: Page) -> None:
     said = " ".join(page.text.split())
-    assert "the pool is 600 training images of MNIST; the test is 10,000 clean test images" in said
+    assert "the pool is 600 training images of MNIST; the test is 500 clean test images" in said
     held = [f"{r['validation']} of {r['labelled']} labels at ratio {r['config']['ratio']}" for r in report.results]
     assert f"Validation comes out of the labelled budget: {held[0]}, {held[2]}." in said
     assert "The test was opened once per arm and seed" in said

@@ -12,6 +12,8 @@ from kmpl.experiment import Steps
 from kmpl.presets import merge
 from kmpl.results import Report
 
+pytestmark = pytest.mark.usefixtures("few_test_images")
+
 
 @pytest.fixture(scope="module")
 def report(tiny: ExperimentConfig) -> Report:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sweeping import here
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -82,18 +83,17 @@ def marked(command: str) -> Any:
     return pytest.param(command, marks=() if every_day else pytest.mark.slow)
 
 
+@pytest.mark.usefixtures("few_test_images")
+@pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # of MLflow's own import
 @pytest.mark.parametrize("command", [marked(c) for c in commands() if c.startswith("kmpl run")])
 def test_each_run_in_the_readme_works(command: str, tmp_path: Path) -> None:
     words = command.split()
     (tmp_path / "mine.toml").write_text(toml_example(), encoding="utf-8")
-    small = [] if "--protocol" in words or "--preset" in words else ["--protocol=literature"]  # a quarter of the test
+    small = [] if "--protocol" in words or "--preset" in words else ["--protocol=literature"]
     small += [s for s in SMALL if not any(s.split("=")[0] == w for w in words)]
     budget = [] if "--labels" in words else ["--ratio", "0.2"]
     words = [w for i, w in enumerate(words) if w != "--ratio" and words[i - 1] != "--ratio"]
-    kmpl = str(Path(sys.prefix) / "bin" / "kmpl")
-    done = subprocess.run(
-        [kmpl, *words[1:], *budget, *small], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    done = here(*words[1:], *budget, *small, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
@@ -131,8 +131,9 @@ def test_each_python_example_prints_what_it_says(capsys: pytest.CaptureFixture[s
     assert blocks
     for block in blocks:
         exec(compile(block, "README.md", "exec"), {})
-        says = [line.split("  # ")[1] for line in block.splitlines() if line.startswith("print(")]
-        assert capsys.readouterr().out.splitlines() == says
+        says = [float(line.split("  # ")[1]) for line in block.splitlines() if line.startswith("print(")]
+        printed = [float(line) for line in capsys.readouterr().out.splitlines()]
+        assert printed == pytest.approx(says, abs=0.011), "processors differ in a last bit, and so in a last digit"
 
 
 def test_no_command_is_left_untried() -> None:

@@ -93,6 +93,7 @@ def _compare(
 def fewest(
     *,
     out: Path = RESULTS,
+    join: Path | None = None,
     options: Annotated[SeedOptions | None, Parameter(name="*", negative_iterable="")] = None,
     mlruns: Folder = Path("mlruns"),
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
@@ -103,27 +104,30 @@ def fewest(
 
     Args:
         out: Folder that the table (markdown, JSON) and its figure are written to.
+        join: Numbers (JSON) of earlier turns with other seeds, on other days or machines, that come into the table too.
         options: With which seeds.
         mlruns: Folder of the store of finished steps.
         settings: Single settings; they win over the defaults.
     """
     _check_folder(out)
     from kmpl.benchmarks import fewest as measured
-    from kmpl.benchmarks import fewest_page
+    from kmpl.benchmarks import fewest_page, turns
 
-    config = load("default", None, {**measured.SETTINGS, **given(settings)})
+    config, seeds = load("default", None, {**measured.SETTINGS, **given(settings)}), (options or SeedOptions()).seeds
+    earlier = turns.read(join, turns.Turns[measured.Draw], config, seeds) if join else None
     steps, draws = _steps(mlruns), []
-    for draw in measured.measure(config, (options or SeedOptions()).seeds, steps):
+    for draw in measured.measure(config, seeds, steps):
         print(f"seed {draw.seed}, {draw.labels} labels {draw.way}: {draw.seconds:,.0f} s", flush=True)
         draws.append(draw)
-    about = _about()
-    numbers = {"draws": [asdict(draw) for draw in draws], "environment": about}
-    _write(out / "fewest", fewest_page.page(draws, about), fewest_page.figure(draws), numbers)
+    found = turns.joined(turns.turn(config, draws, _about()), earlier)
+    page, figure = fewest_page.page(found.rows, found.parts), fewest_page.figure(found.rows)
+    _write(out / "fewest", page, figure, asdict(found))
 
 
 def ingredients(
     *,
     out: Path = RESULTS,
+    join: Path | None = None,
     options: Annotated[IngredientOptions | None, Parameter(name="*", negative_iterable="")] = None,
     mlruns: Folder = Path("mlruns"),
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
@@ -134,24 +138,26 @@ def ingredients(
 
     Args:
         out: Folder that the table (markdown, JSON) and its figure are written to.
+        join: Numbers (JSON) of earlier turns with other seeds, on other days or machines, that come into the table too.
         options: With how many labels and which seeds.
         mlruns: Folder of the store of finished steps.
         settings: Single settings; they win over the defaults.
     """
     _check_folder(out)
     from kmpl.benchmarks import ingredients as measured
-    from kmpl.benchmarks import ingredients_page
+    from kmpl.benchmarks import ingredients_page, turns
 
     asked = options or IngredientOptions()
     own = load("default", None, {**measured.SETTINGS, "labels": asked.labels})
     config = merge(own, given(settings))
+    earlier = turns.read(join, turns.Turns[measured.Outcome], config, asked.seeds) if join else None
     steps, outcomes = _steps(mlruns, measured.shut), []
     for outcome in measured.measure(config, asked.seeds, steps):
         print(f"seed {outcome.seed}, {outcome.change}: {outcome.seconds:,.0f} s", flush=True)
         outcomes.append(outcome)
-    about = _about()
-    numbers = {"outcomes": [asdict(outcome) for outcome in outcomes], "environment": about}
-    _write(out / "ingredients", ingredients_page.page(outcomes, about), ingredients_page.figure(outcomes), numbers)
+    found = turns.joined(turns.turn(config, outcomes, _about()), earlier)
+    page, figure = ingredients_page.page(found.rows, found.parts), ingredients_page.figure(found.rows)
+    _write(out / "ingredients", page, figure, asdict(found))
 
 
 def speed(

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from kmpl.benchmarks.fewest import WAYS, Draw
-from kmpl.benchmarks.words import cell
+from kmpl.benchmarks.words import cell, turns
 from kmpl.comparison import AFTER, BEFORE, paired
 from kmpl.findings import difference
 from kmpl.pages import grid
@@ -20,7 +20,7 @@ learnt without any label, as `kmpl suggest` chooses them; nobody knows beforehan
 are trained on, none is kept for validation."""
 
 
-def page(draws: Sequence[Draw], about: Mapping[str, str]) -> str:
+def page(draws: Sequence[Draw], parts: Sequence[Mapping[str, str]]) -> str:
     """Return the table as markdown."""
     found = _groups(draws)
     rows = [
@@ -38,14 +38,14 @@ def page(draws: Sequence[Draw], about: Mapping[str, str]) -> str:
         values = [[1 - d.errors[AFTER] for d in found.get((labels, way), [])] for way in WAYS]
         if all(values) and len(values[0]) == len(values[1]):
             gains.append(f"- {labels} labels: {difference(paired(0.0, *values))}")
-    parts = [
+    texts = [
         "# The fewest labels",
         _INTRODUCTION,
         grid(["labels", BEFORE, AFTER, f"{AFTER}, each seed", "classes met", "minutes a run"], rows, left=("labels",)),
         "suggested − at random, accuracy of pseudo-label, seed by seed:\n\n" + "\n".join(gains),
-        "\n".join(f"- {name}: {text}" for name, text in about.items()),
+        turns(parts),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(texts) + "\n"
 
 
 def figure(draws: Sequence[Draw]) -> Figure:

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from kmpl.benchmarks.ingredients import IN, OUT, WHOLE, Outcome
-from kmpl.benchmarks.words import cell
+from kmpl.benchmarks.words import cell, turns
 from kmpl.comparison import interval
 from kmpl.findings import percent, points
 from kmpl.pages import grid
@@ -20,7 +20,7 @@ three dots go on from the line above. *Right*: share of the assigned labels that
 share of the unlabelled images that the last round gave a label to. The test stays shut."""
 
 
-def page(outcomes: Sequence[Outcome], about: Mapping[str, str]) -> str:
+def page(outcomes: Sequence[Outcome], parts: Sequence[Mapping[str, str]]) -> str:
     """Return the table as markdown."""
     groups = (("as it is", (WHOLE,)), ("taken out", tuple(OUT)), ("put in", tuple(IN)))
     rows = [
@@ -28,13 +28,13 @@ def page(outcomes: Sequence[Outcome], about: Mapping[str, str]) -> str:
         for kind, changes in groups
         for change in changes
     ]
-    parts = [
+    texts = [
         "# What each ingredient is worth",
         _INTRODUCTION,
         grid(["", "ingredient", "error", "added", "right", "kept", "minutes"], rows, left=("", "ingredient")),
-        "\n".join(f"- {name}: {text}" for name, text in about.items()),
+        turns(parts),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(texts) + "\n"
 
 
 def figure(outcomes: Sequence[Outcome]) -> Figure:

@@ -49,13 +49,20 @@ def circumstances(report: SweepReport) -> str:
     return "\n\n".join([_listed(common), agree, *runs])
 
 
+def turns(parts: Sequence[Mapping[str, str]]) -> str:
+    """Return how numbers came about that were measured in one turn or in several, each with seeds of its own."""
+    lists = [_listed(part) for part in parts]
+    return lists[0] if len(lists) == 1 else "\n\n".join([f"Made in {len(lists)} turns, each seed in one:", *lists])
+
+
 def _about(environment: Mapping[str, str]) -> dict[str, str]:
     versions = (name for name in sorted(environment) if name.startswith("version."))
+    machine = (environment.get("machine", ""), f"{environment.get('cores', '')} cores", environment.get("processor"))
     took = {"one run, on average": environment["took"]} if "took" in environment else {}
     return {
         "command": f"`{environment.get('command', '')}`",
         "date": environment.get("date", ""),
-        "machine": f"{environment.get('machine', '')}, {environment.get('cores', '')} cores",
+        "machine": ", ".join(part for part in machine if part),
         "versions": ", ".join(f"{name.removeprefix('version.')} {environment[name]}" for name in versions),
         **took,
     }

@@ -191,9 +191,11 @@ def installed_packages() -> list[str]:
 
 def environment() -> dict[str, str]:
     """Return what a number depends on besides its settings, as tags."""
+    from kmpl.devices import processor  # PyTorch: who only looks runs up does not wait for it
+
     tags = {f"version.{name}": metadata.version(name) for name in ("torch", "torchvision", "scikit-learn", "numpy")}
     tags |= {"version.kmpl": __version__, "version.python": platform.python_version(), "machine": platform.platform()}
-    tags["cores"] = str(os.cpu_count())
+    tags |= {"cores": str(os.cpu_count()), "processor": processor()}
     here = Path(__file__).resolve().parent
     git = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return tags | ({"mlflow.source.git.commit": git.stdout.strip()} if git.returncode == 0 else {})

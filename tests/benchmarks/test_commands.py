@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from sweeping import kmpl
+from sweeping import here, kmpl
 
 from kmpl.benchmarks.fewest import WAYS
 
@@ -51,6 +51,7 @@ def test_the_audit_writes_its_page_figure_and_numbers(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[0] == "ratio 0.3, seed 0: leak"
 
 
+@pytest.mark.usefixtures("few_test_images")
 def test_the_fewest_labels_give_their_page_figure_and_numbers(tmp_path: Path) -> None:
     brief = [
         f"--{step}.{name}"
@@ -58,10 +59,10 @@ def test_the_fewest_labels_give_their_page_figure_and_numbers(tmp_path: Path) ->
         for name in ("epochs=1", "images-per-epoch=256")
     ]
     few = ["--pool.size=1000", "--clustering.n-clusters=50", "--pretext.rounds=1", "--pseudo-labels.rounds=1"]
-    done = kmpl("benchmark", "fewest", "--seeds", "1000", "--out", "results", *few, *brief, cwd=tmp_path)
+    done = here("benchmark", "fewest", "--seeds", "1000", "--out", "results", *few, *brief, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     numbers = json.loads((tmp_path / "results" / "fewest.json").read_text(encoding="utf-8"))
-    assert [(d["labels"], d["way"]) for d in numbers["draws"]] == [(n, w) for n in (10, 20) for w in WAYS]
+    assert [(d["labels"], d["way"]) for d in numbers["rows"]] == [(n, w) for n in (10, 20) for w in WAYS]
     assert "kmpl benchmark fewest" in (tmp_path / "results" / "fewest.md").read_text(encoding="utf-8")
     assert (tmp_path / "results" / "fewest.png").read_bytes().startswith(b"\x89PNG")
 
@@ -74,6 +75,8 @@ def test_the_fewest_labels_give_their_page_figure_and_numbers(tmp_path: Path) ->
         (("benchmark", "literature", "--seeds", "0,0"), "seeds: 0 comes twice"),
         (("benchmark", "literature", "--join", "nothing.json"), "--join nothing.json: No such file or directory"),
         (("benchmark", "notebook", "--join", "tiny.toml"), "--join tiny.toml: not the numbers of such a table"),
+        (("benchmark", "fewest", "--join", "tiny.toml"), "--join tiny.toml: not the numbers of such a table"),
+        (("benchmark", "ingredients", "--join", "no.json"), "--join no.json: No such file or directory"),
         (("benchmark", "folder", "digits", "--seeds", "1,1"), "seeds: 1 comes twice"),
         (("benchmark", "fewest", "--seeds", "1,1"), "seeds: 1 comes twice"),
         (("benchmark", "fewest", "--network", "vgg"), "unknown network 'vgg'"),

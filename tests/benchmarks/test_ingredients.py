@@ -95,7 +95,7 @@ def test_the_page_says_what_a_change_adds_seed_by_seed() -> None:
         for seed in (0, 1)
     ]
     made = [dataclasses.replace(o, right=(), kept=0.0) if o.change == "augmentation" else o for o in made]
-    page = ingredients_page.page(made, {"command": "kmpl benchmark ingredients"})
+    page = ingredients_page.page(made, [{"command": "kmpl benchmark ingredients"}])
     lines = {line.split(" | ")[1].strip(): line for line in page.splitlines() if line.startswith("|")}
     assert "1.05 ± 0.07" in lines[WHOLE]
     assert "90.00, 95.00" in lines[WHOLE]
@@ -111,6 +111,6 @@ def test_the_command_writes_page_figure_and_numbers(tmp_path: Path) -> None:
     done = kmpl("benchmark", "ingredients", "--seeds", "1000", "--out", "results", *few, *brief, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     numbers = json.loads((tmp_path / "results" / "ingredients.json").read_text(encoding="utf-8"))
-    assert [o["change"] for o in numbers["outcomes"]] == [WHOLE, *OUT, *IN]
+    assert [o["change"] for o in numbers["rows"]] == [WHOLE, *OUT, *IN]
     assert "kmpl benchmark ingredients" in (tmp_path / "results" / "ingredients.md").read_text(encoding="utf-8")
     assert (tmp_path / "results" / "ingredients.png").read_bytes().startswith(b"\x89PNG")

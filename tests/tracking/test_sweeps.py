@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,8 @@ from kmpl import sweep, tracking
 from kmpl.cells import Place
 from kmpl.comparison import SweepReport
 from kmpl.config import Method
-from kmpl.datasets import held_out, named
 from kmpl.errors import UserError
 from kmpl.presets import merge
-from kmpl.results import Images
 from kmpl.sweep_config import SweepConfig
 from kmpl.tracking.client import experiment_id
 from kmpl.tracking.runs import start
@@ -68,23 +65,11 @@ sweep.run(SweepConfig.model_validate_json(sys.argv[2]), Place(Path(sys.argv[1]),
 """
 
 
-def _few(name: str, train: bool, size: int) -> Images:  # noqa: ARG001
-    data = named.read(name, train)
-    return Images(data.images[:500], data.labels[:500], data.classes)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def few_test_images() -> Iterator[None]:
-    """Real ones; five hundred are enough to have something to log."""
-    held_out._rendered.cache_clear()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(held_out, "read", _few)
-        yield
-    held_out._rendered.cache_clear()
-
-
-# MLflow warns about its own type hints when it is first asked to log a model.
-pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")
+pytestmark = [
+    pytest.mark.usefixtures("few_test_images"),
+    # MLflow warns about its own type hints when it is first asked to log a model.
+    pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning"),
+]
 
 
 def all_runs(client: MlflowClient) -> dict[str, Run]:
