@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from inspect import get_annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -47,10 +48,22 @@ class Search:
     """Section that it is searched in, where several share the setting; empty: in all of them."""
 
 
+_ENDS = (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
+
+
 class Settings(BaseModel):
     """What is frozen, documented field by field, and refuses what it does not know."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        """End the help of each number with the range that it is held to: written once, where it is checked."""
+        for name in get_annotations(cls):
+            field = cls.model_fields[name]
+            ends = [f"{sign} {getattr(m, key):g}" for m in field.metadata for key, sign in _ENDS if hasattr(m, key)]
+            if ends and field.description:
+                field.description = f"{field.description.removesuffix('.')} ({' and '.join(ends)})."
 
 
 class PoolSettings(Settings):

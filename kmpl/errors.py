@@ -36,10 +36,12 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 
     >>> unknown("network", "cn", ["cnn", "vgg16"])
     "unknown network 'cn'; did you mean 'cnn'? (known: cnn, vgg16)"
+    >>> unknown("network", "resnet", ["cnn", "vgg16"])
+    "unknown network 'resnet' (known: cnn, vgg16)"
     """
     names = sorted(known)
     near = get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
-    guess = next((f"; did you mean '{n}'?" for n in names if near and n.lower() == near[0]), ";")
+    guess = next((f"; did you mean '{n}'?" for n in names if near and n.lower() == near[0]), "")
     return f"unknown {what} '{name}'{guess} (known: {', '.join(names)})"
 
 

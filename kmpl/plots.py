@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
@@ -38,6 +39,21 @@ def bare(axes: Axes, title: str, x: str = "", y: str = "") -> None:
     axes.set_xlabel(x)
     axes.set_ylabel(y)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def logarithmic(axis: Axis) -> None:
+    """Give a logarithmic axis that all has been drawn on plain numbers: 1, 2, 5, 10 or, where it spans less, what fits.
+
+    Raises:
+        ValueError: the axis is not logarithmic.
+    """
+    if axis.get_scale() != "log":
+        raise ValueError("the axis is not logarithmic")
+    ticks, (low, high) = LogLocator(subs=(1, 2, 5)), sorted(axis.get_view_interval())
+    several = sum(low <= tick <= high for tick in ticks.tick_values(low, high)) > 1
+    axis.set_major_locator(ticks if several else MaxNLocator(4))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
 
 
 def _compared(report: Report) -> ArmReport | None:

@@ -98,7 +98,7 @@ class State:
             return ""
         if kind in ("begun", "finished", "finished before", "diverged"):
             one.state = "running" if kind == "begun" else kind
-            return f"{event['cell']}: {kind}"
+            return f"{event['cell']}: {kind}" + (self._of_all() if kind == "finished" else "")
         if kind == "batch":
             return ""
         if kind == "trial":
@@ -106,6 +106,11 @@ class State:
             return one.said
         where = f"{event['cell']}, {one.arm}" if one.arm else event["cell"]
         return f"{where}: {step}: {one.said if kind == 'epoch' else 'found in the store'}"
+
+    def _of_all(self) -> str:
+        names = self.names()
+        over = sum(one.state.startswith("finished") for name, one in self.experiments.items() if name in names)
+        return f" ({over} of {len(names)}, {self.left()} left)" if over < len(names) else ""
 
     def names(self) -> list[str]:
         """Return the names of all experiments."""

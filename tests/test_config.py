@@ -8,7 +8,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from kmpl.config import Arm, ExperimentConfig, flatten
+from kmpl.config import Arm, ExperimentConfig, Training, flatten
 from kmpl.errors import UserError
 from kmpl.label_config import LabelOptions
 from kmpl.presets import PRESETS, for_arm, load, merge
@@ -195,6 +195,15 @@ def test_every_setting_says_in_one_line_what_it_is(model: type[BaseModel]) -> No
         assert field.description, name
         assert "\n" not in field.description, name
         assert field.description.endswith("."), name
+
+
+def test_the_help_of_a_number_ends_with_its_range() -> None:
+    said = {name: str(field.description) for name, field in Training.model_fields.items()}
+    assert said["epochs"] == "Epochs (≥ 1 and ≤ 10000)."
+    assert said["ema"].endswith("(≥ 0 and < 1).")
+    assert said["optimizer"].count("(≥") == 0
+    for model in models(ExperimentConfig):
+        assert all(str(field.description).count("(≥") <= 1 for field in model.model_fields.values()), "inherited: once"
 
 
 def test_settings_cannot_be_changed_in_place() -> None:

@@ -1,5 +1,6 @@
 """Figures: all are there, and they show the numbers of the report."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,23 @@ def test_the_dot_on_the_coverage_curve_is_what_was_kept(report: Report) -> None:
         kept = int(turn.pseudo_labels.assigned) - 1
         assert share[kept] == pytest.approx(turn.diagnostics.coverage)
         assert accuracy[kept] == pytest.approx(turn.diagnostics.accuracy)
+
+
+@pytest.mark.parametrize(("low", "high", "least"), [(0.012, 0.5, 4), (0.81, 0.904, 2), (3.0, 3.1, 2), (1, 70_000, 8)])
+def test_a_logarithmic_axis_has_plain_numbers_whatever_it_spans(low: float, high: float, least: int) -> None:
+    figure, axes = plots.canvas(1, 1, 4, 3)
+    axes[0, 0].plot([1, 2], [low, high])
+    axes[0, 0].set_yscale("log")
+    plots.logarithmic(axes[0, 0].yaxis)
+    figure.draw_without_rendering()
+    seen = [t.get_text() for t in axes[0, 0].get_yticklabels() if low / 1.2 <= t.get_position()[1] <= high * 1.2]
+    assert len(seen) >= least
+    assert all(re.fullmatch(r"[\d,.]+", text) for text in seen), "no powers of ten"
+
+
+def test_an_axis_that_is_not_logarithmic_is_refused() -> None:
+    with pytest.raises(ValueError, match="not logarithmic"):
+        plots.logarithmic(plots.canvas(1, 1, 4, 3)[1][0, 0].xaxis)
 
 
 def test_an_experiment_of_one_arm_still_has_figures(tiny: ExperimentConfig) -> None:

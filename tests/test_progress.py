@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -75,6 +76,7 @@ def test_the_share_never_falls_and_ends_at_one() -> None:
 def test_what_is_told_is_a_line_each_and_batches_are_not_worth_one() -> None:
     state = State(SETTINGS)
     cell, lines = CELLS[1], [line for event in events_of(CELLS[1]) if (line := State.take(state, event))]
+    assert re.fullmatch(rf"{cell}: finished \(1 of 4, \d+ s left\)", lines.pop())
     assert lines == [
         f"{cell}: begun",
         f"{cell}: pretrain: epoch 1/2",
@@ -84,7 +86,6 @@ def test_what_is_told_is_a_line_each_and_batches_are_not_worth_one() -> None:
         f"{cell}, pseudo-label: retrain, round 2: epoch 2/2",
         f"{cell}, oracle: retrain, round 0: epoch 1/2",
         f"{cell}, oracle: retrain, round 0: epoch 2/2",
-        f"{cell}: finished",
     ]
     assert state.take({"cell": cell, "kind": "finished before"}) == f"{cell}: finished before"
 
@@ -226,7 +227,8 @@ def test_what_is_written_while_it_is_shown_is_said_and_the_file_goes(tmp_path: P
         wait_for(lines, 1)
         assert lines == [f"{CELLS[0]}: begun"]
         Journal(path, cell=CELLS[0]).write(kind="finished")  # read at the end at the latest
-    assert lines == [f"{CELLS[0]}: begun", f"{CELLS[0]}: finished"]
+    assert lines[0] == f"{CELLS[0]}: begun"
+    assert re.fullmatch(rf"{CELLS[0]}: finished \(1 of 4, \d+ s left\)", lines[1])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -85,6 +85,7 @@ def _compare(
     from kmpl.benchmarks import joining
 
     earlier = joining.read(join, chosen) if join else None
+    joining.check_standing(out / f"{which}.json", {*chosen.arms, *(earlier.settings.arms if earlier else ())})
     found = sweep_and_show(chosen, how)
     found = joining.joined(found, earlier) if earlier else found
     _write(out / which, table.page(found), table.figure(found), found.model_dump(mode="json"))
@@ -114,7 +115,7 @@ def fewest(
     from kmpl.benchmarks import fewest_page, turns
 
     config, seeds = load("default", None, {**measured.SETTINGS, **given(settings)}), (options or SeedOptions()).seeds
-    earlier = turns.read(join, turns.Turns[measured.Draw], config, seeds) if join else None
+    earlier = turns.before(out / "fewest.json", join, turns.Turns[measured.Draw], config, seeds)
     steps, draws = _steps(mlruns), []
     for draw in measured.measure(config, seeds, steps):
         print(f"seed {draw.seed}, {draw.labels} labels {draw.way}: {draw.seconds:,.0f} s", flush=True)
@@ -150,7 +151,7 @@ def ingredients(
     asked = options or IngredientOptions()
     own = load("default", None, {**measured.SETTINGS, "labels": asked.labels})
     config = merge(own, given(settings))
-    earlier = turns.read(join, turns.Turns[measured.Outcome], config, asked.seeds) if join else None
+    earlier = turns.before(out / "ingredients.json", join, turns.Turns[measured.Outcome], config, asked.seeds)
     steps, outcomes = _steps(mlruns, measured.shut), []
     for outcome in measured.measure(config, asked.seeds, steps):
         print(f"seed {outcome.seed}, {outcome.change}: {outcome.seconds:,.0f} s", flush=True)

@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from kmpl.benchmarks.cost import STEPS, Cost, by_step, growth
 from kmpl.pages import grid
-from kmpl.plots import COLOURS, bare, canvas
+from kmpl.plots import COLOURS, bare, canvas, logarithmic
 
 LINEAR = 1.1
 """A power above it is more than linear: below, it is within what measuring twice gives."""
@@ -58,12 +58,11 @@ def figure(costs: Sequence[Cost]) -> Figure:
         a.set_yscale("log")
         a.xaxis.set_major_locator(FixedLocator(sizes))
         a.xaxis.set_minor_locator(NullLocator())
-        a.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        a.yaxis.set_minor_locator(NullLocator())
-        for axis in (a.xaxis, a.yaxis):
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+        a.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
         a.tick_params("x", rotation=30)
         bare(a, {"seconds": "time of each step", "MiB": "largest memory during each step"}[unit], "pool images", unit)
     memory.set_ylim(bottom=min(500.0, *(cost.peak for cost in costs)))
+    for a in (seconds, memory):
+        logarithmic(a.yaxis)
     drawn.legend(*seconds.get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=9)
     return drawn

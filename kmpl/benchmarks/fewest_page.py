@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from kmpl.benchmarks.fewest import WAYS, Draw
 from kmpl.benchmarks.words import cell, turns
 from kmpl.comparison import AFTER, BEFORE, paired
 from kmpl.findings import difference
 from kmpl.pages import grid
-from kmpl.plots import COLOURS, bare, canvas
+from kmpl.plots import COLOURS, bare, canvas, logarithmic
 
 _INTRODUCTION = """\
 Error in % on the clean test images, mean ± sd over the seeds, and of each seed. *At random*: as many of each class,
@@ -58,9 +57,7 @@ def figure(draws: Sequence[Draw]) -> Figure:
             a.plot([place] * len(errors), errors, "o", color=colour, alpha=0.6, label=arm if place == 0 else None)
             a.plot([place - 0.2, place + 0.2], [np.mean(errors)] * 2, color=colour)
     a.set_yscale("log")
-    a.yaxis.set_major_locator(FixedLocator([0.5, 1, 2, 5, 10, 20, 50]))
-    a.yaxis.set_minor_locator(NullLocator())
-    a.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    logarithmic(a.yaxis)
     a.set_xticks(range(len(found)), [f"{labels}, {way}" for labels, way in found])
     a.margins(x=0.1)
     a.legend(frameon=False, fontsize=9)

@@ -4,14 +4,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
 from kmpl.benchmarks.ingredients import IN, OUT, WHOLE, Outcome
 from kmpl.benchmarks.words import cell, turns
 from kmpl.comparison import interval
 from kmpl.findings import percent, points
 from kmpl.pages import grid
-from kmpl.plots import COLOURS, bare, canvas
+from kmpl.plots import COLOURS, bare, canvas, logarithmic
 
 _INTRODUCTION = """\
 Error in % of the last network on training images outside the pool, mean ± sd over the seeds, and how many points of
@@ -48,8 +47,7 @@ def figure(outcomes: Sequence[Outcome]) -> Figure:
         a.plot([errors.mean()] * 2, [place - 0.3, place + 0.3], color=colour)
     a.axvline(100 * _errors(outcomes, WHOLE).mean(), color=COLOURS[0], lw=0.6)
     a.set_xscale("log")
-    for shown in (a.xaxis.set_major_formatter, a.xaxis.set_minor_formatter):
-        shown(FuncFormatter(lambda value, _: f"{value:g}"))
+    logarithmic(a.xaxis)
     a.set_yticks(range(len(changes)), [WHOLE, *(f"− {name}" for name in OUT), *(f"+ {name}" for name in IN)])
     a.invert_yaxis()
     bare(a, "error outside the pool: each seed, and the mean", "error (%)", "")

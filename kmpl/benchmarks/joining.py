@@ -1,13 +1,14 @@
 """One table out of several runs: the same experiments, other arms, on other days or machines."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
 from pydantic import ValidationError
 
+from kmpl.benchmarks.turns import check_kept
 from kmpl.comparison import SweepReport, tables
 from kmpl.config import Arm, flatten
 from kmpl.errors import UserError
@@ -39,6 +40,19 @@ def read(path: Path, chosen: SweepConfig) -> SweepReport:
         first = earlier.settings.arms[0]
         raise UserError(f"--join {path}: no arm in common; add {first} to --arms, it shows that both compute the same")
     return earlier
+
+
+def check_standing(path: Path, arms: Collection[str]) -> None:
+    """Refuse to write a table in the place of one with arms that are not in it.
+
+    Raises:
+        UserError: arms would be lost.
+    """
+    try:
+        standing = SweepReport.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):  # nothing there, or nothing that could be joined
+        return
+    check_kept(path, "arms", [arm for arm in standing.settings.arms if arm not in arms])
 
 
 def joined(report: SweepReport, earlier: SweepReport) -> SweepReport:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from kmpl.benchmarks.words import circumstances, pool, spread
+from kmpl.benchmarks.words import circumstances, pool, run_of, spread
 from kmpl.comparison import AFTER, BEFORE, Row, SweepReport
 from kmpl.findings import difference
 from kmpl.pages import grid
@@ -91,4 +91,4 @@ def _line(report: SweepReport, arm: str, labels: Mapping[float, int]) -> list[st
     rows = [_row(report, ratio, arm) for ratio in labels]
     minutes = np.mean([report.times[f"ratio {ratio:g}, {arm}"] for ratio in labels]) / 60
     cells = [arm, *(spread(1 - row.mean, row.sd) for row in rows)]
-    return [f"**{text}**" if arm == AFTER else text for text in cells] + [f"{minutes:.1f}"]
+    return [f"**{text}**" if arm == AFTER else text for text in cells] + [f"{minutes:.1f}{run_of(report, arm)}"]

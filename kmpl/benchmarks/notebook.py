@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from kmpl.benchmarks.words import circumstances, pool, spread
+from kmpl.benchmarks.words import circumstances, pool, run_of, spread
 from kmpl.comparison import AFTER, BEFORE, SweepReport
 from kmpl.findings import difference
 from kmpl.pages import grid
@@ -58,5 +58,5 @@ def _lines(report: SweepReport, views: list[str]) -> list[list[str]]:
         words = [row.arm, *cells, spread(row.mean, row.sd)]
         told = [f"**{text}**" if row.arm == AFTER else text for text in words]
         minutes = report.times[f"ratio {row.ratio:g}, {row.arm}"] / 60
-        lines.append([f"{row.ratio:g}", f"{row.labels:,}", *told, f"{minutes:.1f}"])
+        lines.append([f"{row.ratio:g}", f"{row.labels:,}", *told, f"{minutes:.1f}{run_of(report, row.arm)}"])
     return lines

@@ -67,6 +67,35 @@ def read(path: Path, kind: type[Turns[Row]], config: ExperimentConfig, seeds: Se
     return earlier
 
 
+def before(
+    out: Path, join: Path | None, kind: type[Turns[Row]], config: ExperimentConfig, seeds: Sequence[int]
+) -> Turns[Row] | None:
+    """Return the earlier turns that are asked for, if any; refuse to write over a table whose seeds would be lost.
+
+    Raises:
+        UserError: as ``read``; the table at ``out`` has seeds that the new one would not have.
+    """
+    earlier = read(join, kind, config, seeds) if join else None
+    try:
+        standing = TypeAdapter(kind).validate_json(out.read_bytes())
+    except (OSError, ValidationError):  # nothing there, or nothing that could be joined
+        return earlier
+    kept = {*seeds, *(row.seed for row in earlier.rows)} if earlier else {*seeds}
+    check_kept(out, "seeds", sorted({row.seed for row in standing.rows} - kept))
+    return earlier
+
+
+def check_kept(path: Path, what: str, lost: Sequence[object]) -> None:
+    """Refuse to lose what the table in ``path`` has.
+
+    Raises:
+        UserError: something would be lost.
+    """
+    if lost:
+        named = ", ".join(map(str, lost))
+        raise UserError(f"{path}: {what} {named} would be lost; add --join {path}, or another folder with --out")
+
+
 def joined(here: Turns[Row], earlier: Turns[Row] | None) -> Turns[Row]:
     """Return both in one, by rising seed."""
     if earlier is None:

@@ -1,6 +1,7 @@
 """What all tables say alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from string import ascii_lowercase
 
 import numpy as np
 
@@ -41,12 +42,21 @@ def circumstances(report: SweepReport) -> str:
     }
     if not report.parts:
         return _listed(_about(report.environment) | common)
-    runs = [f"{part['arms']}:\n\n{_listed(_about(part))}" for part in report.parts]
+    runs = [f"({letter}) {part['arms']}:\n\n{_listed(_about(part))}" for letter, part in _lettered(report)]
     agree = (
         f"Joined from {len(runs)} runs, which agree to the last bit in the arms that they share. The minutes of an arm "
-        "are those of the first run that has it; compare them by what a shared arm took in each."
+        "are those of the run that they are marked with; compare them by what a shared arm took in each."
     )
     return "\n\n".join([_listed(common), agree, *runs])
+
+
+def run_of(report: SweepReport, arm: str) -> str:
+    """Return the mark of the joined run that an arm's minutes are of; nothing where there is only one run."""
+    return next((f" ({letter})" for letter, part in _lettered(report) if arm in part["arms"].split(", ")), "")
+
+
+def _lettered(report: SweepReport) -> Iterator[tuple[str, Mapping[str, str]]]:
+    return zip(ascii_lowercase, report.parts, strict=False)
 
 
 def turns(parts: Sequence[Mapping[str, str]]) -> str:

@@ -49,7 +49,10 @@ def test_two_runs_make_the_table_that_one_would_have_made(all_arms: Summaries, t
         assert getattr(found, name) == getattr(once, name)
     page = literature.page(found)
     assert "- command: `the first`" in page
-    assert "oracle, labelled-only:\n\n- command: `the second`" in page
+    assert "(b) oracle, labelled-only:\n\n- command: `the second`" in page
+    minutes = {cells[1].strip("* "): cells[-2] for line in page.splitlines() if len(cells := line.split("|")) > 3}
+    assert [minutes[arm].split()[1] for arm in (BEFORE, AFTER, "oracle")] == ["(a)", "(a)", "(b)"]
+    assert "(a)" not in literature.page(once)
     assert literature.page(once).count("- command:") == 1
 
 
@@ -119,6 +122,16 @@ def test_a_setting_that_an_older_version_did_not_know_is_a_difference(all_arms: 
     path.write_text(SweepReport.model_validate(report).model_dump_json(exclude_unset=True), encoding="utf-8")
     with pytest.raises(UserError, match=r"retrain\.last_round is None there and 3 here"):
         joining.read(path, settings(BEFORE))
+
+
+def test_no_arm_is_lost_for_a_forgotten_join(all_arms: Summaries, tmp_path: Path) -> None:
+    path = written(run(all_arms, "the first", BEFORE, AFTER), tmp_path)
+    with pytest.raises(
+        UserError, match=rf"literature\.json: arms {AFTER} would be lost; add --join .*literature\.json"
+    ):
+        joining.check_standing(path, {BEFORE, "oracle"})
+    joining.check_standing(path, {BEFORE, AFTER, "oracle"})
+    joining.check_standing(tmp_path / "new.json", {"oracle"})
 
 
 @pytest.mark.parametrize(

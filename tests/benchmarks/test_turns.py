@@ -84,6 +84,17 @@ def test_a_setting_that_an_older_version_did_not_know_is_a_difference(config: Ex
         turns.read(written(older, tmp_path), turns.Turns[Draw], config, (1,))
 
 
+def test_no_seed_is_lost_for_a_forgotten_join(config: ExperimentConfig, tmp_path: Path) -> None:
+    kind = turns.Turns[Draw]
+    path = written(turns.turn(config, draws(0, 1), {}), tmp_path)
+    for seeds in ((1, 2), (3,)):
+        with pytest.raises(UserError, match=r"fewest\.json: seeds 0(, 1)? would be lost; add --join .*fewest\.json"):
+            turns.before(path, None, kind, config, seeds)
+    assert turns.before(path, None, kind, config, (0, 1, 2)) is None, "all are measured again"
+    assert turns.before(path, path, kind, config, (2,)) == turns.turn(config, draws(0, 1), {})
+    assert turns.before(tmp_path / "new.json", None, kind, config, (2,)) is None
+
+
 @pytest.mark.parametrize(
     ("content", "said"), [(None, "No such file"), ("{}", "not the numbers of"), ("no JSON", "not the numbers of")]
 )
