@@ -76,6 +76,10 @@ def _in_one_line(message: Warning | str, category: type[Warning], *where: Any, *
     return f"kmpl: {message}\n" if ours else _as_python_does(message, category, *where, **more)
 
 
+_RESUMED = {"run", "sweep", "tune", "label", "suggest", "benchmark", "audit"}
+"""Commands whose finished steps are in the store."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit status: 0 done, 1 done but for some files, 2 bad input, 130 interrupted."""
     warnings.formatwarning = _in_one_line
@@ -94,7 +98,8 @@ def main(arguments: list[str] | None = None) -> int:
         place = f" {error.filename}" if error.filename else ""
         return fail(f"the system refused{place}: {error.strerror or error}")
     except KeyboardInterrupt:
-        return fail("interrupted", 130)
+        goes_on = {*(sys.argv[1:] if arguments is None else arguments)[:1]} & _RESUMED
+        return fail("interrupted" + ("; the same command goes on where it was" if goes_on else ""), 130)
     return 0
 
 

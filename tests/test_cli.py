@@ -216,7 +216,7 @@ def test_ctrl_c_exits_with_130_and_closes_the_run_as_killed(folder: Path) -> Non
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors == "kmpl: interrupted\n"
+    assert errors == "kmpl: interrupted; the same command goes on where it was\n"
     assert statuses(folder / "stopped") == ["KILLED"]
 
 

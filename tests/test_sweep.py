@@ -197,7 +197,7 @@ def test_ctrl_c_closes_all_runs_as_killed(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors == "kmpl: interrupted\n"
+    assert errors == "kmpl: interrupted; the same command goes on where it was\n"
     assert Counter(run.info.status for run in runs(tmp_path)) == {"KILLED": 2}
 
 

@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from kmpl.benchmarks.words import circumstances, pool, run_of, spread
-from kmpl.comparison import AFTER, BEFORE, Row, SweepReport
-from kmpl.findings import difference
+from kmpl.benchmarks.words import circumstances, gains, pool, run_of, spread
+from kmpl.comparison import AFTER, Row, SweepReport
 from kmpl.pages import grid
 from kmpl.plots import COLOURS, bare, canvas
 from kmpl.published import LITERATURE
@@ -36,13 +35,12 @@ def page(report: SweepReport) -> str:
     printed = [
         [f"*{name}*", *(str(errors.get(n, "–")) for n in labels.values()), ""] for name, errors in LITERATURE.items()
     ]
-    gains = [f"- {labels[pair.ratio]:,} labels: {difference(pair)}" for pair in reversed(report.paired)]
     parts = [
         "# Few labels",
         f"{_INTRODUCTION} {pool(report)}",
         grid(["", *(f"{n:,} labels" for n in labels.values()), "minutes a run"], [*ours, *printed], left=("",)),
         _CAUTION,
-        *([f"{AFTER} − {BEFORE}, accuracy, seed by seed:\n\n" + "\n".join(gains)] if gains else []),
+        *gains(report, "accuracy", {ratio: f"{n:,} labels" for ratio, n in labels.items()}),
         circumstances(report),
     ]
     return "\n\n".join(parts) + "\n"

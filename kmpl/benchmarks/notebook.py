@@ -6,9 +6,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from kmpl.benchmarks.words import circumstances, pool, run_of, spread
-from kmpl.comparison import AFTER, BEFORE, SweepReport
-from kmpl.findings import difference
+from kmpl.benchmarks.words import circumstances, gains, pool, run_of, spread
+from kmpl.comparison import AFTER, SweepReport
 from kmpl.pages import grid
 from kmpl.published import NOTEBOOK
 from kmpl.sweep_plots import accuracy_by_ratio
@@ -29,13 +28,12 @@ pseudo-labels."""
 def page(report: SweepReport) -> str:
     """Return the table as markdown."""
     views = list(report.rows[0].views)
-    gains = [f"- ratio {pair.ratio:g}: {difference(pair)}" for pair in report.paired]
     parts = [
         "# The notebook's task",
         f"{_INTRODUCTION} {pool(report)}",
         grid(["ratio", "labels", "arm", *views, "mixed", "minutes a run"], _lines(report, views), left=("arm",)),
         _CAUTION,
-        *([f"{AFTER} − {BEFORE}, mixed accuracy, seed by seed:\n\n" + "\n".join(gains)] if gains else []),
+        *gains(report, "mixed accuracy", {ratio: f"ratio {ratio:g}" for ratio in report.settings.ratios}),
         circumstances(report),
     ]
     return "\n\n".join(parts) + "\n"

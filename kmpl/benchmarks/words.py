@@ -5,8 +5,8 @@ from string import ascii_lowercase
 
 import numpy as np
 
-from kmpl.comparison import SweepReport
-from kmpl.findings import percent, seeds
+from kmpl.comparison import AFTER, SweepReport, paired
+from kmpl.findings import difference, percent, seeds
 
 
 def spread(mean: float, sd: float | None) -> str:
@@ -32,6 +32,27 @@ def pool(report: SweepReport) -> str:
     first, settings = report.results[0], report.settings.experiment
     size = first["labelled"] + first["unlabelled"]
     return f"Data set {settings.dataset}, network `{settings.network}`, pool of {size:,} training images."
+
+
+def gains(report: SweepReport, what: str, names: Mapping[float, str]) -> list[str]:
+    """Return what pseudo-label has over each other arm but the oracle, a paragraph for each, a line for each ratio.
+
+    Args:
+        report: of all arms.
+        what: What accuracy is meant.
+        names: What each ratio is called, in the order in which they are told.
+    """
+
+    def scores(arm: str, ratio: float) -> list[float]:
+        found = (result for result in report.results if result["config"]["ratio"] == ratio)
+        return [result["arms"][arm]["test_accuracy"] for result in found]
+
+    paragraphs, arms = [], report.settings.arms
+    for rival in (arm for arm in arms if AFTER in arms and arm not in (AFTER, "oracle")):
+        pairs = ((name, paired(r, scores(rival, r), scores(AFTER, r))) for r, name in names.items())
+        lines = [f"- {name}: {difference(pair)}" for name, pair in pairs]
+        paragraphs.append(f"{AFTER} − {rival}, {what}, seed by seed:\n\n" + "\n".join(lines))
+    return paragraphs
 
 
 def circumstances(report: SweepReport) -> str:
