@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from kmpl.benchmarks import literature, notebook
-from kmpl.comparison import SweepReport, compare
-from kmpl.findings import percent
+from kmpl.comparison import Paired, SweepReport, compare
+from kmpl.findings import difference, percent, points
 from kmpl.published import LITERATURE, NOTEBOOK
 from kmpl.sweep_config import BenchmarkOptions, SweepConfig
 
@@ -61,6 +61,23 @@ def test_an_arms_line_is_the_error_of_its_seeds_by_rising_labels(few: SweepRepor
         errors = [1 - r["arms"][arm]["test_accuracy"] for r in few.results if r["config"]["ratio"] == ratio]
         assert text == f"{percent(float(np.mean(errors)))} ± {percent(float(np.std(errors, ddof=1)))}"
     assert float(found[5]) == pytest.approx(few.times[f"ratio 0.05, {arm}"] / 60, abs=0.051)
+
+
+@pytest.mark.parametrize("which", [literature, notebook])
+def test_pseudo_label_is_held_against_each_other_arm_seed_by_seed(which: Any, request: pytest.FixtureRequest) -> None:
+    report: SweepReport = request.getfixturevalue("few" if which is literature else "views")
+    told = re.findall(r"pseudo-label − (\S+), (?:mixed )?accuracy, seed by seed:\n\n((?:- .*\n)+)", which.page(report))
+    assert [rival for rival, _ in told] == ["labelled-only", "notebook", "self-training", "label-spreading"]
+    lines = dict(told)["labelled-only"].splitlines()
+    assert [line.split(": ")[1] for line in lines] == [difference(pair) for pair in _rising(report, which)]
+    ratio = report.settings.ratios[0]
+    found = [r["arms"] for r in report.results if r["config"]["ratio"] == ratio]
+    over = np.mean([a["pseudo-label"]["test_accuracy"] - a["self-training"]["test_accuracy"] for a in found])
+    assert f": {points(float(over))} points" in dict(told)["self-training"]
+
+
+def _rising(report: SweepReport, which: Any) -> list[Paired]:
+    return [*reversed(report.paired)] if which is literature else list(report.paired)
 
 
 def test_what_was_printed_elsewhere_is_beside_it_and_what_was_not_checked_is_marked(few: SweepReport) -> None:
