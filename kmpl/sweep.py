@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from kmpl.progress import Journal
 from kmpl.studies import StudyRecord
 from kmpl.sweep_config import SweepConfig, experiment_name, is_untuned, untuned
 from kmpl.tracking.champion import Candidate, promote
-from kmpl.tracking.client import environment
+from kmpl.tracking.client import environment, now
 from kmpl.tracking.sweeps import SweepRun, refuse_other_settings, sweep_run
 from kmpl.tune import Tuning, run_tuning
 
@@ -184,8 +183,7 @@ def _conclude(
         return before
     more: dict[str, Any] = {"champion": _champion(settings, place, sweep, summaries), "run": sweep.id}
     more["runs"] = {name: str(summary["mlflow_run_id"]) for name, summary in summaries.items()}
-    about = environment() | {"command": place.command, "experiment": sweep.experiment}
-    about["date"] = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
+    about = environment() | {"command": place.command, "experiment": sweep.experiment, "date": now()}
     found = found.model_copy(update=more | {"environment": about})
     files: dict[str, str | bytes] = {"sweep.json": found.model_dump_json(indent=2), "report.html": pages.html(found)}
     sweep.closed(found, files | sweep_plots.pictures(found), pages.markdown(found))

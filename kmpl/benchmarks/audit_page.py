@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kmpl.benchmarks.audit import Answer
-from kmpl.benchmarks.words import cell
+from kmpl.benchmarks.words import cell, made
 from kmpl.findings import percent
 from kmpl.pages import grid
 from kmpl.plots import COLOURS, bare, canvas
@@ -41,7 +41,7 @@ def page(answers: Sequence[Answer], about: Mapping[str, str]) -> str:
         "## Digits that flips turn into others",
         _table(answers, "flips", ("as it is", "mirrored", "upside-down", "both")),
         _confused(answers),
-        "\n".join(f"- {name}: {text}" for name, text in about.items()),
+        f"- seeds: {', '.join(map(str, sorted({answer.seed for answer in answers})))}\n{made(about)}",
     ]
     return "\n\n".join(parts) + "\n"
 

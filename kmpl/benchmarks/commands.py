@@ -283,10 +283,10 @@ def audit(
 
 
 def _about() -> dict[str, str]:
-    """Return versions, machine and command: how a table came about."""
-    from kmpl.tracking.client import environment
+    """Return versions, machine, command and date: how a table came about."""
+    from kmpl.tracking.client import environment, now
 
-    return environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]])}
+    return environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]]), "date": now()}
 
 
 def _steps(mlruns: Path, evaluate: "Callable[[ExperimentConfig, Network], Evaluation] | None" = None) -> "Steps":

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from kmpl.benchmarks.cost import STEPS, Cost, by_step, growth
+from kmpl.benchmarks.words import made
 from kmpl.pages import grid
 from kmpl.plots import COLOURS, bare, canvas, logarithmic
 
@@ -31,7 +32,7 @@ def page(costs: Sequence[Cost], about: Mapping[str, str]) -> str:
         grid(["seconds", *sizes, "grows by"], times, left=("seconds",)),
         "*Grows by*: the power of the pool's size, fitted from 30,000 images on; 1 is linear.",
         grid(["MiB at most", *sizes], memory, left=("MiB at most",)),
-        "\n".join(f"- {name}: {value}" for name, value in sorted(about.items())),
+        made(about),
     ]
     return "\n\n".join(parts) + "\n"
 

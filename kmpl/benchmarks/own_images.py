@@ -12,6 +12,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from kmpl import label_files
+from kmpl.benchmarks.words import made
 from kmpl.datasets import named
 from kmpl.errors import UserError
 from kmpl.pages import grid
@@ -166,5 +167,6 @@ def page(rows: list[Found], demanded: float, about: Mapping[str, str]) -> str:
         f"# `kmpl label`: {n_images:,} PNG files of {rows[0].name}, {n_labels} of them labelled\n\n"
         f"{grid([*header, 'images read/s', 'minutes'], cells, left=())}\n\n"
         f"*Labels that were not given, in %. Kept what was expected: {kept} of {len(rows)} seeds.*\n\n"
-        + "".join(f"- {name}: {value}\n" for name, value in about.items())
+        + made(about)
+        + "\n"
     )

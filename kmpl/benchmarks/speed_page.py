@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from kmpl.benchmarks.bench import Row
 from kmpl.benchmarks.speed import Speed
+from kmpl.benchmarks.words import made
 from kmpl.pages import grid
 from kmpl.plots import COLOURS, bare, canvas
 
@@ -33,7 +34,7 @@ def page(speed: Speed, about: Mapping[str, str]) -> str:
         grid(["what", "part", "seen"], measured, left=("what", "part")),
         "Where the time of retraining goes, by torch's profiler, which itself takes some of it:",
         grid(["operation", "own time"], shares, left=("operation",)),
-        "\n".join(f"- {name}: {value}" for name, value in sorted(about.items())),
+        made(about),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -82,21 +82,28 @@ def _lettered(report: SweepReport) -> Iterator[tuple[str, Mapping[str, str]]]:
 
 def turns(parts: Sequence[Mapping[str, str]]) -> str:
     """Return how numbers came about that were measured in one turn or in several, each with seeds of its own."""
-    lists = [_listed(part) for part in parts]
+    lists = [_listed({"seeds": part["seeds"]} | _about(part)) for part in parts]
     return lists[0] if len(lists) == 1 else "\n\n".join([f"Made in {len(lists)} turns, each seed in one:", *lists])
 
 
+def made(environment: Mapping[str, str]) -> str:
+    """Return how numbers came about that were measured at once: command, date, machine, versions."""
+    return _listed(_about(environment))
+
+
 def _about(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return what of the environment is worth telling, as far as it is known, by the name that people read."""
+    known = environment.get
     versions = (name for name in sorted(environment) if name.startswith("version."))
-    machine = (environment.get("machine", ""), f"{environment.get('cores', '')} cores", environment.get("processor"))
-    took = {"one run, on average": environment["took"]} if "took" in environment else {}
-    return {
-        "command": f"`{environment.get('command', '')}`",
-        "date": environment.get("date", ""),
-        "machine": ", ".join(part for part in machine if part),
+    told = {
+        "command": f"`{known('command')}`" if known("command") else "",
+        "date": known("date", ""),
+        "machine": ", ".join(filter(None, (known("machine"), f"{known('cores', '?')} cores", known("processor")))),
         "versions": ", ".join(f"{name.removeprefix('version.')} {environment[name]}" for name in versions),
-        **took,
+        "commit": known("mlflow.source.git.commit", ""),
+        "one run, on average": known("took", ""),
     }
+    return {name: text for name, text in told.items() if text}
 
 
 def _listed(lines: Mapping[str, str]) -> str:

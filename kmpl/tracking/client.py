@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator
+from datetime import datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -187,6 +188,11 @@ def _reason(error: Exception) -> str:
 def installed_packages() -> list[str]:
     """Return ``name==version`` of every installed package, sorted."""
     return sorted({f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()}, key=str.lower)
+
+
+def now() -> str:
+    """Return date, time and zone, as people read them."""
+    return datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
 
 
 def environment() -> dict[str, str]:

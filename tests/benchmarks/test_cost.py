@@ -46,7 +46,7 @@ def test_the_page_has_every_step_and_size_and_the_figure_is_drawn() -> None:
     text = page(invented(1.0), {"command": "kmpl benchmark cost"})
     assert all(f"| {step} |" in text for step in STEPS)
     assert "| 7,500 | 15,000 | 30,000 | 60,000 | 120,000 | 240,000 |" in text
-    assert "- command: kmpl benchmark cost" in text
+    assert "- command: `kmpl benchmark cost`" in text
     assert png(figure(invented(1.0))).startswith(b"\x89PNG")
 
 

@@ -95,7 +95,7 @@ def test_the_page_says_what_a_change_adds_seed_by_seed() -> None:
         for seed in (0, 1)
     ]
     made = [dataclasses.replace(o, right=(), kept=0.0) if o.change == "augmentation" else o for o in made]
-    page = ingredients_page.page(made, [{"command": "kmpl benchmark ingredients"}])
+    page = ingredients_page.page(made, [{"seeds": "0, 1", "command": "kmpl benchmark ingredients"}])
     lines = {line.split(" | ")[1].strip(): line for line in page.splitlines() if line.startswith("|")}
     assert "1.05 ± 0.07" in lines[WHOLE]
     assert "90.00, 95.00" in lines[WHOLE]

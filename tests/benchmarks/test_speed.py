@@ -60,7 +60,7 @@ def test_the_page_says_what_was_not_reached_and_what_it_is_made_of() -> None:
     assert "| fast | kmpl (s) | 2 |" in text
     assert "| memory | 20 GB/s |" in text
     assert "| `aten::mm` | 75.0 % |" in text
-    assert "- command: kmpl benchmark speed" in text
+    assert "- command: `kmpl benchmark speed`" in text
     assert png(figure(rows)).startswith(b"\x89PNG")
 
 

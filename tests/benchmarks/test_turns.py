@@ -39,13 +39,14 @@ def test_turns_make_the_table_that_one_would_have_made(config: ExperimentConfig,
     assert found.rows == draws(0, 1, 3, 4)
     assert [part["seeds"] for part in found.parts] == ["1, 4", "3", "0"]
     page = fewest_page.page(found.rows, found.parts)
-    assert "Made in 3 turns, each seed in one:\n\n- seeds: 1, 4\n- command: the first\n\n- seeds: 3\n" in page
+    assert "Made in 3 turns, each seed in one:\n\n- seeds: 1, 4\n- command: `the first`\n" in page
+    assert "\n\n- seeds: 3\n- command: `the second`\n" in page
 
 
 def test_a_single_turn_is_the_table(config: ExperimentConfig) -> None:
     alone = turns.turn(config, draws(0, 1), {"command": "once"})
     assert turns.joined(alone, None) is alone
-    assert fewest_page.page(alone.rows, alone.parts).endswith("\n\n- seeds: 0, 1\n- command: once\n")
+    assert "\n\n- seeds: 0, 1\n- command: `once`\n" in fewest_page.page(alone.rows, alone.parts)
 
 
 def test_threads_and_seed_may_differ(config: ExperimentConfig, tmp_path: Path) -> None:
