@@ -118,7 +118,7 @@ def fewest(
     earlier = turns.before(out / "fewest.json", join, turns.Turns[measured.Draw], config, seeds)
     steps, draws = _steps(mlruns), []
     for draw in measured.measure(config, seeds, steps):
-        print(f"seed {draw.seed}, {draw.labels} labels {draw.way}: {draw.seconds:,.0f} s", flush=True)
+        print(f"seed {draw.seed}, {draw.labels} labels {draw.way}: computed in {draw.seconds:,.0f} s", flush=True)
         draws.append(draw)
     found = turns.joined(turns.turn(config, draws, _about()), earlier)
     page, figure = fewest_page.page(found.rows, found.parts), fewest_page.figure(found.rows)
@@ -154,7 +154,7 @@ def ingredients(
     earlier = turns.before(out / "ingredients.json", join, turns.Turns[measured.Outcome], config, asked.seeds)
     steps, outcomes = _steps(mlruns, measured.shut), []
     for outcome in measured.measure(config, asked.seeds, steps):
-        print(f"seed {outcome.seed}, {outcome.change}: {outcome.seconds:,.0f} s", flush=True)
+        print(f"seed {outcome.seed}, {outcome.change}: computed in {outcome.seconds:,.0f} s", flush=True)
         outcomes.append(outcome)
     found = turns.joined(turns.turn(config, outcomes, _about()), earlier)
     page, figure = ingredients_page.page(found.rows, found.parts), ingredients_page.figure(found.rows)
