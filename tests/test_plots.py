@@ -74,14 +74,10 @@ def test_a_logarithmic_axis_has_plain_numbers_whatever_it_spans(low: float, high
     axes[0, 0].set_yscale("log")
     plots.logarithmic(axes[0, 0].yaxis)
     figure.draw_without_rendering()
-    seen = [t.get_text() for t in axes[0, 0].get_yticklabels() if low / 1.2 <= t.get_position()[1] <= high * 1.2]
+    bottom, top = axes[0, 0].get_ylim()
+    seen = [t.get_text() for t in axes[0, 0].get_yticklabels() if bottom <= t.get_position()[1] <= top]
     assert len(seen) >= least
     assert all(re.fullmatch(r"[\d,.]+", text) for text in seen), "no powers of ten"
-
-
-def test_an_axis_that_is_not_logarithmic_is_refused() -> None:
-    with pytest.raises(ValueError, match="not logarithmic"):
-        plots.logarithmic(plots.canvas(1, 1, 4, 3)[1][0, 0].xaxis)
 
 
 def test_an_experiment_of_one_arm_still_has_figures(tiny: ExperimentConfig) -> None:
