@@ -1,7 +1,7 @@
 """One table out of several runs: the same experiments, other arms, on other days or machines."""
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,9 +9,10 @@ import numpy as np
 from pydantic import ValidationError
 
 from kmpl.benchmarks.turns import check_kept
-from kmpl.comparison import SweepReport, tables
+from kmpl.comparison import SweepReport, paired, tables
 from kmpl.config import Arm, flatten
 from kmpl.errors import UserError
+from kmpl.findings import difference
 from kmpl.sweep_config import SweepConfig, experiment_name
 
 _OWN = ("arms", "jobs", "name", "model")
@@ -56,36 +57,73 @@ def check_standing(path: Path, arms: Collection[str]) -> None:
 
 
 def joined(report: SweepReport, earlier: SweepReport) -> SweepReport:
-    """Return one report of the arms of both.
+    """Return one report of the arms of both; an arm that both have is the earlier one's.
+
+    It must have come out the same to the last bit, unless another kind of processor computed it: then the draws must be
+    the same, and what the arm differs by is said among the run's circumstances.
 
     Raises:
-        UserError: the draws, or the numbers of an arm that both have, differ: another machine or another version, whose
-            arms are no pairs of these.
+        UserError: the draws differ; or the numbers of an arm that both have, on the same kind of processor: another
+            version, whose arms are no pairs of these.
     """
     arms = tuple(arm for arm in get_args(Arm) if arm in {*report.settings.arms, *earlier.settings.arms})
     settings = report.settings.model_copy(update={"arms": arms})
     ours = SweepReport.model_validate_json(report.model_dump_json())  # lists, not tuples: as the earlier one was read
-    results = [_together(here, there, arms) for here, there in zip(ours.results, earlier.results, strict=True)]
+    bound = [arm for arm in _shared(report, earlier) if not _processors_differ(report, earlier, arm)]
+    results = [_together(here, there, arms, bound) for here, there in zip(ours.results, earlier.results, strict=True)]
     more = {
         "settings": settings,
         "seconds": report.seconds + earlier.seconds,
         "times": report.times | earlier.times,
-        "parts": (*_parts(earlier), *_parts(report)),
+        "parts": (*_parts(earlier), *({**part, **_other_bits(ours, earlier)} for part in _parts(report))),
     }
     return report.model_copy(update=more | tables(settings, results))
 
 
-def _together(ours: Mapping[str, Any], theirs: Mapping[str, Any], arms: tuple[str, ...]) -> dict[str, Any]:
-    without = [arm for arm in arms if (arm in ours["arms"]) != (arm in theirs["arms"])]
-    for number, here, there in _differences(ours, theirs, ("config.arms", *(f"arms.{arm}" for arm in without))):
+def _shared(report: SweepReport, earlier: SweepReport) -> list[str]:
+    return [arm for arm in report.settings.arms if arm in earlier.settings.arms]
+
+
+def _processors_differ(report: SweepReport, earlier: SweepReport, arm: str) -> bool:
+    """Whether an arm of both was computed by processors that are known to be of two kinds."""
+    here = report.environment.get("processor")
+    there = next(part for part in _parts(earlier) if arm in part["arms"].split(", ")).get("processor")
+    return bool(here and there) and here != there
+
+
+def _together(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], arms: tuple[str, ...], bound: Collection[str]
+) -> dict[str, Any]:
+    free = [f"arms.{arm}" for arm in arms if arm not in bound]
+    for number, here, there in _differences(ours, theirs, ("config.arms", *free)):
         name = experiment_name(ours["config"]["ratio"], ours["seed"])
         raise UserError(
             f"{name}: {number} is {here} here and {there} in what was to be joined; nothing is written "
             "(the same command without --join writes what was run here, at once)"
         )
-    found = {**theirs["arms"], **ours["arms"]}
+    found = {**ours["arms"], **theirs["arms"]}
     config = {**ours["config"], "arms": list(arms)}
     return {**ours, "config": config, "arms": {arm: found[arm] for arm in arms}}
+
+
+def _other_bits(report: SweepReport, earlier: SweepReport) -> dict[str, str]:
+    """Return what the arms of both differ by, in words; nothing where they are the same to the last bit."""
+
+    def scores(results: Iterable[Mapping[str, Any]], arm: str, ratio: float) -> list[float]:
+        return [r["arms"][arm]["test_accuracy"] for r in results if r["config"]["ratio"] == ratio]
+
+    def same(arm: str) -> bool:
+        pairs = zip(report.results, earlier.results, strict=True)
+        return all(here["arms"][arm] == there["arms"][arm] for here, there in pairs)
+
+    told = [
+        f"{arm}, ratio {ratio:g}: "
+        + difference(paired(ratio, scores(earlier.results, arm, ratio), scores(report.results, arm, ratio)))
+        for arm in _shared(report, earlier)
+        if not same(arm)
+        for ratio in report.settings.ratios
+    ]
+    return {"differs": "; ".join(told)} if told else {}
 
 
 def _differences(

@@ -64,9 +64,12 @@ def circumstances(report: SweepReport) -> str:
     if not report.parts:
         return _listed(_about(report.environment) | common)
     runs = [f"({letter}) {part['arms']}:\n\n{_listed(_about(part))}" for letter, part in _lettered(report)]
-    agree = (
-        f"Joined from {len(runs)} runs, which agree to the last bit in the arms that they share. The minutes of an arm "
-        "are those of the run that they are marked with; compare them by what a shared arm took in each."
+    agree = f"Joined from {len(runs)} runs, which agree to the last bit in the arms that they share"
+    if any("differs" in part for part in report.parts):
+        agree += ", but for runs on another kind of processor: there the draws are the same, and what differs is said"
+    agree += (
+        ". The numbers and the minutes of an arm are those of the first run that has it; compare minutes by what a "
+        "shared arm took in each."
     )
     return "\n\n".join([_listed(common), agree, *runs])
 
@@ -102,6 +105,7 @@ def _about(environment: Mapping[str, str]) -> dict[str, str]:
         "versions": ", ".join(f"{name.removeprefix('version.')} {environment[name]}" for name in versions),
         "commit": known("mlflow.source.git.commit", ""),
         "one run, on average": known("took", ""),
+        "accuracy less that of the first run with the arm": known("differs", ""),
     }
     return {name: text for name, text in told.items() if text}
 

@@ -24,13 +24,14 @@ def all_arms(invented: Callable[..., Summaries]) -> Summaries:
     return invented(settings(BEFORE, AFTER, "oracle"))
 
 
-def run(all_arms: Summaries, command: str, *arms: str) -> SweepReport:
+def run(all_arms: Summaries, command: str, *arms: str, processor: str = "with bfloat16") -> SweepReport:
     """Return what a sweep of some of the arms would have found."""
     some = copy.deepcopy(all_arms)
     for summary in some:
         summary["arms"] = {arm: summary["arms"][arm] for arm in arms}
         summary["config"]["arms"] = list(arms)
     about = {"command": command, "date": "today", "machine": "laptop", "cores": "2", "version.torch": "2.9"}
+    about |= {"processor": processor} if processor else {}
     return compare(settings(*arms), some, environment=about)
 
 
@@ -89,12 +90,48 @@ def test_an_arm_that_came_out_otherwise_is_no_pair(all_arms: Summaries, number: 
         joining.joined(run(all_arms, "here", BEFORE, "oracle"), earlier)
 
 
-def test_other_draws_are_no_pairs(all_arms: Summaries, tmp_path: Path) -> None:
+def test_another_kind_of_processor_may_differ_and_says_by_how_much(all_arms: Summaries, tmp_path: Path) -> None:
+    path = written(run(all_arms, "the first", BEFORE, AFTER), tmp_path)
+    other = copy.deepcopy(all_arms)
+    for summary in other:
+        summary["arms"][BEFORE]["test_accuracy"] -= 0.001 if summary["config"]["ratio"] == 0.1 else 0.002
+    here = run(other, "the second", BEFORE, "oracle", processor="without")
+    found = joining.joined(here, joining.read(path, here.settings))
+    assert found.digest == run(all_arms, "at once", BEFORE, AFTER, "oracle").digest  # the shared arm is the first run's
+    assert found.parts[1]["differs"] == (
+        f"{BEFORE}, ratio 0.4: −0.20 points with each of 2 seeds: equal differences give no test; "
+        f"{BEFORE}, ratio 0.1: −0.10 points with each of 2 seeds: equal differences give no test"
+    )
+    page = literature.page(found)
+    assert f"accuracy less that of the first run with the arm: {BEFORE}, ratio 0.4: −0.20" in page
+    assert "but for runs on another kind of processor" in page
+
+    again = joining.read(written(found, tmp_path), settings(BEFORE))
+    agreeing = run(all_arms, "the third", BEFORE, processor="without")
+    assert "differs" not in joining.joined(agreeing, again).parts[2]
+    same_kind = run(other, "the fourth", BEFORE)
+    with pytest.raises(UserError, match="nothing is written"):
+        joining.joined(same_kind, again)
+
+
+@pytest.mark.parametrize(("here", "there"), [("", "without"), ("without", ""), ("", "")])
+def test_processors_that_are_not_known_are_not_of_another_kind(
+    all_arms: Summaries, here: str, there: str, tmp_path: Path
+) -> None:
+    other = copy.deepcopy(all_arms)
+    other[0]["arms"][BEFORE]["test_accuracy"] -= 1e-4
+    earlier = joining.read(written(run(other, "there", BEFORE, processor=there), tmp_path), settings(BEFORE))
+    with pytest.raises(UserError, match="nothing is written"):
+        joining.joined(run(all_arms, "here", BEFORE, processor=here), earlier)
+
+
+@pytest.mark.parametrize("processor", ["with bfloat16", "without"])
+def test_other_draws_are_no_pairs(all_arms: Summaries, processor: str, tmp_path: Path) -> None:
     other = copy.deepcopy(all_arms)
     other[0]["pool_digest"] = "another"
     earlier = joining.read(written(run(other, "elsewhere", BEFORE), tmp_path), settings(BEFORE))
     with pytest.raises(UserError, match=r"seed 0: pool_digest is .* here and another in"):
-        joining.joined(run(all_arms, "here", BEFORE), earlier)
+        joining.joined(run(all_arms, "here", BEFORE, processor=processor), earlier)
 
 
 @pytest.mark.parametrize(
