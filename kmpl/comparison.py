@@ -228,7 +228,7 @@ def tables(
     """Return ``results`` and the fields of a report that follow from them: rows, paired differences, digest."""
     rows = [_row(ratio, arm, _at(results, ratio)) for ratio in settings.ratios for arm in settings.arms]
     pairs = [
-        paired(ratio, *(_numbers(_at(results, ratio), arm, "test_accuracy") for arm in (BEFORE, AFTER)))
+        paired(ratio, *(accuracies(results, ratio, arm) for arm in (BEFORE, AFTER)))
         for ratio in settings.ratios
         if {BEFORE, AFTER} <= set(settings.arms)
     ]
@@ -240,6 +240,11 @@ def tables(
 def _ordered(summaries: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], ...]:
     ordered = sorted(summaries, key=lambda s: (-s["config"]["ratio"], s["seed"]))
     return tuple(_without_times(summary) for summary in ordered)
+
+
+def accuracies(results: Sequence[Mapping[str, Any]], ratio: float, arm: str) -> list[float]:
+    """Return the test accuracies of an arm at one ratio, fractions, in the order of the results."""
+    return _numbers(_at(results, ratio), arm, "test_accuracy")
 
 
 def _at(results: Sequence[Mapping[str, Any]], ratio: float) -> list[Mapping[str, Any]]:

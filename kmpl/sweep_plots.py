@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from kmpl.comparison import AFTER, BEFORE, Row, SweepReport
+from kmpl.comparison import AFTER, BEFORE, Row, SweepReport, accuracies
 from kmpl.config import Arm
 from kmpl.findings import points
 from kmpl.plots import COLOURS, bare, canvas, png
@@ -113,7 +113,7 @@ def _drawn(report: SweepReport) -> str:
 
 def _seeds(report: SweepReport, ratio: float, arm: str, untuned: bool = False) -> list[float]:
     results = report.untuned if untuned else report.results
-    return [r["arms"][arm]["test_accuracy"] for r in results if np.isclose(r["config"]["ratio"], ratio)]
+    return accuracies(results, ratio, arm)
 
 
 def _arms(axes: Axes, report: SweepReport, closely: bool) -> None:

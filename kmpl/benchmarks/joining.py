@@ -1,7 +1,7 @@
 """One table out of several runs: the same experiments, other arms, on other days or machines."""
 
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from kmpl.benchmarks.turns import check_kept
-from kmpl.comparison import SweepReport, paired, tables
+from kmpl.comparison import SweepReport, accuracies, paired, tables
 from kmpl.config import Arm, flatten
 from kmpl.errors import UserError
 from kmpl.findings import difference
@@ -59,12 +59,11 @@ def check_standing(path: Path, arms: Collection[str]) -> None:
 def joined(report: SweepReport, earlier: SweepReport) -> SweepReport:
     """Return one report of the arms of both; an arm that both have is the earlier one's.
 
-    It must have come out the same to the last bit, unless another kind of processor computed it: then the draws must be
-    the same, and what the arm differs by is said among the run's circumstances.
+    It must have come out the same to the last bit, unless another kind of processor computed it with the same versions:
+    then the draws must be the same, and what the arm differs by is said among the run's circumstances.
 
     Raises:
-        UserError: the draws differ; or the numbers of an arm that both have, on the same kind of processor: another
-            version, whose arms are no pairs of these.
+        UserError: the draws differ; or the numbers of an arm that both have do, and not for the processor alone.
     """
     arms = tuple(arm for arm in get_args(Arm) if arm in {*report.settings.arms, *earlier.settings.arms})
     settings = report.settings.model_copy(update={"arms": arms})
@@ -85,10 +84,14 @@ def _shared(report: SweepReport, earlier: SweepReport) -> list[str]:
 
 
 def _processors_differ(report: SweepReport, earlier: SweepReport, arm: str) -> bool:
-    """Whether an arm of both was computed by processors that are known to be of two kinds."""
-    here = report.environment.get("processor")
-    there = next(part for part in _parts(earlier) if arm in part["arms"].split(", ")).get("processor")
-    return bool(here and there) and here != there
+    """Whether nothing but the kind of processor, which both runs must tell, sets an arm of both apart."""
+    here, there = report.environment, next(part for part in _parts(earlier) if arm in part["arms"].split(", "))
+    kinds = {run.get("processor", "") for run in (here, there)}
+    return len(kinds) == 2 and "" not in kinds and _versions(here) == _versions(there)
+
+
+def _versions(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: version for name, version in environment.items() if name.startswith("version.")}
 
 
 def _together(
@@ -108,19 +111,12 @@ def _together(
 
 def _other_bits(report: SweepReport, earlier: SweepReport) -> dict[str, str]:
     """Return what the arms of both differ by, in words; nothing where they are the same to the last bit."""
-
-    def scores(results: Iterable[Mapping[str, Any]], arm: str, ratio: float) -> list[float]:
-        return [r["arms"][arm]["test_accuracy"] for r in results if r["config"]["ratio"] == ratio]
-
-    def same(arm: str) -> bool:
-        pairs = zip(report.results, earlier.results, strict=True)
-        return all(here["arms"][arm] == there["arms"][arm] for here, there in pairs)
-
+    here, there = report.results, earlier.results
     told = [
         f"{arm}, ratio {ratio:g}: "
-        + difference(paired(ratio, scores(earlier.results, arm, ratio), scores(report.results, arm, ratio)))
+        + difference(paired(ratio, accuracies(there, ratio, arm), accuracies(here, ratio, arm)))
         for arm in _shared(report, earlier)
-        if not same(arm)
+        if any(ours["arms"][arm] != theirs["arms"][arm] for ours, theirs in zip(here, there, strict=True))
         for ratio in report.settings.ratios
     ]
     return {"differs": "; ".join(told)} if told else {}

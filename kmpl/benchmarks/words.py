@@ -5,7 +5,7 @@ from string import ascii_lowercase
 
 import numpy as np
 
-from kmpl.comparison import AFTER, SweepReport, paired
+from kmpl.comparison import AFTER, SweepReport, accuracies, paired
 from kmpl.findings import difference, percent, seeds
 
 
@@ -42,15 +42,10 @@ def gains(report: SweepReport, what: str, names: Mapping[float, str]) -> list[st
         what: What accuracy is meant.
         names: What each ratio is called, in the order in which they are told.
     """
-
-    def scores(arm: str, ratio: float) -> list[float]:
-        found = (result for result in report.results if result["config"]["ratio"] == ratio)
-        return [result["arms"][arm]["test_accuracy"] for result in found]
-
     paragraphs, arms = [], report.settings.arms
     for rival in (arm for arm in arms if AFTER in arms and arm not in (AFTER, "oracle")):
-        pairs = ((name, paired(r, scores(rival, r), scores(AFTER, r))) for r, name in names.items())
-        lines = [f"- {name}: {difference(pair)}" for name, pair in pairs]
+        pairs = {r: paired(r, *(accuracies(report.results, r, arm) for arm in (rival, AFTER))) for r in names}
+        lines = [f"- {name}: {difference(pairs[r])}" for r, name in names.items()]
         paragraphs.append(f"{AFTER} − {rival}, {what}, seed by seed:\n\n" + "\n".join(lines))
     return paragraphs
 

@@ -125,6 +125,17 @@ def test_processors_that_are_not_known_are_not_of_another_kind(
         joining.joined(run(all_arms, "here", BEFORE, processor=here), earlier)
 
 
+def test_another_kind_of_processor_with_another_version_is_refused(all_arms: Summaries, tmp_path: Path) -> None:
+    other = copy.deepcopy(all_arms)
+    other[0]["arms"][BEFORE]["test_accuracy"] -= 1e-4
+    earlier = joining.read(written(run(other, "there", BEFORE), tmp_path), settings(BEFORE))
+    here = run(all_arms, "here", BEFORE, processor="without")
+    newer = here.model_copy(update={"environment": here.environment | {"version.torch": "2.10"}})
+    with pytest.raises(UserError, match="nothing is written"):
+        joining.joined(newer, earlier)
+    assert joining.joined(here, earlier).parts[1]["differs"]
+
+
 @pytest.mark.parametrize("processor", ["with bfloat16", "without"])
 def test_other_draws_are_no_pairs(all_arms: Summaries, processor: str, tmp_path: Path) -> None:
     other = copy.deepcopy(all_arms)
