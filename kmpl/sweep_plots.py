@@ -75,9 +75,9 @@ def gain_of_tuning(report: SweepReport) -> Figure | None:
         for x, gain in enumerate(gains):
             place, pair = x + 0.24 * (i - (len(arms) - 1) / 2), gain.test
             before, after = (_seeds(report, gain.ratio, arm, untuned) for untuned in (True, False))
-            _dots(a, place - 0.06, np.subtract(after, before), _look(arm)[0])
+            _dots(a, place - 0.06, np.subtract(after, before), look(arm)[0])
             _point(a, place, pair.mean, pair.low, pair.high, arm)
-        a.plot([], [], _look(arm)[1], ms=5, color=_look(arm)[0], label=arm)
+        a.plot([], [], look(arm)[1], ms=5, color=look(arm)[0], label=arm)
     a.legend(frameon=False, fontsize=9)
     _words(a, report, f"tuned − untuned: {_drawn(report)}", "points of test accuracy")
     return figure
@@ -130,7 +130,7 @@ def _arms(axes: Axes, report: SweepReport, closely: bool) -> None:
     for i, arm in enumerate(arms):
         rows = sorted((row for row in report.rows if row.arm == arm), key=lambda row: row.ratio)
         places = np.arange(len(rows)) + (i - (len(arms) - 1) / 2) * step
-        means, (colour, marker) = [100 * row.mean for row in rows], _look(arm)
+        means, (colour, marker) = [100 * row.mean for row in rows], look(arm)
         axes.plot(places, means, marker, ms=5, color=colour, label=arm)
         if closely:
             axes.plot(places, means, color=colour, lw=0.8, alpha=0.5)
@@ -140,11 +140,11 @@ def _arms(axes: Axes, report: SweepReport, closely: bool) -> None:
 def _spread(axes: Axes, places: np.ndarray, rows: Sequence[Row], report: SweepReport, step: float) -> None:
     for x, row in zip(places, rows, strict=True):
         _point(axes, x, row.mean, row.low, row.high, row.arm)
-        _dots(axes, x - 0.4 * step, _seeds(report, row.ratio, row.arm), _look(row.arm)[0])
+        _dots(axes, x - 0.4 * step, _seeds(report, row.ratio, row.arm), look(row.arm)[0])
 
 
 def _point(axes: Axes, x: float, mean: float, low: float | None, high: float | None, arm: str) -> None:
-    colour, marker = _look(arm)
+    colour, marker = look(arm)
     errors = None if low is None or high is None else [[100 * (mean - low)], [100 * (high - mean)]]
     axes.errorbar([x], [100 * mean], yerr=errors, fmt=marker, ms=5, color=colour, elinewidth=1.4, capsize=3)
 
@@ -155,7 +155,7 @@ def _dots(axes: Axes, x: float, values: Sequence[float] | np.ndarray, colour: st
         axes.plot(np.full(len(values), x), 100 * np.asarray(values), ".", ms=4, color=colour)
 
 
-def _look(arm: str) -> tuple[str, str]:
+def look(arm: str) -> tuple[str, str]:
     """Return an arm's colour and marker: the same in every figure, whatever other arms there are."""
     place = _ARMS.index(arm)
     return COLOURS[place], _MARKERS[place]

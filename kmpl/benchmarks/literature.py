@@ -9,16 +9,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from kmpl.benchmarks.words import circumstances, gains, pool, run_of, spread
-from kmpl.comparison import AFTER, Row, SweepReport
+from kmpl.comparison import AFTER, Row, SweepReport, accuracies
 from kmpl.pages import grid
-from kmpl.plots import COLOURS, bare, canvas
+from kmpl.plots import bare, canvas
 from kmpl.published import LITERATURE
+from kmpl.sweep_plots import look
 
 SETTINGS: Mapping[str, Any] = {"protocol": "literature"}
 RATIOS = (0.05, 0.01667, 0.01, 0.00167)
 """3,000, 1,000, 600 and 100 labels of 60,000 images."""
 
 _GREY = "#808080"
+_STEP = 1.035  # from arm to arm, a factor: side by side, none hides another
 _INTRODUCTION = """\
 Error in % on the clean test images, after training on so many labels (validation among them) and on the rest of the
 pool without. The oracle has all labels. Mean ± sd over the seeds: each draws labels, weights and batches anew, the same
@@ -49,19 +51,21 @@ def page(report: SweepReport) -> str:
 def figure(report: SweepReport) -> Figure:
     """Return error against labels, both on logarithmic scales."""
     drawn, axes = canvas(1, 1, 9, 5.2)
-    a, labels = axes[0, 0], _labels(report)
-    for colour, arm in zip(COLOURS, report.settings.arms, strict=False):
-        rows = [_row(report, ratio, arm) for ratio in labels]
-        errors, sds = [100 * (1 - row.mean) for row in rows], [100 * (row.sd or 0.0) for row in rows]
-        a.errorbar(list(labels.values()), errors, yerr=sds, fmt="o-", ms=4, color=colour, capsize=3, label=arm)
+    a, labels, arms = axes[0, 0], _labels(report), report.settings.arms
+    for i, arm in enumerate(arms):
+        aside, (colour, marker) = _STEP ** (i - (len(arms) - 1) / 2), look(arm)
+        errors = {aside * n: 100 * (1 - np.array(accuracies(report.results, r, arm))) for r, n in labels.items()}
+        a.plot(list(errors), [seeds.mean() for seeds in errors.values()], f"{marker}-", ms=5, color=colour, label=arm)
+        for place, seeds in errors.items():
+            a.plot(np.full(len(seeds), place), seeds, ".", ms=4, color=colour, alpha=0.6)
     for method, printed in LITERATURE.items():
         known = [(n, printed[n].error) for n in labels.values() if n in printed]
         if known:
             a.plot(*zip(*known, strict=True), "x:", color=_GREY, lw=0.6, ms=5)
-            a.annotate(method, known[0], (-6, 0), textcoords="offset points", ha="right", va="center", fontsize=7)
+            a.annotate(method, known[0], (-18, 0), textcoords="offset points", ha="right", va="center", fontsize=7)
     _scales(a, list(labels.values()))
     a.legend(frameon=False, fontsize=9)
-    bare(a, "error on the clean test: mean and sd over the seeds; grey: printed elsewhere", "labels", "error (%)")
+    bare(a, "error on the clean test: mean and single seeds; grey: printed elsewhere", "labels", "error (%)")
     return drawn
 
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from kmpl.benchmarks import literature, notebook
-from kmpl.comparison import Paired, SweepReport, compare
+from kmpl.comparison import Paired, SweepReport, accuracies, compare
 from kmpl.findings import difference, percent, points
 from kmpl.published import LITERATURE, NOTEBOOK
 from kmpl.sweep_config import BenchmarkOptions, SweepConfig
@@ -120,3 +120,6 @@ def test_the_figure_shows_each_arm_and_each_paper(few: SweepReport, words: Calla
     means = [100 * (1 - row.mean) for row in reversed(few.rows) if row.arm == "oracle"]
     drawn = [list(map(float, line.get_ydata())) for line in figure.axes[0].lines]  # type: ignore[arg-type]
     assert any(line == pytest.approx(means) for line in drawn if len(line) == len(means))
+    for ratio in few.settings.ratios:
+        seeds = [100 * (1 - accuracy) for accuracy in accuracies(few.results, ratio, "notebook")]
+        assert any(line == pytest.approx(seeds) for line in drawn if len(line) == len(seeds))
