@@ -56,7 +56,7 @@ def gain_by_ratio(report: SweepReport) -> Figure | None:
     a.axhline(0, color=_GREY, lw=1, ls="--")
     for x, pair in enumerate(reversed(report.paired)):
         gains = np.subtract(_seeds(report, pair.ratio, AFTER), _seeds(report, pair.ratio, BEFORE))
-        _dots(a, x - 0.08, gains, _GREY)
+        dots(a, x - 0.08, gains, _GREY)
         _point(a, x, pair.mean, pair.low, pair.high, AFTER)
         a.annotate(points(pair.mean), (x, 100 * pair.mean), (8, 0), textcoords="offset points", va="center")
     _words(a, report, f"{AFTER} − {BEFORE}: {_drawn(report)}", "points of test accuracy")
@@ -75,7 +75,7 @@ def gain_of_tuning(report: SweepReport) -> Figure | None:
         for x, gain in enumerate(gains):
             place, pair = x + 0.24 * (i - (len(arms) - 1) / 2), gain.test
             before, after = (_seeds(report, gain.ratio, arm, untuned) for untuned in (True, False))
-            _dots(a, place - 0.06, np.subtract(after, before), look(arm)[0])
+            dots(a, place - 0.06, np.subtract(after, before), look(arm)[0])
             _point(a, place, pair.mean, pair.low, pair.high, arm)
         a.plot([], [], look(arm)[1], ms=5, color=look(arm)[0], label=arm)
     a.legend(frameon=False, fontsize=9)
@@ -140,7 +140,7 @@ def _arms(axes: Axes, report: SweepReport, closely: bool) -> None:
 def _spread(axes: Axes, places: np.ndarray, rows: Sequence[Row], report: SweepReport, step: float) -> None:
     for x, row in zip(places, rows, strict=True):
         _point(axes, x, row.mean, row.low, row.high, row.arm)
-        _dots(axes, x - 0.4 * step, _seeds(report, row.ratio, row.arm), look(row.arm)[0])
+        dots(axes, x - 0.4 * step, _seeds(report, row.ratio, row.arm), look(row.arm)[0])
 
 
 def _point(axes: Axes, x: float, mean: float, low: float | None, high: float | None, arm: str) -> None:
@@ -149,8 +149,8 @@ def _point(axes: Axes, x: float, mean: float, low: float | None, high: float | N
     axes.errorbar([x], [100 * mean], yerr=errors, fmt=marker, ms=5, color=colour, elinewidth=1.4, capsize=3)
 
 
-def _dots(axes: Axes, x: float, values: Sequence[float] | np.ndarray, colour: str) -> None:
-    """Draw single seeds beside their mean; a single one is its own mean."""
+def dots(axes: Axes, x: float, values: Sequence[float] | np.ndarray, colour: str) -> None:
+    """Draw single seeds (fractions) in % at ``x``; a single one is its own mean."""
     if len(values) > 1:
         axes.plot(np.full(len(values), x), 100 * np.asarray(values), ".", ms=4, color=colour)
 

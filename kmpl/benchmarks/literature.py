@@ -13,7 +13,7 @@ from kmpl.comparison import AFTER, Row, SweepReport, accuracies
 from kmpl.pages import grid
 from kmpl.plots import bare, canvas
 from kmpl.published import LITERATURE
-from kmpl.sweep_plots import look
+from kmpl.sweep_plots import dots, look
 
 SETTINGS: Mapping[str, Any] = {"protocol": "literature"}
 RATIOS = (0.05, 0.01667, 0.01, 0.00167)
@@ -54,10 +54,11 @@ def figure(report: SweepReport) -> Figure:
     a, labels, arms = axes[0, 0], _labels(report), report.settings.arms
     for i, arm in enumerate(arms):
         aside, (colour, marker) = _STEP ** (i - (len(arms) - 1) / 2), look(arm)
-        errors = {aside * n: 100 * (1 - np.array(accuracies(report.results, r, arm))) for r, n in labels.items()}
-        a.plot(list(errors), [seeds.mean() for seeds in errors.values()], f"{marker}-", ms=5, color=colour, label=arm)
+        errors = {aside * n: 1 - np.array(accuracies(report.results, ratio, arm)) for ratio, n in labels.items()}
+        means = [100 * seeds.mean() for seeds in errors.values()]
+        a.plot(list(errors), means, f"{marker}-", ms=5, color=colour, label=arm)
         for place, seeds in errors.items():
-            a.plot(np.full(len(seeds), place), seeds, ".", ms=4, color=colour, alpha=0.6)
+            dots(a, place, seeds, colour)
     for method, printed in LITERATURE.items():
         known = [(n, printed[n].error) for n in labels.values() if n in printed]
         if known:
