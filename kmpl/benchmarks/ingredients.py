@@ -18,7 +18,7 @@ from kmpl.devices import use_threads
 from kmpl.embedding import predict
 from kmpl.errors import UserError
 from kmpl.experiment import Steps
-from kmpl.presets import merge
+from kmpl.presets import ARM_CHANGES, merge
 from kmpl.results import Pool
 from kmpl.seeds import derive
 
@@ -29,12 +29,15 @@ Judges = tuple[Tensor, np.ndarray]
 
 WHOLE = "the method"
 
+_VOTE = {"strategy": "cluster-vote", "threshold": 0.0}
+"""All labels are kept, as the graph's are: who names the images is one ingredient, what is left out another."""
+
 OUT: Mapping[str, Mapping[str, Any]] = {
-    "clusters (self-training)": {"pseudo_labels": {"strategy": "self-training"}},
-    "spreading over clusters (their members vote)": {"pseudo_labels": {"strategy": "cluster-vote"}},
-    "… and the network's votes": {"pseudo_labels": {"strategy": "cluster-vote", "soft_votes": False}},
+    "clusters (self-training)": {"pseudo_labels": {"strategy": "self-training", "threshold": 0.0}},
+    "spreading over clusters (their members vote)": {"pseudo_labels": _VOTE},
+    "… and the network's votes": {"pseudo_labels": _VOTE | {"soft_votes": False}},
     "… and over-clustering (10 clusters)": {
-        "pseudo_labels": {"strategy": "cluster-vote", "soft_votes": False},
+        "pseudo_labels": _VOTE | {"soft_votes": False},
         "clustering": {"n_clusters": 10},
     },
     "components of the last convolution": {"clustering": {"maps": 0}},
@@ -50,12 +53,14 @@ OUT: Mapping[str, Mapping[str, Any]] = {
 IN: Mapping[str, Mapping[str, Any]] = {
     "PCA-whitening, 64 components": {"clustering": {"whiten": 64}},
     "K-means seeded by the given labels": {"clustering": {"algorithm": "seeded"}},
-    "agreement with the network (consensus)": {"pseudo_labels": {"strategy": "consensus"}},
+    "agreement with the network (consensus)": {"pseudo_labels": {"strategy": "consensus", "threshold": 0.0}},
     "confidence of 0.9 or more": {"pseudo_labels": {"graph_threshold": 0.9}},
     "clustering loss to the class": {"retrain": {"clustering_loss": 0.03}},
     "clustering loss to the cluster": {"retrain": {"clustering_loss": 0.03, "clustering_target": "cluster"}},
     "label smoothing of 0.1": {"retrain": {"label_smoothing": 0.1}},
-    "LabelSpreading instead of clusters": {"pseudo_labels": {"strategy": "label-spreading"}},
+    "LabelSpreading instead of clusters": {
+        "pseudo_labels": {**ARM_CHANGES["label-spreading"]["pseudo_labels"], "threshold": 0.0}
+    },
 }
 """What is put in, and the settings that do it."""
 

@@ -15,8 +15,9 @@ from kmpl.plots import COLOURS, bare, canvas, logarithmic
 _INTRODUCTION = """\
 Error in % of the last network on training images outside the pool, mean ± sd over the seeds, and how many points of
 error a change adds, seed by seed (95 % interval; below 0 it pays). Each line changes what it says and nothing else;
-three dots go on from the line above. *Right*: share of the assigned labels that are right, round by round; *kept*:
-share of the unlabelled images that the last round gave a label to. The test stays shut."""
+three dots go on from the line above. Whoever names the images, all that it names is kept. *Right*: share of the
+assigned labels that are right, round by round; *kept*: share of the unlabelled images that the last round gave a label
+to. The test stays shut."""
 
 
 def page(outcomes: Sequence[Outcome], parts: Sequence[Mapping[str, str]]) -> str:
