@@ -37,7 +37,9 @@ def prepare(features: np.ndarray, settings: Clustering, seed: int) -> np.ndarray
         limit = min(ready.shape)
         if settings.whiten > limit:
             raise UserError(f"clustering.whiten {settings.whiten}: features have at most {limit} components")
-        ready = PCA(settings.whiten, whiten=True, random_state=seed, svd_solver="covariance_eigh").fit_transform(ready)
+        with threadpool_limits(1):
+            pca = PCA(settings.whiten, whiten=True, random_state=seed, svd_solver="covariance_eigh")
+            ready = pca.fit_transform(ready)
     return normalize(ready) if settings.l2 else ready
 
 

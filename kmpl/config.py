@@ -167,7 +167,7 @@ class Retraining(Training):
     images_per_epoch: ImagesPerEpoch = 30_000
     ema: Ema = 0.99
     last_round: int = Field(default=3, ge=1, le=100)
-    """Times as many epochs in the last round: its network is the one that stays."""
+    """Times as many epochs in the last round, whose network stays; not if labels settle in an earlier one."""
 
 
 class Clustering(Settings):
@@ -195,7 +195,7 @@ class PseudoLabelling(Settings):
     strategy: str = "cluster-graph"
     """Who assigns: cluster-graph, consensus, cluster-vote, prototype-knn, self-training or label-spreading."""
     k: Annotated[int, Search(around=(1 / 2, 10))] = Field(default=2, ge=1)
-    """Nearest neighbours: prototypes, voting labelled images, images of the graph (label-spreading)."""
+    """Nearest neighbours: prototypes, voting labelled images, images of the graph (label-spreading; its arm: 7)."""
     links: int = Field(default=5, ge=1)
     """Nearest clusters that an image links (cluster-graph, with few labels)."""
     threshold: Annotated[float, Search(between=(0.0, 0.95), log=False)] = Field(default=0.63, ge=0, le=1)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,19 @@ def test_the_readmes_sweeps_work_one_after_the_other(tmp_path: Path) -> None:
         done = subprocess.run([kmpl, *words], cwd=tmp_path, capture_output=True, text=True, check=False, env=outside)
         assert (done.returncode, done.stderr) == (0, ""), words
     assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+def test_the_tree_has_every_module_on_the_floor_that_the_contract_gives_it() -> None:
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        contracts = tomllib.load(file)["tool"]["importlinter"]["contracts"]
+    layers = [
+        layer.split(" | ") for c in contracts if c.get("containers") == ["kmpl"] for layer in reversed(c["layers"])
+    ]
+    layers.insert(next(i for i, names in enumerate(layers) if "commands" in names), ["flows"])
+    floors = {name: floor for floor, names in enumerate(layers) for name in names}
+    drawn = re.findall(r"^(?:  )?([a-z_]+)(?:\.py|/) +(\d+)  ", README, re.MULTILINE)
+    assert {name: int(floor) for name, floor in drawn} == floors
+    assert [int(floor) for _, floor in drawn] == sorted(floors.values(), reverse=True)
 
 
 def toml_example() -> str:

@@ -99,7 +99,7 @@ def fewest(
     mlruns: Folder = Path("mlruns"),
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
-    """Learn from one and two labels a class, at random and suggested. Takes most of an hour.
+    """Learn from one and two labels a class, at random and suggested. Takes an hour or more.
 
     Killed and run again, it goes on where it was.
 

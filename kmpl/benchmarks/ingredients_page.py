@@ -62,15 +62,21 @@ def _errors(outcomes: Sequence[Outcome], change: str) -> np.ndarray:
 def _line(outcomes: Sequence[Outcome], change: str) -> list[str]:
     found = [o for o in outcomes if o.change == change]
     errors = _errors(outcomes, change)
-    right = [percent(float(np.mean(turn))) for turn in zip(*(o.right for o in found), strict=False)]
     return [
         change,
         cell(errors.tolist()),
         "" if change == WHOLE else _added(errors - _errors(outcomes, WHOLE)),
-        ", ".join(right) or percent(None),
+        ", ".join(percent(right) for right in _right(found)) or percent(None),
         percent(float(np.mean([o.kept for o in found]))),
         f"{np.mean([o.seconds for o in found]) / 60:.1f}",
     ]
+
+
+def _right(found: Sequence[Outcome]) -> list[float]:
+    """Return the mean of each round; of a seed that ended earlier its last one counts, whose labels did not change."""
+    ended = [o.right for o in found if o.right]
+    rounds = range(max(map(len, ended), default=0))
+    return [float(np.mean([right[min(turn, len(right) - 1)] for right in ended])) for turn in rounds]
 
 
 def _added(differences: np.ndarray) -> str:

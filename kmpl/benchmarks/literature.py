@@ -1,4 +1,4 @@
-"""Error with few labels, beside what thirteen years of papers printed."""
+"""Error with few labels, beside what papers printed."""
 
 from collections.abc import Mapping
 from typing import Any

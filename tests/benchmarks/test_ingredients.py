@@ -104,6 +104,13 @@ def test_the_page_says_what_a_change_adds_seed_by_seed() -> None:
     assert isinstance(ingredients_page.figure(made), Figure)
 
 
+def test_a_seed_whose_labels_settled_early_counts_in_later_rounds_too() -> None:
+    rights = {1000: (0.9, 0.94, 0.96), 1001: (0.92,)}
+    made = [Outcome(c, seed, 0.01, right, 1.0, 60.0) for c in (WHOLE, *OUT, *IN) for seed, right in rights.items()]
+    page = ingredients_page.page(made, [{"seeds": "1000, 1001", "command": "kmpl benchmark ingredients"}])
+    assert "91.00, 93.00, 94.00" in next(line for line in page.splitlines() if WHOLE in line)
+
+
 @pytest.mark.slow
 def test_the_command_writes_page_figure_and_numbers(tmp_path: Path) -> None:
     brief = [f"--{step}.{name}" for step in ("pretrain", "retrain") for name in ("epochs=1", "images-per-epoch=256")]
