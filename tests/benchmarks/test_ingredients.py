@@ -65,6 +65,14 @@ def test_a_change_sets_what_it_says_and_nothing_else(change: str) -> None:
     assert {name for name in before if before[name] != after[name]} == set(flatten(settings))
 
 
+@pytest.mark.parametrize("change", [*OUT, *IN])
+def test_who_names_the_images_is_changed_without_what_is_left_out(change: str) -> None:
+    settings = {**OUT, **IN}[change].get("pseudo_labels", {})
+    whole = load("default", None, dict(ingredients.SETTINGS)).pseudo_labels
+    assert settings.get("threshold", whole.graph_threshold) == whole.graph_threshold
+    assert ("strategy" in settings) == ("threshold" in settings), "the graph has a threshold of its own"
+
+
 def test_the_judges_are_in_no_part_of_the_pool(config: ExperimentConfig) -> None:
     pool, _ = steps.load(config)
     images, labels = ingredients.outside(config, pool)
