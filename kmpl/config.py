@@ -195,7 +195,7 @@ class PseudoLabelling(Settings):
     strategy: str = "cluster-graph"
     """Who assigns: cluster-graph, consensus, cluster-vote, prototype-knn, self-training or label-spreading."""
     k: Annotated[int, Search(around=(1 / 2, 10))] = Field(default=2, ge=1)
-    """Nearest neighbours: prototypes, voting labelled images, images of the graph (label-spreading; its arm: 7)."""
+    """Nearest neighbours that vote: labelled images in a cluster, or prototypes (prototype-knn)."""
     links: int = Field(default=5, ge=1)
     """Nearest clusters that an image links (cluster-graph, with few labels)."""
     threshold: Annotated[float, Search(between=(0.0, 0.95), log=False)] = Field(default=0.63, ge=0, le=1)

@@ -51,7 +51,7 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             Each ``random_state`` in it that is None is set from ``random_state`` below.
         n_clusters: of all samples. None, or more than there are samples: one for each 20 samples, at least two and at
             least as many as there are classes, at most 500.
-        k: nearest neighbours: voting labelled samples, prototypes, samples of the graph.
+        k: nearest neighbours that vote: labelled samples in a cluster, or prototypes.
         links: nearest clusters that a sample links (cluster-graph).
         strategy: who assigns: consensus (clusters and classifier must agree; seldom does harm), cluster-graph (labels
             spread from cluster to cluster; for very few labels and features in which classes hang together),

@@ -26,8 +26,7 @@ ARM_CHANGES: dict[str, dict[str, Any]] = {
         "clustering": {"l2": False, "whiten": 0, "maps": 0},
     },
     "self-training": {"pseudo_labels": {"strategy": "self-training"}},
-    # Seven neighbours are scikit-learn's own choice; the two that the clusters' votes want reach a fifth of the images.
-    "label-spreading": {"pseudo_labels": {"strategy": "label-spreading", "k": 7}},
+    "label-spreading": {"pseudo_labels": {"strategy": "label-spreading"}},
 }
 
 _NOTEBOOK_TRAINING = {

@@ -145,15 +145,18 @@ def cluster_graph(e: Evidence) -> Guess:
     return Guess(shares.argmax(axis=1), shares.max(axis=1), clusters, spread=True)
 
 
+_NEIGHBOURS = 7  # scikit-learn's own choice; with the few that vote in a cluster the graph falls to pieces
+
+
 def label_spreading(e: Evidence) -> Guess:
-    """scikit-learn's LabelSpreading over the graph of ``k`` nearest neighbours (sparse, never N × N).
+    """scikit-learn's LabelSpreading over the graph of seven nearest neighbours (sparse, never N × N).
 
     An image that no label reaches has confidence 0, and its class means nothing.
 
     Source: Zhou et al. 2004, "Learning with local and global consistency".
     """
     # The graph counts each point as its own first neighbour.
-    model = LabelSpreading(kernel="knn", n_neighbors=min(e.settings.k + 1, len(e.labels)), alpha=0.9, max_iter=60)
+    model = LabelSpreading(kernel="knn", n_neighbors=min(_NEIGHBOURS + 1, len(e.labels)), alpha=0.9, max_iter=60)
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", RuntimeWarning)  # points that no label reaches are divided by zero

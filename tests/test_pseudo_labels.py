@@ -2,6 +2,7 @@
 
 import inspect
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
@@ -12,8 +13,10 @@ from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs, make_circles
 from sklearn.decomposition import PCA
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.semi_supervised import LabelSpreading
 
 from kmpl.clustering import cluster, kmeans, prepare
 from kmpl.config import Clustering, PseudoLabelling
@@ -323,7 +326,7 @@ def two_islands(n: int) -> Evidence:
     labels = np.full(n, LEFT_OUT)
     here = np.flatnonzero(island == 0)
     labels[here[:20]] = np.arange(20) % 2
-    settings = PseudoLabelling(strategy="label-spreading", threshold=0.0, k=5)
+    settings = PseudoLabelling(strategy="label-spreading", threshold=0.0)
     return Evidence(features.astype(np.float32), np.full((n, 2), 0.5), labels, CLUSTERING, settings, 0)
 
 
@@ -342,7 +345,7 @@ def test_label_spreading_follows_the_graph_where_straight_distance_would_not() -
     features = np.concatenate([np.stack([along, np.full(50, y)], axis=1) for y in (0.0, 1.0)]).astype(np.float32)
     labels = np.full(100, LEFT_OUT)
     labels[0], labels[99] = 0, 1
-    e = Evidence(features, np.full((100, 2), 0.5), labels, CLUSTERING, PseudoLabelling(k=5), 0)
+    e = Evidence(features, np.full((100, 2), 0.5), labels, CLUSTERING, PseudoLabelling(), 0)
     guess, chain = STRATEGIES["label-spreading"](e), np.repeat([0, 1], 50)
     straight = cdist(features, features[[0, 99]]).argmin(axis=1)
     assert (straight != chain).mean() > 0.4, "otherwise this shows nothing"
@@ -351,8 +354,20 @@ def test_label_spreading_follows_the_graph_where_straight_distance_would_not() -
 
 
 def test_label_spreading_takes_more_neighbours_than_points_as_all_of_them() -> None:
-    e = changed(two_islands(60), k=1_000)
-    assert np.isfinite(STRATEGIES["label-spreading"](e).confidence).all()
+    e = two_islands(60)
+    some = np.concatenate([e.labelled[:4], np.flatnonzero(e.labels == LEFT_OUT)[:2]])  # six points, seven neighbours
+    few = replace(e, features=e.features[some], probabilities=e.probabilities[some], labels=e.labels[some])
+    assert np.isfinite(STRATEGIES["label-spreading"](few).confidence).all()
+
+
+@pytest.mark.parametrize("k", [1, 2, 30])
+def test_the_graph_of_label_spreading_has_seven_neighbours_however_many_vote_in_a_cluster(
+    problem: Evidence, k: int
+) -> None:
+    by_hand = LabelSpreading(kernel="knn", n_neighbors=7 + 1, alpha=0.9, max_iter=60)
+    with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
+        by_hand.fit(problem.features, problem.labels)
+    np.testing.assert_array_equal(STRATEGIES["label-spreading"](changed(problem, k=k)).classes, by_hand.transduction_)
 
 
 def test_label_spreading_never_holds_all_pairs_of_points() -> None:

@@ -18,7 +18,7 @@ from kmpl.devices import use_threads
 from kmpl.embedding import predict
 from kmpl.errors import UserError
 from kmpl.experiment import Steps
-from kmpl.presets import ARM_CHANGES, merge
+from kmpl.presets import merge
 from kmpl.results import Pool
 from kmpl.seeds import derive
 
@@ -58,9 +58,7 @@ IN: Mapping[str, Mapping[str, Any]] = {
     "clustering loss to the class": {"retrain": {"clustering_loss": 0.03}},
     "clustering loss to the cluster": {"retrain": {"clustering_loss": 0.03, "clustering_target": "cluster"}},
     "label smoothing of 0.1": {"retrain": {"label_smoothing": 0.1}},
-    "LabelSpreading instead of clusters": {
-        "pseudo_labels": {**ARM_CHANGES["label-spreading"]["pseudo_labels"], "threshold": 0.0}
-    },
+    "LabelSpreading instead of clusters": {"pseudo_labels": {"strategy": "label-spreading", "threshold": 0.0}},
 }
 """What is put in, and the settings that do it."""
 
