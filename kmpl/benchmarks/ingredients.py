@@ -54,7 +54,7 @@ IN: Mapping[str, Mapping[str, Any]] = {
     "PCA-whitening, 64 components": {"clustering": {"whiten": 64}},
     "K-means seeded by the given labels": {"clustering": {"algorithm": "seeded"}},
     "agreement with the network (consensus)": {"pseudo_labels": {"strategy": "consensus", "threshold": 0.0}},
-    # Shares that have spread are small numbers: this leaves out half of the images at first, a twentieth at last.
+    # Shares that have spread are small numbers: this leaves out half of the images at first, a tenth at last.
     "confidence of 0.35 or more": {"pseudo_labels": {"graph_threshold": 0.35}},
     "clustering loss to the class": {"retrain": {"clustering_loss": 0.03}},
     "clustering loss to the cluster": {"retrain": {"clustering_loss": 0.03, "clustering_target": "cluster"}},
