@@ -31,6 +31,9 @@ class LeftOutWarning(UserWarning):
     """Files that look like images could not be read; all else goes on without them."""
 
 
+_MANY = 20
+
+
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """Return the line that names an unknown thing, the nearest right name and all right names.
 
@@ -38,11 +41,14 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     "unknown network 'cn'; did you mean 'cnn'? (known: cnn, vgg16)"
     >>> unknown("network", "resnet", ["cnn", "vgg16"])
     "unknown network 'resnet' (known: cnn, vgg16)"
+
+    More than a line can hold are named only where nothing is near.
     """
     names = sorted(known)
     near = get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
     guess = next((f"; did you mean '{n}'?" for n in names if near and n.lower() == near[0]), "")
-    return f"unknown {what} '{name}'{guess} (known: {', '.join(names)})"
+    listed = "" if guess and len(names) > _MANY else f" (known: {', '.join(names)})"
+    return f"unknown {what} '{name}'{guess}{listed}"
 
 
 def look_up(table: Mapping[str, T], name: str, what: str) -> T:

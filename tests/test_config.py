@@ -225,6 +225,12 @@ def test_arms_are_split_at_commas_in_their_order() -> None:
         assert load(change={"arms": given}).arms == expected
 
 
+def test_a_misspelt_key_is_answered_with_the_nearest_and_not_with_a_page_of_all() -> None:
+    with pytest.raises(UserError) as refused:
+        load(change={"retrain": {"epoch": 3}})
+    assert str(refused.value) == "unknown key 'retrain.epoch'; did you mean 'retrain.epochs'?"
+
+
 def test_the_notebook_arm_is_prototype_knn_in_one_round_that_leaves_nothing_out() -> None:
     config = load(change={"pseudo_labels": {"rounds": 7, "weighted": True}, "clustering": {"whiten": 9}})
     settings = for_arm(config, "notebook")

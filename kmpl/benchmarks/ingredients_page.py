@@ -14,7 +14,8 @@ from kmpl.plots import COLOURS, bare, canvas, logarithmic
 
 _INTRODUCTION = """\
 Error in % of the last network on training images outside the pool, mean ± sd over the seeds, and how many points of
-error a change adds, seed by seed (95 % interval; below 0 it pays). Each line changes what it says and nothing else;
+error a change adds, seed by seed (95 % interval; below 0 it pays): MNIST, a pool of 50,000 images of which 100 are
+labelled, where the command does not say otherwise. Each line changes what it says and nothing else;
 three dots go on from the line above. Whoever names the images, all that it names is kept. *Right*: share of the
 assigned labels that are right, round by round; *kept*: share of the unlabelled images that the last round gave a label
 to. The test stays shut."""
