@@ -31,18 +31,18 @@ class LeftOutWarning(UserWarning):
     """Files that look like images could not be read; all else goes on without them."""
 
 
-_MANY = 20
+_MANY = 20  # names; more are a page, not a line
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
     """Return the line that names an unknown thing, the nearest right name and all right names.
 
+    Where there are many and one is near, that one is enough.
+
     >>> unknown("network", "cn", ["cnn", "vgg16"])
     "unknown network 'cn'; did you mean 'cnn'? (known: cnn, vgg16)"
     >>> unknown("network", "resnet", ["cnn", "vgg16"])
     "unknown network 'resnet' (known: cnn, vgg16)"
-
-    More than a line can hold are named only where nothing is near.
     """
     names = sorted(known)
     near = get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
