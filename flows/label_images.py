@@ -12,7 +12,7 @@ from kmpl import label_files
 from kmpl.label_config import LabelOptions
 from kmpl.label_files import Files
 from kmpl.labelled import Labelled, summary
-from kmpl.labelling import check_line, summary_line
+from kmpl.labelling import check_line, hidden_line, summary_line, warnings_of
 from kmpl.pages import grid
 
 _DEFAULT = LabelOptions()
@@ -44,6 +44,9 @@ def label_images(
     if len(found.left_out) > label_files.SHOWN:
         get_run_logger().warning("left out in all: %d files", len(found.left_out))
     done, run = label_files.label(files, found, given, _mlruns(), _command(), wrap=as_tasks)
+    get_run_logger().info("%s", check_line(done))
+    for line in warnings_of(done):
+        get_run_logger().warning("%s", line)
     get_run_logger().info("%s; run %s in MLflow", summary_line(done), run)
     run_task("report", "report", lambda: _show(done))
 
@@ -61,5 +64,6 @@ def _show(done: Labelled) -> None:
     """Put the summary on the flow run's page."""
     rows = [[c.name, f"{c.given:,}", f"{c.assigned:,}", f"{c.unsure:,}", f"{c.median:.3f}"] for c in summary(done)]
     table = grid(["class", "given", "assigned", "unsure", "confidence, median"], rows, left=("class",))
-    text = f"{summary_line(done)}.\n\n{done.chosen.said}. {check_line(done)}.\n\n{table}\n"
+    said = [check_line(done), *warnings_of(done), f"{summary_line(done)}. {hidden_line(done)}"]
+    text = "\n\n".join([*(f"{line}." for line in said), table]) + "\n"
     create_markdown_artifact(text, key="labels", description=f"Labels of {done.found.root}")

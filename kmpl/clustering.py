@@ -250,19 +250,25 @@ def links(clusters: Clusters, features: np.ndarray, k: int = 1) -> csr_array:
 def spread(graph: csr_array, votes: np.ndarray, share: float = 0.99) -> np.ndarray:
     """Return what reaches each cluster of the votes that were cast in all of them, (K, C) shares that sum to one.
 
-    Solves F = share · S F + (1 − share) · votes with S = D^−½ · graph · D^−½. A cluster that no vote reaches has zeros.
+    Solves F = share · S F + (1 − share) · votes with S = D^−½ · graph · D^−½, then divides each class's column by its
+    sum, so that every class has the same mass. Without that the class with the most votes, or with votes in the best
+    linked clusters, wins everywhere: far from all votes every row of F is nearly the same. So neither the number of a
+    class's votes nor their weight matters, only where they were cast. A cluster that no vote reaches has zeros.
 
     Args:
         graph: (K, K) how closely clusters touch.
         votes: (K, C) cast in each cluster.
         share: in [0, 1), of what a cluster hears from its neighbours.
 
-    Source: Zhou et al. 2004, "Learning with local and global consistency", in its closed form.
+    Sources: Zhou et al. 2004, "Learning with local and global consistency", in its closed form; Zhu, Ghahramani,
+    Lafferty 2003, "Semi-supervised learning using Gaussian fields and harmonic functions", class-mass normalisation.
     """
     degree = np.asarray(graph.sum(axis=1)).ravel()
     scale = diags_array(1 / np.sqrt(np.where(degree > 0, degree, 1.0)))
     system = eye_array(len(degree)) - share * (scale @ graph @ scale)
     with threadpool_limits(1):
         reached = np.maximum(splu(system.tocsc()).solve(np.asarray(votes, dtype=np.float64)), 0.0)
-    total = reached.sum(axis=1, keepdims=True)
-    return np.divide(reached, total, out=np.zeros_like(reached), where=total > 1e-12 * max(1.0, float(votes.sum())))
+    near = reached.sum(axis=1, keepdims=True) > 1e-12 * max(1.0, float(votes.sum()))
+    mass = reached.sum(axis=0)
+    equal = np.divide(reached, mass, out=np.zeros_like(reached), where=mass > 0)
+    return np.divide(equal, equal.sum(axis=1, keepdims=True), out=np.zeros_like(equal), where=near)

@@ -14,7 +14,7 @@ from PIL import Image
 
 from kmpl.datasets.pictures import PictureError, read_picture
 from kmpl.labelled import ClassSummary, Labelled, shortened, summary
-from kmpl.labelling import check_line, summary_line, target_name
+from kmpl.labelling import check_line, hidden_line, summary_line, target_name, warnings_of
 
 _SIDE = 96  # pixels, of what is shown at most
 _SMALL = 64  # up to here pixels are kept as they are
@@ -82,6 +82,8 @@ def page(done: Labelled, environment: dict[str, str] | None = None) -> str:
         done=done,
         said=summary_line(done),
         check=check_line(done),
+        hidden=hidden_line(done),
+        warnings=warnings_of(done),
         summary=lines,
         classes=[_class(done, number, about) for number, about in enumerate(lines[:_CLASSES])],
         missed=_missed(done),

@@ -135,10 +135,13 @@ def _read(files: "Files", size: int, console: Console) -> "FolderImages":
 
 
 def _show(done: "Labelled", files: "Files", run: str, mlruns: Path, console: Console) -> None:
-    """Print a line per class, what is expected, and where the results are."""
+    """Print what is expected, a line per class, and where the results are."""
     from kmpl.labelled import summary
-    from kmpl.labelling import check_line, summary_line
+    from kmpl.labelling import check_line, hidden_line, summary_line, warnings_of
 
+    console.print(f"[bold]{escape(check_line(done))}.[/bold]", highlight=False, soft_wrap=True)
+    for warning in warnings_of(done):
+        print(f"kmpl: {warning}", file=sys.stderr)
     grid = Table("class", box=None, pad_edge=False)
     for name in ("given", "assigned", "unsure", "confidence, median"):
         grid.add_column(name, justify="right")
@@ -147,9 +150,8 @@ def _show(done: "Labelled", files: "Files", run: str, mlruns: Path, console: Con
         grid.add_row(escape(line.name), *(f"{n:,}" for n in (line.given, line.assigned, line.unsure)), median)
     console.print(grid)
     console.print(f"{summary_line(done)}.", highlight=False)
-    console.print(f"{done.chosen.said}; {done.coverage:.1%} of the unlabelled images got a label.", highlight=False)
-    console.print(f"{check_line(done)}.", highlight=False)
-    written = escape(", ".join(str(path) for path in (files.out, files.page) if path is not None))
+    console.print(f"{hidden_line(done)}.", highlight=False)
+    written = escape(", ".join(str(path) for path in (files.out, files.check_file, files.page) if path is not None))
     runs = [] if mlruns == Path("mlruns") else ["--mlruns", str(mlruns)]
     where = escape(shlex.join(["kmpl", "predict", "more-images", "--model", run, *runs]))
     console.print(f"Written: [bold]{written}[/bold]; the model labels more: [bold]{where}[/bold]", soft_wrap=True)

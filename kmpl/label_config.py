@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -20,14 +20,18 @@ class LabelOptions(Learning):
     validation: float = Field(default=0.1, ge=0, le=0.5)
     """Share of the given labels that is hidden from training, to check it by; 0 = none."""
     threshold: float = Field(default=0.5, ge=0, le=1)
-    """Confidence below which an image gets no label; 0 = every image gets one."""
-    expect_accuracy: float | None = Field(default=None, gt=0.5, lt=1)
-    """Share of the assigned labels that should be right; chooses the threshold by cross-fitting the given labels."""
+    """Confidence below which an image gets no label; 0 = every image gets one, whatever the check expects."""
+    check: Literal["on", "off"] = "on"
+    """Hide each part of the given labels in turn and let the method find them again: it tells how many of its labels
+    will be right, and what confidence means; off = none of that, for those who know."""
+    expect_accuracy: float = Field(default=0.8, gt=0.5, lt=1)
+    """Share of the assigned labels that should be right: where that is not to be expected of all, the surest alone get
+    one."""
     folds: int = Field(default=5, ge=2, le=20)
-    """Parts of the given labels that are hidden in turn for that; each costs one more pretraining."""
+    """Parts of the given labels that are hidden in turn for the check."""
 
 
-_OWN = ("size", "seed", "validation", "threshold", "expect_accuracy", "folds")
+_OWN = ("size", "seed", "validation", "threshold", "check", "expect_accuracy", "folds")
 
 
 def sized(n_images: int, n_classes: int) -> dict[str, Any]:
@@ -41,7 +45,7 @@ def sized(n_images: int, n_classes: int) -> dict[str, Any]:
     return {
         "clustering": {"n_clusters": min(n_images, max(n_classes, min(round(2 * math.sqrt(n_images)), 500)))},
         "pretrain": {"images_per_epoch": max(2_000, min(n_images, 8_000))},
-        "retrain": {"images_per_epoch": max(4_000, min(2 * n_images, 30_000))},
+        "retrain": {"images_per_epoch": max(2_000, min(4 * n_images, 4_000), min(2 * n_images, 30_000))},
     }
 
 

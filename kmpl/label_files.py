@@ -1,5 +1,6 @@
 """From a folder of image files to a CSV of labels and a gallery: read, label, track, write; nothing half-written."""
 
+import json
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from kmpl.errors import LeftOutWarning
 from kmpl.experiment import Steps
 from kmpl.label_config import LabelOptions
 from kmpl.labelled import Labelled, shortened, table
-from kmpl.labelling import Job, prepare, run
+from kmpl.labelling import Job, check_record, prepare, run
 from kmpl.results import Pool
 from kmpl.steps import Watch, silent
 from kmpl.store import Store, whole_file
@@ -38,6 +39,11 @@ class Files:
     """The gallery."""
     overwrite: bool = False
 
+    @property
+    def check_file(self) -> Path:
+        """What is expected of the labels, beside their CSV: ``labels.csv`` → ``labels.check.json``."""
+        return self.out.with_suffix(".check.json")
+
     def check(self) -> None:
         """Refuse, before any work, what could not be written at the end.
 
@@ -45,8 +51,8 @@ class Files:
             UserError: as ``check_target``, or one of them is the CSV of given labels.
         """
         given = self.labels or self.folder / OWN_LABELS
-        check_apart({"--labels": given, "--out": self.out, "--gallery": self.page})
-        for path, flag in ((self.out, "--out"), (self.page, "--gallery")):
+        check_apart({"--labels": given, "--out": self.out, "--gallery": self.page, "the check": self.check_file})
+        for path, flag in ((self.out, "--out"), (self.page, "--gallery"), (self.check_file, "the check beside --out")):
             if path is not None:
                 check_target(path, flag, self.overwrite)
 
@@ -104,9 +110,9 @@ def label(
     plain = Steps(evaluate=_closed, watch=watch or Watch(), begun=pools.append, entering=entering)
     with tracking.store_answers(), labelling_run(client, job, mlruns / "locks", command) as tracked:
         made, done = run(job, wrap(kept(plain, Store(mlruns / "cache")), f"label {found.root.name}"))
-        page = gallery.page(done, _about(job, command))
-        tracked.finished(pools[0], made, done, {"labels.csv": table(done), "gallery.html": page})
-        for path, text in ((files.out, table(done)), (files.page, page)):
+        page, check = gallery.page(done, _about(job, command)), json.dumps(check_record(done), indent=2) + "\n"
+        tracked.finished(pools[0], made, done, {"labels.csv": table(done), "gallery.html": page, "check.json": check})
+        for path, text in ((files.out, table(done)), (files.check_file, check), (files.page, page)):
             if path is not None:
                 with whole_file(path) as draft:
                     draft.write_text(text, encoding="utf-8", newline="")

@@ -1,18 +1,18 @@
 """A folder of images labelled: settings that fit it, the method, and the threshold that keeps a promise."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kmpl import experiment
+from kmpl import class_shares, experiment
 from kmpl.config import ExperimentConfig
+from kmpl.cross_fitting import by_image, cross_fit
 from kmpl.datasets.folder import FolderImages
-from kmpl.datasets.own_pool import folds, held_out, pool_of
+from kmpl.datasets.own_pool import held_out, pool_of
 from kmpl.devices import use_threads
-from kmpl.embedding import predict
 from kmpl.errors import UserError, look_up
 from kmpl.experiment import Steps
 from kmpl.label_config import LabelOptions
@@ -21,7 +21,7 @@ from kmpl.labelled import Labelled, assemble, shortened
 from kmpl.networks import NETWORKS
 from kmpl.results import LEFT_OUT, Labelling, Pool
 from kmpl.steps import check_voting
-from kmpl.thresholds import as_given, by_cross_fitting, ranks
+from kmpl.thresholds import as_given, as_set, by_cross_fitting, chances, ranks
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Job:
     config: ExperimentConfig
     hidden: np.ndarray
     """(N,) bool: labels that the method is not given."""
+    threshold_given: bool = False
+    """A person set the threshold: it stands, whatever is expected."""
 
     @property
     def pool(self) -> Pool:
@@ -53,57 +55,45 @@ def prepare(found: FolderImages, given: Mapping[str, Any]) -> Job:
     if n_labels == n_images:
         raise UserError(f"{found.root}: all {n_images} images have a label already; there is nothing to assign")
     options, config = experiment_of(f"folder:{found.root}", given, n_images, n_labels, len(found.classes))
-    if options.expect_accuracy is not None and "threshold" in given:
+    if "expect_accuracy" in given and "threshold" in given:
         raise UserError("expect_accuracy chooses the threshold: give one of the two")
+    if "expect_accuracy" in given and options.check == "off":
+        raise UserError("expect_accuracy needs the check: leave out check off")
     hidden = held_out(found.labels, options.validation, options.seed)
     look_up(NETWORKS, config.network, "network")
     check_voting(config, n_images, n_labels - int(hidden.sum()))
-    return Job(found, options, config, hidden)
+    return Job(found, options, config, hidden, "threshold" in given)
 
 
 def run(job: Job, steps: Steps) -> tuple[Labelling, Labelled]:
-    """Return what the method made of the folder, and the labels of all its images.
+    """Return what the method made of the folder, and the labels of all its images, checked unless that is off.
 
     Args:
         job: what is to be done.
         steps: of the method; with those of ``kmpl.checkpoints.kept`` a killed run goes on where it was.
     """
     use_threads(job.config.threads)
-    chosen = as_given(job.options.threshold)
     pool = job.pool
     steps.begun(pool)
     steps.entering("label")
     done = experiment.label(job.config, pool, steps)
-    hidden = np.flatnonzero(job.hidden)
-    if job.options.expect_accuracy is not None:
-        seen, right = cross_fit(job, steps)
-        rest = assemble(job.found, pool, done, chosen, hidden)
-        chosen = by_cross_fitting(job.options.expect_accuracy, seen, right, rest.confidence[~rest.given])
-    return done, assemble(job.found, pool, done, chosen, hidden)
+    unchecked = assemble(job.found, pool, done, as_given(job.options.threshold), np.flatnonzero(job.hidden))
+    return done, unchecked if job.options.check == "off" else _checked(job, unchecked, pool, done, steps)
 
 
-def cross_fit(job: Job, steps: Steps) -> tuple[np.ndarray, np.ndarray]:
-    """Hide each part of the given labels in turn, train on the others, and see which are found again.
-
-    Only the first network is trained, on labels alone: it costs little, and as it knows less than the last, what is
-    expected of it can be expected of the last all the more. A class's only label is never hidden.
-
-    Returns:
-        (V,) ranks of the hidden labels' confidence among all images that have none, and (V,) whether they were found.
-    """
-    parts = folds(job.found.labels, job.options.folds, job.options.seed)
-    seen, right = [np.zeros(0)], [np.zeros(0, dtype=bool)]
-    for number in np.unique(parts[parts != LEFT_OUT]):
-        steps.entering(f"fold {number + 1} of {job.options.folds}")
-        hidden = parts == number
-        pool = pool_of(job.found, hidden)
-        network = steps.pretrain(job.config, pool, steps.watch).network
-        probabilities = predict(network, pool.images[~pool.labelled])
-        sources = pool.sources[~pool.labelled]
-        own = hidden[sources]
-        seen.append(ranks(probabilities.max(axis=1))[own])
-        right.append(probabilities.argmax(axis=1)[own] == job.found.labels[sources[own]])
-    return np.concatenate(seen), np.concatenate(right)
+def _checked(job: Job, labels: Labelled, pool: Pool, done: Labelling, steps: Steps) -> Labelled:
+    """Return labels with the chance that each is right as confidence, and the threshold that follows from it."""
+    options, rest = job.options, ~labels.given
+    fit = cross_fit(job.found, job.config, options.folds, options.seed, steps)
+    sure = fit.shared(by_image(pool, done.vote.probabilities), labels.guesses)[rest]
+    chance = chances(fit.hidden, ranks(sure)) if len(fit.hidden.right) else sure
+    if job.threshold_given:
+        chosen = as_set(options.threshold, fit.hidden, chance)
+    else:
+        chosen = by_cross_fitting(options.expect_accuracy, fit.hidden, chance, options.threshold)
+    confidence = np.ones(len(rest))
+    confidence[rest] = chance
+    return replace(labels, confidence=confidence, chosen=chosen)
 
 
 def summary_line(done: Labelled) -> str:
@@ -115,19 +105,57 @@ def summary_line(done: Labelled) -> str:
 
 
 def check_line(done: Labelled) -> str:
-    """Return what the hidden labels say, and which classes nothing was taken for."""
+    """Return how many labels are expected to be right, in one line: the first thing to be read."""
+    chosen = done.chosen
+    withheld = chosen.demanded is not None and not done.assigned.any()
+    labelled = f"{done.coverage:.1%} of the unlabelled images got a label"
+    return f"{chosen.said}; {_HELP if withheld else labelled}"
+
+
+_HELP = (
+    "more labels help most (kmpl suggest says which); for photographs so may --augmentation.flip and a larger --size; "
+    "--threshold 0 writes all the same"
+)
+
+
+def hidden_line(done: Labelled) -> str:
+    """Return what the labels say that were hidden from the last network."""
     found, hidden = int(done.checked.sum()), len(done.checked)
     if hidden:
-        said = f"Of {hidden} given labels that were hidden, {found} were found again"
-    elif done.chosen.demanded is not None:
-        said = "No label was hidden from the last network; those that were hidden in turn say what to expect"
-    else:
-        said = "Too few labels to hide any, so nothing checks the result; --expect-accuracy 0.9 hides each in turn"
-    taken = set(done.guesses[~done.given])
-    none = [name for number, name in enumerate(done.found.classes) if number not in taken]
-    if none and taken:
-        said += f". Look at the clusters: no unlabelled image was taken for {shortened(none, 5)}"
-    return said
+        return f"Of {hidden} given labels that were hidden from the last network, {found} were found again"
+    if done.chosen.tested:
+        return "No label was hidden from the last network; those that were hidden in turn say what to expect"
+    return "Too few labels to hide any, so nothing checks the result"
+
+
+def warnings_of(done: Labelled) -> list[str]:
+    """Return what speaks against the result, whatever the hidden labels say, a line each."""
+    n_classes, rest = len(done.found.classes), ~done.given
+    given = np.bincount(done.found.labels[done.given], minlength=n_classes)
+    named = np.bincount(done.guesses[rest], minlength=n_classes)
+    lines = [class_shares.warning(done.found.classes, given, named)]
+    none = [name for name, count in zip(done.found.classes, named, strict=True) if not count]
+    if none and named.any():
+        lines.append(f"Look at the clusters: no unlabelled image was taken for {shortened(none, 5)}")
+    return [line for line in lines if line]
+
+
+def check_record(done: Labelled) -> dict[str, Any]:
+    """Return what is known of the result as plain values: shares are fractions, None where nothing was checked."""
+    chosen, number = done.chosen, lambda x: None if x is None or not np.isfinite(x) else float(x)
+    return {
+        "said": check_line(done),
+        "warnings": warnings_of(done),
+        "expected_right": number(chosen.expected),
+        "demanded": chosen.demanded,
+        "expected_right_of_all_images": number(chosen.whole),
+        "threshold": chosen.threshold if chosen.threshold <= 1 else None,
+        "hidden_labels": chosen.tested,
+        "found_again": chosen.found_again,
+        "images": len(done.found.files),
+        "given": int(done.given.sum()),
+        "assigned": int(done.assigned.sum()),
+    }
 
 
 def target_name(root: Path) -> str:

@@ -6,7 +6,7 @@ unlabelled image. Shapes: N images, D feature dimension, C classes.
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -117,12 +117,12 @@ def _agreed(by_cluster: Guess, by_network: Guess) -> Guess:
     return Guess(by_cluster.classes, confidence, by_cluster.clusters)
 
 
-_MANY = 2  # given labels a cluster
+_FEW, _MANY = 0.3, 2.0  # given labels a cluster; docs/log.md has the table behind each
 
 
 def spreads(strategy: str, n_labelled: int, n_clusters: int) -> bool:
     """Say whether labels are so few for the clusters that a strategy spreads them, whatever the network thinks."""
-    return strategy == "cluster-graph" and n_labelled < _MANY * n_clusters
+    return strategy == "cluster-graph" and n_labelled < _FEW * n_clusters
 
 
 def cluster_graph(e: Evidence) -> Guess:
@@ -133,16 +133,21 @@ def cluster_graph(e: Evidence) -> Guess:
     Confidence is the winner's share of what reaches the cluster, 0 where nothing does. It falls with the distance from
     a label, not only with doubt, and what is far from every label is what to learn from: its threshold is its own.
 
-    Where there are two labels a cluster or more, there is little to spread, and the network has learnt more than a
-    graph can say: ``consensus`` decides.
+    From three labels in ten clusters on the network has learnt enough to be asked: it and the graph must agree, and the
+    confidence is the network's, because the share in a graph says what is near, not what is sure. With two labels a
+    cluster or more there is little to spread: ``consensus`` decides.
     """
     clusters = cluster(e.features, e.labels, e.clustering, e.seed, e.before)
-    if not spreads("cluster-graph", len(e.labelled), len(clusters.centroids)):
+    n_labelled, n_clusters = len(e.labelled), len(clusters.centroids)
+    if n_labelled >= _MANY * n_clusters:
         return _agreed(_members_vote(e, clusters), self_training(e))
-    votes = np.zeros((len(clusters.centroids), e.probabilities.shape[1]))
+    votes = np.zeros((n_clusters, e.probabilities.shape[1]))
     np.add.at(votes, (clusters.assignment[e.labelled], e.labels[e.labelled]), 1.0)
     shares = spread(links(clusters, e.features, e.settings.links), votes)[clusters.assignment]
-    return Guess(shares.argmax(axis=1), shares.max(axis=1), clusters, spread=True)
+    by_graph = Guess(shares.argmax(axis=1), shares.max(axis=1), clusters, spread=True)
+    if spreads("cluster-graph", n_labelled, n_clusters):
+        return by_graph
+    return _agreed(replace(by_graph, confidence=np.sign(by_graph.confidence)), self_training(e))
 
 
 _NEIGHBOURS = 7  # scikit-learn's own choice; with the few that vote in a cluster the graph falls to pieces

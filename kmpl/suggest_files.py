@@ -60,11 +60,12 @@ def choose(found: FolderImages, budget: int, given: Mapping[str, Any], store: St
 
 
 def _confidence(found: FolderImages, given: Mapping[str, Any], store: Store, watch: Watch) -> Callable[[], np.ndarray]:
-    """Return what gives the confidence (N,) that ``kmpl label`` writes, out of the store where it has been run."""
+    """Return what gives how sure the last network of ``kmpl label`` is, (N,), out of the store if it has been run."""
 
     def ask() -> np.ndarray:
         steps = kept(Steps(evaluate=_closed, watch=watch), store)
-        return run(prepare(found, {**given, "expect_accuracy": None}), steps)[1].confidence
+        unchecked = {name: value for name, value in given.items() if name != "expect_accuracy"} | {"check": "off"}
+        return run(prepare(found, unchecked), steps)[1].confidence
 
     return ask
 

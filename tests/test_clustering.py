@@ -357,10 +357,29 @@ def test_links_are_counted_as_by_hand() -> None:
         np.testing.assert_allclose(links(clusters, features, k).toarray(), table, rtol=1e-6)
 
 
-def test_one_cluster_has_no_links_and_keeps_its_votes() -> None:
+def test_one_cluster_has_no_links_and_its_classes_weigh_the_same() -> None:
     alone = links(Clusters(np.zeros(4, dtype=np.int64), np.zeros((1, 2)), 0.0), np.ones((4, 2)))
     assert alone.shape == (1, 1)
-    np.testing.assert_allclose(spread(alone, np.array([[3.0, 1.0]])), [[0.75, 0.25]])
+    np.testing.assert_allclose(spread(alone, np.array([[3.0, 1.0]])), [[0.5, 0.5]])
+    np.testing.assert_allclose(spread(alone, np.array([[3.0, 0.0]])), [[1.0, 0.0]])
+
+
+@pytest.mark.parametrize("share", [0.5, 0.99])
+def test_law_few_labels_never_make_one_class_take_the_others_clusters(
+    digits: tuple[np.ndarray, np.ndarray], share: float
+) -> None:
+    """Twenty labels drawn as they come: each class has the same mass in the end, whatever it had in votes."""
+    features, truth = digits
+    for seed in range(1_000, 1_005):
+        clusters = kmeans(features, 60, seed)
+        graph, votes = links(clusters, features, 5), np.zeros((60, 10))
+        given = np.random.default_rng(seed).permutation(len(truth))[:20]
+        np.add.at(votes, (clusters.assignment[given], truth[given]), 1.0)
+        shares = spread(graph, votes, share)
+        heavier = spread(graph, votes * np.linspace(1, 50, 10), share)
+        np.testing.assert_allclose(heavier, shares, rtol=1e-9)
+        named = np.bincount(shares.argmax(axis=1)[clusters.assignment], minlength=10)
+        assert named.max() < 0.35 * len(truth)
 
 
 def test_votes_spread_to_the_clusters_that_are_linked_and_to_no_others() -> None:
@@ -389,7 +408,8 @@ def test_spreading_solves_the_equation_that_it_names(digits: tuple[np.ndarray, n
     for _ in range(3_000):
         reached = share * system @ reached + (1 - share) * votes
     with np.errstate(invalid="ignore"):
-        expected = np.nan_to_num(reached / reached.sum(axis=1, keepdims=True))
+        equal = np.nan_to_num(reached / reached.sum(axis=0))  # a class without a vote stays without
+        expected = np.nan_to_num(equal / equal.sum(axis=1, keepdims=True))
     np.testing.assert_allclose(spread(graph, votes, share), expected, atol=1e-8)
 
 

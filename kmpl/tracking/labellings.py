@@ -18,7 +18,7 @@ from mlflow.entities import Metric, Run
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from kmpl.labelled import Labelled, summary
-from kmpl.labelling import Job, summary_line, target_name
+from kmpl.labelling import Job, check_line, summary_line, target_name, warnings_of
 from kmpl.locks import is_present, present
 from kmpl.results import Labelling, Pool
 from kmpl.tracking.client import closing, environment, link, search
@@ -48,6 +48,7 @@ class LabellingRun:
             "labels/coverage": done.coverage,
             "labels/threshold": done.chosen.threshold,
             "labels/expected_accuracy": done.chosen.expected,
+            "labels/expected_accuracy_of_all": done.chosen.whole,
             "labels/hidden_found_again": float(done.checked.mean()) if len(done.checked) else float("nan"),
         }
         numbers |= {f"labels/assigned_{c}": line.assigned for c, line in enumerate(summary(done))}
@@ -59,7 +60,8 @@ class LabellingRun:
                 (Path(folder) / name).write_text(text, encoding="utf-8", newline="")
             self.client.log_artifacts(self.id, folder)
         self.client.set_tag(self.id, "stop_reason", made.stop_reason)
-        self.client.set_tag(self.id, MLFLOW_RUN_NOTE, f"{summary_line(done)}. {done.chosen.said}.")
+        said = [check_line(done), *warnings_of(done), summary_line(done)]
+        self.client.set_tag(self.id, MLFLOW_RUN_NOTE, "\n\n".join(f"{line}." for line in said))
         log_model(self.client, self.id, made.fit.network, pool, "the labelling")
 
 

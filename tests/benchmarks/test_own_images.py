@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
+from sklearn.semi_supervised import LabelSpreading
 
 from kmpl.benchmarks import own_images
 from kmpl.cli import main
@@ -25,11 +26,30 @@ def test_the_files_are_the_set_and_the_labels_true_and_balanced(tmp_path: Path) 
     assert len(list((tmp_path / "digits").iterdir())) == len(labels) == 1_797
     pixels = np.asarray(Image.open(tmp_path / "digits" / "00007.png"))
     np.testing.assert_array_equal(pixels, (load_digits().images[7] * (255 / 16)).round())
-    own_images.write_labels(labels, 50, 3, tmp_path / "labels.csv")
+    own_images.write_labels(labels, own_images.draw(labels, 50, 3, balanced=True), tmp_path / "labels.csv")
     with (tmp_path / "labels.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert all(labels[int(row["file"][:5])] == int(row["label"]) for row in rows)
     assert np.bincount([int(row["label"]) for row in rows]).tolist() == [5] * 10
+
+
+def test_labels_as_they_come_are_drawn_by_the_seed_alone() -> None:
+    labels = own_images.SETS["digits-300"].read()[1]
+    assert len(labels) == 300
+    chosen = own_images.draw(labels, 30, 4, balanced=False)
+    assert len(np.unique(chosen)) == 30
+    assert (np.diff(chosen) > 0).all()
+    assert np.array_equal(chosen, own_images.draw(labels, 30, 4, balanced=False))
+    assert len(np.unique(np.bincount(labels[chosen], minlength=10))) > 1, "not as many of each class"
+
+
+@pytest.mark.filterwarnings("ignore:max_iter=60 was reached:sklearn.exceptions.ConvergenceWarning")
+def test_pixels_spread_labels_as_scikit_learn_does() -> None:
+    images, labels = own_images.SETS["digits-300"].read()
+    given = np.where(np.arange(300) < 60, labels, -1)
+    pixels = images.reshape(300, -1) / 255
+    by_hand = LabelSpreading(kernel="knn", n_neighbors=8, alpha=0.9, max_iter=60).fit(pixels, given)
+    assert (own_images.spread_pixels(pixels, given) == by_hand.transduction_)[60:].all()
 
 
 @pytest.mark.parametrize(
@@ -39,8 +59,8 @@ def test_the_files_are_the_set_and_the_labels_true_and_balanced(tmp_path: Path) 
 def test_sets_of_other_packages(name: str, package: str, shape: tuple[int, ...], counts: list[int]) -> None:
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
-    read, n_labels = own_images.SETS[name]
-    images, labels = read()
+    images, labels = own_images.SETS[name].read()
+    n_labels = own_images.SETS[name].n_labels
     assert (images.shape, images.dtype) == (shape, np.uint8)
     assert np.bincount(labels).tolist() == counts, "as many of each class, the classes numbered from 0"
     assert n_labels % len(counts) == 0
@@ -97,10 +117,24 @@ def test_the_command_writes_its_table(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_where_nothing_is_above_the_threshold_nothing_is_said_to_be_kept() -> None:
     rows = [
-        own_images.Found("digits", seed, 0.95, right, share, "48 of 50", 2_000.0, 1.2)
+        own_images.Found(
+            name="digits",
+            seed=seed,
+            everything=0.95,
+            expected=right,
+            coverage=share,
+            said=None,
+            surest=None,
+            surest_share=0.0,
+            spreading=0.9,
+            hidden="48 of 50",
+            read=2_000.0,
+            minutes=1.2,
+        )
         for seed, (right, share) in enumerate([(None, 0.0), (0.98, 0.7), (0.995, 0.4)])
     ]
     page = own_images.page(rows, 0.99, {})
-    assert "| 0 | 95.00 | – | 0.00 |" in page
-    assert "Kept what was expected: 1 of 3 seeds" in page
+    assert "| 0 | 95.00 | 90.00 | 0.00 | – | – | 0.00 | – | 48 of 50 |" in page
+    assert "| mean ± sd | 95.00 ± 0.00 | 90.00 ± 0.00 |" in page
+    assert "Kept: 1 of 3 seeds" in page
     json.dumps([asdict(row) for row in rows], allow_nan=False)
