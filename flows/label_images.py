@@ -31,7 +31,8 @@ def label_images(
 
     Args:
         folder: Folder of images, with or without sub-folders.
-        out: CSV to write: file, label (empty where unsure), confidence, cluster, round, source.
+        out: CSV to write: file, label (empty where unsure), confidence, cluster, round, source. NAME.check.json beside it
+            says what is expected of them.
         labels: CSV of the given labels (file, label). Empty: labels.csv in the folder, or the names of sub-folders.
         gallery: HTML page to write, to look at the result.
         overwrite: Replace files that exist.

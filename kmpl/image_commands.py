@@ -41,6 +41,7 @@ def label(
     Args:
         folder: Folder of images (PNG, JPEG, BMP, TIFF, WebP, GIF), with or without sub-folders.
         out: CSV to write: file, label (empty where unsure), confidence, cluster, round, and source (given, assigned).
+            What is expected of the labels stands beside it, in NAME.check.json.
         labels: CSV of the given labels, columns file and label; then sub-folders are only places. Without it:
             labels.csv in the folder, or else the names of sub-folders.
         gallery: HTML page to write, to look at the result.
