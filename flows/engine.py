@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from kmpl import proxies
 from kmpl.cells import Place
 from kmpl.comparison import SweepReport
 from kmpl.errors import UserError
@@ -31,6 +32,7 @@ def server(mlruns: Path) -> Iterator[None]:
         UserError: the server that ``PREFECT_API_URL`` names does not answer, or none could be started.
     """
     named = os.environ.get("PREFECT_API_URL")
+    os.environ.update(proxies.without_socks(os.environ))
     if named:
         if not answers(f"{named.rstrip('/')}/health", timeout=10):
             raise UserError(

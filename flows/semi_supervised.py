@@ -21,6 +21,8 @@ from kmpl import pages, sweep, tracking
 from kmpl.cells import Place
 from kmpl.comparison import SweepReport
 from kmpl.config import Arms, Method, Ratios, Seeds
+from kmpl.presets import made_for
+from kmpl.sizing import fitted
 from kmpl.sweep_config import Ranges, SweepConfig
 
 _DEFAULT = SweepConfig()
@@ -28,7 +30,13 @@ _DEFAULT = SweepConfig()
 
 def _run_name() -> str:
     """Return the sweep's name, for the flow run's."""
-    return sweep.named(SweepConfig(**flow_run.parameters)).name
+    return sweep.named(_fitted(SweepConfig(**flow_run.parameters))).name
+
+
+def _fitted(settings: SweepConfig) -> SweepConfig:
+    """Return the settings with clusters that fit the pool, where a form or a deployment says nothing of them."""
+    told = settings.experiment.model_dump(exclude_unset=True)
+    return settings.model_copy(update={"experiment": fitted(settings.experiment, told, made_for("default"))})
 
 
 @flow(name="semi-supervised", flow_run_name=_run_name, timeout_seconds=14 * 24 * 3600, persist_result=False)
@@ -70,6 +78,7 @@ def semi_supervised(
         model=model,
         experiment=experiment,
     )
+    settings = _fitted(settings)
     with place.chosen(settings) as here, place.present(here, flow_run.id):
         concluded = partial(_concluded, here)
         engine = sweep.Engine(wrap=as_tasks, spread=partial(spread, elsewhere=_elsewhere()), conclude=concluded)

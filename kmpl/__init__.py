@@ -2,11 +2,15 @@
 
 from typing import TYPE_CHECKING
 
+from kmpl.proxies import pass_by
+
 if TYPE_CHECKING:
     from kmpl.estimator import KMeansPseudoLabeller
 
 __version__ = "0.1.0"
 __all__ = ["KMeansPseudoLabeller", "__version__"]
+
+pass_by()  # here, because all that is of kmpl comes by: commands, flows, processes, Dask's workers, others' programs
 
 
 def __getattr__(name: str) -> object:

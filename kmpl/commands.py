@@ -4,14 +4,14 @@ import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
 from kmpl.config import ExperimentConfig, Method, Settings
-from kmpl.presets import layered, load
+from kmpl.presets import layered, load, made_for, said
 from kmpl.servers import HOST, check_port, masked
 from kmpl.sweep_config import SweepConfig, SweepOptions, TuneOptions
 from kmpl.targets import check_target
@@ -19,6 +19,7 @@ from kmpl.targets import check_target
 if TYPE_CHECKING:
     from kmpl.comparison import SweepReport
 
+M = TypeVar("M", bound=Method)
 Chosen = Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")]
 Folder = Annotated[Path, Parameter(name="--mlruns")]
 
@@ -43,7 +44,7 @@ def run(
         quiet: Print nothing but errors.
         settings: Single settings; they win over the file and the preset.
     """
-    chosen = load(preset, config, given(settings))
+    chosen, told = load(preset, config, given(settings)), said(config, given(settings))
     if json is not None:
         check_target(json, "--json")
     # What is heavy is imported only now that the settings are known to be right.
@@ -52,10 +53,12 @@ def run(
     from kmpl.cells import Place
     from kmpl.checkpoints import kept
     from kmpl.evaluation import evaluate
+    from kmpl.sizing import fitted
     from kmpl.steps import load as load_pool
     from kmpl.tracking.runs import experiment_run
 
     console = Console(quiet=quiet)
+    chosen = _shown(chosen, fitted(chosen, told, made_for(preset)), console)
     loaded = load_pool(chosen)
     client = tracking.open_store(mlruns)
     with tracking.store_answers(), experiment_run(client, chosen, shlex.join(["kmpl", *sys.argv[1:]])) as tracked:
@@ -106,7 +109,7 @@ def sweep(
         settings: Single settings; they win over the file and the preset.
     """
     how = how or How()
-    sweep_and_show(sweep_settings(given(options), how, given(settings)), how)
+    sweep_and_show(_fitted(sweep_settings(given(options), how, given(settings)), how, given(settings)), how)
 
 
 def tune(
@@ -125,7 +128,8 @@ def tune(
         settings: Single settings; they win over the file and the preset.
     """
     how = how or How()
-    sweep_and_show(sweep_settings((options or TuneOptions()).model_dump(), how, given(settings)), how)
+    asked = (options or TuneOptions()).model_dump()
+    sweep_and_show(_fitted(sweep_settings(asked, how, given(settings)), how, given(settings)), how)
 
 
 def given(settings: Settings | None) -> dict[str, Any]:
@@ -143,6 +147,30 @@ def sweep_settings(options: dict[str, Any], how: How, settings: dict[str, Any]) 
     """
     method = layered(Method(), how.preset, how.config, settings)
     return SweepConfig.model_validate(options | {"experiment": method})
+
+
+def _fitted(chosen: SweepConfig, how: How, settings: dict[str, Any]) -> SweepConfig:
+    """Return the settings of a sweep with clusters that fit its pool, where nobody said how many."""
+    told = said(how.config, settings)
+    if how.json_ is not None:
+        check_target(how.json_, "--json")
+    from kmpl.sizing import fitted
+
+    method = fitted(chosen.experiment, told, made_for(how.preset))
+    return chosen.model_copy(update={"experiment": _shown(chosen.experiment, method, Console(quiet=how.quiet))})
+
+
+def _shown(before: M, now: M, console: Console) -> M:
+    """Say how many clusters were chosen for the pool's size, and return the settings that have them."""
+    was, clusters = before.clustering.n_clusters, now.clustering.n_clusters
+    if was != clusters:
+        console.print(
+            f"{clusters} clusters, for the pool's size ({was} are for a larger one; --clustering.n-clusters says "
+            "another number)",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return now
 
 
 def sweep_and_show(chosen: SweepConfig, how: How) -> "SweepReport":

@@ -34,16 +34,22 @@ class LabelOptions(Learning):
 _OWN = ("size", "seed", "validation", "threshold", "check", "expect_accuracy", "folds")
 
 
-def sized(n_images: int, n_classes: int) -> dict[str, Any]:
-    """Return the settings that go with a number of images and classes.
+def clusters_for(n_images: int, n_classes: int) -> int:
+    """Return how many clusters go with a number of images and classes.
 
     2 √N clusters are the 200 and the 500 that 10,000 and 60,000 digits were measured with.
+    """
+    return min(n_images, max(n_classes, min(round(2 * math.sqrt(n_images)), 500)))
+
+
+def sized(n_images: int, n_classes: int) -> dict[str, Any]:
+    """Return the settings that go with a number of images and classes.
 
     >>> sized(10_000, 10)["clustering"], sized(150, 3)["clustering"]
     ({'n_clusters': 200}, {'n_clusters': 24})
     """
     return {
-        "clustering": {"n_clusters": min(n_images, max(n_classes, min(round(2 * math.sqrt(n_images)), 500)))},
+        "clustering": {"n_clusters": clusters_for(n_images, n_classes)},
         "pretrain": {"images_per_epoch": max(2_000, min(n_images, 8_000))},
         "retrain": {"images_per_epoch": max(2_000, min(4 * n_images, 4_000), min(2 * n_images, 30_000))},
     }

@@ -78,7 +78,12 @@ def _export(model: "TrainedModel", path: Path) -> None:
         program = program.run_decompositions({torch.ops.aten.adaptive_max_pool2d.default: _adaptive_max_pool})
         try:
             written = torch.onnx.export(
-                program, input_names=["images"], output_names=["probabilities"], dynamo=True, verbose=False
+                program,
+                input_names=["images"],
+                output_names=["probabilities"],
+                dynamic_shapes=({0: "batch"},),  # of a program it is only the name, which the program itself calls s34
+                dynamo=True,
+                verbose=False,
             )
         except torch.onnx.errors.OnnxExporterError as error:
             raise UserError(f"PyTorch cannot write this network as ONNX: {str(error).splitlines()[0]}") from error

@@ -83,6 +83,15 @@ PRESETS: dict[str, dict[str, Any]] = {
 }
 
 
+_POOL = 30_000  # images from which on the clusters of the defaults fit
+
+
+def made_for(preset: str) -> int:
+    """Return the size of the pool that a preset's number of clusters is for."""
+    size: int = PRESETS[preset].get("pool", {}).get("size", _POOL)
+    return size
+
+
 def for_arm(config: ExperimentConfig, arm: str) -> ExperimentConfig:
     """Return the settings with what an arm is by definition: its strategy, and the notebook's single round."""
     return merge(config, ARM_CHANGES.get(arm, {}))
@@ -128,15 +137,31 @@ def layered(base: M, preset: str, file: Path | None, change: Mapping[str, Any] |
     """
     config = merge(base, look_up(PRESETS, preset, "preset"))
     if file is not None:
+        tree = _read(file)
         try:
-            config = merge(config, tomllib.loads(file.read_text(encoding="utf-8")))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from error
-        except tomllib.TOMLDecodeError as error:
-            raise UserError(f"{file} is no valid TOML: {error}") from error
+            config = merge(config, tree)
         except UserError as error:
             raise UserError(f"{file}: {error}") from error
     return merge(config, change or {})
+
+
+def said(file: Path | None, change: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the tree of what a file and single changes say, without defaults and preset.
+
+    Raises:
+        UserError: an unreadable file.
+    """
+    return _overlay({} if file is None else _read(file), change or {})
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """Return what a TOML file says."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{file} is no valid TOML: {error}") from error
 
 
 def one_line(error: ValidationError, model: type[BaseModel] = ExperimentConfig) -> str:

@@ -5,9 +5,11 @@ import re
 import socket
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from kmpl import proxies
 from kmpl.errors import UserError
 
 HOST = "127.0.0.1"
@@ -38,9 +40,10 @@ def free_port() -> int:
 
 
 def answers(url: str, timeout: float = 2.0) -> bool:
-    """Say whether a GET of ``url`` succeeds."""
+    """Say whether a GET of ``url`` succeeds; only what is not on this machine is asked through a proxy."""
     try:
-        with _DIRECT.open(url, timeout=timeout) as page:
+        local = urllib.parse.urlsplit(url).hostname in proxies.LOCAL
+        with (_DIRECT if local else urllib.request.build_opener()).open(url, timeout=timeout) as page:
             return int(page.status) < 400
     except (OSError, ValueError, urllib.error.URLError):
         return False
@@ -61,6 +64,8 @@ def prefect_settings(mlruns: Path) -> dict[str, str]:
 
     Prefect's database lives below ``mlruns`` like everything else, nothing is reported to its makers, and results stay
     in kmpl's own store.
+
+    Proxies that Prefect's client cannot even be told of are emptied, whoever set them.
     """
     wanted = {
         "PREFECT_HOME": str(mlruns.resolve() / "prefect"),
@@ -68,7 +73,7 @@ def prefect_settings(mlruns: Path) -> dict[str, str]:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "DO_NOT_TRACK": "true",
     }
-    return {name: os.environ.get(name, value) for name, value in wanted.items()}
+    return {name: os.environ.get(name, value) for name, value in wanted.items()} | proxies.without_socks(os.environ)
 
 
 def masked(text: str) -> str:

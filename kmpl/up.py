@@ -19,6 +19,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from kmpl import proxies
 from kmpl.errors import UserError
 from kmpl.processes import Processes
 from kmpl.servers import HOST, answers, check_port, prefect_settings
@@ -226,7 +227,11 @@ def _say(console: Console, ports: Mapping[str, int], seconds: Mapping[str, float
 
 
 def _next_command(port: int) -> str:
-    """Return what to type; elsewhere than in the project's folder Prefect has to be told where its server is."""
+    """Return what to type; elsewhere than in the project's folder Prefect has to be told where its server is.
+
+    And who has a proxy without exceptions has it in the second terminal too.
+    """
     api = f"{_address(port)}/api"
     known = port == PREFECT_PORT and Path.cwd() == ROOT and os.environ.get("PREFECT_API_URL", api) == api
-    return NEXT if known else f"PREFECT_API_URL={api} {NEXT}"
+    words = [*([f"no_proxy={HOST}"] if proxies.added else []), *([] if known else [f"PREFECT_API_URL={api}"]), NEXT]
+    return " ".join(words)

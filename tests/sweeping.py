@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +62,14 @@ def here(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     with argv, contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
         status = main(list(arguments))
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), errors.getvalue())
+
+
+def behind_a_dead_proxy() -> dict[str, str]:
+    """Return an environment without a word of Prefect, in which nothing is reached through the proxies that it names:
+    a local server is reached by who knows that it needs none."""
+    kept = {n: v for n, v in os.environ.items() if not n.startswith("PREFECT_") and not n.lower().endswith("_proxy")}
+    dead = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
+    return kept | dead | {"ALL_PROXY": "socks5://127.0.0.1:9"}
 
 
 def runs(folder: Path, **tags: str) -> list[Run]:

@@ -55,6 +55,22 @@ def test_batches_of_any_length_get_pytorchs_probabilities(grey: TrainedModel, ex
     colour = trained((3, 40, 33), 32)
     write_onnx(colour, tmp_path / "colour.onnx")
     same(tmp_path / "colour.onnx", colour)
+    assert axes(exported) == {"images": ["batch", 28, 28], "probabilities": ["batch", len(CLASSES)]}
+    assert axes(tmp_path / "colour.onnx") == {
+        "images": ["batch", 40, 33, 3],
+        "probabilities": ["batch", len(CLASSES)],
+    }
+
+
+def axes(path: Path) -> dict[str, list[str | int]]:
+    """Return the axes of what goes in and what comes out: a name where the length is free; no other name is there."""
+    graph = onnx.load(path).graph
+    shapes = {
+        value.name: [axis.dim_param or axis.dim_value for axis in value.type.tensor_type.shape.dim]
+        for value in (*graph.input, *graph.output, *graph.value_info)
+    }
+    assert {axis for shape in shapes.values() for axis in shape if isinstance(axis, str)} == {"batch"}
+    return {value.name: shapes[value.name] for value in (*graph.input, *graph.output)}
 
 
 def test_a_model_that_was_exported_already_can_be_exported(grey: TrainedModel, tmp_path: Path) -> None:
@@ -64,6 +80,7 @@ def test_a_model_that_was_exported_already_can_be_exported(grey: TrainedModel, t
     loaded = TrainedModel(torch.export.load(tmp_path / "model.pt2").module(), CLASSES, (1, 28, 28))
     write_onnx(loaded, tmp_path / "model.onnx")
     same(tmp_path / "model.onnx", grey)
+    assert axes(tmp_path / "model.onnx")["images"] == ["batch", 28, 28]
 
 
 def test_a_file_that_differs_is_not_written(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

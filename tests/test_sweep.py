@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from sweeping import SILENT, here, kmpl, runs, start
+from sweeping import SILENT, behind_a_dead_proxy, here, kmpl, runs, start
 
 from kmpl.servers import free_port, wait_for
 
@@ -230,10 +230,13 @@ def test_law_8_dask_gives_the_same_report(
     folder: Path,
     done: subprocess.CompletedProcess[str],  # noqa: ARG001
     tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     distributed = pytest.importorskip("distributed")
     command = [word for word in COMMAND if word not in ("--engine", "direct")]
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    outside = behind_a_dead_proxy()
+    for name in ("no_proxy", "NO_PROXY"):  # of the workers
+        monkeypatch.delenv(name, raising=False)
     workers = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its own machinery
@@ -252,7 +255,7 @@ def test_law_8_processes_change_nothing(
     tmp_path: Path,
     engine: str,
 ) -> None:
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    outside = behind_a_dead_proxy()
     command = [*COMMAND, "--engine", engine, "--jobs", "2", "--json", "report.json"]
     finished = kmpl(*(w for i, w in enumerate(command) if i not in (1, 2)), cwd=tmp_path, env=outside)
     assert finished.returncode == 0, finished.stderr
@@ -264,11 +267,10 @@ def test_law_8_processes_change_nothing(
 
 @pytest.fixture(scope="module")
 def by_prefect(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same sweep as a Prefect flow, with a server of its own."""
+    """The same sweep as a Prefect flow, with a server of its own, behind a proxy that knows nothing of it."""
     folder = tmp_path_factory.mktemp("prefect")
     command = [word for word in COMMAND if word not in ("--engine", "direct")]
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    done = kmpl(*command, "--json", "report.json", cwd=folder, env=outside)
+    done = kmpl(*command, "--json", "report.json", cwd=folder, env=behind_a_dead_proxy())
     assert (done.returncode, done.stderr) == (0, "")
     return folder
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from honcho.environ import parse_procfile
+from sweeping import behind_a_dead_proxy
 
 from kmpl import up
 from kmpl.errors import UserError
@@ -126,7 +127,7 @@ def started(folder: Path) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, s
     addresses = {name[2:-5]: f"http://{HOST}:{port}" for name, port in zip(flags[::2], flags[1::2], strict=True)}
     with (folder / "out").open("w", encoding="utf-8") as out:
         command = [str(BIN / "kmpl"), "up", *flags, "--mlruns", str(folder / "mlruns")]
-        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out)
+        process = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env=behind_a_dead_proxy())
     try:
         yield process, addresses
     finally:
@@ -169,7 +170,8 @@ def test_one_command_starts_everything_and_ctrl_c_stops_it(tmp_path: Path) -> No
         for address in addresses.values():
             assert address in said
             assert answers(address)
-        assert f"PREFECT_API_URL={addresses['prefect']}/api prefect deployment run semi-supervised/ratio-sweep" in said
+        terminal = f"no_proxy={HOST} PREFECT_API_URL={addresses['prefect']}/api"
+        assert f"{terminal} prefect deployment run semi-supervised/ratio-sweep" in said
         environment = os.environ | {"PREFECT_API_URL": f"{addresses['prefect']}/api", "COLUMNS": "200"}
         listed = subprocess.check_output(
             [BIN / "prefect", "deployment", "ls"], env=environment, cwd=tmp_path, text=True

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kmpl.config import ExperimentConfig
+from kmpl.config import ExperimentConfig, Method
 from kmpl.datasets.named import read
 from kmpl.errors import UserError
 from kmpl.results import LEFT_OUT, Images, Pool
@@ -130,15 +130,30 @@ def _render(data: Images, pairs: list[tuple[int, str]], size: int, seed: int) ->
     return out
 
 
+def _asked(config: Method) -> tuple[Images, int]:
+    """Return the data set, and how many distinct images of it are to be in the pool."""
+    rules = PROTOCOLS[config.protocol]
+    data = read(config.dataset, train=True, size=config.pool.image_size or rules.image_size)
+    return data, config.pool.size or min(rules.pool_size or len(data.labels), len(data.labels))
+
+
+def extent(config: Method) -> tuple[int, int]:
+    """Return how many images, each view counted, and how many classes the pool has.
+
+    Raises:
+        UserError: the data set cannot be had.
+    """
+    data, size = _asked(config)
+    return size * config.pool.views_per_image, len(data.classes)
+
+
 def divide(config: ExperimentConfig) -> tuple[Images, tuple[np.ndarray, ...]]:
     """Return the data set, and the indices of its labelled, validation and unlabelled images.
 
     Raises:
         UserError: the labelled budget, the pool's size or the data set cannot be had.
     """
-    rules = PROTOCOLS[config.protocol]
-    data = read(config.dataset, train=True, size=config.pool.image_size or rules.image_size)
-    size = config.pool.size or min(rules.pool_size or len(data.labels), len(data.labels))
+    data, size = _asked(config)
     if size > len(data.labels):
         raise UserError(f"pool.size {size}: {config.dataset} has {len(data.labels)} training images; give no more")
     budget = labels_asked(config, size, len(data.classes))

@@ -28,16 +28,22 @@ def open_model(mlruns: Path, address: str) -> TrainedModel:
     client = open_existing(mlruns)
     uri, info = _info(client, address)
     try:
-        assert info.signature is not None
-        _, height, width, *colour = info.signature.inputs.inputs[0].shape
-        classes = tuple(map(str, (info.metadata or {})["classes"]))
-    except (AssertionError, AttributeError, KeyError, ValueError) as error:
+        about = info.metadata or {}
+        classes = tuple(map(str, about["classes"]))
+        height, width, *colour = about["image"] if "image" in about else _of_signature(info)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{address} is no model of raw images that kmpl logged") from error
     try:
         module = mlflow.pytorch.load_model(uri)
     except Exception as error:  # a damaged archive may raise anything
         raise UserError(f"{address} cannot be loaded: {_first_line(error)}") from error
     return TrainedModel(module, classes, (colour[0] if colour else 1, height, width))
+
+
+def _of_signature(info: ModelInfo) -> tuple[int, ...]:
+    """Return the shape of one image: models of earlier versions say it in MLflow's words for what goes in."""
+    shape: tuple[int, ...] = info.signature.inputs.inputs[0].shape[1:]
+    return shape
 
 
 def fetch_state(mlruns: Path, address: str, folder: Path) -> Path:

@@ -13,10 +13,13 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import mlflow
 import numpy as np
 import pytest
 import torch
+from mlflow.models import ModelSignature
+from mlflow.types import Schema, TensorSpec
 from PIL import Image
 
 from kmpl import experiment, tracking
@@ -174,3 +177,62 @@ def test_the_served_champion_answers_the_readmes_curl_call(folder: Path, wanted:
         curl = readme_line("curl ").replace("5001", str(port))
         done = subprocess.run(shlex.split(curl), cwd=folder, capture_output=True, text=True, check=True)
         np.testing.assert_allclose(np.array(json.loads(done.stdout)["predictions"]), wanted, atol=1e-6)
+        answers = [asked(port, digits) for digits in WRONG]
+    assert [status for status, _ in answers] == [400] * len(WRONG)
+    for (_, said), reason in zip(answers, WRONG.values(), strict=True):
+        assert reason in said
+        assert "each pixel a whole number from 0 to 255" in said
+
+
+def body(change: Callable[[np.ndarray], np.ndarray]) -> str:
+    """Return a request with the README's first three digits, changed."""
+    digits = json.loads(Path("request.json").read_text(encoding="utf-8"))["inputs"][:3]
+    return json.dumps({"inputs": change(np.array(digits)).tolist()})
+
+
+def asked(port: int, change: Callable[[np.ndarray], np.ndarray]) -> tuple[int, str]:
+    """Return the server's status, and what it said of a request."""
+    header = {"Content-Type": "application/json"}
+    answer = httpx.post(f"http://{HOST}:{port}/invocations", content=body(change), headers=header, timeout=60)
+    return answer.status_code, answer.json()["message"]
+
+
+def with_one(value: float) -> Callable[[np.ndarray], np.ndarray]:
+    def change(digits: np.ndarray) -> np.ndarray:
+        changed = digits.astype(float)
+        changed[2, 5, 7] = value
+        return changed
+
+    return change
+
+
+WRONG: dict[Callable[[np.ndarray], np.ndarray], str] = {
+    (lambda digits: digits / 255): "image 0 has 0.",
+    with_one(3.7): "image 2 has 3.7 at [5, 7]",
+    with_one(256): "image 2 has 256 at [5, 7]",
+    with_one(-1): "image 2 has -1 at [5, 7]",
+    (
+        lambda digits: digits[:, :14]
+    ): "images of shape (28, 28) are wanted, any number of them; got an array of shape (3, 14, 28)",
+    (lambda digits: digits.astype(str)): "numbers are wanted, got ",
+    (lambda digits: (digits > 99).astype(float)): "all pixels are 0.0 or 1.0, which says that they were scaled",
+}
+"""What is done to digits → what the server says of it."""
+
+
+def test_a_model_of_an_earlier_version_is_loaded_by_what_it_says_of_its_input(
+    champion: tuple[Path, str, ArmReport], folder: Path, wanted: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = start(tracking.open_store(folder / "mlruns"), "earlier", {})
+    with mlflow.start_run(run_id=run):
+        info = mlflow.pytorch.log_model(
+            RawImageClassifier(champion[2].fit.network, 28),
+            name="model",
+            signature=ModelSignature(Schema([TensorSpec(np.dtype("uint8"), (-1, 28, 28))])),
+            input_example=np.zeros((2, 28, 28), dtype=np.uint8),
+            serialization_format="pt2",
+            pip_requirements=[],
+            metadata={"classes": [str(c) for c in range(10)]},
+        )
+    assert main(["predict", "digits", "--model", info.model_uri]) == 0
+    np.testing.assert_allclose(probabilities(capsys.readouterr().out), wanted, atol=2e-6)
