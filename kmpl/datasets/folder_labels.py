@@ -33,7 +33,7 @@ def labels_of_folders(files: Sequence[str], root: Path = Path(), rules: Rules = 
     for file in labels:
         below[places[file][0]].update(places[file][1:2])
     _check_no_parts(below, root, rules)
-    return names.given(labels, "images")
+    return names.given(labels, "image")
 
 
 def _check_no_parts(below: Mapping[str, set[str]], root: Path, rules: Rules) -> None:

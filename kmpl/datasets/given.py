@@ -72,14 +72,15 @@ class Names:
 
         Args:
             labels: class of each labelled file.
-            counted: what ``read`` was called for, in the plural.
+            counted: what ``read`` was called for.
             notes: what is to be said besides.
         """
         said = [*notes]
         if words := [(word, n) for word, n in self._words.most_common() if n]:
             each = ", ".join(f"{n:,} × '{word}'" for word, n in words)
-            kept = f"to keep one as a class: {class_named(words[0][0])}"
-            said.append(f"{self._words.total():,} {counted} are read as not labelled ({each}); {kept}")
+            total, kept = self._words.total(), f"to keep one as a class: {class_named(words[0][0])}"
+            which = f"1 {counted} is" if total == 1 else f"{total:,} {counted}s are"
+            said.append(f"{which} read as not labelled ({each}); {kept}")
         if same := alike(Counter(sorted(labels.values()))):
             said.append(f"classes that read alike: {'; '.join(same)}; if they are one, give them one name")
         return Given(dict(labels), tuple(said))

@@ -43,7 +43,7 @@ def read_labels(path: Path, root: Path, files: Iterable[str], rules: Rules = NO_
                 f"{before.line}; give each file one label"
             )
     labels = {file: row.label.name for file, row in first.items()}
-    return names.given(labels, "rows", (*columns.notes, *said))
+    return names.given(labels, "row", (*columns.notes, *said))
 
 
 def _named(table: Table, columns: LabelColumns, root: Path, files: Iterable[str]) -> Iterator[Named]:
