@@ -9,6 +9,7 @@ from prefect.runtime import deployment
 
 from flows.steps import as_tasks, run_task
 from kmpl import label_files
+from kmpl.datasets.given import Rules, Trust
 from kmpl.label_config import LabelOptions
 from kmpl.label_files import Files
 from kmpl.labelled import Labelled, summary
@@ -24,6 +25,8 @@ def label_images(
     out: Path = Path("pseudo_labels.csv"),
     labels: Path | None = None,
     gallery: Path | None = None,
+    class_named: tuple[str, ...] = (),
+    trust: Trust | None = None,
     overwrite: bool = False,
     settings: LabelOptions = _DEFAULT,
 ) -> None:
@@ -31,19 +34,26 @@ def label_images(
 
     Args:
         folder: Folder of images, with or without sub-folders.
-        out: CSV to write: file, label (empty where unsure), confidence, cluster, round, source. NAME.check.json beside it
-            says what is expected of them.
+        out: CSV to write: file, label (empty where unsure), confidence, cluster, round, source, and what was assigned.
+            NAME.check.json beside it says what is expected of the labels.
         labels: CSV of the given labels (file, label). Empty: labels.csv in the folder, or the names of sub-folders.
         gallery: HTML page to write, to look at the result.
+        class_named: Names that are classes here, though elsewhere they say that there is no label or mean a part of a
+            data set.
+        trust: What counts of the labels that kmpl assigned, in a CSV of its own that is given back: assigned (all),
+            given (none). Empty: all, if a person worked on the CSV; else it is refused.
         overwrite: Replace files that exist.
         settings: Single settings; those not given are chosen by the number of images and classes.
     """
-    files, given = Files(folder, out, labels, gallery, overwrite), settings.model_dump(exclude_unset=True)
+    rules, given = Rules(class_named, trust), settings.model_dump(exclude_unset=True)
+    files = Files(folder, out, labels, gallery, overwrite, rules)
     found = run_task("load", "read images", lambda: label_files.read(files, settings.size))
     for file, why in list(found.left_out.items())[: label_files.SHOWN]:
         get_run_logger().warning("left out: %s (%s)", file, why)
     if len(found.left_out) > label_files.SHOWN:
         get_run_logger().warning("left out in all: %d files", len(found.left_out))
+    for said in found.notes:
+        get_run_logger().warning("labels: %s", said)
     done, run = label_files.label(files, found, given, _mlruns(), _command(), wrap=as_tasks)
     get_run_logger().info("%s", check_line(done))
     for line in warnings_of(done):

@@ -31,6 +31,10 @@ class LeftOutWarning(UserWarning):
     """Files that look like images could not be read; all else goes on without them."""
 
 
+class LabelsWarning(UserWarning):
+    """Given labels may be meant otherwise than they were read."""
+
+
 _MANY = 20  # names; more are a page, not a line
 
 

@@ -136,7 +136,8 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 labels, or strings in ``y`` that are no objects and one of which is "-1".
         """
         X, y = validate_data(self, X, y)
-        if max(X.max(), -X.min()) > _LARGEST:
+        X = _numbers(X)
+        if max(float(X.max()), -float(X.min())) > _LARGEST:
             raise ValueError(f"X has values beyond {_LARGEST:g}: scale the features")
         given = given_labels(y)
         self.classes_, codes = encode(y, given)
@@ -219,12 +220,12 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def predict(self, X: Any) -> np.ndarray:
         """Return the class label of each row of X (N, D), shape (N,)."""
         check_is_fitted(self)
-        return self.estimator_.predict(validate_data(self, X, reset=False))
+        return self.estimator_.predict(_numbers(validate_data(self, X, reset=False)))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return class probabilities (N, C) of the rows of X (N, D), in the order of ``classes_``."""
         check_is_fitted(self)
-        return _probabilities(self.estimator_, validate_data(self, X, reset=False))
+        return _probabilities(self.estimator_, _numbers(validate_data(self, X, reset=False)))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy on those rows of X (N, D) that have a label in y (N,); −1 = none.
@@ -238,6 +239,11 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             raise ValueError("no row has a label: there is nothing to score on")
         weights = None if sample_weight is None else np.asarray(sample_weight)[given]
         return float(accuracy_score(y[given], self.predict(X)[given], sample_weight=weights))
+
+
+def _numbers(X: np.ndarray) -> np.ndarray:
+    """Return X as numbers that can be squared and summed: bool and float16 as float32, all others as they are."""
+    return X.astype(np.float32) if X.dtype in (np.bool_, np.float16) else X
 
 
 def _probabilities(model: Any, X: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kmpl.commands import Folder, given
-from kmpl.errors import LeftOutWarning
+from kmpl.errors import LabelsWarning, LeftOutWarning
 from kmpl.label_config import LabelOptions
 from kmpl.targets import check_apart, check_target
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from kmpl.datasets.folder import FolderImages
     from kmpl.label_files import Files
     from kmpl.labelled import Labelled
+
+ClassNamed = Annotated[tuple[str, ...], Parameter(negative="", allow_leading_hyphen=True)]
+Trust = Literal["assigned", "given"] | None
 
 
 def label(
@@ -31,6 +34,8 @@ def label(
     out: Path,
     labels: Path | None = None,
     gallery: Path | None = None,
+    class_named: ClassNamed = (),
+    trust: Trust = None,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     mlruns: Folder = Path("mlruns"),
     quiet: Annotated[bool, Parameter(negative="")] = False,
@@ -40,11 +45,16 @@ def label(
 
     Args:
         folder: Folder of images (PNG, JPEG, BMP, TIFF, WebP, GIF), with or without sub-folders.
-        out: CSV to write: file, label (empty where unsure), confidence, cluster, round, and source (given, assigned).
-            What is expected of the labels stands beside it, in NAME.check.json.
+        out: CSV to write: file, label (empty where unsure), confidence, cluster, round, source (given, assigned), and
+            what was assigned. What is expected of the labels stands beside it, in NAME.check.json.
         labels: CSV of the given labels, columns file and label; then sub-folders are only places. Without it:
             labels.csv in the folder, or else the names of sub-folders.
         gallery: HTML page to write, to look at the result.
+        class_named: A name that is a class here, though elsewhere it says that there is no label (nan, None, ?) or
+            means a part of a data set (train, test). May be given more than once.
+        trust: What counts of the labels that kmpl assigned, in a CSV of its own that is given back as --labels:
+            assigned (all of them), given (only what a person gave, changed or added). Without it, all of them if a
+            person changed or added some, which is said; else the CSV is refused.
         overwrite: Replace files that exist.
         mlruns: Folder of the tracked runs and of the store of finished steps.
         quiet: Print nothing but warnings and errors.
@@ -54,8 +64,10 @@ def label(
     size = LabelOptions.model_validate(chosen).size
     # What is heavy is imported only now that the settings are known to be right.
     from kmpl import bars, label_files
+    from kmpl.datasets.given import Rules
 
-    console, files = Console(quiet=quiet), label_files.Files(folder, out, labels, gallery, overwrite)
+    rules = Rules(class_named, trust)
+    console, files = Console(quiet=quiet), label_files.Files(folder, out, labels, gallery, overwrite, rules)
     with _warnings_in_one_line():
         found = _read(files, size, console)
         command = shlex.join(["kmpl", *sys.argv[1:]])
@@ -73,6 +85,8 @@ def suggest(
     out: Path,
     labels: Path | None = None,
     sheet: Path | None = None,
+    class_named: ClassNamed = (),
+    trust: Trust = None,
     overwrite: Annotated[bool, Parameter(negative="")] = False,
     mlruns: Folder = Path("mlruns"),
     quiet: Annotated[bool, Parameter(negative="")] = False,
@@ -87,6 +101,8 @@ def suggest(
         labels: CSV of the given labels, columns file and label; without it: labels.csv in the folder, or else the
             names of sub-folders.
         sheet: Picture (PNG) to write: these images, numbered as in the CSV.
+        class_named: A name that is a class here, see `kmpl label`.
+        trust: What counts of the labels that kmpl assigned, see `kmpl label`.
         overwrite: Replace files that exist.
         mlruns: Folder of the store of finished steps.
         quiet: Print nothing but warnings and errors.
@@ -99,8 +115,10 @@ def suggest(
     size = LabelOptions.model_validate(chosen).size
     from kmpl import bars, label_files, suggest_files
     from kmpl.cells import Place
+    from kmpl.datasets.given import Rules
 
-    console, files = Console(quiet=quiet), label_files.Files(folder, out, labels, None, overwrite)
+    rules = Rules(class_named, trust)
+    console, files = Console(quiet=quiet), label_files.Files(folder, out, labels, None, overwrite, rules)
     with _warnings_in_one_line():
         found = _read(files, size, console)
         with bars.shown(console) as watch:
@@ -116,7 +134,8 @@ def suggest(
 def _warnings_in_one_line() -> Iterator[None]:
     """Print each warning as a line of ours."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", LeftOutWarning)
+        for ours in (LeftOutWarning, LabelsWarning):
+            warnings.simplefilter("always", ours)
         warnings.showwarning = lambda message, *_: print(f"kmpl: {message}", file=sys.stderr)
         yield
 

@@ -10,7 +10,8 @@ from typing import Any
 from kmpl import gallery, tracking
 from kmpl.checkpoints import kept
 from kmpl.datasets.folder import OWN_LABELS, FolderImages, OnProgress, read_folder
-from kmpl.errors import LeftOutWarning
+from kmpl.datasets.given import NO_RULES, Rules
+from kmpl.errors import LabelsWarning, LeftOutWarning
 from kmpl.experiment import Steps
 from kmpl.label_config import LabelOptions
 from kmpl.labelled import Labelled, shortened, table
@@ -38,6 +39,8 @@ class Files:
     page: Path | None = None
     """The gallery."""
     overwrite: bool = False
+    rules: Rules = NO_RULES
+    """What was said of names and labels that may be meant one way or the other."""
 
     @property
     def check_file(self) -> Path:
@@ -58,13 +61,20 @@ class Files:
 
 
 def read(files: Files, size: int, on_progress: OnProgress = silent) -> FolderImages:
-    """Return the images of the folder; files that are left out, and copies with different labels, are warned of."""
+    """Return the images of the folder; files that are left out, and labels that may be wrong, are warned of."""
     files.check()
-    found = read_folder(files.folder, files.labels, size, on_progress=on_progress)
+    found = read_folder(files.folder, files.labels, size, on_progress=on_progress, rules=files.rules)
+    for said in found.notes:
+        warnings.warn(f"{_labels_of(files)}: {said}", LabelsWarning, stacklevel=2)
     for said in (_left_out(found), _conflicts(found)):
         if said:
             warnings.warn(f"{found.root}: {said}", LeftOutWarning, stacklevel=2)
     return found
+
+
+def _labels_of(files: Files) -> Path:
+    own = files.folder / OWN_LABELS
+    return files.labels or (own if own.is_file() else files.folder)
 
 
 def _left_out(found: FolderImages) -> str:

@@ -11,7 +11,7 @@ from kmpl.datasets.folder import FolderImages
 from kmpl.results import LEFT_OUT, Labelling, Pool
 from kmpl.thresholds import Chosen
 
-HEADER = ("file", "label", "confidence", "cluster", "round", "source")
+HEADER = ("file", "label", "confidence", "cluster", "round", "source", "assigned")
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,11 @@ def assemble(found: FolderImages, pool: Pool, done: Labelling, chosen: Chosen, h
 
 
 def table(done: Labelled) -> str:
-    """Return the labels as CSV: a row per image, sorted by file; the label of an unsure one is empty."""
+    """Return the labels as CSV: a row per image, sorted by file; the label of an unsure one is empty.
+
+    The last column says once more what was assigned: whoever corrects labels leaves it, and so it can be told later
+    which labels are a person's.
+    """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADER)
@@ -108,13 +112,15 @@ def _rows(done: Labelled) -> Iterator[tuple[str, ...]]:
     for i, file in enumerate(done.found.files):
         sure = classes[i] != LEFT_OUT
         source = "given" if done.given[i] else "assigned" if sure else ""
+        label = names[classes[i]] if sure else ""
         yield (
             file,
-            names[classes[i]] if sure else "",
+            label,
             f"{done.confidence[i]:.4f}",
             str(done.clusters[i]) if done.clusters[i] != LEFT_OUT else "",
             str(done.rounds[i]) if sure else "",
             source,
+            label if done.assigned[i] else "",
         )
 
 

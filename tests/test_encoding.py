@@ -3,9 +3,11 @@
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kmpl.encoding import encode, given_labels
+from kmpl.errors import LabelsWarning
 
 
 @pytest.mark.parametrize(
@@ -24,8 +26,17 @@ def test_minus_one_is_no_label(y: np.ndarray, given: list[bool]) -> None:
 
 
 def test_minus_one_among_strings_is_refused_for_numpy_has_made_a_string_of_it() -> None:
-    with pytest.raises(ValueError, match=re.escape('y has "-1" among strings')):
-        given_labels(np.array(["a", -1, "b"]))
+    texts = ["a", "-1", "b"]
+    for y in (np.array(["a", -1, "b"]), np.array([b"a", b"-1"]), pd.Series(texts).to_numpy(), np.array(texts, object)):
+        with pytest.raises(ValueError, match=re.escape('y has "-1" among strings')):
+            given_labels(y)
+
+
+@pytest.mark.parametrize("word", ["nan", "None", "", "N/A", "?", "unlabelled"])
+def test_words_for_no_label_among_the_classes_are_warned_of(word: str) -> None:
+    y = np.array(["a", word, -1], dtype=object)
+    with pytest.warns(LabelsWarning, match=re.escape(f"y has {word!r} among its classes: to mark unlabelled")):
+        assert len(encode(y, given_labels(y))[0]) == 2
 
 
 def test_classes_are_sorted_and_counted() -> None:

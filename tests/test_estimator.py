@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine, make_blobs
@@ -139,6 +140,28 @@ def test_law_4_without_pseudo_labels_it_is_the_plain_classifier(few: Data) -> No
     assert np.array_equal(model.transduction_, y)
     assert (model.n_iter_, model.clusters_) == (0, None)
     assert model.termination_condition_ == "round 1: no pseudo-label reached the threshold"
+
+
+@pytest.mark.parametrize(
+    ("kind", "like"), [(bool, np.float32), (np.float16, np.float32), (np.uint8, float), (np.int8, float)]
+)
+def test_any_kind_of_numbers_gives_what_the_same_numbers_give_as_floats(digits: Data, kind: Any, like: Any) -> None:
+    X, y = (digits[0][:200] > 8) if kind is bool else digits[0][:200] + 1, hide(digits[1][:200], 40, 1000)
+    one, other = (KMeansPseudoLabeller(rounds=1, random_state=0).fit(X.astype(t), y) for t in (kind, like))
+    assert np.array_equal(one.transduction_, other.transduction_)
+    assert np.array_equal(one.predict(X.astype(kind)), other.predict(X.astype(like)))
+    assert np.allclose(one.predict_proba(X.astype(kind)), other.predict_proba(X.astype(like)), atol=1e-3)
+
+
+def test_columns_of_dummies_and_strings_as_pandas_gives_them(digits: Data) -> None:
+    X = pd.get_dummies(pd.DataFrame(digits[0][:200, 20:25].astype(int).astype(str)))
+    y = hide(digits[1][:200], 40, 1000)
+    model = KMeansPseudoLabeller(rounds=1, random_state=0).fit(X, y)
+    assert model.predict(X).shape == (200,)
+    with pytest.raises(ValueError, match=re.escape('y has "-1" among strings')):
+        model.fit(X, pd.Series(y.astype(str)))
+    with pytest.raises(ValueError, match=re.escape('y has "-1" among strings')):
+        model.score(X, pd.Series(y.astype(str)))
 
 
 def test_where_every_sample_has_a_label_it_is_the_plain_classifier(digits: Data) -> None:

@@ -19,6 +19,7 @@ from kmpl import gallery, label_files, labelling, tracking
 from kmpl.cli import main
 from kmpl.datasets import named
 from kmpl.datasets.folder import read_folder
+from kmpl.datasets.given import Rules
 from kmpl.datasets.own_pool import folds, held_out, pool_of
 from kmpl.errors import UserError
 from kmpl.label_config import experiment as experiment_of
@@ -90,13 +91,14 @@ def ran(folder: tuple[Path, Path, np.ndarray], tmp_path_factory: pytest.TempPath
 
 
 def test_every_image_has_a_row_and_given_labels_stay(ran: Run, folder: tuple[Path, Path, np.ndarray]) -> None:
-    assert list(ran.rows[0]) == ["file", "label", "confidence", "cluster", "round", "source"]
+    assert list(ran.rows[0]) == ["file", "label", "confidence", "cluster", "round", "source", "assigned"]
     assert [row["file"] for row in ran.rows] == [f"{i:03}.png" for i in range(N)]
     with folder[1].open(encoding="utf-8") as file:
         given = {row["file"]: row["label"] for row in csv.DictReader(file)}
     assert {row["file"]: row["label"] for row in ran.rows if row["source"] == "given"} == given
     for row in ran.rows:
         assert (row["label"] == "") == (row["source"] == "") == (row["round"] == "")
+        assert row["assigned"] == (row["label"] if row["source"] == "assigned" else "")
         assert row["label"] in ("", *CLASSES)
         assert 0 <= float(row["confidence"]) <= 1
         assert 0 <= int(row["cluster"]) < 20
@@ -295,6 +297,38 @@ def test_the_labels_that_were_given_are_never_written_over(
     assert folder[1].read_bytes() == before
 
 
+def test_what_it_wrote_is_refused_as_given_labels_until_a_person_has_worked_on_it(
+    ran: Run, folder: tuple[Path, Path, np.ndarray], refused: Callable[..., str], tmp_path: Path
+) -> None:
+    given, assigned = 3 * PER_CLASS, sum(row["source"] == "assigned" for row in ran.rows)
+    out = ran.place / "out.csv"
+    line = refused("label", str(folder[0]), "--labels", str(out), "--out", "new.csv")
+    assert f"{assigned} of {given + assigned} labels are kmpl's own" in line
+    assert "--trust assigned" in line
+    assert "--trust assigned" in refused(
+        "suggest", str(folder[0]), "--labels", str(out), "--out", "n.csv", "--budget=1"
+    )
+
+    def read(path: Path, *expected: str, **rules: Any) -> int:
+        files = label_files.Files(folder[0], tmp_path / "new.csv", path, rules=Rules(**rules))
+        with pytest.warns() as said:
+            found = label_files.read(files, 8)
+        assert [expect in str(one.message) for expect, one in zip(expected, said, strict=True)] == [True] * len(said)
+        return int((found.labels != LEFT_OUT).sum())
+
+    broken = "broken.jpg"
+    assert read(out, broken, trust="given") == given
+    assert read(out, broken, trust="assigned") == given + assigned
+    corrected = tmp_path / "corrected.csv"
+    rows, place = [*ran.rows], next(i for i, row in enumerate(ran.rows) if row["source"] == "assigned")
+    rows[place] = rows[place] | {"label": next(name for name in CLASSES if name != rows[place]["label"])}
+    with corrected.open("w", encoding="utf-8", newline="") as file:
+        (writer := csv.DictWriter(file, list(rows[0]))).writeheader()
+        writer.writerows(rows)
+    assert read(corrected, "1 changed and 0 added by hand", broken) == given + assigned
+    assert read(corrected, broken, trust="given") == given + 1
+
+
 @pytest.mark.parametrize(("per_class", "hidden"), [(1, 0), (2, 0), (5, 0), (9, 0), (10, 1), (19, 1), (100, 10)])
 def test_a_tenth_of_the_labels_is_hidden_and_never_more(per_class: int, hidden: int) -> None:
     labels = np.repeat([0, 1, 2, LEFT_OUT], per_class)
@@ -329,6 +363,33 @@ def small(root: Path, **classes: int) -> Path:
     return root
 
 
+def quoted(path: Path) -> str:
+    path.write_text('file,label\ncat/0.png,"cat\ndog/0.png,dog\n', encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.filterwarnings("always::kmpl.errors.LabelsWarning")
+def test_words_for_no_label_are_said_in_a_line_and_kept_as_classes_by_a_flag(
+    tmp_path: Path, refused: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = small(tmp_path / "own", cat=2, **{"-1": 1, "_unlabeled": 2})
+    (root / "labels.csv").write_text("file,label\n0.png,cat\n1.png,?\n", encoding="utf-8")
+    words = ["label", str(root), "--out", str(tmp_path / "out.csv"), "--clustering.n-clusters=99"]
+    assert main(words) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith(
+        "labels.csv: 1 row is read as not labelled (1 × '?'); to keep one as a class: --class-named '?'"
+    )
+    assert "one class only (cat)" in second
+    assert "the pool has 9 images" in refused(*words, "--class-named", "?")
+    (root / "labels.csv").unlink()
+    assert main(words) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert "own: 3 images are read as not labelled (2 × '_unlabeled', 1 × '-1')" in first
+    assert "one class only (cat)" in second
+    assert "the pool has 9 images" in refused(*words, "--class-named", "-1", "--class-named", "_unlabeled")
+
+
 def test_folders_that_cannot_be_labelled_are_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     def line(folder: Path, *more: str) -> str:
         return refused("label", str(folder), "--out", "out.csv", *more)
@@ -341,7 +402,13 @@ def test_folders_that_cannot_be_labelled_are_refused(tmp_path: Path, refused: Ca
     for path in full.glob("*.png"):
         path.unlink()
     assert "all 5 images have a label already" in line(full)
+    tree = small(tmp_path / "tree", **{"train/cat": 1, "train/dog": 1, "test/cat": 1})
+    assert "test/, train/ are parts of a data set, whose classes lie below (cat, dog)" in line(tree)
     two = small(tmp_path / "two", cat=2, dog=2)
+    assert "--class-named cat: 'cat' is a class anyway" in line(two, "--class-named", "cat")
+    assert "two/new.csv line 2: a quote that opens here is never closed" in line(
+        two, "--labels", quoted(two / "new.csv")
+    )
     assert "the pool has 8 images; give 1 to 8" in line(two, "--clustering.n-clusters", "9")
     assert "unknown strategy 'graph'" in line(two, "--pseudo-labels.strategy", "graph")
     assert "unknown network 'vgg'" in line(two, "--network", "vgg")

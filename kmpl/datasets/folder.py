@@ -3,6 +3,7 @@
 Images may lie in the folder itself, in class sub-folders, or both. Without a CSV the name of the sub-folder directly
 below the folder is the label of all images in it (``unlabelled`` is no label), and those in the folder itself have
 none. With a CSV it alone gives labels, and sub-folders are only places; ``labels.csv`` in the folder is such a CSV.
+What names and labels are taken for is the same in both.
 Shapes: N images.
 """
 
@@ -18,6 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from kmpl.datasets.folder_labels import labels_of_folders
+from kmpl.datasets.given import NO_RULES, Given, Rules
 from kmpl.datasets.labels_csv import read_labels
 from kmpl.datasets.pictures import IMAGE_SUFFIXES, PictureError, read_picture
 from kmpl.datasets.walk import walk
@@ -29,8 +32,6 @@ SIZE = 32
 """Side of the images in pixels, unless another is given."""
 OWN_LABELS = "labels.csv"
 """The CSV that counts if none is named."""
-UNLABELLED = ("unlabelled", "unlabeled")
-"""Names of sub-folders that are no label."""
 
 OnProgress = Callable[[int, int], None]
 """Called after each file with how many are read, and how many there are."""
@@ -53,6 +54,8 @@ class FolderImages:
     """(N,) SHA-256 of each file's bytes: copies of one file have the same."""
     left_out: dict[str, str]
     """Files that look like images and could not be read, and why."""
+    notes: tuple[str, ...] = ()
+    """What of the labels was read otherwise than it may have been meant, a sentence each."""
 
     @property
     def conflicts(self) -> list[tuple[str, ...]]:
@@ -107,20 +110,10 @@ def _readable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def labels_of_folders(files: Sequence[str]) -> dict[str, str]:
-    """Return the label of each file that lies in a class sub-folder.
-
-    >>> labels_of_folders(["a.png", "cat/b.png", "cat/2021/c.png", "unlabelled/d.png"])
-    {'cat/b.png': 'cat', 'cat/2021/c.png': 'cat'}
-    """
-    tops = {file: file.split("/")[0] for file in files if "/" in file}
-    return {file: top for file, top in tops.items() if top.lower() not in UNLABELLED}
-
-
-def _labels(root: Path, table: Path | None, files: Sequence[str]) -> dict[str, str]:
+def _given(root: Path, table: Path | None, files: Sequence[str], rules: Rules) -> Given:
     if table is None and (root / OWN_LABELS).is_file():
         table = root / OWN_LABELS
-    return labels_of_folders(files) if table is None else read_labels(table, root, files)
+    return labels_of_folders(files, root, rules) if table is None else read_labels(table, root, files, rules)
 
 
 def read_folder(
@@ -129,6 +122,7 @@ def read_folder(
     size: int = SIZE,
     channels: int = 0,
     on_progress: OnProgress = lambda done, total: None,  # noqa: ARG005
+    rules: Rules = NO_RULES,
 ) -> FolderImages:
     """Return all images of a folder with their labels; the result does not depend on how many threads read them.
 
@@ -139,12 +133,14 @@ def read_folder(
         size: side that all images are brought to, pixels.
         channels: 1 (grey), 3 (colour), or 0: grey if all images are grey, else colour.
         on_progress: told of each file.
+        rules: what was said of names and labels that may be meant one way or the other.
 
     Raises:
-        UserError: no image that can be read, or the CSV does not fit the folder.
+        UserError: no image that can be read, the CSV does not fit the folder, or the sub-folders are no classes.
     """
     files, left_out = scan(root)
-    named = _labels(root, labels, files)
+    said = _given(root, labels, files, rules)
+    named = said.labels
     kept: list[str] = []
     pictures: list[np.ndarray] = []
     digests: list[str] = []
@@ -164,7 +160,14 @@ def read_folder(
     numbers = {name: number for number, name in enumerate(classes)}
     given = np.array([numbers[named[file]] if file in named else LEFT_OUT for file in kept], dtype=np.int64)
     return FolderImages(
-        root, tuple(kept), _stacked(pictures, channels), given, classes, tuple(digests), dict(sorted(left_out.items()))
+        root,
+        tuple(kept),
+        _stacked(pictures, channels),
+        given,
+        classes,
+        tuple(digests),
+        dict(sorted(left_out.items())),
+        said.notes,
     )
 
 

@@ -1,136 +1,139 @@
 """Labels from a CSV: a line per image, columns ``file`` and ``label``, as spreadsheets and scripts write them."""
 
 import csv
-import io
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
+from kmpl.datasets.csv_rows import Row, Table, open_table
+from kmpl.datasets.given import NO_RULES, Given, Names, Rules
+from kmpl.datasets.label_columns import LABEL, LabelColumns
+from kmpl.datasets.label_origins import Named, settle
 from kmpl.errors import UserError
 
-COLUMNS = ("file", "label")
-SOURCE, ASSIGNED = "source", "assigned"
-"""Column and value by which ``kmpl label`` marks labels that it assigned: read back, they are none."""
-_SEPARATORS = ",;\t"
+FILE = "file"
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One line that gives a label."""
-
-    line: int
-    file: str
-    label: str
-
-
-def read_labels(path: Path, root: Path, files: Iterable[str]) -> dict[str, str]:
+def read_labels(path: Path, root: Path, files: Iterable[str], rules: Rules = NO_RULES) -> Given:
     """Return the label of each file that the CSV gives one; an empty label means that nobody has labelled it yet.
 
-    Commas, semicolons or tabs separate; a byte order mark, Windows line ends, quotes and further columns are all right.
-    What ``kmpl label`` assigned is no given label: a CSV that it wrote can be given back.
+    Commas, semicolons, tabs or bars separate; a byte order mark, Windows line ends, quotes and further columns are all
+    right. A CSV that ``kmpl label`` wrote can be given back once a person has worked on it (``settle`` says more).
 
     Args:
         path: the CSV.
         root: folder that its paths are relative to; absolute paths are all right if they lie in it.
         files: all images there are, relative to ``root``, with ``/``.
+        rules: what was said of names and labels that may be meant one way or the other.
 
     Raises:
-        UserError: no such file, no CSV in UTF-8, no such columns, a file that is outside the folder or not there, or
-            one that has two labels.
+        UserError: no such file, no CSV in UTF-8, no such columns, a file that is outside the folder or not there, one
+            that has two labels, or labels that are all kmpl's own.
     """
-    exact = set(files)
-    composed = {_composed(file): file for file in sorted(exact)}
-    labels: dict[str, _Row] = {}
-    missing: list[_Row] = []
-    for row in _rows(path, _text(path)):
-        file = _match(row, exact, composed, path, root)
+    table, names = open_table(path, (FILE, LABEL)), Names(rules)
+    if table.columns.count(FILE) > 1:
+        raise UserError(f"{path}: two columns are called file; leave one")
+    columns = LabelColumns(table, names)
+    rows, said = settle(path, _named(table, columns, root, files), columns.exported, rules)
+    first: dict[str, Named] = {}
+    for row in rows:
+        if row.label.name and (before := first.setdefault(row.file, row)).label.name != row.label.name:
+            raise UserError(
+                f"{path} line {row.line}: {row.file} is '{row.label.name}' here and '{before.label.name}' in line "
+                f"{before.line}; give each file one label"
+            )
+    labels = {file: row.label.name for file, row in first.items()}
+    return names.given(labels, "row", (*columns.notes, *said))
+
+
+def _named(table: Table, columns: LabelColumns, root: Path, files: Iterable[str]) -> Iterator[Named]:
+    """Yield every row with the image that it names.
+
+    Raises:
+        UserError: a row that names no image of the folder, or takes in another by a quote that is not closed.
+    """
+    images = _Images(root, files)
+    place, label = table.columns.index(FILE), table.columns.index(LABEL)
+    missing: list[tuple[str, str]] = []
+    for row in table.rows():
+        where = f"{table.path} line {row.line}"
+        if len(row.cells) <= max(place, label):
+            few = f"has {len(row.cells)} of {len(table.columns)} columns"
+            raise UserError(f"{where}: {few}; the first line has '{table.separator}' between them")
+        name = row.cells[place]
+        if not name.strip():
+            raise UserError(f"{where}: names no file")
+        _check_closed(row, table, place, images)
+        try:
+            file = images.find(name)
+        except ValueError as error:
+            raise UserError(f"{where}: {error}; give paths relative to {root}") from error
         if file is None:
-            missing.append(row)
-        elif row.label:
-            first = labels.setdefault(file, row)
-            if first.label != row.label:
-                raise UserError(
-                    f"{path} line {row.line}: {file} is '{row.label}' here and '{first.label}' in line {first.line}; "
-                    "give each file one label"
-                )
+            missing.append((where, name.strip()))
+        else:
+            yield Named(row.line, file, columns.read(row))
     if missing:
-        row, name = missing[0], missing[0].file.strip()
-        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(f"{path} line {row.line}: {root} has no image {name}{more}; give paths relative to {root}")
-    return {file: row.label for file, row in labels.items()}
+        (where, name), more = missing[0], len(missing) - 1
+        others = f" (and {more} more)" if more else ""
+        raise UserError(f"{where}: {root} has no image {name}{others}; give paths relative to {root}")
 
 
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no text in UTF-8: save it as 'CSV UTF-8'") from error
-
-
-def _rows(path: Path, text: str) -> Iterator[_Row]:
-    """Yield every line that names a file."""
-    head = text.split("\n", 1)[0]
-    separator = max(_SEPARATORS, key=head.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-    try:
-        names = [name.strip().lower() for name in next(reader, [])]
-        if not set(COLUMNS) <= set(names):
-            raise UserError(f"{path}: the first line must name the columns file and label; it is '{head.strip()[:80]}'")
-        where = [names.index(name) for name in COLUMNS]
-        source = names.index(SOURCE) if SOURCE in names else len(names)
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            if len(cells) <= max(where):
-                raise UserError(f"{path} line {reader.line_num}: has {len(cells)} of {len(names)} columns")
-            file, label = cells[where[0]], " ".join(cells[where[1]].split())
-            if source < len(cells) and cells[source].strip() == ASSIGNED:
-                label = ""  # what the method said is no label that a person gave
-            if not file.strip():
-                raise UserError(f"{path} line {reader.line_num}: names no file")
-            yield _Row(reader.line_num, file, _composed(label))
-    except csv.Error as error:
-        raise UserError(f"{path} line {reader.line_num}: no CSV: {error}") from error
-
-
-def _match(row: _Row, exact: Set[str], composed: Mapping[str, str], path: Path, root: Path) -> str | None:
-    """Return the image that a row means: the one of exactly that name, else the one that it can be read as.
-
-    Blanks around a name and backslashes may belong to it; mostly a spreadsheet or Windows put them there.
+def _check_closed(row: Row, table: Table, place: int, images: "_Images") -> None:
+    """Refuse a row one of whose quoted cells takes in the rows of other images, up to the next quote in the file.
 
     Raises:
-        UserError: the row leads out of the folder.
+        UserError: there is such a row.
     """
-    if row.file in exact:
-        return row.file
-    bare = row.file.strip()
-    for name in dict.fromkeys((row.file, bare, bare.replace("\\", "/"))):
-        if file := composed.get(_composed(_inside(name, row, path, root))):
-            return file
-    return None
+    for number, line in enumerate(row.following, start=row.line + 1):
+        cells = next(csv.reader([line], delimiter=table.separator), [])
+        if len(cells) > place and (file := images.known(cells[place])):
+            taken = f"a quote that opens here takes in line {number}, which names {file}"
+            raise UserError(f"{table.path} line {row.line}: {taken}; close it where its cell ends")
 
 
-def _inside(name: str, row: _Row, path: Path, root: Path) -> str:
-    """Return a path relative to ``root``, with ``/``, without ``.`` and ``..``.
+class _Images:
+    """The images of a folder, by whatever a row calls them."""
 
-    Raises:
-        UserError: it leads out of the folder.
-    """
-    if PurePosixPath(name).is_absolute():
-        for base in (root.absolute(), root.resolve()):
-            if PurePosixPath(name).is_relative_to(base.as_posix()):
-                name = PurePosixPath(name).relative_to(base.as_posix()).as_posix()
-                break
-    parts: list[str] = []
-    for part in PurePosixPath(name).parts:
-        outside = part == "/" or part.endswith(":") or (part == ".." and not parts)
-        if outside:
-            raise UserError(f"{path} line {row.line}: {row.file} is outside {root}; give paths relative to {root}")
-        parts = parts[:-1] if part == ".." else [*parts, part]
-    return "/".join(parts)
+    def __init__(self, root: Path, files: Iterable[str]) -> None:
+        self._root, self._exact = root, set(files)
+        self._composed = {_composed(file): file for file in sorted(self._exact)}
+
+    def find(self, name: str) -> str | None:
+        """Return the image that a name means: the one of exactly that name, else the one that it can be read as.
+
+        Blanks around a name and backslashes may belong to it; mostly a spreadsheet or Windows put them there.
+
+        Raises:
+            ValueError: the name leads out of the folder.
+        """
+        if name in self._exact:
+            return name
+        bare = name.strip()
+        for likely in dict.fromkeys((name, bare, bare.replace("\\", "/"))):
+            if file := self._composed.get(_composed(self._inside(likely, name))):
+                return file
+        return None
+
+    def known(self, name: str) -> str | None:
+        """Return the same, or None for a name that leads out of the folder."""
+        try:
+            return self.find(name)
+        except ValueError:
+            return None
+
+    def _inside(self, path: str, name: str) -> str:
+        """Return a path relative to the folder, with ``/``, without ``.`` and ``..``."""
+        if PurePosixPath(path).is_absolute():
+            for base in (self._root.absolute(), self._root.resolve()):
+                if PurePosixPath(path).is_relative_to(base.as_posix()):
+                    path = PurePosixPath(path).relative_to(base.as_posix()).as_posix()
+                    break
+        parts: list[str] = []
+        for part in PurePosixPath(path).parts:
+            if part == "/" or part.endswith(":") or (part == ".." and not parts):
+                raise ValueError(f"{name} is outside {self._root}")
+            parts = parts[:-1] if part == ".." else [*parts, part]
+        return "/".join(parts)
 
 
 def _composed(name: str) -> str:

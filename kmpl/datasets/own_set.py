@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from kmpl.datasets.folder import SIZE, FolderImages, read_folder, scan
-from kmpl.errors import LeftOutWarning, UserError
+from kmpl.errors import LabelsWarning, LeftOutWarning, UserError
 from kmpl.results import LEFT_OUT, Images
 
 PREFIX = "folder:"
@@ -68,6 +68,8 @@ def _read_once(root: Path, size: int, state: str) -> FolderImages:  # noqa: ARG0
         file, why = next(iter(found.left_out.items()))
         said = f"{root}: {len(found.left_out)} files cannot be read and are left out, the first {file}: {why}"
         warnings.warn(said, LeftOutWarning, stacklevel=2)
+    for said in found.notes:
+        warnings.warn(f"{root}: {said}", LabelsWarning, stacklevel=2)
     return found
 
 

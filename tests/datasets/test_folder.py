@@ -13,6 +13,7 @@ from PIL import Image
 
 from kmpl.datasets import folder as folders
 from kmpl.datasets.folder import FolderImages, read_folder, scan
+from kmpl.datasets.given import Rules
 from kmpl.errors import UserError
 from kmpl.results import LEFT_OUT
 
@@ -65,6 +66,8 @@ def test_sub_folders_are_labels_and_what_lies_beside_them_has_none(root: Path, w
     assert found.classes == ("cat", "dog")
     assert found.images.shape == (6, 1, 32, 32)
     assert found.left_out == {}
+    (note,) = found.notes
+    assert note.startswith("1 image is read as not labelled (1 × 'unlabelled'); to keep one as a class: --class-named ")
     assert found.labels.dtype == np.int64
     for file, image in zip(found.files, found.images, strict=True):
         assert int(image.float().mean()) == 40 + names.index(file), "each image stands at its own file's place"
@@ -263,13 +266,19 @@ def test_the_order_does_not_depend_on_the_threads(root: Path, write: Write, monk
     assert told == [(i, 12) for i in range(1, 13)]
 
 
-def test_what_the_method_assigned_is_no_given_label_when_it_is_read_back(root: Path, write: Write, csv: Write) -> None:
+def test_what_the_method_assigned_is_a_given_label_only_where_a_person_says_so(
+    root: Path, write: Write, csv: Write
+) -> None:
     for name in ("a.png", "b.png", "c.png"):
         write(name)
     path = csv("file,label,confidence,source\na.png,cat,1,given\nb.png,dog,0.9,assigned\nc.png,,0.1,\n")
-    found = read_folder(root, path)
-    assert found.classes == ("cat",)
-    assert (found.labels >= 0).sum() == 1
+    with pytest.raises(UserError, match="--trust assigned"):
+        read_folder(root, path)
+    assert named(read_folder(root, path, rules=Rules(trust="given"))) == {"a.png": "cat"}
+    assert named(read_folder(root, path, rules=Rules(trust="assigned"))) == {"a.png": "cat", "b.png": "dog"}
+    found = read_folder(root, csv("file,label,source\na.png,cat,given\nb.png,dog,assigned\nc.png,owl,\n"))
+    assert found.classes == ("cat", "dog", "owl")
+    assert len(found.notes) == 1
 
 
 def test_copies_with_different_labels_are_listed(root: Path, write: Write, csv: Write) -> None:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from kmpl.datasets import named, own_set
 from kmpl.datasets.folder import read_folder
-from kmpl.errors import LeftOutWarning, UserError
+from kmpl.errors import LabelsWarning, LeftOutWarning, UserError
 from kmpl.evaluation import evaluate
 from kmpl.experiment import Steps, run
 from kmpl.presets import load
@@ -91,6 +91,20 @@ def test_a_file_that_cannot_be_read_is_named_in_a_warning(root: Path, tmp_path: 
     (copy / "0" / "text.png").write_text("no image")
     with pytest.warns(LeftOutWarning, match=r"1 files cannot be read and are left out, the first 0/text.png"):
         assert len(named.read(f"folder:{copy}", train=True).labels) == 96
+
+
+def test_labels_that_may_be_meant_otherwise_are_named_in_a_warning_and_parts_are_no_classes(
+    root: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy)
+    shutil.move(copy / "2", copy / "nan")
+    with pytest.warns(LabelsWarning, match=r"40 images are read as not labelled \(40 × 'nan'\)"):
+        assert named.read(f"folder:{copy}", train=True).classes == ("0", "1")
+    for part in ("train", "test"):
+        shutil.copytree(root / "0", tmp_path / "tree" / part / "0")
+    with pytest.raises(UserError, match="test/, train/ are parts of a data set"):
+        named.read(f"folder:{tmp_path / 'tree'}", train=True)
 
 
 def test_the_experiment_runs_on_a_folder(root: Path) -> None:

@@ -13,7 +13,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.label_images import label_images
 from kmpl.datasets import named
-from kmpl.errors import LeftOutWarning, UserError
+from kmpl.errors import LabelsWarning, LeftOutWarning, UserError
 from kmpl.label_config import LabelOptions
 from kmpl.label_files import SHOWN
 
@@ -43,7 +43,7 @@ def server() -> Iterator[None]:
 def test_a_folder_of_classes_becomes_labels_a_page_and_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = named.read("MNIST", train=True)
     for number, place in enumerate(np.flatnonzero(data.labels.numpy() < 2)[:40]):
-        folder = tmp_path / "images" / (str(int(data.labels[place])) if number < 12 else ".")
+        folder = tmp_path / "images" / (str(int(data.labels[place])) if number < 12 else "nan" if number < 15 else ".")
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(data.images[place, 0].numpy()).save(folder / f"{number:02}.png")
     for number in range(SHOWN + 3):
@@ -53,11 +53,12 @@ def test_a_folder_of_classes_becomes_labels_a_page_and_tasks(tmp_path: Path, mon
     settings = LabelOptions.model_validate(SETTINGS | {"pretrain": QUICK, "retrain": QUICK})
     said = _Said()
     logging.getLogger("prefect.flow_runs").addHandler(said)
-    with pytest.warns(LeftOutWarning):
+    with pytest.warns(LeftOutWarning), pytest.warns(LabelsWarning):
         label_images(Path("images"), Path("out.csv"), gallery=Path("gallery.html"), settings=settings)
     named_files = [line for line in said.lines if line.startswith("left out: broken")]
     assert len(named_files) == SHOWN
     assert f"left out in all: {SHOWN + 3} files" in said.lines
+    assert any(line.startswith("labels: 3 images are read as not labelled (3 × 'nan')") for line in said.lines)
     with (tmp_path / "out.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 40
