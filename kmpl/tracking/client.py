@@ -4,6 +4,8 @@ import contextlib
 import logging
 import os
 import platform
+import shlex
+import sqlite3
 import subprocess
 import tempfile
 import uuid
@@ -28,21 +30,27 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from kmpl import __version__
 from kmpl.errors import UserError
+from kmpl.servers import masked
 from kmpl.store import describe
+from kmpl.tracking.relocation import HOME, settle
+from kmpl.tracking.schema import check_schema, database_file, sqlite_uri
 
 EXPERIMENT = "kmpl"
 
 
 def tracking_uri(folder: Path) -> str:
     """Return where runs are kept: ``MLFLOW_TRACKING_URI``, or a database in ``folder``."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve()}/mlflow.db"
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(folder.resolve() / "mlflow.db")
 
 
 def open_store(folder: Path) -> MlflowClient:
     """Return a client of the store in ``folder``, making store and experiment where there is none.
 
+    A store that was moved or copied is made one of its new place.
+
     Raises:
-        UserError: the folder cannot be written, or the tracking server does not answer.
+        UserError: the folder cannot be written, the tracking server does not answer, the store is of another version of
+            MLflow, its experiment was deleted, or it was moved under a process at work.
     """
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -57,8 +65,11 @@ def open_store(folder: Path) -> MlflowClient:
         with FileLock(folder / ".opening.lock"):
             if not named:
                 _make_whole(folder)
+            check_schema(uri)
+            if database := database_file(uri):
+                settle(database, EXPERIMENT)
             return _opened(uri, folder)
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
         raise UserError(f"cannot open the runs at {uri}: {str(error).splitlines()[0]}") from error
 
 
@@ -80,16 +91,31 @@ def _make_whole(folder: Path) -> None:
     if (folder / "mlflow.db").exists():
         return
     draft = folder / f".mlflow-{uuid.uuid4().hex}.db"
-    MlflowClient(f"sqlite:///{draft.resolve()}").search_experiments(max_results=1)
+    MlflowClient(sqlite_uri(draft.resolve())).search_experiments(max_results=1)
     draft.rename(folder / "mlflow.db")
 
 
 def _opened(uri: str, folder: Path) -> MlflowClient:
     client = MlflowClient(uri)
-    if client.get_experiment_by_name(EXPERIMENT) is None:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
         place = f"{folder.resolve().as_uri()}/artifacts" if uri.startswith("sqlite:") else None
-        client.create_experiment(EXPERIMENT, place, {"mlflow.experimentKind": "custom_model_development"})
+        database = database_file(uri)
+        home = {HOME: str(database.parent)} if database else {}
+        client.create_experiment(EXPERIMENT, place, {"mlflow.experimentKind": "custom_model_development"} | home)
+    elif found.lifecycle_stage != "active":
+        raise UserError(_deleted(uri, found.experiment_id))
     return client
+
+
+def _deleted(uri: str, experiment: str) -> str:
+    """Return the line for an experiment that was deleted on MLflow's pages: how it comes back, how it goes for good."""
+    where = shlex.quote(masked(uri))
+    return (
+        f"MLflow's experiment '{EXPERIMENT}' with all runs at {masked(uri)} was deleted; to have it back: "
+        f"MLFLOW_TRACKING_URI={where} mlflow experiments restore --experiment-id {experiment}; to remove it for good: "
+        f"mlflow gc --backend-store-uri {where} --experiment-ids {experiment}"
+    )
 
 
 def _check_writable(folder: Path) -> None:
