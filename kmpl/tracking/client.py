@@ -26,6 +26,7 @@ from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from sqlalchemy.exc import SQLAlchemyError
 
 from kmpl import __version__
@@ -96,6 +97,8 @@ def _make_whole(folder: Path) -> None:
 
 
 def _opened(uri: str, folder: Path) -> MlflowClient:
+    # MLflow remembers by a run's id alone where its files are, and a copied store has the same ids.
+    _artifact_repos_cache.clear()
     client = MlflowClient(uri)
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is None:

@@ -29,7 +29,7 @@ _PATIENCE = 60.0  # seconds to wait for who writes
 def settle(database: Path, experiment: str) -> None:
     """Make all locations those of the folder that the database is in now; say in one line what was done.
 
-    All or nothing: a process that dies on the way leaves the database as it was. Who calls this holds the store's lock.
+    All or nothing: a process that dies on the way leaves the database as it was; of two at once, one does it.
 
     Args:
         database: MLflow's SQLite file, with its path resolved.
@@ -46,6 +46,8 @@ def settle(database: Path, experiment: str) -> None:
             return
         _refuse_at_work(before, now)
         connection.execute("BEGIN IMMEDIATE")  # nobody else writes from here on; until the end all others read
+        if _home(connection, experiment) != before:  # somebody was quicker
+            return
         _back_up(database)
         changed = _rewrite(connection, before, now)
         _remember(connection, experiment, now)

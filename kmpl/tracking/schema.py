@@ -7,7 +7,7 @@ import mlflow
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, NullPool, create_engine, inspect, make_url, text
+from sqlalchemy import NullPool, create_engine, inspect, make_url, text
 
 from kmpl.errors import UserError
 from kmpl.servers import masked
@@ -16,8 +16,18 @@ _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
 def sqlite_uri(database: Path) -> str:
-    """Return the address of a database file, whatever its path holds; ``?`` and ``%`` mean something in addresses."""
-    return URL.create("sqlite", database=str(database)).render_as_string()
+    """Return the address of a database file.
+
+    Raises:
+        UserError: its path holds what means something else in an address; MLflow would write into another folder.
+    """
+    uri = f"sqlite:///{database}"
+    if make_url(uri).database != str(database):
+        raise UserError(
+            f"runs cannot be kept in {database.parent}: ? and % have a meaning of their own in MLflow's addresses; "
+            "rename the folder, or choose another with --mlruns"
+        )
+    return uri
 
 
 def database_file(uri: str) -> Path | None:
