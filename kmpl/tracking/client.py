@@ -24,7 +24,7 @@ os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from sqlalchemy.exc import SQLAlchemyError
@@ -137,13 +137,13 @@ def experiment_id(client: MlflowClient) -> str:
     return str(found.experiment_id)
 
 
-def search(client: MlflowClient, **tags: str) -> list[Run]:
-    """Return all runs that have these tags, newest first."""
+def search(client: MlflowClient, view: int = ViewType.ACTIVE_ONLY, **tags: str) -> list[Run]:
+    """Return all runs that have these tags, newest first; those that were deleted on a page only where asked for."""
     text = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
     runs, token = [], None
     while True:
         page = client.search_runs(
-            [experiment_id(client)], text, order_by=["attributes.start_time DESC"], page_token=token
+            [experiment_id(client)], text, view, order_by=["attributes.start_time DESC"], page_token=token
         )
         runs += list(page)
         token = page.token
@@ -178,15 +178,18 @@ def link(client: MlflowClient, earlier: list[Run], successor: str) -> None:
 
 @contextlib.contextmanager
 def closing(client: MlflowClient, run: str) -> Iterator[None]:
-    """Close a run with the status that fits how the block ended, whatever happens."""
+    """Close a run with the status that fits how the block ended, whatever happens.
+
+    Who is stopped has not failed: Ctrl-C, and Prefect's signal when a flow run is cancelled, are no ``Exception``.
+    """
     try:
         yield
     except BaseException as error:
         if not isinstance(error, MlflowException | SQLAlchemyError):  # else the store is what failed
-            stopped = isinstance(error, KeyboardInterrupt)
+            stopped = not isinstance(error, Exception)
             with contextlib.suppress(MlflowException, SQLAlchemyError):
                 if not stopped:
-                    client.set_tag(run, "error", str(error)[:4000])
+                    client.set_tag(run, "error", (str(error) or type(error).__name__)[:4000])
                 client.set_terminated(run, "KILLED" if stopped else "FAILED")
         raise
     client.set_terminated(run, "FINISHED")

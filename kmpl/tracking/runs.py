@@ -26,6 +26,7 @@ from kmpl.tracking.client import closing, environment, experiment_id, installed_
 from kmpl.tracking.models import log_model
 
 _BATCH = 90  # MLflow takes at most 100 params a call
+_LONGEST_NAME = 500  # of a data set, in MLflow
 
 
 def start(client: MlflowClient, name: str, tags: Mapping[str, str], seconds_ago: float = 0.0) -> str:
@@ -74,6 +75,7 @@ class ExperimentRun:
     def _log_data(self, run: str) -> None:
         assert self.pool is not None, "begun comes first"
         name = f"{self.config.dataset}, {self.config.protocol} protocol, {self.pool.budget} labels"
+        name = name if len(name) <= _LONGEST_NAME else f"…{name[1 - _LONGEST_NAME :]}"
         profile = json.dumps(
             {
                 "images": len(self.pool.labels),
