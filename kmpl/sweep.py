@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from kmpl import pages, steps, sweep_plots, tracking
 from kmpl.cells import Cell, Place, Summary, Wrap, as_they_are, in_processes, run_cell, saying, stopping_all
-from kmpl.comparison import AFTER, SweepReport, compare
+from kmpl.comparison import SweepReport, compare
 from kmpl.config import ExperimentConfig
 from kmpl.datasets.named import content
 from kmpl.devices import cores, use_threads
@@ -25,7 +25,7 @@ from kmpl.presets import merge
 from kmpl.progress import Journal
 from kmpl.studies import StudyRecord
 from kmpl.sweep_config import SweepConfig, experiment_name, is_untuned, untuned
-from kmpl.tracking.champion import Candidate, holds, promote
+from kmpl.tracking.candidates import Candidates
 from kmpl.tracking.client import environment, now
 from kmpl.tracking.sweeps import SweepRun, refuse_other_settings, sweep_run
 from kmpl.tune import Tuning, run_tuning
@@ -180,63 +180,18 @@ def _conclude(
     """Compare, see to the champion, and log the report; a sweep that was finished before has done all this."""
     main = [summary for name, summary in summaries.items() if not is_untuned(name)]
     found = compare(settings, main, [s for name, s in summaries.items() if is_untuned(name)], studies)
-    best = _Best(settings, sweep, summaries)
+    best = Candidates(settings, sweep, summaries)
     before = sweep.report() if sweep.finished_before else None
     same = before and before.digest == found.digest and before.settings.model == settings.model
     if before and same and best.is_registered():
         return before
-    more: dict[str, Any] = {"champion": best.promoted(place), "run": sweep.id}
+    more: dict[str, Any] = {"champion": best.promoted(_locks(place.mlruns) / "champion.lock"), "run": sweep.id}
     more["runs"] = {name: str(summary["mlflow_run_id"]) for name, summary in summaries.items()}
     about = environment() | {"command": place.command, "experiment": sweep.experiment, "date": now()}
     found = found.model_copy(update=more | {"environment": about})
     files: dict[str, str | bytes] = {"sweep.json": found.model_dump_json(indent=2), "report.html": pages.html(found)}
     sweep.closed(found, files | sweep_plots.pictures(found), pages.markdown(found))
     return found
-
-
-class _Best:
-    """The pseudo-label networks of a sweep that may ask to be champion, and those whose runs were deleted on a page."""
-
-    def __init__(self, settings: SweepConfig, sweep: SweepRun, summaries: Mapping[str, Summary]) -> None:
-        self.settings, self.sweep = settings, sweep
-        self.candidates, self.deleted = list[Candidate](), dict[str, str]()
-        task = f"{settings.experiment.dataset}, {settings.experiment.protocol} protocol"
-        for name, summary in summaries.items():
-            numbers = summary["arms"].get(AFTER, {})
-            if numbers.get("validation_accuracy") is None:
-                continue
-            accuracy, loss = numbers["validation_accuracy"], numbers["validation_loss"]
-            if run := sweep.arm(summary["mlflow_run_id"], AFTER):
-                about = (task, accuracy, loss, summary["validation"], f"{settings.name}, {name}")
-                self.candidates.append(Candidate(run, *about))
-            else:
-                self.deleted[name] = sweep.arm(summary["mlflow_run_id"], AFTER, deleted=True) or ""
-
-    def is_registered(self) -> bool:
-        """Say whether the registry holds what a finished report says of it."""
-        runs = {candidate.run for candidate in self.candidates} | set(self.deleted.values())
-        return not runs or holds(self.sweep.client, self.settings.model, runs)
-
-    def promoted(self, place: Place) -> str:
-        """Let the best by validation ask to be champion; return what was decided."""
-        if not self.candidates:
-            why = self._why_left_out() or "no pseudo-label network with a validation set"
-            return f"no candidate: {why}"
-        best = max(self.candidates, key=lambda candidate: candidate.rank)
-        with FileLock(_locks(place.mlruns) / "champion.lock"):  # two sweeps that end at once ask one after the other
-            said = promote(self.sweep.client, self.settings.model, best)
-        return f"{said}; left out: {self._why_left_out()}" if self.deleted else said
-
-    def _why_left_out(self) -> str:
-        """Return what became of the networks whose runs are gone, and what brings them back."""
-        if not self.deleted:
-            return ""
-        where, runs = ", ".join(self.deleted), [run for run in self.deleted.values() if run]
-        said = f"the run of {AFTER} was deleted in MLflow ({where})"
-        if not runs:
-            return said
-        others = f", likewise {', '.join(runs[1:])}" if runs[1:] else ""
-        return f"{said}; {self.sweep.restoring(runs[0])}{others} and the same command again bring it back"
 
 
 def _key(name: str, config: ExperimentConfig) -> str:

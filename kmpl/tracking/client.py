@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -117,7 +117,7 @@ def _deleted(uri: str, experiment: str) -> str:
     return (
         f"MLflow's experiment '{EXPERIMENT}' with all runs at {masked(uri)} was deleted; to have it back: "
         f"MLFLOW_TRACKING_URI={where} mlflow experiments restore --experiment-id {experiment}; to remove it for good: "
-        f"mlflow gc --backend-store-uri {where} --experiment-ids {experiment}"
+        f"MLFLOW_TRACKING_URI={where} mlflow gc --experiment-ids {experiment}"
     )
 
 
@@ -137,8 +137,17 @@ def experiment_id(client: MlflowClient) -> str:
     return str(found.experiment_id)
 
 
-def search(client: MlflowClient, view: int = ViewType.ACTIVE_ONLY, **tags: str) -> list[Run]:
-    """Return all runs that have these tags, newest first; those that were deleted on a page only where asked for."""
+def search(client: MlflowClient, **tags: str) -> list[Run]:
+    """Return all runs that have these tags, newest first."""
+    return _search(client, tags, ViewType.ACTIVE_ONLY)
+
+
+def search_deleted(client: MlflowClient, **tags: str) -> list[Run]:
+    """Return all runs with these tags that were deleted on MLflow's pages; they can be restored."""
+    return _search(client, tags, ViewType.DELETED_ONLY)
+
+
+def _search(client: MlflowClient, tags: Mapping[str, str], view: int) -> list[Run]:
     text = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
     runs, token = [], None
     while True:
@@ -205,8 +214,13 @@ def store_answers() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
+        uri = mlflow.get_tracking_uri()
+        if "'active' state" in str(error):  # something was deleted meanwhile
+            found = MlflowClient(uri).get_experiment_by_name(EXPERIMENT)
+            if found is not None and found.lifecycle_stage != "active":
+                raise UserError(_deleted(uri, found.experiment_id)) from error
         raise UserError(
-            f"the runs at {mlflow.get_tracking_uri()} can no longer be written: {_reason(error)}; all steps done so "
+            f"the runs at {uri} can no longer be written: {_reason(error)}; all steps done so "
             "far are kept: give the same command again"
         ) from error
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from pydantic import ValidationError
@@ -20,7 +19,7 @@ from kmpl.config import flatten
 from kmpl.errors import UserError
 from kmpl.servers import masked
 from kmpl.sweep_config import SweepConfig
-from kmpl.tracking.client import closing, environment, experiment_id, link, search
+from kmpl.tracking.client import closing, environment, experiment_id, link, search, search_deleted
 from kmpl.tracking.runs import log_params, start
 
 _VERSION = "version.kmpl"  # tag
@@ -72,13 +71,9 @@ class SweepRun:
             arm: its name.
             deleted: look among the runs that were deleted on MLflow's pages.
         """
-        view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
-        runs = search(self.client, view, **{"kind": "arm", "arm": arm, MLFLOW_PARENT_RUN_ID: experiment})
+        find = search_deleted if deleted else search
+        runs = find(self.client, **{"kind": "arm", "arm": arm, MLFLOW_PARENT_RUN_ID: experiment})
         return next((str(run.info.run_id) for run in runs if run.info.status == "FINISHED"), None)
-
-    def restoring(self, run: str) -> str:
-        """Return MLflow's command that brings a deleted run back."""
-        return f"MLFLOW_TRACKING_URI={shlex.quote(masked(self.client.tracking_uri))} mlflow runs restore --run-id {run}"
 
     def report(self) -> SweepReport | None:
         """Return the report that this run holds; None where there is none that can be read."""
@@ -113,6 +108,11 @@ def sweep_run(client: MlflowClient, settings: SweepConfig, key: str, command: st
             with contextlib.suppress(MlflowException, SQLAlchemyError):
                 _close_dead(client, settings.name, run.id)
             raise
+
+
+def restoring(client: MlflowClient, run: str) -> str:
+    """Return MLflow's command that brings a deleted run back."""
+    return f"MLFLOW_TRACKING_URI={shlex.quote(masked(client.tracking_uri))} mlflow runs restore --run-id {run}"
 
 
 def _close_dead(client: MlflowClient, name: str, living: str = "") -> None:
@@ -164,7 +164,7 @@ def find_report(client: MlflowClient, name: str) -> SweepReport:
     """Return the report of the newest finished sweep of that name.
 
     Raises:
-        UserError: there is no such sweep, it has not been finished, or its report cannot be read.
+        UserError: there is no such sweep, it was deleted or has not been finished, or its report cannot be read.
     """
     sweeps = search(client, kind="sweep")
     runs = [run for run in sweeps if run.data.tags["sweep"] == name]  # not by MLflow: a name may hold its quotes
@@ -182,5 +182,8 @@ def find_report(client: MlflowClient, name: str) -> SweepReport:
         raise UserError(
             f"sweep '{name}' has not been finished; run the same command again: {runs[0].data.tags['command']}"
         )
+    if gone := [run for run in search_deleted(client, kind="sweep") if run.data.tags["sweep"] == name]:
+        back = restoring(client, gone[0].info.run_id)
+        raise UserError(f"the run of sweep '{name}' was deleted in MLflow; {back} brings it back")
     names = sorted({run.data.tags["sweep"] for run in sweeps})
     raise UserError(f"no sweep '{name}' (known: {', '.join(names) or 'none yet'})")

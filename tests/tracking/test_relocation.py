@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from filelock import FileLock
-from mlflow import MlflowClient
+from mlflow import MlflowClient, experiments
 
 from kmpl import tracking
 from kmpl.errors import MovedWarning, UserError
@@ -243,11 +244,15 @@ def test_an_experiment_that_was_deleted_is_said_with_what_brings_it_back(made: P
     client, _ = opened(tmp_path / "copy")
     number = client.get_experiment_by_name(EXPERIMENT).experiment_id
     client.delete_experiment(number)
+    again = r"^MLflow's experiment 'kmpl' with all runs at [^\n]* was deleted; to have it back: "
+    with pytest.raises(UserError, match=again), tracking.store_answers():  # who was at work meanwhile
+        start(client, "a run", {})
     with pytest.raises(UserError, match=r"was deleted; to have it back: (.*); to remove it for good: (.*)$") as said:
         tracking.open_store(tmp_path / "copy")
     uri = f"sqlite:///{tmp_path}/copy/mlflow.db"
     back = f"MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id {number}"
-    gone = f"mlflow gc --backend-store-uri {uri} --experiment-ids {number}"
+    gone = f"MLFLOW_TRACKING_URI={uri} mlflow gc --experiment-ids {number}"
     assert f"{back}; to remove it for good: {gone}" in str(said.value)
-    client.restore_experiment(number)
+    restored = CliRunner().invoke(experiments.commands, back.split()[3:], catch_exceptions=False)
+    assert restored.exit_code == 0
     assert len(search(tracking.open_store(tmp_path / "copy"), kind="labelling")) == 2

@@ -16,7 +16,7 @@ from kmpl import tracking
 from kmpl.errors import UserError
 from kmpl.tracking.schema import _migrations, check_schema, database_file, sqlite_uri
 
-OLDER = "f5a4f2784254"  # of MLflow 1.30 to 2.3
+OLDER = "f5a4f2784254"  # one of MLflow's own migrations, years before the newest
 
 
 def test_an_older_database_is_left_alone_and_the_command_that_is_said_brings_it_up_to_date(tmp_path: Path) -> None:

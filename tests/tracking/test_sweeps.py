@@ -329,6 +329,15 @@ def test_there_is_no_report_of_a_sweep_that_never_was(client: MlflowClient, tmp_
         find_report(tracking.open_store(tmp_path / "empty"), "any")
 
 
+def test_the_report_of_a_sweep_that_was_deleted_says_what_brings_it_back(client: MlflowClient) -> None:
+    with opened(client, "deleted") as tracked:
+        pass
+    client.delete_run(tracked.id)
+    back = f"MLFLOW_TRACKING_URI={client.tracking_uri} mlflow runs restore --run-id {tracked.id}"
+    with pytest.raises(UserError, match=f"^the run of sweep 'deleted' was deleted in MLflow; {back} brings it back$"):
+        find_report(client, "deleted")
+
+
 @pytest.mark.parametrize("name", ["it's", 'a"b', "a' or tags.`x` = 'b", "100%", "", "ü\n"])
 def test_a_name_that_no_sweep_can_have_is_a_sweep_that_never_was(name: str, client: MlflowClient) -> None:
     with pytest.raises(UserError, match=r"^no sweep '"):
