@@ -69,18 +69,13 @@ def run_here(settings: SweepConfig, place: Place) -> SweepReport:
     logging.raiseExceptions = False  # a log that does not reach the server is no reason to write into the display
     with server(place.mlruns), _watched(os.environ["PREFECT_API_URL"]):
         # Only now: prefect reads the environment when it is imported.
-        from prefect.exceptions import TerminationSignal
-
         from flows.place import handed
         from flows.semi_supervised import semi_supervised
 
         # Its pages get all it logs; the terminal has kmpl's own display, and one line for what goes wrong.
         logging.getLogger("prefect").propagate = False
-        try:
-            with handed(place):
-                return semi_supervised(**{name: getattr(settings, name) for name in type(settings).model_fields})
-        except TerminationSignal as stop:  # of whoever ends this process; all its runs are closed
-            raise KeyboardInterrupt from stop
+        with handed(place):
+            return semi_supervised(**{name: getattr(settings, name) for name in type(settings).model_fields})
 
 
 @contextmanager

@@ -15,6 +15,8 @@ def test_the_longest_path_that_is_taken_is_a_data_set_in_mlflow(tiny: Experiment
     client = tracking.open_store(tmp_path)
     with experiment_run(client, named) as tracked:
         tracked.begun(pool)
+    name = client.get_run(tracked.id).info.run_name
+    assert (len(name), name[0], name[-39:]) == (250, "…", "/a/a/a/a/a literature labels 100 seed 0")
     (data,) = client.get_run(tracked.id).inputs.dataset_inputs
     assert len(data.dataset.name) == 500
     assert data.dataset.name.startswith("…")
