@@ -10,7 +10,7 @@ from prefect import get_run_logger
 from prefect.runtime import deployment
 from rich.console import Console
 
-from kmpl import locks, progress
+from kmpl import locks, progress, tracking
 from kmpl.cells import Place
 from kmpl.sweep_config import SweepConfig
 
@@ -36,7 +36,7 @@ def chosen(settings: SweepConfig) -> Iterator[Place]:
         yield place
         return
     mlruns = Path(os.environ.get("KMPL_MLRUNS", "mlruns")).resolve()
-    mlruns.mkdir(parents=True, exist_ok=True)
+    tracking.open_store(mlruns)  # before this run's own lock: a folder that was moved is not touched while one is held
     command = f"prefect deployment run semi-supervised/{deployment.name}" if deployment.name else "semi_supervised()"
     with progress.shown(mlruns, settings, Console(quiet=True), say=get_run_logger().info) as events:
         yield Place(mlruns, command, events)

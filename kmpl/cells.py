@@ -6,6 +6,7 @@ import multiprocessing.connection
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -113,6 +114,32 @@ def in_processes(run: Callable[[C], R], cells: Sequence[C], jobs: int) -> Iterat
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+_GRACE = 5.0  # seconds
+
+
+@contextlib.contextmanager
+def stopping_all() -> Iterator[None]:
+    """Stop this one's processes too when it is stopped by a signal to it alone, as a cancelled flow run is.
+
+    They close their runs as on Ctrl-C, which the terminal sends to all of them; who does not within seconds is killed.
+    """
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException:
+        children = multiprocessing.active_children()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError, TypeError):  # it has ended, or not begun
+                os.kill(child.pid, signal.SIGINT)  # type: ignore[arg-type]
+        end = time.monotonic() + _GRACE
+        while any(child.is_alive() for child in children) and time.monotonic() < end:
+            time.sleep(0.1)
+        for child in children:
+            child.kill()
+        raise
 
 
 _IGNORED = (signal.SIGINT, signal.SIG_IGN)  # an idle process has nothing to interrupt

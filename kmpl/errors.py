@@ -27,6 +27,10 @@ class DamagedWarning(UserWarning):
     """Something kept was damaged and is made again; nothing is lost but time."""
 
 
+class MovedWarning(UserWarning):
+    """The folder of runs is not where it was; what it says of itself was brought up to date."""
+
+
 class LeftOutWarning(UserWarning):
     """Files that look like images could not be read; all else goes on without them."""
 

@@ -28,3 +28,14 @@ def is_present(path: Path) -> bool:
     except Timeout:
         return True
     return False
+
+
+def is_held(path: Path) -> bool:
+    """Say whether somebody on this machine holds the lock; the file is left where it is."""
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True

@@ -14,8 +14,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kmpl import pages, steps, sweep_plots, tracking
-from kmpl.cells import Cell, Place, Summary, Wrap, as_they_are, in_processes, run_cell, saying
-from kmpl.comparison import AFTER, SweepReport, compare
+from kmpl.cells import Cell, Place, Summary, Wrap, as_they_are, in_processes, run_cell, saying, stopping_all
+from kmpl.comparison import SweepReport, compare
 from kmpl.config import ExperimentConfig
 from kmpl.datasets.named import content
 from kmpl.devices import cores, use_threads
@@ -25,7 +25,7 @@ from kmpl.presets import merge
 from kmpl.progress import Journal
 from kmpl.studies import StudyRecord
 from kmpl.sweep_config import SweepConfig, experiment_name, is_untuned, untuned
-from kmpl.tracking.champion import Candidate, promote
+from kmpl.tracking.candidates import Candidates
 from kmpl.tracking.client import environment, now
 from kmpl.tracking.sweeps import SweepRun, refuse_other_settings, sweep_run
 from kmpl.tune import Tuning, run_tuning
@@ -112,7 +112,8 @@ def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> Sw
             cells = [
                 Cell(name, config, place, tuple(sweep.tags(keys[name]).items())) for name, config in configs.items()
             ]
-            summaries = _all_done(cells, sweep, engine, settings.jobs)
+            with stopping_all():
+                summaries = _all_done(cells, sweep, engine, settings.jobs)
             return engine.conclude(partial(_conclude, settings, place, sweep, summaries, studies))
 
 
@@ -141,8 +142,9 @@ def _tuned(
     for ratio, config in _firsts(settings, configs).items():
         about = f"ratio {ratio}, tuning"
         task = Tuning(about, settings.name, config, place, settings.trials, settings.search, found[-2:], settings.draws)
-        waits = list(engine.spread(partial(run_tuning, engine.wrap), task.shared(settings.jobs), settings.jobs))
-        studies, *_ = [wait() for wait in waits]  # all of them found the same
+        with stopping_all():
+            waits = list(engine.spread(partial(run_tuning, engine.wrap), task.shared(settings.jobs), settings.jobs))
+            studies, *_ = [wait() for wait in waits]  # all of them found the same
         found += studies
     return found
 
@@ -178,32 +180,18 @@ def _conclude(
     """Compare, see to the champion, and log the report; a sweep that was finished before has done all this."""
     main = [summary for name, summary in summaries.items() if not is_untuned(name)]
     found = compare(settings, main, [s for name, s in summaries.items() if is_untuned(name)], studies)
+    best = Candidates(settings, sweep, summaries)
     before = sweep.report() if sweep.finished_before else None
-    if before and before.digest == found.digest and before.settings.model == settings.model:
+    same = before and before.digest == found.digest and before.settings.model == settings.model
+    if before and same and best.is_registered():
         return before
-    more: dict[str, Any] = {"champion": _champion(settings, place, sweep, summaries), "run": sweep.id}
+    more: dict[str, Any] = {"champion": best.promoted(_locks(place.mlruns) / "champion.lock"), "run": sweep.id}
     more["runs"] = {name: str(summary["mlflow_run_id"]) for name, summary in summaries.items()}
     about = environment() | {"command": place.command, "experiment": sweep.experiment, "date": now()}
     found = found.model_copy(update=more | {"environment": about})
     files: dict[str, str | bytes] = {"sweep.json": found.model_dump_json(indent=2), "report.html": pages.html(found)}
     sweep.closed(found, files | sweep_plots.pictures(found), pages.markdown(found))
     return found
-
-
-def _champion(settings: SweepConfig, place: Place, sweep: SweepRun, summaries: Mapping[str, Summary]) -> str:
-    """Let the best pseudo-label network by validation ask to be champion; return what was decided."""
-    task = f"{settings.experiment.dataset}, {settings.experiment.protocol} protocol"
-    candidates = []
-    for name, summary in summaries.items():
-        numbers, origin = summary["arms"].get(AFTER, {}), f"{settings.name}, {name}"
-        if numbers.get("validation_accuracy") is not None:
-            accuracy, loss = numbers["validation_accuracy"], numbers["validation_loss"]
-            run = sweep.arm(summary["mlflow_run_id"], AFTER)
-            candidates += [Candidate(run, task, accuracy, loss, summary["validation"], origin)] if run else []
-    if not candidates:
-        return "no candidate: no pseudo-label network with a validation set"
-    with FileLock(_locks(place.mlruns) / "champion.lock"):  # two sweeps that end at once ask one after the other
-        return promote(sweep.client, settings.model, max(candidates, key=lambda candidate: candidate.rank))
 
 
 def _key(name: str, config: ExperimentConfig) -> str:

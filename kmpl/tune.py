@@ -43,7 +43,9 @@ def run_tuning(wrap: Wrap, cell: Tuning) -> Studies:
     with saying(cell.name), tracking.store_answers():
         journal.write(kind="begun")
         where = tuning.address(cell.place.mlruns, cell.place.studies)
-        desk = tuning.Desk(tuning.open_studies(where), client, cell.place.mlruns, cell.sweep, journal.say)
+        desk = tuning.Desk(
+            tuning.open_studies(where), client, cell.place.mlruns, cell.sweep, journal.say, tuning.studies_file(where)
+        )
         steps = wrap(untested(cell.place, cell.name), cell.name)
         with tuning.studies_answer(where):
             found = tuning.tune(cell.config, cell.trials, steps, desk, cell.search, cell.before, cell.draws)

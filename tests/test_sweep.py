@@ -317,6 +317,21 @@ def test_prefects_own_server_is_stopped_even_by_a_kill(tmp_path: Path) -> None:
     assert not servers(tmp_path)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_cancelled_flow_run_closes_all_runs_as_killed(tmp_path: Path, jobs: int) -> None:
+    """Prefect's worker cancels by this signal to the flow run's process, and to none of those that it has started."""
+    command = [*(word for word in COMMAND if word not in ("--engine", "direct")), "--pretrain.epochs", "5000"]
+    outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    with start(*command, "--jobs", str(jobs), cwd=tmp_path, env=outside) as process:
+        assert process.stdout is not None
+        begun = (line for line in iter(process.stdout.readline, "") if "epoch 1/5000" in line)
+        assert [next(begun) for _ in range(jobs)]
+        process.terminate()
+        process.communicate(timeout=60)
+    assert Counter(run.info.status for run in runs(tmp_path)) == {"KILLED": 1 + jobs}
+
+
 def servers(folder: Path) -> list[str]:
     """Return the processes that have the folder's Prefect database in their environment."""
     mine = f"PREFECT_HOME={folder / 'mlruns' / 'prefect'}".encode()

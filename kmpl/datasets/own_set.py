@@ -14,6 +14,8 @@ from kmpl.results import LEFT_OUT, Images
 
 PREFIX = "folder:"
 _TEST = 5  # every fifth
+LONGEST = 480
+"""Characters of a path; MLflow names data sets by theirs, in at most 500."""
 
 
 def read(name: str, train: bool, size: int = 0) -> Images:
@@ -28,9 +30,9 @@ def read(name: str, train: bool, size: int = 0) -> Images:
         size: side of the images in pixels; 0 = 32.
 
     Raises:
-        UserError: no such folder, or fewer than two classes with two different images each.
+        UserError: no such folder, a path that is too long, or fewer than two classes with two different images each.
     """
-    root = Path(name.removeprefix(PREFIX)).expanduser()
+    root = _root(name)
     found = _read_once(root, size or SIZE, _state(root))
     chosen = np.flatnonzero((found.labels != LEFT_OUT) & (tested(found) != train))
     return Images(found.images[chosen], torch.from_numpy(found.labels[chosen]), found.classes)
@@ -42,13 +44,23 @@ def content(name: str) -> str:
     Raises:
         UserError: as ``read``.
     """
-    root = Path(name.removeprefix(PREFIX)).expanduser()
+    root = _root(name)
     found = _read_once(root, SIZE, _state(root))
     digest = hashlib.sha256()
     for file, image, label in zip(found.files, found.digests, found.labels, strict=True):
         given = found.classes[label] if label != LEFT_OUT else ""
         digest.update(f"{file}\0{image}\0{given}\0".encode())
     return digest.hexdigest()
+
+
+def _root(name: str) -> Path:
+    path = name.removeprefix(PREFIX)
+    if len(path) > LONGEST:
+        raise UserError(
+            f"the path of the data set has {len(path)} characters, {path[:40]}…{path[-40:]}; give one of at most "
+            f"{LONGEST}: from a folder nearer to it, or by a link"
+        )
+    return Path(path).expanduser()
 
 
 def _state(root: Path) -> str:

@@ -1,5 +1,6 @@
 """The champion: the registered model that serves. It moves only when validation improves."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from mlflow import MlflowClient
@@ -61,6 +62,13 @@ def promote(client: MlflowClient, model: str, candidate: Candidate) -> str:
     return decision
 
 
+def holds(client: MlflowClient, model: str, runs: Collection[str]) -> bool:
+    """Say whether there is a champion, and a version of one of these runs; versions may be deleted on a page."""
+    if _champion(client, model) is None:
+        return False
+    return any(version.run_id in runs for version in client.search_model_versions(f"name = '{model}'"))
+
+
 def _judge(candidate: Candidate, champion: ModelVersion | None) -> tuple[bool, str]:
     """Return whether the alias moves, and why."""
     if champion is None:
@@ -106,6 +114,13 @@ def _registered(client: MlflowClient, model: str, candidate: Candidate) -> Model
     if outputs is None or not outputs.model_outputs:
         raise UserError(f"run {candidate.run} has no model; it was removed from the store")
     logged = outputs.model_outputs[0].model_id
+    try:
+        client.get_logged_model(logged)
+    except MlflowException as error:
+        raise UserError(
+            f"the model of run {candidate.run} was deleted; delete that run and its parent too, and give the same "
+            "command again: both are logged anew, from what the store of steps keeps"
+        ) from error
     tags = {"task": candidate.task, "origin": candidate.origin}
     tags |= {"validation_accuracy": repr(candidate.accuracy), "validation_loss": repr(candidate.loss)}
     tags["validation_images"] = str(candidate.images)

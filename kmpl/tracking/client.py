@@ -4,10 +4,12 @@ import contextlib
 import logging
 import os
 import platform
+import shlex
+import sqlite3
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -22,27 +24,34 @@ os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 import mlflow
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import Run
+from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
+from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from sqlalchemy.exc import SQLAlchemyError
 
 from kmpl import __version__
 from kmpl.errors import UserError
+from kmpl.servers import masked
 from kmpl.store import describe
+from kmpl.tracking.relocation import HOME, settle
+from kmpl.tracking.schema import check_schema, database_file, sqlite_uri
 
 EXPERIMENT = "kmpl"
 
 
 def tracking_uri(folder: Path) -> str:
     """Return where runs are kept: ``MLFLOW_TRACKING_URI``, or a database in ``folder``."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{folder.resolve()}/mlflow.db"
+    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(folder.resolve() / "mlflow.db")
 
 
 def open_store(folder: Path) -> MlflowClient:
     """Return a client of the store in ``folder``, making store and experiment where there is none.
 
+    A store that was moved or copied is made one of its new place.
+
     Raises:
-        UserError: the folder cannot be written, or the tracking server does not answer.
+        UserError: the folder cannot be written, the tracking server does not answer, the store is of another version of
+            MLflow, its experiment was deleted, or it was moved under a process at work.
     """
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -57,8 +66,11 @@ def open_store(folder: Path) -> MlflowClient:
         with FileLock(folder / ".opening.lock"):
             if not named:
                 _make_whole(folder)
+            check_schema(uri)
+            if database := database_file(uri):
+                settle(database, EXPERIMENT)
             return _opened(uri, folder)
-    except (MlflowException, SQLAlchemyError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
         raise UserError(f"cannot open the runs at {uri}: {str(error).splitlines()[0]}") from error
 
 
@@ -80,16 +92,33 @@ def _make_whole(folder: Path) -> None:
     if (folder / "mlflow.db").exists():
         return
     draft = folder / f".mlflow-{uuid.uuid4().hex}.db"
-    MlflowClient(f"sqlite:///{draft.resolve()}").search_experiments(max_results=1)
+    MlflowClient(sqlite_uri(draft.resolve())).search_experiments(max_results=1)
     draft.rename(folder / "mlflow.db")
 
 
 def _opened(uri: str, folder: Path) -> MlflowClient:
+    # MLflow remembers by a run's id alone where its files are, and a copied store has the same ids.
+    _artifact_repos_cache.clear()
     client = MlflowClient(uri)
-    if client.get_experiment_by_name(EXPERIMENT) is None:
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is None:
         place = f"{folder.resolve().as_uri()}/artifacts" if uri.startswith("sqlite:") else None
-        client.create_experiment(EXPERIMENT, place, {"mlflow.experimentKind": "custom_model_development"})
+        database = database_file(uri)
+        home = {HOME: str(database.parent)} if database else {}
+        client.create_experiment(EXPERIMENT, place, {"mlflow.experimentKind": "custom_model_development"} | home)
+    elif found.lifecycle_stage != "active":
+        raise UserError(_deleted(uri, found.experiment_id))
     return client
+
+
+def _deleted(uri: str, experiment: str) -> str:
+    """Return the line for an experiment that was deleted on MLflow's pages: how it comes back, how it goes for good."""
+    where = shlex.quote(masked(uri))
+    return (
+        f"MLflow's experiment '{EXPERIMENT}' with all runs at {masked(uri)} was deleted; to have it back: "
+        f"MLFLOW_TRACKING_URI={where} mlflow experiments restore --experiment-id {experiment}; to remove it for good: "
+        f"MLFLOW_TRACKING_URI={where} mlflow gc --experiment-ids {experiment}"
+    )
 
 
 def _check_writable(folder: Path) -> None:
@@ -110,11 +139,20 @@ def experiment_id(client: MlflowClient) -> str:
 
 def search(client: MlflowClient, **tags: str) -> list[Run]:
     """Return all runs that have these tags, newest first."""
+    return _search(client, tags, ViewType.ACTIVE_ONLY)
+
+
+def search_deleted(client: MlflowClient, **tags: str) -> list[Run]:
+    """Return all runs with these tags that were deleted on MLflow's pages; they can be restored."""
+    return _search(client, tags, ViewType.DELETED_ONLY)
+
+
+def _search(client: MlflowClient, tags: Mapping[str, str], view: int) -> list[Run]:
     text = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
     runs, token = [], None
     while True:
         page = client.search_runs(
-            [experiment_id(client)], text, order_by=["attributes.start_time DESC"], page_token=token
+            [experiment_id(client)], text, view, order_by=["attributes.start_time DESC"], page_token=token
         )
         runs += list(page)
         token = page.token
@@ -149,15 +187,18 @@ def link(client: MlflowClient, earlier: list[Run], successor: str) -> None:
 
 @contextlib.contextmanager
 def closing(client: MlflowClient, run: str) -> Iterator[None]:
-    """Close a run with the status that fits how the block ended, whatever happens."""
+    """Close a run with the status that fits how the block ended, whatever happens.
+
+    Who is stopped has not failed: Ctrl-C, and Prefect's signal when a flow run is cancelled, are no ``Exception``.
+    """
     try:
         yield
     except BaseException as error:
         if not isinstance(error, MlflowException | SQLAlchemyError):  # else the store is what failed
-            stopped = isinstance(error, KeyboardInterrupt)
+            stopped = not isinstance(error, Exception)
             with contextlib.suppress(MlflowException, SQLAlchemyError):
                 if not stopped:
-                    client.set_tag(run, "error", str(error)[:4000])
+                    client.set_tag(run, "error", (str(error) or type(error).__name__)[:4000])
                 client.set_terminated(run, "KILLED" if stopped else "FAILED")
         raise
     client.set_terminated(run, "FINISHED")
@@ -173,8 +214,13 @@ def store_answers() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
+        uri = mlflow.get_tracking_uri()
+        if "'active' state" in str(error):  # something was deleted meanwhile
+            found = MlflowClient(uri).get_experiment_by_name(EXPERIMENT)
+            if found is not None and found.lifecycle_stage != "active":
+                raise UserError(_deleted(uri, found.experiment_id)) from error
         raise UserError(
-            f"the runs at {mlflow.get_tracking_uri()} can no longer be written: {_reason(error)}; all steps done so "
+            f"the runs at {uri} can no longer be written: {_reason(error)}; all steps done so "
             "far are kept: give the same command again"
         ) from error
 

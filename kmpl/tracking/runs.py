@@ -26,13 +26,21 @@ from kmpl.tracking.client import closing, environment, experiment_id, installed_
 from kmpl.tracking.models import log_model
 
 _BATCH = 90  # MLflow takes at most 100 params a call
+_LONGEST_NAME, _LONGEST_RUN = 500, 250  # characters of the names of data sets and runs; PostgreSQL refuses more
 
 
 def start(client: MlflowClient, name: str, tags: Mapping[str, str], seconds_ago: float = 0.0) -> str:
     """Open a run and return its id."""
     begin = int((time.time() - seconds_ago) * 1000)
     source = {MLFLOW_SOURCE_NAME: "kmpl", MLFLOW_SOURCE_TYPE: "LOCAL"}
-    return str(client.create_run(experiment_id(client), begin, source | dict(tags), name).info.run_id)
+    return str(
+        client.create_run(experiment_id(client), begin, source | dict(tags), _cut(name, _LONGEST_RUN)).info.run_id
+    )
+
+
+def _cut(name: str, most: int) -> str:
+    """Return a name without its beginning where it is too long: paths differ at their ends."""
+    return name if len(name) <= most else f"…{name[1 - most :]}"
 
 
 def log_params(client: MlflowClient, run: str, settings: Mapping[str, Any]) -> None:
@@ -81,7 +89,13 @@ class ExperimentRun:
                 "validation": len(self.pool.validation_labels),
             }
         )
-        data = Dataset(name, self.pool.digest[:36], "code", json.dumps({"tags": {"pool": "kmpl"}}), profile=profile)
+        data = Dataset(
+            _cut(name, _LONGEST_NAME),
+            self.pool.digest[:36],
+            "code",
+            json.dumps({"tags": {"pool": "kmpl"}}),
+            profile=profile,
+        )
         self.client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", "train")])])
 
     def _earlier(self, **tags: str) -> list[Run]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -11,12 +12,14 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
 
 from kmpl.comparison import SweepReport
 from kmpl.config import flatten
 from kmpl.errors import UserError
+from kmpl.servers import masked
 from kmpl.sweep_config import SweepConfig
-from kmpl.tracking.client import closing, environment, experiment_id, link, search
+from kmpl.tracking.client import closing, environment, experiment_id, link, search, search_deleted
 from kmpl.tracking.runs import log_params, start
 
 _VERSION = "version.kmpl"  # tag
@@ -60,9 +63,16 @@ class SweepRun:
         """Return what the run of one of the experiments is found by."""
         return {MLFLOW_PARENT_RUN_ID: self.id, "sweep": self.name, "key": key}
 
-    def arm(self, experiment: str, arm: str) -> str | None:
-        """Return the id of the finished run of an arm below an experiment's run; None where there is none."""
-        runs = search(self.client, **{"kind": "arm", "arm": arm, MLFLOW_PARENT_RUN_ID: experiment})
+    def arm(self, experiment: str, arm: str, deleted: bool = False) -> str | None:
+        """Return the id of the finished run of an arm below an experiment's run; None where there is none.
+
+        Args:
+            experiment: id of the experiment's run.
+            arm: its name.
+            deleted: look among the runs that were deleted on MLflow's pages.
+        """
+        find = search_deleted if deleted else search
+        runs = find(self.client, **{"kind": "arm", "arm": arm, MLFLOW_PARENT_RUN_ID: experiment})
         return next((str(run.info.run_id) for run in runs if run.info.status == "FINISHED"), None)
 
     def report(self) -> SweepReport | None:
@@ -90,13 +100,25 @@ def sweep_run(client: MlflowClient, settings: SweepConfig, key: str, command: st
     """Open a sweep's run, or find the finished one of the same key; close it whatever happens."""
     run = SweepRun(client, settings, key, command)
     with contextlib.nullcontext() if run.finished_before else closing(client, run.id):
-        yield run
+        try:
+            yield run
+        except Exception:
+            raise
+        except BaseException:  # stopped: whoever worked for it was stopped too
+            with contextlib.suppress(MlflowException, SQLAlchemyError):
+                _close_dead(client, settings.name, run.id)
+            raise
 
 
-def _close_dead(client: MlflowClient, name: str) -> None:
+def restoring(client: MlflowClient, run: str) -> str:
+    """Return MLflow's command that brings a deleted run back."""
+    return f"MLFLOW_TRACKING_URI={shlex.quote(masked(client.tracking_uri))} mlflow runs restore --run-id {run}"
+
+
+def _close_dead(client: MlflowClient, name: str, living: str = "") -> None:
     """Close as KILLED what a dead process left RUNNING; who calls this holds the sweep's lock, so none is alive."""
     for run in search(client, sweep=name):
-        if run.info.status == "RUNNING":
+        if run.info.status == "RUNNING" and run.info.run_id != living:
             client.set_terminated(run.info.run_id, "KILLED")
 
 
@@ -142,7 +164,7 @@ def find_report(client: MlflowClient, name: str) -> SweepReport:
     """Return the report of the newest finished sweep of that name.
 
     Raises:
-        UserError: there is no such sweep, it has not been finished, or its report cannot be read.
+        UserError: there is no such sweep, it was deleted or has not been finished, or its report cannot be read.
     """
     sweeps = search(client, kind="sweep")
     runs = [run for run in sweeps if run.data.tags["sweep"] == name]  # not by MLflow: a name may hold its quotes
@@ -160,5 +182,8 @@ def find_report(client: MlflowClient, name: str) -> SweepReport:
         raise UserError(
             f"sweep '{name}' has not been finished; run the same command again: {runs[0].data.tags['command']}"
         )
+    if gone := [run for run in search_deleted(client, kind="sweep") if run.data.tags["sweep"] == name]:
+        back = restoring(client, gone[0].info.run_id)
+        raise UserError(f"the run of sweep '{name}' was deleted in MLflow; {back} brings it back")
     names = sorted({run.data.tags["sweep"] for run in sweeps})
     raise UserError(f"no sweep '{name}' (known: {', '.join(names) or 'none yet'})")

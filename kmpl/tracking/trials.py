@@ -3,33 +3,69 @@
 import os
 import tempfile
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
-from kmpl.tracking.client import environment, experiment_id, page, search
+from kmpl.tracking.client import environment, experiment_id, link, page, search
 from kmpl.tracking.runs import log_params, start
 
 STUDIES = "http://127.0.0.1:8080"  # of `kmpl up`
+_KEY = "study_key"  # tag
 
 
 class StudyRun:
-    """The run of a study, opened anew or found again; who calls holds a lock, so there is one."""
+    """The run of a study, opened anew or found again; who calls holds a lock, so there is one.
 
-    def __init__(self, client: MlflowClient, name: str, sweep: str, settings: Mapping[str, Any], note: str) -> None:
-        self.client, self.name, self.sweep = client, name, sweep
+    Args:
+        client: of the store.
+        name: of the study.
+        sweep: that it belongs to.
+        settings: that it stands for.
+        note: for MLflow's page.
+        key: tells it from a study of the same name that was deleted, whose run is closed and keeps its trials.
+        old: it has trials already, maybe of a version that gave no keys.
+    """
+
+    def __init__(
+        self,
+        client: MlflowClient,
+        name: str,
+        sweep: str,
+        settings: Mapping[str, Any],
+        note: str,
+        key: str,
+        old: bool = False,
+    ) -> None:
+        self.client, self.name, self.sweep, self.key = client, name, sweep, key
         known = search(client, kind="study", study=name)
-        if known:
-            self.id, self.open = str(known[0].info.run_id), known[0].info.status != "FINISHED"
-            return
-        self.open = True
-        tags = {"kind": "study", "study": name, "sweep": sweep, MLFLOW_RUN_NOTE: note}
-        self.id = start(client, name, environment() | tags)
-        log_params(client, self.id, settings)
+        own = [run for run in known if run.data.tags.get(_KEY) == key]
+        own = own or [run for run in known if old and _KEY not in run.data.tags][:1]
+        if own:
+            self.id, self.open = str(own[0].info.run_id), own[0].info.status != "FINISHED"
+            client.set_tag(self.id, _KEY, key)
+            if own[0].info.status in ("KILLED", "FAILED"):
+                client.update_run(self.id, status="RUNNING")
+        else:
+            self.open = True
+            tags = {"kind": "study", "study": name, "sweep": sweep, _KEY: key, MLFLOW_RUN_NOTE: note}
+            self.id = start(client, name, environment() | tags)
+            log_params(client, self.id, settings)
+        self._part_from([run for run in known if run.info.run_id != self.id])
+        for run in search(client, kind="trial", study=name, study_key=key):
+            if run.data.tags[MLFLOW_PARENT_RUN_ID] != self.id:  # the study's run was deleted in MLflow
+                client.set_tag(run.info.run_id, MLFLOW_PARENT_RUN_ID, self.id)
+
+    def _part_from(self, deleted: Sequence[Run]) -> None:
+        """Close the runs of studies of the same name that were deleted in Optuna."""
+        for run in deleted:
+            if run.info.status == "RUNNING":
+                self.client.set_terminated(run.info.run_id, "KILLED")
+        link(self.client, [run for run in deleted if "successor" not in run.data.tags], self.id)
 
     def goes_on(self) -> None:
         """Open a run again that was closed: there is another trial."""
@@ -37,10 +73,16 @@ class StudyRun:
             self.open = True
             self.client.update_run(self.id, status="RUNNING")
 
+    def stopped(self, status: str, others: Callable[[], bool]) -> None:
+        """Close a run that is not done, unless ``others`` are at work on the study."""
+        if self.open and not others():
+            self.client.set_terminated(self.id, status)
+
     def close_dead(self, alive: Collection[int]) -> None:
         """Close as KILLED the runs of trials that nobody is at work on."""
         for run in search(self.client, kind="trial", study=self.name):
-            if run.info.status == "RUNNING" and int(run.data.tags["trial"]) not in alive:
+            gone = run.data.tags.get(_KEY, self.key) != self.key or int(run.data.tags["trial"]) not in alive
+            if run.info.status == "RUNNING" and gone:
                 self.client.set_terminated(run.info.run_id, "KILLED")
 
     def trial(self, number: int, values: Mapping[str, Any]) -> "TrialRun":
@@ -60,7 +102,7 @@ class TrialRun:
     def __init__(self, study: StudyRun, number: int, values: Mapping[str, Any]) -> None:
         self.client, self.points = study.client, list[Metric]()
         base = os.environ.get("KMPL_OPTUNA_PAGES", STUDIES)
-        tags = {"kind": "trial", "trial": str(number), "study": study.name, "sweep": study.sweep}
+        tags = {"kind": "trial", "trial": str(number), "study": study.name, "sweep": study.sweep, _KEY: study.key}
         tags[MLFLOW_PARENT_RUN_ID] = study.id
         tags[MLFLOW_RUN_NOTE] = f"Trial {number} of study “{study.name}” on [Optuna's pages]({base})"
         self.id = start(self.client, f"trial {number}", tags)

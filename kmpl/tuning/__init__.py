@@ -5,7 +5,7 @@ a trial come without a way to open it.
 """
 
 from kmpl.tuning.ratio import check, seeds, tune, tuned
-from kmpl.tuning.storage import address, open_studies, studies_answer
+from kmpl.tuning.storage import address, open_studies, studies_answer, studies_file
 from kmpl.tuning.task import Desk
 
-__all__ = ["Desk", "address", "check", "open_studies", "seeds", "studies_answer", "tune", "tuned"]
+__all__ = ["Desk", "address", "check", "open_studies", "seeds", "studies_answer", "studies_file", "tune", "tuned"]

@@ -28,8 +28,9 @@ _STARTUP = 6  # trials before the sampler learns from those before
 class Worker:
     """A process at work. The operating system lets go of its lock when it dies, however it dies."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, studies: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        self.studies = studies
         self.path = folder / f"worker-{os.getpid()}-{uuid.uuid4().hex[:8]}.lock"
         self.lock = FileLock(self.path)
         self.last = 0.0
@@ -44,7 +45,8 @@ class Worker:
 
     def claims(self, trial: optuna.Trial) -> None:
         """Say whose trial it is."""
-        trial.set_user_attr("worker", {"host": platform.node(), "lock": str(self.path)})
+        about = {"host": platform.node(), "lock": str(self.path), "studies": str(self.studies or "")}
+        trial.set_user_attr("worker", about)
         self.sign(trial, always=True)
 
     def sign(self, trial: optuna.Trial, always: bool = False) -> None:
@@ -60,8 +62,14 @@ def counts(trial: FrozenTrial) -> bool:
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or diverged
 
 
-def alive(trial: FrozenTrial) -> bool:
-    """Say whether somebody is at work on a trial."""
+def alive(trial: FrozenTrial, studies: Path | None = None) -> bool:
+    """Say whether somebody is at work on a trial.
+
+    Args:
+        trial: of a study.
+        studies: file that the study was read from. Who claimed the trial in another file, of which this one is a copy,
+            is at work there and not here.
+    """
     if trial.state != TrialState.RUNNING:
         return False
     worker, seen = trial.user_attrs.get("worker"), trial.user_attrs.get("seen")
@@ -69,8 +77,14 @@ def alive(trial: FrozenTrial) -> bool:
         begun = trial.datetime_start
         return begun is not None and datetime.now() - begun < _BEGINNING
     if worker["host"] == platform.node():
+        if studies and worker.get("studies") and not _same_file(Path(worker["studies"]), studies):
+            return False
         return is_present(Path(worker["lock"]))
     return seen is not None and datetime.now().astimezone() - datetime.fromisoformat(seen) < _SILENCE
+
+
+def _same_file(one: Path, other: Path) -> bool:
+    return one == other or (one.exists() and one.samefile(other))
 
 
 @dataclass(frozen=True)
@@ -84,6 +98,8 @@ class Queue:
     """Values to try first."""
     seed: int
     locks: Path
+    studies: Path | None = None
+    """File that the study is kept in."""
 
     def claim(self, worker: Worker) -> tuple[optuna.Trial, dict[str, Any]] | None:
         """Return a trial to run and its values, or None when all are done; wait for those that others run.
@@ -93,7 +109,7 @@ class Queue:
         while True:
             with self.alone():
                 trials = self.revive()
-                running = [t for t in trials if alive(t)]
+                running = [t for t in trials if self.alive(t)]
                 if len(done := [t for t in trials if counts(t)]) >= self.trials:
                     return None
                 if len(done) + len(running) < self.trials:
@@ -102,9 +118,13 @@ class Queue:
                         return asked
             time.sleep(0.5)  # one of the others may die
 
+    def alive(self, trial: FrozenTrial) -> bool:
+        """Say whether somebody is at work on a trial."""
+        return alive(trial, self.studies)
+
     def revive(self) -> list[FrozenTrial]:
         """Fail the trials of dead processes, put their values into the queue; return all trials as they are then."""
-        dead = [t for t in self.study.get_trials(deepcopy=False) if t.state == TrialState.RUNNING and not alive(t)]
+        dead = [t for t in self.study.get_trials(deepcopy=False) if t.state == TrialState.RUNNING and not self.alive(t)]
         for trial in dead:
             self.study.tell(trial.number, state=TrialState.FAIL)
             if len(trial.params) == len(self.space) and "diverged" not in trial.user_attrs:
@@ -125,7 +145,7 @@ class Queue:
     def _surplus(self, trial: optuna.Trial) -> bool:
         """Give a trial back that is one too many: a process on another machine asked at the same moment."""
         before = [t for t in self.study.get_trials(deepcopy=False) if t.number < trial.number]
-        surplus = sum(counts(t) or alive(t) for t in before) >= self.trials
+        surplus = sum(counts(t) or self.alive(t) for t in before) >= self.trials
         if surplus:
             self.study.tell(trial, state=TrialState.FAIL)
         return surplus

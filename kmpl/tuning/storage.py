@@ -11,6 +11,7 @@ import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from kmpl.errors import DamagedWarning, UserError
@@ -21,6 +22,14 @@ from kmpl.store import describe
 def address(mlruns: Path, given: str = "") -> str:
     """Return where studies are kept: what is given, else ``OPTUNA_STORAGE``, else a journal in the folder of runs."""
     return given or os.environ.get("OPTUNA_STORAGE", "") or str(mlruns.resolve() / "optuna.journal")
+
+
+def studies_file(where: str) -> Path | None:
+    """Return the file that an address names; None where a server keeps the studies."""
+    if "://" not in where:
+        return Path(where).resolve()
+    name = make_url(where).database if where.startswith("sqlite") else None
+    return Path(name).resolve() if name else None
 
 
 def open_studies(where: str) -> BaseStorage:

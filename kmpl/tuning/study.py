@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 import tempfile
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -23,11 +24,12 @@ from kmpl.study_plots import of_study, of_trial
 from kmpl.tracking.trials import StudyRun, TrialRun
 from kmpl.tuning import finals
 from kmpl.tuning.course import PARTS, Course, value
-from kmpl.tuning.queue import Queue, Worker, alive, counts
+from kmpl.tuning.queue import Queue, Worker, counts
 from kmpl.tuning.records import note, record_of, trial_note
 from kmpl.tuning.space import differences
 from kmpl.tuning.task import Desk, Task
 
+_KEY = "key"  # user attribute: tells a study from one of the same name that was deleted
 _PRUNER = MedianPruner(
     n_startup_trials=5,  # complete ones, before any is pruned
     n_warmup_steps=PARTS // 2,  # nor in the first half of the first training
@@ -42,29 +44,93 @@ def run_study(task: Task, desk: Desk) -> StudyRecord:
         UserError: the study exists for other settings or another space, or all its trials diverged.
     """
     study, earlier = _open(task, desk)
-    queue = Queue(study, task.space, task.trials, [*task.starts, *earlier], task.seed, desk.locks)
-    with Worker(desk.locks) as worker:
+    queue = Queue(study, task.space, task.trials, [*task.starts, *earlier], task.seed, desk.locks, desk.file)
+    with Worker(desk.locks, desk.file) as worker, _still_there(study):
         with queue.alone():
-            run = StudyRun(desk.client, study.study_name, desk.sweep, task.settings, note(task))
-            run.close_dead({t.number for t in queue.revive() if alive(t)})
-            if not study.trials:
-                save_note(study, note(task))
-                with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
-                    study.set_metric_names(["accuracy on validation"])
-        while claimed := queue.claim(worker):
-            run.goes_on()
-            _trial(task, desk, worker, run, *claimed)
-    finals.play(task, desk, study)
-    record = record_of(task, study, run.id)
-    if not record.finals:
-        raise UserError(
-            f"study '{task.name}': all {task.trials} trials diverged; give a smaller learning rate to start from"
-        )
-    if run.open:
-        with queue.alone():
-            run.closed({name: png(figure) for name, figure in of_study(record).items()}, note(task, record))
-            save_note(study, note(task, record))
+            run = _tracked(task, desk, queue)
+        with _closing(run, queue, worker):
+            while claimed := queue.claim(worker):
+                run.goes_on()
+                _trial(task, desk, worker, run, *claimed)
+            finals.play(task, desk, study)
+            record = record_of(task, study, run.id)
+            if not record.finals:
+                raise UserError(
+                    f"study '{task.name}': all {task.trials} trials diverged; give a smaller learning rate to start "
+                    "from"
+                )
+            if run.open:
+                with queue.alone():
+                    run.closed({name: png(figure) for name, figure in of_study(record).items()}, note(task, record))
+                    save_note(study, note(task, record))
     return record
+
+
+def _tracked(task: Task, desk: Desk, queue: Queue) -> StudyRun:
+    """Return the study's run in MLflow; who calls this is alone."""
+    study = queue.study
+    if not study.user_attrs.get(_KEY):
+        study.set_user_attr(_KEY, uuid.uuid4().hex)
+    name, key = study.study_name, study.user_attrs[_KEY]
+    run = StudyRun(desk.client, name, desk.sweep, task.settings, note(task), key, old=bool(study.trials))
+    run.close_dead({t.number for t in queue.revive() if queue.alive(t)})
+    if not study.trials:
+        save_note(study, note(task))
+        with warnings.catch_warnings(category=optuna.exceptions.ExperimentalWarning, action="ignore"):
+            study.set_metric_names(["accuracy on validation"])
+    return run
+
+
+@contextlib.contextmanager
+def _still_there(study: optuna.Study) -> Iterator[None]:
+    """Say in one line that a study was deleted under the process at work on it.
+
+    Optuna raises whatever its storage comes upon then: KeyError, UnboundLocalError, errors of the database.
+
+    Raises:
+        UserError: instead.
+    """
+    key = study.user_attrs.get(_KEY)
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, UserError) or not _is_deleted(study, key):
+            raise
+        raise UserError(
+            f"study '{study.study_name}' was deleted while it was tuned (on Optuna's pages?); the same command begins "
+            "it anew: its trainings are in the store, so it soon is where it was"
+        ) from error
+
+
+def _is_deleted(study: optuna.Study, key: str | None) -> bool:
+    """Say whether a study is gone, or another one of its name in its place; False where the storage does not say."""
+    try:
+        there = {one.study_name: one.user_attrs for one in study._storage.get_all_studies()}
+    except Exception:
+        return False
+    now = there.get(study.study_name)
+    return now is None or (key is not None and now.get(_KEY) != key)
+
+
+@contextlib.contextmanager
+def _closing(run: StudyRun, queue: Queue, worker: Worker) -> Iterator[None]:
+    """Close the study's run when the block ends before it is done, unless others are at work on it."""
+    try:
+        yield
+    except BaseException as error:
+        failed = isinstance(error, Exception) and not _is_deleted(queue.study, run.key)
+        with contextlib.suppress(Exception):  # the store may be what failed
+            run.stopped("FAILED" if failed else "KILLED", lambda: _others(queue, worker))
+        raise
+
+
+def _others(queue: Queue, worker: Worker) -> bool:
+    """Say whether another process is at work on the study."""
+    try:
+        trials = queue.study.get_trials(deepcopy=False)
+    except Exception:  # deleted
+        return False
+    return any(queue.alive(t) and t.user_attrs.get("worker", {}).get("lock") != str(worker.path) for t in trials)
 
 
 def _open(task: Task, desk: Desk) -> tuple[optuna.Study, list[dict[str, Any]]]:

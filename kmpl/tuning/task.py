@@ -57,6 +57,8 @@ class Desk:
     sweep: str
     told: Callable[[str, float], None] = silent
     """Told of each trial in a line, and the share of the two studies' trials that are done."""
+    file: Path | None = None
+    """In which the studies are kept; None where a server keeps them."""
 
     @property
     def locks(self) -> Path:

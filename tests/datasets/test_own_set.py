@@ -1,6 +1,7 @@
 """``folder:PATH`` as a data set: a test part that stays, copies on one side, and what is refused."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -140,3 +141,15 @@ def test_what_a_result_depends_on_is_the_content_of_the_files_and_their_labels(r
     write(copy / "1" / one.name, np.zeros((28, 28), dtype=np.uint8))
     assert len({before, moved, named.content(f"folder:{copy}")}) == 3
     assert named.content("MNIST") == ""
+
+
+def test_a_path_longer_than_mlflow_takes_for_a_name_is_refused_before_any_work(
+    tmp_path: Path, refused: Callable[..., str]
+) -> None:
+    deep = tmp_path / "/".join(["a" * 100] * 5)
+    deep.mkdir(parents=True)
+    for command in ("run", "sweep"):
+        line = refused(command, "--dataset", f"folder:{deep}")
+        assert f"the path of the data set has {len(str(deep))} characters, {str(deep)[:40]}…" in line
+        assert line.endswith("give one of at most 480: from a folder nearer to it, or by a link\n")
+    assert {path.name for path in tmp_path.iterdir()} == {deep.relative_to(tmp_path).parts[0]}

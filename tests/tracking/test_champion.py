@@ -16,7 +16,7 @@ from kmpl.experiment import Steps
 from kmpl.networks import Network
 from kmpl.presets import merge
 from kmpl.results import Evaluation
-from kmpl.tracking.champion import ALIAS, Candidate, promote
+from kmpl.tracking.champion import ALIAS, Candidate, holds, promote
 from kmpl.tracking.runs import experiment_run, start
 
 # MLflow warns about its own type hints when it is first asked to log or load a model.
@@ -184,6 +184,29 @@ def test_a_candidate_whose_model_is_gone_is_refused_in_one_line(registry: Regist
     empty = start(registry.client, "pseudo-label", {"kind": "arm"})
     with pytest.raises(UserError, match=f"^run {empty} has no model; it was removed from the store$"):
         registry.asked(replace(registry.candidate(0.5), run=empty))
+
+
+def test_the_registry_holds_what_was_not_deleted_on_its_page(registry: Registry) -> None:
+    candidate = registry.candidate(0.9)
+    assert not holds(registry.client, registry.name, [candidate.run])
+    registry.asked(candidate)
+    assert holds(registry.client, registry.name, [candidate.run])
+    assert not holds(registry.client, registry.name, ["another"])
+    registry.client.delete_model_version(registry.name, "1")
+    assert not holds(registry.client, registry.name, [candidate.run])
+    assert "version 2 (a sweep, 0.9) became the first champion" in registry.asked(candidate)
+    registry.client.delete_registered_model_alias(registry.name, ALIAS)
+    assert not holds(registry.client, registry.name, [candidate.run])
+
+
+def test_a_candidate_whose_model_was_deleted_is_refused_with_the_way_out(registry: Registry) -> None:
+    run = start(registry.client, "pseudo-label", {"kind": "arm"})
+    model = registry.client.create_logged_model(registry.client.get_run(run).info.experiment_id, "model", run)
+    registry.client.log_outputs(run, [LoggedModelOutput(model.model_id, 0)])
+    registry.client.delete_logged_model(model.model_id)
+    line = rf"^the model of run {run} was deleted; delete that run and its parent too, and give the same command again"
+    with pytest.raises(UserError, match=line):
+        registry.asked(replace(registry.candidate(0.5), run=run))
 
 
 def test_a_champion_named_by_hand_is_not_taken_down(registry: Registry) -> None:

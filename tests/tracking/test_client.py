@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from mlflow.exceptions import MlflowException
+from prefect.exceptions import TerminationSignal
 from sqlalchemy.exc import OperationalError
 
 from kmpl import tracking
@@ -90,6 +91,26 @@ def test_a_store_that_fails_too_hides_no_error(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(client, "set_terminated", gone)
     with pytest.raises(ValueError, match="the first error"), closing(client, run):
         raise ValueError("the first error")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (KeyboardInterrupt(), "KILLED", None),
+        (TerminationSignal(signal=15), "KILLED", None),  # Prefect's, when a flow run is cancelled
+        (SystemExit(), "KILLED", None),
+        (ValueError("too small"), "FAILED", "too small"),
+        (ValueError(), "FAILED", "ValueError"),
+    ],
+    ids=repr,
+)
+def test_who_is_stopped_has_not_failed(error: BaseException, status: str, said: str | None, tmp_path: Path) -> None:
+    client = tracking.open_store(tmp_path)
+    run = start(client, "a run", {})
+    with pytest.raises(type(error)), closing(client, run):
+        raise error
+    closed = client.get_run(run)
+    assert (closed.info.status, closed.data.tags.get("error")) == (status, said)
 
 
 KILLED = """

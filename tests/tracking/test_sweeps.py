@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from prefect.exceptions import TerminationSignal
 
 from kmpl import sweep, tracking
 from kmpl.cells import Place
@@ -18,7 +19,7 @@ from kmpl.config import Method
 from kmpl.errors import UserError
 from kmpl.presets import merge
 from kmpl.sweep_config import SweepConfig
-from kmpl.tracking.client import experiment_id
+from kmpl.tracking.client import experiment_id, search
 from kmpl.tracking.runs import start
 from kmpl.tracking.sweeps import SweepRun, find_report, sweep_run
 
@@ -276,6 +277,23 @@ def test_of_many_killed_turns_each_has_the_next_for_successor(client: MlflowClie
     assert [run.data.tags.get("predecessor") for run in runs] == [None, *turns[:-1]]
 
 
+def test_what_others_did_for_a_sweep_that_is_cancelled_is_killed_too(client: MlflowClient) -> None:
+    """They work in processes of their own, which are stopped with the one that started them."""
+    made: list[str] = []
+
+    def cancelled() -> None:
+        with opened(client, "cancelled") as tracked:
+            made.append(tracked.id)
+            for name in ("cancelled", "another"):
+                made.append(start(client, "an experiment", {"kind": "experiment", "sweep": name, PARENT: tracked.id}))
+            raise TerminationSignal(signal=15)
+
+    with pytest.raises(TerminationSignal):
+        cancelled()
+    assert [client.get_run(run).info.status for run in made] == ["KILLED", "KILLED", "RUNNING"]
+    client.set_terminated(made[-1])
+
+
 def test_another_sweeps_open_runs_are_left_alone(client: MlflowClient) -> None:
     elsewhere = start(client, "another", {"kind": "sweep", "sweep": "another"})
     alone = start(client, "kmpl run", {"kind": "experiment"})
@@ -309,6 +327,15 @@ def test_there_is_no_report_of_a_sweep_that_never_was(client: MlflowClient, tmp_
         find_report(client, "knowm")
     with pytest.raises(UserError, match=r"^no sweep 'any' \(known: none yet\)$"):
         find_report(tracking.open_store(tmp_path / "empty"), "any")
+
+
+def test_the_report_of_a_sweep_that_was_deleted_says_what_brings_it_back(client: MlflowClient) -> None:
+    with opened(client, "deleted") as tracked:
+        pass
+    client.delete_run(tracked.id)
+    back = f"MLFLOW_TRACKING_URI={client.tracking_uri} mlflow runs restore --run-id {tracked.id}"
+    with pytest.raises(UserError, match=f"^the run of sweep 'deleted' was deleted in MLflow; {back} brings it back$"):
+        find_report(client, "deleted")
 
 
 @pytest.mark.parametrize("name", ["it's", 'a"b', "a' or tags.`x` = 'b", "100%", "", "ü\n"])
@@ -357,3 +384,39 @@ def test_the_newest_finished_report_is_the_one(story: Story) -> None:
     assert {p.step: p.value for p in points} == {
         round(1000 * row.ratio): row.mean for row in report.rows if row.arm == "pseudo-label"
     }
+
+
+# The last of this file: they take away what the story's sweep has made, and bring it back.
+def test_a_version_that_was_deleted_is_registered_again_by_the_same_sweep(story: Story) -> None:
+    before = all_runs(story.client)
+    champion = story.client.get_model_version_by_alias("kmpl", "champion")
+    story.client.delete_model_version("kmpl", champion.version)
+    report = sweep.run(SETTINGS, story.place)
+    again = story.client.get_model_version_by_alias("kmpl", "champion")
+    assert int(again.version) == int(champion.version) + 1
+    assert again.run_id == champion.run_id
+    assert again.tags["decision"] == report.champion
+    assert "became the first champion" in report.champion
+    assert find_report(story.client, "small") == report
+    assert all_runs(story.client).keys() == before.keys()
+    assert sweep.run(SETTINGS, story.place) == report
+
+
+def test_arms_whose_runs_were_deleted_are_named_with_what_brings_them_back(story: Story) -> None:
+    runs = [run.info.run_id for run in search(story.client, kind="arm", arm="pseudo-label", sweep="small")]
+    finished = [run for run in runs if story.client.get_run(run).info.status == "FINISHED"]
+    known = story.client.get_model_version_by_alias("kmpl", "champion")
+    for run in finished:
+        story.client.delete_run(run)
+    assert sweep.run(SETTINGS, story.place).champion == known.tags["decision"]  # its version is still there
+    story.client.delete_registered_model("kmpl")
+    said = sweep.run(SETTINGS, story.place).champion
+    assert said.startswith("no candidate: the run of pseudo-label was deleted in MLflow (ratio 0.4, seed 0, ratio 0.2")
+    assert f"MLFLOW_TRACKING_URI={story.client.tracking_uri} mlflow runs restore --run-id " in said
+    best, other = (known.run_id, *[run for run in finished if run != known.run_id])
+    story.client.restore_run(other)
+    said = sweep.run(SETTINGS, story.place).champion
+    assert "became the first champion" in said
+    assert "; left out: the run of pseudo-label was deleted in MLflow (ratio" in said
+    assert said.endswith(f"mlflow runs restore --run-id {best} and the same command again bring it back")
+    story.client.restore_run(best)

@@ -1,10 +1,12 @@
 """Claims: as many trials as asked for, none lost and none doubled, whoever works on a study and whoever dies."""
 
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
@@ -131,6 +133,22 @@ def test_a_process_that_dies_once_its_trial_has_diverged_leaves_nothing_to_do_ag
     with Worker(tmp_path / "locks") as worker:
         assert one.claim(worker) is None
     assert [t.state for t in one.study.trials] == [TrialState.FAIL]
+
+
+def test_in_a_copy_nobody_is_at_work_on_the_originals_trials(tmp_path: Path) -> None:
+    original = tmp_path / "original"
+    with Worker(original / "locks", original / "optuna.journal") as worker:
+        claimed = queue(original, 2).claim(worker)
+        assert claimed
+        shutil.copytree(original, tmp_path / "copy")
+        copied = replace(queue(tmp_path / "copy", 2), studies=tmp_path / "copy" / "optuna.journal")
+        first = copied.revive()[0]
+        assert (first.state, worker.path.exists()) == (TrialState.FAIL, True)
+        mine = replace(queue(original, 2), studies=original / "optuna.journal")
+        assert mine.alive(mine.revive()[0])  # whatever was done in the copy
+        by_link = tmp_path / "link.journal"
+        by_link.symlink_to(original / "optuna.journal")
+        assert alive(mine.study.trials[0], by_link)
 
 
 def test_a_process_elsewhere_is_alive_while_it_gives_signs(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from kmpl.errors import DamagedWarning, UserError
 from kmpl.servers import free_port, masked
-from kmpl.tuning.storage import address, open_studies
+from kmpl.tuning.storage import address, open_studies, studies_file
 
 
 def journal(folder: Path) -> Path:
@@ -28,6 +28,13 @@ def test_the_flag_wins_over_the_environment_and_both_over_the_journal(
     monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:///env.db")
     assert address(tmp_path) == "sqlite:///env.db"
     assert address(tmp_path, "postgresql://host/db") == "postgresql://host/db"
+
+
+def test_the_file_of_studies_is_known_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert studies_file("mlruns/optuna.journal") == tmp_path / "mlruns" / "optuna.journal"
+    assert studies_file("sqlite:///studies.db") == tmp_path / "studies.db"
+    assert studies_file("postgresql://host/db") is None
 
 
 def test_any_database_will_do(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Tuning on real digits, a real journal and MLflow's store: validation decides, a kill loses nothing, all is linked."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from mlflow import MlflowClient
 from optuna.artifacts import get_all_artifact_meta
 from optuna.trial import TrialState
 from optuna_dashboard import get_note
+from prefect.exceptions import TerminationSignal
 
 from kmpl import tracking
 from kmpl.cells import Place, untested
 from kmpl.config import ExperimentConfig, flatten
 from kmpl.errors import UserError
 from kmpl.experiment import Steps
+from kmpl.networks import build
 from kmpl.presets import merge
 from kmpl.results import Epoch, Fit, Pool, Round
 from kmpl.steps import Watch, load, pretrain
@@ -27,6 +29,7 @@ from kmpl.tracking.client import search
 from kmpl.tuning import Desk, open_studies, study, tune, tuned
 from kmpl.tuning.course import PARTS, Course
 from kmpl.tuning.space import Range
+from kmpl.tuning.storage import studies_file
 from kmpl.tuning.task import Task
 
 BEFORE, AFTER = "tiny, ratio 0.3, labelled-only", "tiny, ratio 0.3, pseudo-label"
@@ -121,6 +124,88 @@ def test_a_trial_below_the_median_is_pruned_and_short_trainings_are_not_pruned_f
         step = max(studies(tmp_path)["one"].trials[place].intermediate_values)
         assert PARTS // 2 <= step < PARTS
         assert record.trials[place].pruned == pytest.approx(asked[place] - record.trials[place].computed)
+
+
+def simple(config: ExperimentConfig, folder: Path, where: str, dies: Callable[[int], None]) -> tuple[Task, Desk]:
+    """Return a study of four trials that train nothing; ``dies`` is told each training's number as it begins."""
+    pool, _ = load(config)
+    network, counted = build(config.network, 1, 10, 0), itertools.count(1)
+
+    def train(values: Mapping[str, Any], course: Course, _: int) -> tuple[Fit, tuple[Round, ...]]:
+        number, epochs = next(counted), int(values["pretrain.epochs"])
+        rising = [Epoch(i, 0.5, 0.9, 0.3, 0.5 + 0.01 * number, 0.001, 1.0) for i in range(1, epochs + 1)]
+
+        def tell(watch: Watch) -> Fit:
+            dies(number)
+            for epoch in rising:
+                watch.epoch("pretrain", epoch, epochs)
+            return Fit(network, tuple(rising), epochs, "all epochs done", 100, float(epochs))
+
+        return course.watched(Watch(), 1, epochs, tell), ()
+
+    space = {"pretrain.epochs": Range(2, 40, whole=True, log=True)}
+    task = Task("one", 0.3, "labelled-only", {"pretrain.epochs": 8}, {}, space, (), 4, 7, train, pool, further=(8,))
+    desk = Desk(open_studies(where), tracking.open_store(folder), folder, "tiny", file=studies_file(where))
+    return task, desk
+
+
+@pytest.mark.parametrize("moment", [3, 5], ids=["in a trial", "in the finals"])
+@pytest.mark.parametrize("storage", ["{}/optuna.journal", "sqlite:///{}/studies.db"], ids=["journal", "SQLite"])
+def test_a_study_deleted_while_it_is_tuned_is_one_line_and_begins_anew(
+    moment: int, storage: str, config: ExperimentConfig, tmp_path: Path
+) -> None:
+    where = storage.format(tmp_path)
+
+    def delete(number: int) -> None:
+        if number == moment:
+            optuna.delete_study(study_name="one", storage=open_studies(where))  # as the dashboard does, from elsewhere
+
+    line = (
+        r"^study 'one' was deleted while it was tuned \(on Optuna's pages\?\); the same command begins it anew: [^\n]*$"
+    )
+    with pytest.raises(UserError, match=line):
+        study.run_study(*simple(config, tmp_path, where, delete))
+    task, desk = simple(config, tmp_path, where, lambda _: None)
+    first = search(desk.client, kind="study")
+    assert [one.info.status for one in first] == ["KILLED"]
+    record = study.run_study(task, desk)
+    assert len(record.trials) == 4
+    new, old = search(desk.client, kind="study", study="one")
+    assert (new.info.run_id, new.info.status, old.info.run_id) == (record.run, "FINISHED", first[0].info.run_id)
+    assert old.data.tags["successor"] == record.run
+    below = search(desk.client, **{"kind": "trial", "mlflow.parentRunId": record.run})
+    assert sorted(one.data.tags["trial"] for one in below) == ["0", "1", "2", "3"]  # each of them once
+    assert "RUNNING" not in {one.info.status for one in search(desk.client, study="one")}
+    assert study.run_study(task, desk) == record
+
+
+def test_a_cancelled_study_is_killed_and_goes_on_in_the_same_run(config: ExperimentConfig, tmp_path: Path) -> None:
+    def cancel(number: int) -> None:
+        if number == 3:
+            raise TerminationSignal(signal=15)  # Prefect's
+
+    where = str(tmp_path / "optuna.journal")
+    with pytest.raises(TerminationSignal):
+        study.run_study(*simple(config, tmp_path, where, cancel))
+    task, desk = simple(config, tmp_path, where, lambda _: None)
+    (before,) = search(desk.client, kind="study")
+    assert before.info.status == "KILLED"
+    assert sorted(one.info.status for one in search(desk.client, kind="trial")) == ["FINISHED", "FINISHED", "KILLED"]
+    record = study.run_study(task, desk)
+    assert (record.run, record.again) == (before.info.run_id, 1)
+    assert desk.client.get_run(record.run).info.status == "FINISHED"
+
+
+def test_the_run_of_a_study_that_was_deleted_in_mlflow_is_made_again_above_its_trials(
+    config: ExperimentConfig, tmp_path: Path
+) -> None:
+    task, desk = simple(config, tmp_path, str(tmp_path / "optuna.journal"), lambda _: None)
+    first = study.run_study(task, desk)
+    desk.client.delete_run(first.run)
+    second = study.run_study(task, desk)
+    assert second.run != first.run
+    assert second.trials == first.trials
+    assert len(search(desk.client, **{"kind": "trial", "mlflow.parentRunId": second.run})) == 4
 
 
 def test_pseudo_label_trials_begin_with_the_winner_of_labelled_only_from_the_store(done: Any, folder: Path) -> None:
