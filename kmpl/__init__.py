@@ -2,8 +2,12 @@
 
 from typing import TYPE_CHECKING
 
+from kmpl.openmp import wait_briefly
+
 if TYPE_CHECKING:
     from kmpl.estimator import KMeansPseudoLabeller
+
+wait_briefly()  # before any module of ours loads torch, whose OpenMP asks only once
 
 __version__ = "0.1.0"
 __all__ = ["KMeansPseudoLabeller", "__version__"]
