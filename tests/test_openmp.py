@@ -98,7 +98,7 @@ from kmpl.devices import use_threads
 from kmpl.store import content_digest
 use_threads(2)
 images = torch.randint(0, 256, (256, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-data, settings = training.examples(images, np.arange(256) % 10), Pretraining(epochs=2, images_per_epoch=256)
+data, settings = training.examples(images, np.arange(256) % 10), Pretraining(epochs=1, images_per_epoch=256)
 fit = training.fit(networks.build("cnn", 1, 10, 0), data, settings, Augmentation(), 0, (images[:0], np.empty(0, int)))
 print(content_digest(fit.network.state_dict()))
 """
