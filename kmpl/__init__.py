@@ -2,10 +2,13 @@
 
 from typing import TYPE_CHECKING
 
+from kmpl.openmp import wait_briefly
 from kmpl.proxies import pass_by
 
 if TYPE_CHECKING:
     from kmpl.estimator import KMeansPseudoLabeller
+
+wait_briefly()  # before any module of ours loads torch, whose OpenMP asks only once
 
 __version__ = "0.1.0"
 __all__ = ["KMeansPseudoLabeller", "__version__"]

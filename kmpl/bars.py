@@ -1,18 +1,33 @@
 """How far one experiment is: live bars on a terminal, a line per epoch elsewhere."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
+from kmpl.pace import Pace
 from kmpl.progress import said
 from kmpl.results import Epoch
 from kmpl.steps import Watch
 
 
+class _Left(ProgressColumn):
+    """Time left if all epochs take as long as the last one; rich's own column looks back over half a minute."""
+
+    max_refresh = 0.5
+
+    def render(self, task: Task) -> Text:
+        pace, left = task.fields["pace"].now, task.remaining or 0.0
+        words = "0:00:00" if not left else "-:--:--" if pace is None else str(timedelta(seconds=round(left * pace)))
+        return Text(words, style="progress.remaining")
+
+
 @contextmanager
-def shown(console: Console) -> Iterator[Watch]:
+def shown(console: Console, clock: Callable[[], float] = time.monotonic) -> Iterator[Watch]:
     """Give what shows training: live bars on a terminal, a line per epoch elsewhere."""
     if not console.is_terminal:
         yield Watch(
@@ -21,20 +36,22 @@ def shown(console: Console) -> Iterator[Watch]:
         )
         return
     columns = [TextColumn("{task.description:18}"), BarColumn(20), TextColumn("{task.fields[said]}")]
-    with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), console=console) as bars:
+    with Progress(*columns, TimeElapsedColumn(), TextColumn("left"), _Left(), console=console) as bars:
         tasks: dict[str, TaskID] = {}
 
         def batch(step: str, done: float, epochs: int) -> None:
             if step not in tasks:
-                tasks[step] = bars.add_task(step, total=epochs, said=f"epoch 1/{epochs}")
+                tasks[step] = bars.add_task(step, total=epochs, said=f"epoch 1/{epochs}", pace=Pace())
+            bars.tasks[tasks[step]].fields["pace"].take(clock(), done, epoch=1.0)
             bars.update(tasks[step], completed=done)
 
         def epoch(step: str, epoch: Epoch, epochs: int) -> None:
+            bars.tasks[tasks[step]].fields["pace"].take(clock(), float(epoch.number), epoch=1.0)
             bars.update(tasks[step], said=said(epoch, epochs))
             if epoch.number == epochs:  # the next arm may have a step of the same name
                 del tasks[step]
 
         def found(step: str) -> None:
-            bars.update(bars.add_task(step, total=1, said="found in the store"), completed=1)
+            bars.update(bars.add_task(step, total=1, said="found in the store", pace=Pace()), completed=1)
 
         yield Watch(epoch, batch, found)

@@ -3,11 +3,9 @@
 import contextlib
 import json
 import os
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +18,8 @@ from rich.text import Text
 
 from kmpl.results import Epoch
 from kmpl.steps import Watch
-from kmpl.sweep_config import SweepConfig, experiment_name, untuned
+from kmpl.sweep_config import SweepConfig, experiment_name
+from kmpl.sweep_state import OneState, State
 
 _PAUSE = 0.2  # seconds between two looks at the file, and between two events of one step
 
@@ -35,7 +34,7 @@ class Journal:
         """Append one event; a line is written at once, so that lines of several processes do not mix."""
         if self.path is not None:
             with contextlib.suppress(OSError), self.path.open("ab", buffering=0) as file:
-                file.write(json.dumps(self.always | event).encode() + b"\n")
+                file.write(json.dumps(self.always | {"at": time.monotonic()} | event).encode() + b"\n")
 
     def say(self, line: str, share: float = 0.0) -> None:
         """Tell of a trial that is done, and which share of all trials of its labelled ratio is."""
@@ -44,13 +43,13 @@ class Journal:
     def _batch(self, step: str, done: float, epochs: int) -> None:
         if time.monotonic() - self.last > _PAUSE:
             self.last = time.monotonic()
-            self.write(kind="batch", step=step, done=done / epochs)
+            self.write(kind="batch", step=step, done=done / epochs, epochs=epochs)
 
     def watch(self) -> Watch:
         """Return what training tells of itself, written to this journal."""
         return Watch(
             epoch=lambda step, epoch, n: self.write(
-                kind="epoch", step=step, done=epoch.number / n, said=said(epoch, n)
+                kind="epoch", step=step, done=epoch.number / n, epochs=n, said=said(epoch, n)
             ),
             batch=self._batch,
             found=lambda step: self.write(kind="found", step=step, done=1.0),
@@ -64,89 +63,6 @@ def said(epoch: Epoch, epochs: int) -> str:
     return f"epoch {epoch.number}/{epochs}, loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.2%}{validation}"
 
 
-@dataclass
-class _Experiment:
-    """What is known of one experiment."""
-
-    arm: str = ""
-    parts: int = 0
-    """Pretraining and arms that are behind."""
-    step: str = ""
-    done: float = 0.0
-    said: str = ""
-    trials: float = 0.0
-    """Share of the trials that are done, of a labelled ratio that is tuned."""
-    state: str = "waiting"
-
-
-@dataclass
-class State:
-    """What the events say so far."""
-
-    settings: SweepConfig
-    begin: float = field(default_factory=time.monotonic)
-    experiments: dict[str, _Experiment] = field(default_factory=dict)
-
-    def take(self, event: dict[str, Any]) -> str:
-        """Take in an event; return the line that tells of it, empty where it is not worth one."""
-        one = self.experiments.setdefault(event["cell"], _Experiment())
-        kind, step = event["kind"], event.get("step", one.step)
-        one.step, one.done, one.said = step, event.get("done", one.done), event.get("said", one.said)
-        if kind == "arm":
-            one.parts += 1
-            one.arm, one.done, one.said, one.step = event["arm"], 0.0, "", ""
-            return ""
-        if kind in ("begun", "finished", "finished before", "diverged"):
-            one.state = "running" if kind == "begun" else kind
-            return f"{event['cell']}: {kind}" + (self._of_all() if kind == "finished" else "")
-        if kind == "batch":
-            return ""
-        if kind == "trial":
-            one.trials = max(one.trials, event["share"])
-            return one.said
-        where = f"{event['cell']}, {one.arm}" if one.arm else event["cell"]
-        return f"{where}: {step}: {one.said if kind == 'epoch' else 'found in the store'}"
-
-    def _of_all(self) -> str:
-        names = self.names()
-        over = sum(one.state.startswith("finished") for name, one in self.experiments.items() if name in names)
-        return f" ({over} of {len(names)}, {self.left()} left)" if over < len(names) else ""
-
-    def names(self) -> list[str]:
-        """Return the names of all experiments."""
-        names = [experiment_name(ratio, seed) for ratio in self.settings.ratios for seed in self.settings.seeds]
-        return names + [untuned(name) for name in names] if self.settings.trials else names
-
-    def share(self) -> float:
-        """Return how much is done, as a fraction of all arms and trials; a guess, for people."""
-        names, arms, trials = self.names(), len(self.settings.arms) + 1, 2 * self.settings.trials
-        done = arms * sum(self._share(self.experiments[name]) for name in names if name in self.experiments)
-        for ratio in self.settings.ratios if trials else ():
-            workers = [one for name, one in self.experiments.items() if name.startswith(f"ratio {ratio}, tuning")]
-            over = any(one.state == "finished" for one in workers)
-            done += trials * (1.0 if over else max((one.trials for one in workers), default=0.0))
-        return min(done / (arms * len(names) + trials * len(self.settings.ratios)), 1.0)
-
-    def _share(self, one: _Experiment) -> float:
-        """Return how much of an experiment's pretraining and arms is done; an arm's rounds are parts of it."""
-        if one.state.startswith("finished") or one.state == "diverged":
-            return 1.0
-        turn = re.search(r"round (\d+)$", one.step)
-        rounds = self.settings.experiment.pseudo_labels.rounds if turn else 1
-        behind = min(max(int(turn[1]), 1), rounds) - 1 if turn else 0
-        return (one.parts + 0.9 * (behind + one.done) / rounds) / (len(self.settings.arms) + 1)
-
-    def left(self) -> str:
-        """Return the time left, guessed from the time that the computed share took."""
-        before = sum(one.state == "finished before" for one in self.experiments.values())
-        known = before / len(self.names())
-        share, gone = self.share() - known, time.monotonic() - self.begin
-        if share < 0.02:
-            return "–"
-        seconds = gone * (1 - known - share) / share
-        return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
-
-
 def picture(state: State) -> Group:
     """Return the live display: a row per labelled ratio, what runs now, and the time left."""
     seeds = state.settings.seeds
@@ -156,7 +72,7 @@ def picture(state: State) -> Group:
     running = []
     for ratio in state.settings.ratios:
         names = [experiment_name(ratio, seed) for seed in seeds]
-        ones = [state.experiments.get(name, _Experiment()) for name in names]
+        ones = [state.experiments.get(name, OneState()) for name in names]
         done = sum(one.state.startswith("finished") for one in ones)
         now = [seed for seed, one in zip(seeds, ones, strict=True) if one.state == "running"]
         running += [(n, one) for n, one in zip(names, ones, strict=True) if one.state == "running"]
@@ -171,7 +87,7 @@ def picture(state: State) -> Group:
     return Group(grid, *lines, bar)
 
 
-def _line(name: str, one: _Experiment) -> Text:
+def _line(name: str, one: OneState) -> Text:
     where = f"{name}  {one.arm}  {one.step or 'preparing'} "
     return Text(f"{where} {one.done:4.0%}  {one.said}", no_wrap=True, overflow="ellipsis")
 

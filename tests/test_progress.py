@@ -278,7 +278,7 @@ def test_trials_are_part_of_the_way_and_untuned_experiments_too() -> None:
             assert state.take({"cell": worker, "kind": "trial", "said": f"trial {trial}", "share": trial / 20})
             shares.append(state.share())
         state.take({"cell": f"ratio {ratio}, tuning 1", "kind": "finished"})
-    tuning = 2 * 10 * 2 / (2 * 10 * 2 + 3 * 4)
+    tuning = 2 * 10 / (2 * 10 + 4)  # a trial of both studies trains what an experiment of both arms does
     assert shares[-1] == pytest.approx(tuning)
     for name in state.names():
         state.take({"cell": name, "kind": "finished"})

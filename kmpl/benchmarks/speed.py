@@ -14,7 +14,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from kmpl import steps, training
-from kmpl.benchmarks import reference
+from kmpl.benchmarks import busy, reference
 from kmpl.benchmarks.bench import Bench, Row, in_turn, network, plain, rate, ratios
 from kmpl.benchmarks.ceilings import CEILINGS, convolution, seconds
 from kmpl.benchmarks.profile import by_operation
@@ -125,6 +125,9 @@ ROWS: tuple[Callable[[Bench], Row], ...] = (
     vgg16_training,
     step_against_ceiling,
     loop_against_step,
+    busy.quiet,
+    busy.beside_one,
+    busy.beside_two,
     voting_share,
     kmeans_between_rounds,
     help_time,
