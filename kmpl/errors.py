@@ -31,6 +31,10 @@ class LeftOutWarning(UserWarning):
     """Files that look like images could not be read; all else goes on without them."""
 
 
+class ReadingWarning(UserWarning):
+    """How files were read is not plain from their names; nothing is lost, and people should know."""
+
+
 _MANY = 20  # names; more are a page, not a line
 
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kmpl.commands import Folder, given
-from kmpl.errors import LeftOutWarning
+from kmpl.errors import LeftOutWarning, ReadingWarning
 from kmpl.label_config import LabelOptions
 from kmpl.targets import check_apart, check_target
 
@@ -115,7 +115,8 @@ def suggest(
 def _warnings_in_one_line() -> Iterator[None]:
     """Print each warning as a line of ours."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", LeftOutWarning)
+        for ours in (LeftOutWarning, ReadingWarning):
+            warnings.simplefilter("always", ours)
         warnings.showwarning = lambda message, *_: print(f"kmpl: {message}", file=sys.stderr)
         yield
 

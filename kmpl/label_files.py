@@ -9,7 +9,7 @@ from typing import Any
 from kmpl import gallery, tracking
 from kmpl.checkpoints import kept
 from kmpl.datasets.folder import OWN_LABELS, FolderImages, OnProgress, read_folder
-from kmpl.errors import LeftOutWarning
+from kmpl.errors import LeftOutWarning, ReadingWarning
 from kmpl.experiment import Steps
 from kmpl.label_config import LabelOptions
 from kmpl.labelled import Labelled, shortened, table
@@ -52,12 +52,15 @@ class Files:
 
 
 def read(files: Files, size: int, on_progress: OnProgress = silent) -> FolderImages:
-    """Return the images of the folder; files that are left out, and copies with different labels, are warned of."""
+    """Return the images of the folder; files that are left out, and copies with different labels, are warned of,
+    and what else people should know of how they were read."""
     files.check()
     found = read_folder(files.folder, files.labels, size, on_progress=on_progress)
     for said in (_left_out(found), _conflicts(found)):
         if said:
             warnings.warn(f"{found.root}: {said}", LeftOutWarning, stacklevel=2)
+    for said in found.said:
+        warnings.warn(f"{found.root}: {said}", ReadingWarning, stacklevel=2)
     return found
 
 

@@ -1,6 +1,7 @@
 """A folder of labelled images as a data set, ``folder:PATH``, with a test part that stays the same."""
 
 import hashlib
+import json
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from kmpl.datasets.folder import SIZE, FolderImages, read_folder, scan
-from kmpl.errors import LeftOutWarning, UserError
+from kmpl.errors import LeftOutWarning, ReadingWarning, UserError
 from kmpl.results import LEFT_OUT, Images
 
 PREFIX = "folder:"
@@ -33,7 +34,7 @@ def read(name: str, train: bool, size: int = 0) -> Images:
     root = Path(name.removeprefix(PREFIX)).expanduser()
     found = _read_once(root, size or SIZE, _state(root))
     chosen = np.flatnonzero((found.labels != LEFT_OUT) & (tested(found) != train))
-    return Images(found.images[chosen], torch.from_numpy(found.labels[chosen]), found.classes)
+    return Images(found.images[chosen], torch.from_numpy(found.labels[chosen]), found.classes, found.ranges)
 
 
 def content(name: str) -> str:
@@ -48,6 +49,8 @@ def content(name: str) -> str:
     for file, image, label in zip(found.files, found.digests, found.labels, strict=True):
         given = found.classes[label] if label != LEFT_OUT else ""
         digest.update(f"{file}\0{image}\0{given}\0".encode())
+    if found.ranges:  # the same bytes are other pixels
+        digest.update(json.dumps(found.ranges, sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -68,6 +71,8 @@ def _read_once(root: Path, size: int, state: str) -> FolderImages:  # noqa: ARG0
         file, why = next(iter(found.left_out.items()))
         said = f"{root}: {len(found.left_out)} files cannot be read and are left out, the first {file}: {why}"
         warnings.warn(said, LeftOutWarning, stacklevel=2)
+    for said in found.said:
+        warnings.warn(f"{root}: {said}", ReadingWarning, stacklevel=2)
     return found
 
 

@@ -51,7 +51,7 @@ def log_model(client: MlflowClient, run: str, network: Network, pool: Pool, what
             input_example=np.zeros((2, *shape), dtype=np.uint8),
             serialization_format="pt2",
             pip_requirements=pins,
-            metadata={"classes": list(pool.classes)},
+            metadata={"classes": list(pool.classes), "ranges": pool.ranges},
         )
 
 

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kmpl.datasets import folder as folders
+from kmpl.datasets import reading
 from kmpl.datasets.folder import FolderImages, read_folder, scan
+from kmpl.datasets.ranges import Extent
 from kmpl.errors import UserError
 from kmpl.results import LEFT_OUT
 
@@ -248,14 +249,14 @@ def test_the_order_does_not_depend_on_the_threads(root: Path, write: Write, monk
     names = [f"{i:02}.png" for i in range(12)]
     for i, name in enumerate(names):
         write(name, 10 * i)
-    inner = folders.read_picture
+    inner = reading.read_or_measure
 
-    def first_is_slowest(path: Path, *more: object) -> np.ndarray:
+    def first_is_slowest(path: Path, *more: object) -> np.ndarray | Extent:
         time.sleep(0.03 if path.stem < "03" else 0)
         return inner(path, *more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(folders, "cores", lambda: 4)
-    monkeypatch.setattr(folders, "read_picture", first_is_slowest)
+    monkeypatch.setattr(reading, "cores", lambda: 4)
+    monkeypatch.setattr(reading, "read_or_measure", first_is_slowest)
     told: list[tuple[int, int]] = []
     found = read_folder(root, on_progress=lambda done, total: told.append((done, total)))
     assert found.files == tuple(names)
