@@ -43,6 +43,8 @@ def label_images(
         get_run_logger().warning("left out: %s (%s)", file, why)
     if len(found.left_out) > label_files.SHOWN:
         get_run_logger().warning("left out in all: %d files", len(found.left_out))
+    for said in found.said:
+        get_run_logger().warning("%s", said)
     done, run = label_files.label(files, found, given, _mlruns(), _command(), wrap=as_tasks)
     get_run_logger().info("%s; run %s in MLflow", summary_line(done), run)
     run_task("report", "report", lambda: _show(done))
