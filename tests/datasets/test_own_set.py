@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from deep_files import write_png
 from PIL import Image
 
 from kmpl.datasets import named, own_set
 from kmpl.datasets.folder import read_folder
-from kmpl.errors import LeftOutWarning, UserError
+from kmpl.datasets.pool import build_pool
+from kmpl.errors import LeftOutWarning, ReadingWarning, UserError
 from kmpl.evaluation import evaluate
 from kmpl.experiment import Steps, run
 from kmpl.presets import load
@@ -126,3 +128,16 @@ def test_what_a_result_depends_on_is_the_content_of_the_files_and_their_labels(r
     write(copy / "1" / one.name, np.zeros((28, 28), dtype=np.uint8))
     assert len({before, moved, named.content(f"folder:{copy}")}) == 3
     assert named.content("MNIST") == ""
+
+
+def test_the_range_of_deep_pictures_goes_with_the_images_and_is_said(root: Path, tmp_path: Path) -> None:
+    for digit in range(2):
+        for path in sorted((root / str(digit)).iterdir())[:5]:
+            (tmp_path / str(digit)).mkdir(exist_ok=True)
+            write_png(tmp_path / str(digit) / path.name, np.asarray(Image.open(path)).astype(np.uint16) * 4)
+    with pytest.warns(ReadingWarning, match=r"16-bit pictures \(10\) use 10 bits: 0 is read as black, 1,023 as white"):
+        train = named.read(f"folder:{tmp_path}", True, 28)
+    assert train.ranges == {"16-bit": (0, 1023)}
+    assert train.images.max() > 240
+    settings = {"dataset": f"folder:{tmp_path}", "protocol": "literature", "labels": 4, "pool": {"image_size": 28}}
+    assert build_pool(load(change=settings))[0].ranges == train.ranges
