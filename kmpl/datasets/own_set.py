@@ -70,9 +70,9 @@ def _read_once(root: Path, size: int, state: str) -> FolderImages:  # noqa: ARG0
     if found.left_out:
         file, why = next(iter(found.left_out.items()))
         said = f"{root}: {len(found.left_out)} files cannot be read and are left out, the first {file}: {why}"
-        warnings.warn(said, LeftOutWarning, stacklevel=2)
+        warnings.warn(said, LeftOutWarning, stacklevel=1)  # one place for all who read it: it is said once
     for said in found.said:
-        warnings.warn(f"{root}: {said}", ReadingWarning, stacklevel=2)
+        warnings.warn(f"{root}: {said}", ReadingWarning, stacklevel=1)
     return found
 
 
