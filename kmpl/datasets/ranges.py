@@ -94,7 +94,9 @@ def sentences(ranges: Ranges, extents: Sequence[Extent]) -> tuple[str, ...]:
 
 def unknown_sentence(kind: str) -> str:
     """Return what is said where a model has no range for a kind of picture."""
-    how = "0 is read as black, 65,535 as white" if kind == SIXTEEN else "each is read by its own range"
+    how = "each is read by its own range"
+    if kind == SIXTEEN:
+        how = "0 is read as black, 65,535 as white; those that use fewer bits look dark, save them as 8 bits first"
     return f"the model was trained on no {kind} pictures and has no range for them: {how}"
 
 
