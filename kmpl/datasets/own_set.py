@@ -65,15 +65,20 @@ def _state(root: Path) -> str:
 
 
 @lru_cache(maxsize=2)  # pool and test ask for the same folder, and each of them more than once
-def _read_once(root: Path, size: int, state: str) -> FolderImages:  # noqa: ARG001  (of the key)
+def _read_once(root: Path, size: int, state: str) -> FolderImages:
     found = read_folder(root, size=size)
     if found.left_out:
         file, why = next(iter(found.left_out.items()))
-        said = f"{root}: {len(found.left_out)} files cannot be read and are left out, the first {file}: {why}"
-        warnings.warn(said, LeftOutWarning, stacklevel=1)  # one place for all who read it: it is said once
+        said = f"{len(found.left_out)} files cannot be read and are left out, the first {file}: {why}"
+        _say_once(f"{root}: {said}", LeftOutWarning, state)
     for said in found.said:
-        warnings.warn(f"{root}: {said}", ReadingWarning, stacklevel=1)
+        _say_once(f"{root}: {said}", ReadingWarning, state)
     return found
+
+
+@lru_cache(maxsize=64)  # a folder is read again for each size, and says the same
+def _say_once(said: str, kind: type[Warning], state: str) -> None:  # noqa: ARG001  (of the key)
+    warnings.warn(said, kind, stacklevel=2)
 
 
 def tested(found: FolderImages) -> np.ndarray:

@@ -137,6 +137,7 @@ def test_the_range_of_deep_pictures_goes_with_the_images_and_is_said(root: Path,
             write_png(tmp_path / str(digit) / path.name, np.asarray(Image.open(path)).astype(np.uint16) * 4)
     with pytest.warns(ReadingWarning, match=r"16-bit pictures \(10\) use 10 bits: 0 is read as black, 1,023 as white"):
         train = named.read(f"folder:{tmp_path}", True, 28)
+    assert named.content(f"folder:{tmp_path}")  # read anew, at another size: nothing more is said
     assert train.ranges == {"16-bit": (0, 1023)}
     assert train.images.max() > 240
     settings = {"dataset": f"folder:{tmp_path}", "protocol": "literature", "labels": 4, "pool": {"image_size": 28}}
