@@ -52,8 +52,8 @@ def label_images(
         get_run_logger().warning("left out: %s (%s)", file, why)
     if len(found.left_out) > label_files.SHOWN:
         get_run_logger().warning("left out in all: %d files", len(found.left_out))
-    for said in found.notes:
-        get_run_logger().warning("labels: %s", said)
+    for said in (*found.notes, *found.said):
+        get_run_logger().warning("%s", said)
     done, run = label_files.label(files, found, given, _mlruns(), _command(), wrap=as_tasks)
     get_run_logger().info("%s", check_line(done))
     for line in warnings_of(done):

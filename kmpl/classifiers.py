@@ -1,12 +1,13 @@
 """What turns raw images into probabilities, whatever computes it; nothing here needs PyTorch."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from kmpl.datasets.pictures import read_picture
+from kmpl.datasets.ranges import Ranges
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,10 @@ class Classifier:
     """Channels, height and width of the images that it takes."""
     classify: Callable[[np.ndarray], np.ndarray]
     """(B, height, width) uint8 if grey, else (B, height, width, 3) → probabilities (B, C) float32."""
+    ranges: Ranges = field(default_factory=dict)
+    """Which numbers are black and white in pictures of more than 8 bits, by kind, as in those it was trained on."""
+    unknown: set[str] = field(default_factory=set, compare=False)
+    """Kinds of such pictures that were read and that ``ranges`` lacks."""
 
     def read(self, path: Path) -> np.ndarray:
         """Return one picture as ``classify`` takes it, without the batch axis.
@@ -27,7 +32,7 @@ class Classifier:
             PictureError: it cannot be read.
         """
         channels, height, width = self.raw_shape
-        pixels = read_picture(path, (height, width), channels)
+        pixels = read_picture(path, (height, width), channels, self.ranges, self.unknown.add)
         return pixels[..., 0] if channels == 1 else pixels
 
 

@@ -39,6 +39,10 @@ class LabelsWarning(UserWarning):
     """Given labels may be meant otherwise than they were read."""
 
 
+class ReadingWarning(UserWarning):
+    """How files were read is not plain from their names; nothing is lost, and people should know."""
+
+
 _MANY = 20  # names; more are a page, not a line
 
 

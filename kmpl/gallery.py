@@ -145,7 +145,7 @@ def _thumbnails(done: Labelled, which: Iterable[Any]) -> list[Thumbnail]:
 def _thumbnail(done: Labelled, i: int) -> Thumbnail:
     file = done.found.files[i]
     try:
-        picture = read_picture(done.found.root / file)
+        picture = read_picture(done.found.root / file, ranges=done.found.ranges)
     except PictureError:  # gone since it was read
         picture = done.found.images[i].permute(1, 2, 0).numpy()
     image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kmpl.commands import Folder, given
-from kmpl.errors import LabelsWarning, LeftOutWarning
+from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning
 from kmpl.label_config import LabelOptions
 from kmpl.targets import check_apart, check_target
 
@@ -134,7 +134,7 @@ def suggest(
 def _warnings_in_one_line() -> Iterator[None]:
     """Print each warning as a line of ours."""
     with warnings.catch_warnings():
-        for ours in (LeftOutWarning, LabelsWarning):
+        for ours in (LeftOutWarning, LabelsWarning, ReadingWarning):
             warnings.simplefilter("always", ours)
         warnings.showwarning = lambda message, *_: print(f"kmpl: {message}", file=sys.stderr)
         yield

@@ -11,7 +11,7 @@ from kmpl import gallery, tracking
 from kmpl.checkpoints import kept
 from kmpl.datasets.folder import OWN_LABELS, FolderImages, OnProgress, read_folder
 from kmpl.datasets.given import NO_RULES, Rules
-from kmpl.errors import LabelsWarning, LeftOutWarning
+from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning
 from kmpl.experiment import Steps
 from kmpl.label_config import LabelOptions
 from kmpl.labelled import Labelled, shortened, table
@@ -61,7 +61,7 @@ class Files:
 
 
 def read(files: Files, size: int, on_progress: OnProgress = silent) -> FolderImages:
-    """Return the images of the folder; files that are left out, and labels that may be wrong, are warned of."""
+    """Return the images of the folder; warn of files left out, of labels that may be wrong, of how files were read."""
     files.check()
     found = read_folder(files.folder, files.labels, size, on_progress=on_progress, rules=files.rules)
     for said in found.notes:
@@ -69,6 +69,8 @@ def read(files: Files, size: int, on_progress: OnProgress = silent) -> FolderIma
     for said in (_left_out(found), _conflicts(found)):
         if said:
             warnings.warn(f"{found.root}: {said}", LeftOutWarning, stacklevel=2)
+    for said in found.said:
+        warnings.warn(f"{found.root}: {said}", ReadingWarning, stacklevel=2)
     return found
 
 

@@ -47,13 +47,18 @@ def predict(
         overwrite: Replace the file if it exists.
         mlruns: Folder of the tracked runs.
     """
+    from kmpl.datasets.formats import by_content_sentence
+    from kmpl.datasets.ranges import unknown_sentence
     from kmpl.prediction import find_pictures, texts
 
     if not paths:
         raise UserError("name the image files, or folders of them, that are to be predicted")
     if out is not None:
         check_target(out, "--out", overwrite)
-    files, left_out = find_pictures(paths)
+    by_content: list[Path] = []
+    files, left_out = find_pictures(paths, by_content.append)
+    for said in by_content_sentence([str(path) for path in by_content]):
+        print(f"kmpl: {said}", file=sys.stderr)
     for path, reason in left_out.items():
         _name_left_out(path, reason)
     if not files:
@@ -69,6 +74,8 @@ def predict(
             file.write(text)
             predicted += images
             advance(done)
+        for kind in sorted(classifier.unknown):
+            print(f"kmpl: {unknown_sentence(kind)}", file=sys.stderr)
         if not predicted:
             raise UserError("none of the files could be read; nothing is predicted")
     if left_out:

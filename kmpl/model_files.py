@@ -1,13 +1,13 @@
 """Trained networks as files that say themselves what they are: weights as safetensors, the rest in its header."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from safetensors import SafetensorError, safe_open
 from torch import nn
 
@@ -36,6 +36,14 @@ class Description(Settings):
     """Channels, height and width of an image as the data set stores it."""
     size: int = Field(ge=0, le=4096)
     """Side of the images that the network sees, pixels; 0 = as they are."""
+    ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """Which numbers are black and white in pictures of more than 8 bits, by kind, as in those it was trained on."""
+
+    @model_validator(mode="after")
+    def _has_contrast(self) -> "Description":
+        if any(not low < high for low, high in self.ranges.values()):
+            raise ValueError("ranges must go from black to a greater white")
+        return self
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,8 @@ class TrainedModel:
     """Names of the C classes."""
     raw_shape: tuple[int, int, int]
     """Channels, height and width of the images that it takes."""
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """As in ``Description``."""
 
     @property
     def classifier(self) -> Classifier:
@@ -57,7 +67,7 @@ class TrainedModel:
             with torch.inference_mode():
                 return self.module(torch.from_numpy(images)).numpy()
 
-        return Classifier(self.classes, self.raw_shape, classify)
+        return Classifier(self.classes, self.raw_shape, classify, self.ranges)
 
 
 def describe_network(network: Network, pool: Pool) -> Description:
@@ -69,6 +79,7 @@ def describe_network(network: Network, pool: Pool) -> Description:
             "classes": pool.classes,
             "raw_shape": (channels, height, width),
             "size": pool.images.shape[-1],
+            "ranges": pool.ranges,
         }
     )
 
@@ -79,7 +90,8 @@ def write_model(network: Network, about: Description, path: Path) -> None:
     Raises:
         UserError: the file system refuses; nothing is left behind.
     """
-    save_network(network, path, {HEADER: about.model_dump_json()})
+    # Without ranges it can be read by versions that know none.
+    save_network(network, path, {HEADER: about.model_dump_json(exclude=None if about.ranges else {"ranges"})})
 
 
 def read_description(path: Path) -> Description:
@@ -113,4 +125,4 @@ def read_model(path: Path) -> TrainedModel:
     about = read_description(path)
     network = build(about.network, about.raw_shape[0], len(about.classes), seed=0)
     load_network(network, path)
-    return TrainedModel(RawImageClassifier(network, about.size), about.classes, about.raw_shape)
+    return TrainedModel(RawImageClassifier(network, about.size), about.classes, about.raw_shape, about.ranges)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 """Largest difference of a probability between PyTorch and ONNX that is accepted."""
 _CLASSES = "kmpl.classes"  # the entry of the file's metadata that names the classes, as JSON
+_RANGES = "kmpl.ranges"  # which numbers are black and white in pictures of more than 8 bits, as JSON
 
 
 def read_onnx(path: Path) -> Classifier:
@@ -36,7 +37,10 @@ def read_onnx(path: Path) -> Classifier:
         raise UserError(f"{path}: there is no such file")
     try:
         session = runtime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
-        classes = tuple(map(str, json.loads(session.get_modelmeta().custom_metadata_map[_CLASSES])))
+        about = session.get_modelmeta().custom_metadata_map
+        classes = tuple(map(str, json.loads(about[_CLASSES])))
+        spans = json.loads(about.get(_RANGES, "{}"))  # versions before wrote none
+        ranges = {str(kind): (float(low), float(high)) for kind, (low, high) in spans.items()}
         (given,) = session.get_inputs()
         _, height, width, *colour = given.shape
         raw_shape = (colour[0] if colour else 1, int(height), int(width))
@@ -44,7 +48,8 @@ def read_onnx(path: Path) -> Classifier:
         raise UserError(f"{path} does not name its classes; `kmpl export --onnx` writes what does") from error
     except Exception as error:  # onnxruntime's errors have no common class
         raise UserError(f"{path} is no model that onnxruntime can read: {str(error).splitlines()[0]}") from error
-    return Classifier(classes, raw_shape, lambda images: np.asarray(session.run(None, {given.name: images})[0]))
+    classify = lambda images: np.asarray(session.run(None, {given.name: images})[0])  # noqa: E731
+    return Classifier(classes, raw_shape, classify, ranges)
 
 
 def write_onnx(model: "TrainedModel", path: Path) -> float:
@@ -89,6 +94,7 @@ def _export(model: "TrainedModel", path: Path) -> None:
             raise UserError(f"PyTorch cannot write this network as ONNX: {str(error).splitlines()[0]}") from error
     assert written is not None, "dynamo gives a program"
     written.model.metadata_props[_CLASSES] = json.dumps(model.classes)
+    written.model.metadata_props[_RANGES] = json.dumps(model.ranges)
     written.save(path)
 
 

@@ -12,18 +12,26 @@ from pathlib import Path
 import numpy as np
 
 from kmpl.classifiers import Classifier
-from kmpl.datasets.pictures import IMAGE_SUFFIXES, PictureError
+from kmpl.datasets.formats import IMAGE_SUFFIXES, look
+from kmpl.datasets.pictures import PictureError
 from kmpl.datasets.walk import walk
 
 BATCH = 256
 _BATCH_BYTES = 64 * 2**20  # of large images there are fewer in a batch
 
 
-def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
+def find_pictures(
+    paths: Sequence[Path],
+    by_content: Callable[[Path], None] = lambda path: None,  # noqa: ARG005
+) -> tuple[list[Path], dict[Path, str]]:
     """Return the files to read, each once, and what gives none, with the reason.
 
-    A folder stands for all files in it and below it that have an image's suffix, sorted, as
+    A folder stands for all files in it and below it that are images by their suffix or their content, sorted, as
     ``walk`` finds them. A file that is named itself is read whatever it is called.
+
+    Args:
+        paths: files and folders.
+        by_content: told of each file in a folder that is an image by its content alone.
     """
     files: dict[Path, None] = {}
     left_out: dict[Path, str] = {}
@@ -31,19 +39,25 @@ def find_pictures(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
         if not path.is_dir():
             files[path] = None
             continue
-        found = sorted(_pictures_below(path, left_out))
+        found = sorted(_pictures_below(path, left_out, by_content))
         files |= dict.fromkeys(found)
         if not found:
             left_out.setdefault(path, f"no image in it (looked for {', '.join(sorted(IMAGE_SUFFIXES))})")
     return list(files), left_out
 
 
-def _pictures_below(folder: Path, left_out: dict[Path, str]) -> Iterator[Path]:
+def _pictures_below(folder: Path, left_out: dict[Path, str], by_content: Callable[[Path], None]) -> Iterator[Path]:
     def refused(below: str, error: OSError) -> None:
         left_out[folder / below] = error.strerror or str(error)
 
-    suffixed = (name for name in walk(folder, refused) if Path(name).suffix.lower() in IMAGE_SUFFIXES)
-    yield from (folder / name for name in suffixed)
+    for name in walk(folder, refused):
+        path = folder / name
+        if (seen := look(path)) and not seen.why_not:
+            yield path
+            if seen.by_content:
+                by_content(path)
+        elif seen:
+            left_out[path] = seen.why_not
 
 
 def read_batches(

@@ -23,6 +23,8 @@ class Images:
     """(N,), int64."""
     classes: tuple[str, ...]
     """Names of the C classes."""
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Which numbers were black and white in files of more than 8 bits, by kind of picture."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Pool:
     """Channels, height and width of an image as the data set stores it, before any resizing."""
     digest: str
     """SHA-256 of images, sources, views and split."""
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Which numbers were black and white in files of more than 8 bits, by kind of picture."""
 
     @property
     def labelled(self) -> np.ndarray:

@@ -97,10 +97,15 @@ def picture(chosen: Chosen) -> bytes:
     """Return the contact sheet as the content of a PNG file."""
     found, which = chosen.found, chosen.suggestions
     shown = list(zip(which.images, which.reasons, strict=True))[:_SHOWN]
-    cells = [Cell(read_picture(found.root / found.files[i], (SIDE, SIDE)), found.files[i], why) for i, why in shown]
+    cells = [Cell(_read(found, int(i)), found.files[i], why) for i, why in shown]
     name = found.root.resolve().name or str(found.root)
     first = f" (the first {_SHOWN} are shown)" if len(which.images) > _SHOWN else ""
     return png(sheet(cells, f"{name}: {len(which.images)} of {len(found.files):,} images to label next{first}"))
+
+
+def _read(found: FolderImages, i: int) -> np.ndarray:
+    """Return an image at the size of the sheet, (SIDE, SIDE, 1 or 3) uint8."""
+    return read_picture(found.root / found.files[i], (SIDE, SIDE), ranges=found.ranges)
 
 
 def write(chosen: Chosen, out: Path, sheet_file: Path | None) -> None:

@@ -1,5 +1,6 @@
 """``kmpl label``: a folder of real digits from files to labels, page and run; what is refused; what a kill costs."""
 
+import base64
 import csv
 import io
 import json
@@ -12,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from deep_files import write_png
 from mlflow import MlflowClient
 from PIL import Image
 
@@ -452,3 +454,11 @@ def test_true_labels_of_unlabelled_images_are_nowhere_to_be_known(ran: Run) -> N
     assert (pool.labels != LEFT_OUT).sum() == 18 - job.hidden.sum()
     assert job.hidden.sum() == 3
     assert job.config.arms == ("pseudo-label",)
+
+
+def test_the_gallery_shows_deep_pictures_as_they_were_read(ran: Run, tmp_path: Path) -> None:
+    found = replace(ran.done.found, root=tmp_path, ranges={"16-bit": (0.0, 1023.0)})
+    write_png(tmp_path / found.files[0], np.array([[0, 512], [1023, 0]], dtype=np.uint16))
+    source = gallery._thumbnail(replace(ran.done, found=found), 0).source
+    shown = Image.open(io.BytesIO(base64.b64decode(source.partition("base64,")[2])))
+    assert np.asarray(shown).tolist() == [[0, 128], [255, 0]]

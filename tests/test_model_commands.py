@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from deep_files import write_png
 from PIL import Image
 from test_model_files import CLASSES, network_for
 
@@ -68,6 +69,14 @@ def test_csv_has_pytorchs_probabilities_of_the_same_pixels(
     assert wanted.std(axis=0).max() > 1e-4
     assert main(["predict", "digits", "--model", "model.safetensors", "--out", "found.csv"]) == 0
     assert (folder / "found.csv").read_text(encoding="utf-8") == printed.out
+
+
+def test_what_is_not_plain_of_the_files_is_said_in_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_png(folder / "digits" / "deep", np.zeros((28, 28), dtype=np.uint16))
+    assert main(["predict", "digits", "--model", "model.safetensors"]) == 0
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "kmpl: 1 file is an image by its content, not by its name, and is read: digits/deep"
+    assert second.startswith("kmpl: the model was trained on no 16-bit pictures and has no range for them: 0 is read")
 
 
 def test_json_lines_say_the_same(folder: Path, digits: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:

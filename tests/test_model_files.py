@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from deep_files import write_png
+from safetensors import safe_open
 
 from kmpl import networks
 from kmpl.errors import UserError
@@ -77,6 +79,7 @@ def test_files_that_are_no_models_are_one_line(good: Path, tmp_path: Path) -> No
         ({"raw_shape": [3, 28, 28]}, "weights of another network"),
         ({"raw_shape": [1, 10**9, 10**9]}, "does not describe a model of kmpl"),
         ({"size": -1}, "does not describe a model of kmpl"),
+        ({"ranges": {"16-bit": [5, 5]}}, "does not describe a model of kmpl"),
         ({"more": 1}, "does not describe a model of kmpl"),
         (None, "does not describe a model of kmpl"),
     ],
@@ -86,3 +89,23 @@ def test_headers_that_do_not_fit_are_one_line(change: dict[str, object] | None, 
     text = "no JSON" if change is None else json.dumps(about)
     save_network(networks.build("cnn", 1, 3, 0), tmp_path / "model.safetensors", {"kmpl": text})
     assert line in refused(tmp_path / "model.safetensors")
+
+
+TEN = {"16-bit": (0.0, 1023.0)}
+
+
+def test_the_range_of_deep_pictures_is_kept_and_files_without_one_stay_as_they_were(tmp_path: Path) -> None:
+    network, path = network_for(1), tmp_path / "model.safetensors"
+    about = Description(network="cnn", classes=CLASSES, raw_shape=(1, 28, 28), size=28, ranges=TEN)
+    write_model(network, about, path)
+    values = np.arange(28 * 28, dtype=np.uint16).reshape(28, 28)
+    deep = write_png(tmp_path / "a.png", values)
+    model = read_model(path)
+    assert model.ranges == TEN
+    np.testing.assert_array_equal(model.classifier.read(deep), (values * (255 / 1023)).round())
+    assert model.classifier.unknown == set()
+    write_model(network, about.model_copy(update={"ranges": {}}), path)
+    assert '"ranges"' not in safe_open(path, framework="pt").metadata()["kmpl"]
+    without = read_model(path).classifier
+    assert without.read(deep).max() == 3
+    assert without.unknown == {"16-bit"}

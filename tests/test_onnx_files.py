@@ -16,9 +16,11 @@ from kmpl.model_files import TrainedModel
 from kmpl.onnx_files import read_onnx, write_onnx
 from kmpl.serving import RawImageClassifier
 
+RANGES = {"16-bit": (0.0, 1023.0)}
+
 
 def trained(shape: tuple[int, int, int], size: int) -> TrainedModel:
-    return TrainedModel(RawImageClassifier(network_for(shape[0]), size), CLASSES, shape)
+    return TrainedModel(RawImageClassifier(network_for(shape[0]), size), CLASSES, shape, RANGES)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def exported(grey: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def same(path: Path, model: TrainedModel) -> None:
     """Compare a file with the model it was written from on images and batches that the export never saw."""
     found = read_onnx(path)
-    assert (found.classes, found.raw_shape) == (model.classes, model.raw_shape)
+    assert (found.classes, found.raw_shape, found.ranges) == (model.classes, model.raw_shape, model.ranges)
     channels, height, width = model.raw_shape
     images = np.random.default_rng(5).integers(0, 256, (70, height, width, channels), dtype=np.uint8)
     images = images[..., 0] if channels == 1 else images
@@ -77,7 +79,7 @@ def test_a_model_that_was_exported_already_can_be_exported(grey: TrainedModel, t
     example = torch.zeros(2, 28, 28, dtype=torch.uint8)
     program = torch.export.export(grey.module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     torch.export.save(program, tmp_path / "model.pt2")
-    loaded = TrainedModel(torch.export.load(tmp_path / "model.pt2").module(), CLASSES, (1, 28, 28))
+    loaded = TrainedModel(torch.export.load(tmp_path / "model.pt2").module(), CLASSES, (1, 28, 28), RANGES)
     write_onnx(loaded, tmp_path / "model.onnx")
     same(tmp_path / "model.onnx", grey)
     assert axes(tmp_path / "model.onnx")["images"] == ["batch", 28, 28]

@@ -47,6 +47,20 @@ def test_folders_are_walked_and_files_taken_as_they_are_named(tmp_path: Path) ->
     assert left_out == {}
 
 
+def test_images_without_a_suffix_are_found_and_other_kinds_are_named(tmp_path: Path) -> None:
+    odd = paint(tmp_path / "a.png", 5).rename(tmp_path / "a")
+    plain = paint(tmp_path / "b.png", 5)
+    paint(tmp_path / "@eaDir" / "b.png" / "SYNOPHOTO_THUMB_M.jpg", 5)
+    (tmp_path / "c.heic").write_bytes(bytes(99))
+    (tmp_path / "LICENSE").write_text("no image")
+    by_content: list[Path] = []
+    files, left_out = find_pictures([tmp_path], by_content.append)
+    assert files == [odd, plain]
+    assert by_content == [odd]
+    assert list(left_out) == [tmp_path / "c.heic"]
+    assert "heif-convert" in left_out[tmp_path / "c.heic"]
+
+
 def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     files, left_out = find_pictures([tmp_path / "empty"])

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.image
+import numpy as np
 import pytest
+from deep_files import write_png
 from PIL import Image
 
-from kmpl import labelling, steps
+from kmpl import labelling, steps, suggest_files
 from kmpl.checkpoints import kept
 from kmpl.cli import main
 from kmpl.datasets import mnist
@@ -170,3 +172,8 @@ def test_all_labelled_is_said(folder: Path, refused: Callable[..., str]) -> None
     given = ("--labels", str(labels(range(MANY))))
     line = refused("suggest", str(folder), "--out", "next.csv", "--budget", "1", *given, *QUICK)
     assert "all 60 images are labelled: there is nothing to suggest" in line
+
+
+def test_the_sheet_shows_deep_pictures_as_they_were_read(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", np.array([[0, 1023], [1023, 0]], dtype=np.uint16))
+    assert suggest_files._read(read_folder(tmp_path), 0).max() == 255

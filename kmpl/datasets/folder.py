@@ -7,11 +7,8 @@ What names and labels are taken for is the same in both.
 Shapes: N images.
 """
 
-import hashlib
-import mimetypes
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,11 +17,12 @@ import torch
 from torch import Tensor
 
 from kmpl.datasets.folder_labels import labels_of_folders
+from kmpl.datasets.formats import IMAGE_SUFFIXES, by_content_sentence, look
 from kmpl.datasets.given import NO_RULES, Given, Rules
 from kmpl.datasets.labels_csv import read_labels
-from kmpl.datasets.pictures import IMAGE_SUFFIXES, PictureError, read_picture
+from kmpl.datasets.ranges import Range, sentences
+from kmpl.datasets.reading import OnProgress, read_files
 from kmpl.datasets.walk import walk
-from kmpl.devices import cores
 from kmpl.errors import UserError
 from kmpl.results import LEFT_OUT
 
@@ -32,9 +30,6 @@ SIZE = 32
 """Side of the images in pixels, unless another is given."""
 OWN_LABELS = "labels.csv"
 """The CSV that counts if none is named."""
-
-OnProgress = Callable[[int, int], None]
-"""Called after each file with how many are read, and how many there are."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +51,10 @@ class FolderImages:
     """Files that look like images and could not be read, and why."""
     notes: tuple[str, ...] = ()
     """What of the labels was read otherwise than it may have been meant, a sentence each."""
+    ranges: dict[str, Range] = field(default_factory=dict)
+    """Which numbers are black and white in images of more than 8 bits, by kind; what reads them again needs it."""
+    said: tuple[str, ...] = ()
+    """What people should know of how the files were read, a sentence each."""
 
     @property
     def conflicts(self) -> list[tuple[str, ...]]:
@@ -66,10 +65,11 @@ class FolderImages:
         return [tuple(self.files[i] for i in same) for same in copies.values() if len(set(self.labels[same])) > 1]
 
 
-def scan(root: Path) -> tuple[list[str], dict[str, str]]:
+def scan(root: Path, by_content: Callable[[str], None] = lambda file: None) -> tuple[list[str], dict[str, str]]:  # noqa: ARG005
     """Return the paths of all images in a folder and below it, sorted, and what looks like an image but is no use.
 
-    What ``walk`` passes over is no image. A sub-folder that cannot be read is left out as a file is.
+    What ``walk`` passes over is no image. A sub-folder that cannot be read is left out as a file is. A file whose
+    suffix is no image's is looked into: ``by_content`` is told of each that is an image all the same.
 
     Raises:
         UserError: no such folder, one that cannot be read, or no image in it.
@@ -87,22 +87,27 @@ def scan(root: Path) -> tuple[list[str], dict[str, str]]:
         left_out[_readable(folder)] = f"the folder cannot be read: {reason}"
 
     for name in walk(root, refused):
-        suffix = Path(name).suffix.lower()
         if _readable(name) != name:
             left_out[_readable(name)] = "its name is no UTF-8; rename it"
-        elif suffix in IMAGE_SUFFIXES and (root / name).is_file():
+        elif (seen := look(root / name)) and not seen.why_not:
             files.append(name)
-        elif suffix in IMAGE_SUFFIXES:
-            left_out[name] = "is no file (a link that leads nowhere?)"
-        elif (mimetypes.guess_type(name)[0] or "").startswith("image/"):
-            left_out[name] = f"{suffix} is no format that is read here ({_formats()})"
+            if seen.by_content:
+                by_content(name)
+        elif seen:
+            left_out[name] = seen.why_not
     if not files:
-        raise UserError(f"{root}: no image in it or below it ({_formats()}); name a folder of images")
+        looks = f"; {len(left_out):,} files are left out, the first: {_first(left_out)}" if left_out else ""
+        raise UserError(f"{root}: no image in it or below it ({_formats()}); name a folder of images{looks}")
     return sorted(files), left_out
 
 
 def _formats() -> str:
     return ", ".join(sorted(IMAGE_SUFFIXES))
+
+
+def _first(left_out: dict[str, str]) -> str:
+    name = min(left_out)
+    return f"{name} {left_out[name]}"
 
 
 def _readable(name: str) -> str:
@@ -138,51 +143,38 @@ def read_folder(
     Raises:
         UserError: no image that can be read, the CSV does not fit the folder, or the sub-folders are no classes.
     """
-    files, left_out = scan(root)
+    by_content: list[str] = []
+    files, left_out = scan(root, by_content.append)
     said = _given(root, labels, files, rules)
     named = said.labels
     kept: list[str] = []
     pictures: list[np.ndarray] = []
     digests: list[str] = []
-    with ThreadPoolExecutor(cores()) as pool:  # Pillow lets other threads run while it decodes
-        found = pool.map(lambda file: _read(root / file, size, channels or None), files)
-        for number, (file, one) in enumerate(zip(files, found, strict=True), start=1):
-            if isinstance(one, str):
-                left_out[file] = one
-            else:
-                kept.append(file)
-                pictures.append(one[0])
-                digests.append(one[1])
-            on_progress(number, len(files))
+    read = read_files(root, files, size, channels or None, on_progress)
+    for file, one in zip(files, read.found, strict=True):
+        if isinstance(one, str):
+            left_out[file] = one
+        else:
+            kept.append(file)
+            pictures.append(one[0])
+            digests.append(one[1])
     if not kept:
         raise UserError(f"{root}: none of {len(files)} images can be read; {files[0]}: {left_out[files[0]]}")
     classes = tuple(sorted({named[file] for file in kept if file in named}))
     numbers = {name: number for number, name in enumerate(classes)}
     given = np.array([numbers[named[file]] if file in named else LEFT_OUT for file in kept], dtype=np.int64)
     return FolderImages(
-        root,
-        tuple(kept),
-        _stacked(pictures, channels),
-        given,
-        classes,
-        tuple(digests),
-        dict(sorted(left_out.items())),
-        said.notes,
+        root=root,
+        files=tuple(kept),
+        images=_stacked(pictures, channels),
+        labels=given,
+        classes=classes,
+        digests=tuple(digests),
+        left_out=dict(sorted(left_out.items())),
+        notes=said.notes,
+        ranges=read.ranges,
+        said=(*by_content_sentence(by_content), *sentences(read.ranges, read.extents)),
     )
-
-
-def _read(path: Path, size: int, channels: int | None) -> tuple[np.ndarray, str] | str:
-    """Return an image, grey if it has no colour, and its file's digest; or why it cannot be read."""
-    try:
-        picture = read_picture(path, (size, size), channels)
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    except PictureError as error:
-        return str(error)
-    except OSError as error:
-        return error.strerror or str(error)
-    colourless = channels is None and bool((picture == picture[..., :1]).all())
-    return (picture[..., :1] if colourless else picture), digest
 
 
 def _stacked(pictures: list[np.ndarray], channels: int) -> Tensor:

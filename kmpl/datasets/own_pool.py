@@ -74,4 +74,5 @@ def pool_of(found: FolderImages, hidden: np.ndarray) -> Pool:
         classes=found.classes,
         raw_shape=(channels, height, width),
         digest=digest.hexdigest(),
+        ranges=found.ranges,
     )

@@ -1,6 +1,7 @@
 """A folder of labelled images as a data set, ``folder:PATH``, with a test part that stays the same."""
 
 import hashlib
+import json
 import warnings
 from functools import lru_cache
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from kmpl.datasets.folder import SIZE, FolderImages, read_folder, scan
-from kmpl.errors import LabelsWarning, LeftOutWarning, UserError
+from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning, UserError
 from kmpl.results import LEFT_OUT, Images
 
 PREFIX = "folder:"
@@ -35,7 +36,7 @@ def read(name: str, train: bool, size: int = 0) -> Images:
     root = _root(name)
     found = _read_once(root, size or SIZE, _state(root))
     chosen = np.flatnonzero((found.labels != LEFT_OUT) & (tested(found) != train))
-    return Images(found.images[chosen], torch.from_numpy(found.labels[chosen]), found.classes)
+    return Images(found.images[chosen], torch.from_numpy(found.labels[chosen]), found.classes, found.ranges)
 
 
 def content(name: str) -> str:
@@ -50,6 +51,8 @@ def content(name: str) -> str:
     for file, image, label in zip(found.files, found.digests, found.labels, strict=True):
         given = found.classes[label] if label != LEFT_OUT else ""
         digest.update(f"{file}\0{image}\0{given}\0".encode())
+    if found.ranges:  # the same bytes are other pixels
+        digest.update(json.dumps(found.ranges, sort_keys=True).encode())
     return digest.hexdigest()
 
 
@@ -74,15 +77,22 @@ def _state(root: Path) -> str:
 
 
 @lru_cache(maxsize=2)  # pool and test ask for the same folder, and each of them more than once
-def _read_once(root: Path, size: int, state: str) -> FolderImages:  # noqa: ARG001  (of the key)
+def _read_once(root: Path, size: int, state: str) -> FolderImages:
     found = read_folder(root, size=size)
     if found.left_out:
         file, why = next(iter(found.left_out.items()))
-        said = f"{root}: {len(found.left_out)} files cannot be read and are left out, the first {file}: {why}"
-        warnings.warn(said, LeftOutWarning, stacklevel=2)
+        said = f"{len(found.left_out)} files cannot be read and are left out, the first {file}: {why}"
+        _say_once(f"{root}: {said}", LeftOutWarning, state)
     for said in found.notes:
-        warnings.warn(f"{root}: {said}", LabelsWarning, stacklevel=2)
+        _say_once(f"{root}: {said}", LabelsWarning, state)
+    for said in found.said:
+        _say_once(f"{root}: {said}", ReadingWarning, state)
     return found
+
+
+@lru_cache(maxsize=64)  # a folder is read again for each size, and says the same
+def _say_once(said: str, kind: type[Warning], state: str) -> None:  # noqa: ARG001  (of the key)
+    warnings.warn(said, kind, stacklevel=2)
 
 
 def tested(found: FolderImages) -> np.ndarray:

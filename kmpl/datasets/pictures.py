@@ -7,30 +7,42 @@ pictures (GIF, TIFF, WebP, PNG) the first counts.
 import contextlib
 import re
 import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 
+from kmpl.datasets.deep import Deep, NotDecodedError, complete_pillow, deep_picture, tiff_kind
+from kmpl.datasets.formats import FORMATS, described, first_bytes, format_of
+from kmpl.datasets.ranges import Extent, Ranges, alone
 from kmpl.errors import UserError
-
-FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
-"""In lower case; compare with ``path.suffix.lower()``."""
 
 MAX_PIXELS = 120_000_000
 """More are refused by the header alone: 360 MB in colour, and a little above what any camera gives in one shot."""
 
 _ORIENTATION = 0x0112  # EXIF's tag
 _NEARLY_WHITE = 224
+_NOT_READ = "is not read here: save it as PNG or TIFF of 8 or 16 bits, or as grey TIFF of 32-bit floating point"
 _PILLOWS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+
+
+T = TypeVar("T")
 
 
 class PictureError(UserError):
     """A file that is no picture that can be read; the message is the reason alone, without the file's name."""
 
 
-def read_picture(path: Path, size: tuple[int, int] | None = None, channels: int | None = None) -> np.ndarray:
+def read_picture(
+    path: Path,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    ranges: Ranges | None = None,
+    unknown: Callable[[str], None] = lambda kind: None,  # noqa: ARG005
+) -> np.ndarray:
     """Return a picture, (height, width, channels) uint8, upright by its EXIF orientation.
 
     Args:
@@ -39,41 +51,116 @@ def read_picture(path: Path, size: tuple[int, int] | None = None, channels: int 
             What is left beside it gets the median colour of its border, so that neither a digit on black nor one on
             white gets a frame. A picture that has this size already is not touched.
         channels: 1 or 3; None for what the file has: 1 if it is grey, else 3.
+        ranges: Which numbers are black and white in pictures of more than 8 bits, by kind (``kmpl.datasets.ranges``).
+            Without one, 16 bits are scaled by their full range, other kinds by what the picture itself uses.
+        unknown: Told of the kind of such a picture if ``ranges`` lacks it.
 
     What is transparent is laid over white, as on a page; over black where what is painted is nearly white itself and
-    would vanish. 16 bits are scaled by their full range; floating-point and 32-bit pictures by 1, 255 or 65,535,
-    whichever first holds all their values, else from their least to their greatest value.
+    would vanish.
 
     Raises:
         PictureError: absent, not readable, no picture, truncated, or of more than ``MAX_PIXELS``.
     """
+
+    def finish(found: Image.Image | Deep) -> np.ndarray:
+        if isinstance(found, Deep):
+            kind = found.kind
+            if kind not in (ranges or {}):
+                unknown(kind)
+            found = _shallow(found, ranges or {})
+        return _finished(found, size, channels)
+
+    return _opened(path, size, finish)
+
+
+def read_or_measure(path: Path, size: tuple[int, int], channels: int | None = None) -> np.ndarray | Extent:
+    """Return what ``read_picture`` does of a picture of 8 bits; of a deeper one what numbers it uses.
+
+    Raises:
+        PictureError: as ``read_picture``.
+    """
+
+    def finish(found: Image.Image | Deep) -> np.ndarray | Extent:
+        return found.extent if isinstance(found, Deep) else _finished(found, size, channels)
+
+    return _opened(path, size, finish)
+
+
+def _opened(path: Path, size: tuple[int, int] | None, finish: Callable[[Image.Image | Deep], T]) -> T:
+    """Return what ``finish`` makes of a file: of its picture, upright and perhaps reduced, or of a deep one's numbers.
+
+    Raises:
+        PictureError: as ``read_picture``.
+    """
     _silence_pillow()
+    complete_pillow()
     if not path.is_file():  # opening a pipe would wait for its writer
         raise PictureError("is no file" if path.exists() else "does not exist")
+    # An open file, not its name: Pillow would map it into memory, which turns TIFF wrongly and crashes the process
+    # when the file is cut short meanwhile.
+    with _reasons(path), path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
+        width, height = image.size
+        if width * height > MAX_PIXELS:
+            raise PictureError(f"{width:,} × {height:,} pixels; at most {MAX_PIXELS:,} are read")
+        assert isinstance(image, ImageFile.ImageFile)
+        if deep := deep_picture(image, file):
+            return finish(replace(deep, orientation=_orientation(image)))
+        image.load()
+        return finish(_upright(image if size is None else _reduced(image, size)))
+
+
+@contextlib.contextmanager
+def _reasons(path: Path) -> Iterator[None]:
+    """Turn whatever decoders raise into one line."""
     try:
-        # An open file, not its name: Pillow would map it into memory, which turns TIFF wrongly and crashes the process
-        # when the file is cut short meanwhile.
-        with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-            width, height = image.size
-            if width * height > MAX_PIXELS:
-                raise PictureError(f"{width:,} × {height:,} pixels; at most {MAX_PIXELS:,} are read")
-            image.load()
-            plain = _plain(_upright(image if size is None else _reduced(image, size)))
-        if channels:
-            plain = plain.convert("L" if channels == 1 else "RGB")
-        pixels = np.array(plain if size is None else _fitted(plain, size))
+        yield
     except PictureError:
         raise
+    except NotDecodedError as error:
+        raise PictureError(f"is {error}, which {_NOT_READ}") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"too many pixels; at most {MAX_PIXELS:,} are read") from error
     except Image.UnidentifiedImageError as error:
-        reason = "is empty" if path.stat().st_size == 0 else f"is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
-        raise PictureError(reason) from error
+        raise PictureError(_unidentified(path)) from error
     except Exception as error:  # decoders that are fed with garbage raise whatever they like
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise PictureError(f"cannot be decoded: {reason.splitlines()[0]}") from error
+
+
+def _unidentified(path: Path) -> str:
+    """Return why Pillow does not know a file."""
+    head = first_bytes(path)
+    if not head:
+        return "is empty"
+    if format_of(head) == "TIFF":
+        with path.open("rb") as file:
+            if kind := tiff_kind(file):
+                return f"is {kind}, which {_NOT_READ}"
+    if what := described(head):
+        return f"is not read here: {what}"
+    return f"is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+
+
+def _finished(image: Image.Image, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
+    """Return an upright picture of 8 bits as it was asked for."""
+    plain = _plain(image)
+    if channels:
+        plain = plain.convert("L" if channels == 1 else "RGB")
+    pixels = np.array(plain if size is None else _fitted(plain, size))
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     return pixels if size is None else _letterboxed(pixels, size)
+
+
+def _shallow(deep: Deep, ranges: Ranges) -> Image.Image:
+    """Return a deep picture as one of 8 bits, grey or RGB, with alpha or without."""
+    pixels, alpha = deep.scaled(ranges.get(deep.kind) or alone(deep.extent))
+    image = Image.fromarray(pixels)
+    if alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    if deep.orientation != 1:
+        image.getexif()[_ORIENTATION] = deep.orientation
+        return ImageOps.exif_transpose(image)
+    return image
 
 
 def _silence_pillow() -> None:
@@ -99,14 +186,17 @@ def _reduced(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Return the picture as its EXIF orientation shows it; EXIF that cannot be read turns nothing.
-
-    Pillow turns TIFF itself when it loads it.
-    """
+    """Return the picture as its EXIF orientation shows it; EXIF that cannot be read turns nothing."""
     with contextlib.suppress(Exception):
-        if image.format != "TIFF" and image.getexif().get(_ORIENTATION, 1) != 1:
-            return ImageOps.exif_transpose(image)
+        return image if _orientation(image) == 1 else ImageOps.exif_transpose(image)
     return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation, 1 = upright. Pillow turns TIFF itself when it loads it."""
+    with contextlib.suppress(Exception):
+        return 1 if image.format == "TIFF" else int(image.getexif().get(_ORIENTATION, 1))
+    return 1
 
 
 def _plain(image: Image.Image) -> Image.Image:
@@ -114,8 +204,6 @@ def _plain(image: Image.Image) -> Image.Image:
     mode = image.mode
     if mode in ("L", "RGB") and not image.has_transparency_data:
         return image
-    if mode in ("I", "F") or mode.startswith("I;"):
-        return _eight_bit(np.asarray(image))
     if mode == "1":
         return image.convert("L")
     if image.has_transparency_data or mode in ("La", "RGBa"):
@@ -128,19 +216,6 @@ def _is_grey(image: Image.Image) -> bool:
     """Say whether an RGB picture out of a palette has grey alone."""
     pixels = np.asarray(image)
     return bool((pixels == pixels[..., :1]).all())
-
-
-def _eight_bit(values: np.ndarray) -> Image.Image:
-    """Return numbers of 16 or 32 bits or floating point as 8-bit grey."""
-    if values.dtype == np.uint16:
-        scaled = (values.astype(np.uint32) * 255 + 32_767) // 65_535
-        return Image.fromarray(scaled.astype(np.uint8))
-    numbers = np.nan_to_num(values.astype(np.float32))
-    low, high = float(numbers.min()), float(numbers.max())
-    ranges = (255.0, 65_535.0) if np.issubdtype(values.dtype, np.integer) else (1.0, 255.0, 65_535.0)
-    full = next((limit for limit in ranges if low >= 0 and high <= limit), None)
-    low, full = (0.0, full) if full else (low, high - low or 1.0)
-    return Image.fromarray(((numbers - low) * (255 / full)).round().clip(0, 255).astype(np.uint8))
 
 
 def _on_ground(image: Image.Image) -> Image.Image:

@@ -31,13 +31,15 @@ def open_model(mlruns: Path, address: str) -> TrainedModel:
         about = info.metadata or {}
         classes = tuple(map(str, about["classes"]))
         height, width, *colour = about["image"] if "image" in about else _of_signature(info)
+        spans = about.get("ranges", {})  # versions before wrote none
+        ranges = {str(kind): (float(low), float(high)) for kind, (low, high) in spans.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{address} is no model of raw images that kmpl logged") from error
     try:
         module = mlflow.pytorch.load_model(uri)
     except Exception as error:  # a damaged archive may raise anything
         raise UserError(f"{address} cannot be loaded: {_first_line(error)}") from error
-    return TrainedModel(module, classes, (colour[0] if colour else 1, height, width))
+    return TrainedModel(module, classes, (colour[0] if colour else 1, height, width), ranges)
 
 
 def _of_signature(info: ModelInfo) -> tuple[int, ...]:

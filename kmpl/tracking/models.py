@@ -50,7 +50,7 @@ def log_model(client: MlflowClient, run: str, network: Network, pool: Pool, what
             name="model",
             flavor=SimpleNamespace(save_model=_save),
             flavor_name="pytorch",
-            metadata={"classes": list(pool.classes), "image": list(shape)},
+            metadata={"classes": list(pool.classes), "image": list(shape), "ranges": pool.ranges},
             run_id=run,
             pytorch_model=model,
             n_classes=len(pool.classes),

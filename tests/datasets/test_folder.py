@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from deep_files import write_png, write_tiff
 from PIL import Image
 
-from kmpl.datasets import folder as folders
+from kmpl.datasets import reading
 from kmpl.datasets.folder import FolderImages, read_folder, scan
 from kmpl.datasets.given import Rules
+from kmpl.datasets.named import read
+from kmpl.datasets.ranges import Extent
 from kmpl.errors import UserError
 from kmpl.results import LEFT_OUT
 
@@ -182,9 +185,8 @@ def test_what_cannot_be_read_is_left_out_by_name(root: Path, write: Write) -> No
     write("one pixel.png", size=(1, 1))
     found = read_folder(root)
     assert found.files == ("good.jpg", "one pixel.png")
-    assert set(found.left_out) == {"truncated.jpg", "text.png", "empty.png", "nowhere.png", "pipe.png", "bomb.png"} | (
-        {"phone.heic"} & found.left_out.keys()  # the machine's table of types may not know it
-    )
+    named = {"truncated.jpg", "text.png", "empty.png", "nowhere.png", "pipe.png", "bomb.png", "phone.heic"}
+    assert set(found.left_out) == named
     assert all(found.left_out.values())
     assert "too many pixels" in found.left_out["bomb.png"]
 
@@ -251,14 +253,14 @@ def test_the_order_does_not_depend_on_the_threads(root: Path, write: Write, monk
     names = [f"{i:02}.png" for i in range(12)]
     for i, name in enumerate(names):
         write(name, 10 * i)
-    inner = folders.read_picture
+    inner = reading.read_or_measure
 
-    def first_is_slowest(path: Path, *more: object) -> np.ndarray:
+    def first_is_slowest(path: Path, *more: object) -> np.ndarray | Extent:
         time.sleep(0.03 if path.stem < "03" else 0)
         return inner(path, *more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(folders, "cores", lambda: 4)
-    monkeypatch.setattr(folders, "read_picture", first_is_slowest)
+    monkeypatch.setattr(reading, "cores", lambda: 4)
+    monkeypatch.setattr(reading, "read_or_measure", first_is_slowest)
     told: list[tuple[int, int]] = []
     found = read_folder(root, on_progress=lambda done, total: told.append((done, total)))
     assert found.files == tuple(names)
@@ -288,3 +290,87 @@ def test_copies_with_different_labels_are_listed(root: Path, write: Write, csv: 
     assert found.conflicts == [("a.png", "b.png")]
     assert found.digests[0] == found.digests[3]
     assert read_folder(root, csv("file,label\na.png,cat\nb.png,cat\nc.png,dog\n")).conflicts == []
+
+
+def test_pictures_without_a_suffix_are_read_counted_and_named(root: Path, write: Write, csv: Write) -> None:
+    for number in range(12):
+        write(f"cat/{number:02}.png", number).rename(root / "cat" / f"{number:02}")
+    write("dog/a.png"), write("dog/b.png").rename(root / "dog" / "b.dat")
+    (root / "dog" / "LICENSE").write_text("no picture")
+    found = read_folder(root)
+    assert len(found.files) == 14
+    assert found.left_out == {}
+    (said,) = found.said
+    assert said.startswith("13 files are images by their content, not by their names, and are read: cat/00, cat/01,")
+    assert said.endswith(", and 8 more")
+    assert named(read_folder(root, csv("file,label\ncat/03,lynx\n"))) == {"cat/03": "lynx"}
+
+
+def test_nothing_is_said_of_a_folder_of_plain_files(root: Path, write: Write) -> None:
+    write("a.png"), write("b.jpg", mode="RGB")
+    found = read_folder(root)
+    assert (found.said, found.ranges) == ((), {})
+
+
+def test_a_folder_of_other_kinds_alone_says_what_would_help(root: Path) -> None:
+    (root / "b.dcm").write_bytes(bytes(200))
+    (root / "a.heic").write_bytes(bytes(200))
+    with pytest.raises(
+        UserError, match=r"no image in it .* 2 files are left out, the first: a.heic is not .*heif-conv"
+    ):
+        read_folder(root)
+
+
+def test_folders_that_systems_make_are_no_classes(root: Path, write: Write) -> None:
+    write("cat/a.png"), write("dog/b.png")
+    for name in ("@eaDir", "__MACOSX", ".ipynb_checkpoints", ".thumbs", "#recycle", "$RECYCLE.BIN", "lost+found"):
+        write(f"{name}/c.png"), write(f"cat/{name}/a.png/SYNOPHOTO_THUMB_M.jpg")
+    (root / "link").mkdir()
+    (root / "link" / "@eaDir").symlink_to(root.parent)
+    found = read_folder(root)
+    assert found.files == ("cat/a.png", "dog/b.png")
+    assert found.classes == ("cat", "dog")
+
+
+@pytest.mark.parametrize("threads", [1, 4])
+def test_digits_in_files_of_16_bits_are_the_same_whatever_bits_they_use(
+    threads: int, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "cores", lambda: threads)
+    digits = read("MNIST", True).images[:40, 0].numpy().astype(float)
+    for bits in (16, 12, 10):
+        for number, digit in enumerate(digits):
+            values = (digit / 255 * (2**bits - 1)).round().astype(np.uint16)
+            write_png(root / f"{number:02}.png", values)
+            if number % 3 == 0:  # others of the same kind: another order of bytes, and colour beside grey
+                write_tiff(root / f"{number:02}.png", values, "<>"[number % 2])
+            elif number % 3 == 1:
+                write_png(root / f"{number:02}.png", values[..., None].repeat(3, axis=2))
+        found = read_folder(root, size=28)
+        assert found.ranges == {"16-bit": (0, 2**bits - 1)}
+        assert found.images.shape == (40, 1, 28, 28)
+        assert np.abs(found.images[:, 0].numpy() - digits).max() <= 1
+        assert found.said == (f"16-bit pictures (40) use {bits} bits: 0 is read as black, {2**bits - 1:,} as white",)
+
+
+def test_one_picture_without_data_does_not_decide_for_a_folder_of_floating_point(root: Path) -> None:
+    digits = read("MNIST", True).images[:20, 0].numpy().astype(np.float32) / 255
+    for number, digit in enumerate(digits):
+        values = digit * (1.02 if number % 2 else 1)
+        values[0, 0] = (0, np.inf, np.nan, -9999)[number % 4]
+        write_tiff(root / f"{number:02}.tif", values, "<>"[number % 2], packed=number > 9)
+    found = read_folder(root, size=28)
+    assert found.ranges == {"floating-point": (0, 1)}
+    assert np.abs(found.images[:, 0].numpy() / 255 - digits).max() < 0.03
+
+
+def test_shallow_files_are_read_once_and_deep_ones_counted_twice(
+    root: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write("a.png"), write("c.png")
+    write_png(root / "b.png", np.array([[0, 900], [500, 7]], dtype=np.uint16))
+    monkeypatch.setattr(reading, "read_picture", lambda path, *_: np.full((32, 32, 1), int(path.stem == "b")))
+    told: list[tuple[int, int]] = []
+    found = read_folder(root, on_progress=lambda done, total: told.append((done, total)))
+    assert told == [(1, 3), (2, 3), (3, 3), (4, 4)]
+    assert [int(image.max()) for image in found.images] == [100, 1, 100]

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from deep_files import write_png
 from PIL import Image
 
 from kmpl.datasets import named, own_set
 from kmpl.datasets.folder import read_folder
-from kmpl.errors import LabelsWarning, LeftOutWarning, UserError
+from kmpl.datasets.pool import build_pool
+from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning, UserError
 from kmpl.evaluation import evaluate
 from kmpl.experiment import Steps, run
 from kmpl.presets import load
@@ -153,3 +155,17 @@ def test_a_path_longer_than_mlflow_takes_for_a_name_is_refused_before_any_work(
         assert f"the path of the data set has {len(str(deep))} characters, {str(deep)[:40]}…" in line
         assert line.endswith("give one of at most 480: from a folder nearer to it, or by a link\n")
     assert {path.name for path in tmp_path.iterdir()} == {deep.relative_to(tmp_path).parts[0]}
+
+
+def test_the_range_of_deep_pictures_goes_with_the_images_and_is_said(root: Path, tmp_path: Path) -> None:
+    for digit in range(2):
+        for path in sorted((root / str(digit)).iterdir())[:5]:
+            (tmp_path / str(digit)).mkdir(exist_ok=True)
+            write_png(tmp_path / str(digit) / path.name, np.asarray(Image.open(path)).astype(np.uint16) * 4)
+    with pytest.warns(ReadingWarning, match=r"16-bit pictures \(10\) use 10 bits: 0 is read as black, 1,023 as white"):
+        train = named.read(f"folder:{tmp_path}", True, 28)
+    assert named.content(f"folder:{tmp_path}")  # read anew, at another size: nothing more is said
+    assert train.ranges == {"16-bit": (0, 1023)}
+    assert train.images.max() > 240
+    settings = {"dataset": f"folder:{tmp_path}", "protocol": "literature", "labels": 4, "pool": {"image_size": 28}}
+    assert build_pool(load(change=settings))[0].ranges == train.ranges

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kmpl.datasets.pictures import IMAGE_SUFFIXES, MAX_PIXELS, PictureError, read_picture
+from kmpl.datasets.formats import IMAGE_SUFFIXES
+from kmpl.datasets.pictures import MAX_PIXELS, PictureError, read_picture
 
 
 def shades(height: int = 12, width: int = 20) -> np.ndarray:

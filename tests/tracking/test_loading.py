@@ -18,6 +18,7 @@ import mlflow
 import numpy as np
 import pytest
 import torch
+from deep_files import write_png
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from PIL import Image
@@ -26,14 +27,20 @@ from kmpl import experiment, tracking
 from kmpl.cli import main
 from kmpl.config import ExperimentConfig
 from kmpl.datasets import named
+from kmpl.datasets.folder import read_folder
+from kmpl.datasets.own_pool import pool_of
 from kmpl.evaluation import evaluate
 from kmpl.experiment import Steps
+from kmpl.model_files import read_model
+from kmpl.networks import build
 from kmpl.presets import merge
 from kmpl.results import ArmReport
 from kmpl.servers import HOST, free_port, wait_for
 from kmpl.serving import RawImageClassifier
 from kmpl.tracking.champion import Candidate, promote
 from kmpl.tracking.client import search
+from kmpl.tracking.loading import fetch_state, open_model
+from kmpl.tracking.models import log_model
 from kmpl.tracking.runs import experiment_run, start
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")  # of MLflow's own import
@@ -236,3 +243,19 @@ def test_a_model_of_an_earlier_version_is_loaded_by_what_it_says_of_its_input(
         )
     assert main(["predict", "digits", "--model", info.model_uri]) == 0
     np.testing.assert_allclose(probabilities(capsys.readouterr().out), wanted, atol=2e-6)
+
+
+def test_the_range_of_deep_pictures_goes_with_the_model(tmp_path: Path) -> None:
+    for number in range(6):
+        path = tmp_path / "in" / str(number % 2) / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_png(path, np.arange(28 * 28, dtype=np.uint16).reshape(28, 28) + number)
+    found = read_folder(tmp_path / "in", size=28)
+    client = tracking.open_store(tmp_path / "mlruns")
+    run = start(client, "deep", {})
+    log_model(client, run, build("cnn", 1, 2, 0), pool_of(found, np.zeros(6, dtype=bool)), "a test")
+    model = open_model(tmp_path / "mlruns", run)
+    weights = read_model(fetch_state(tmp_path / "mlruns", run, tmp_path))
+    assert model.ranges == weights.ranges == {"16-bit": (0.0, 1023.0)}
+    for file, image in zip(found.files, found.images, strict=True):
+        np.testing.assert_array_equal(model.classifier.read(tmp_path / "in" / file), image[0].numpy())
