@@ -21,9 +21,9 @@ def write_tiff(path: Path, values: np.ndarray, order: str = "<", packed: bool = 
     height, width, *more = values.shape
     channels = more[0] if more else 1
     laid = values.transpose(2, 0, 1) if tags.get("planar") == 2 else values
+    ordered = np.dtype(f"{order}{values.dtype.kind}{values.dtype.itemsize}")
     strips = [
-        plane.astype(values.dtype.newbyteorder(order)).tobytes()
-        for plane in (laid if laid.ndim == 3 and tags.get("planar") == 2 else [laid])
+        plane.astype(ordered).tobytes() for plane in (laid if laid.ndim == 3 and tags.get("planar") == 2 else [laid])
     ]
     strips = [zlib.compress(strip) for strip in strips] if packed else strips
     kind = {"u": 1, "i": 2, "f": 3}[values.dtype.kind]

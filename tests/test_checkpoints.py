@@ -323,7 +323,8 @@ def test_a_changed_setting_never_finds_what_was_computed_with_another(name: str,
         base = merge(SMALL, {"arms": "notebook"})
         before = stored(base, warm)
     if name.startswith("pretext."):  # only where labels are few for the clusters, and are spread
-        base = merge(SMALL, {"arms": "pseudo-label", "pseudo_labels": {"strategy": "cluster-graph"}})
+        few = {"pseudo_labels": {"strategy": "cluster-graph"}, "clustering": {"n_clusters": 150}}
+        base = merge(SMALL, {"arms": "pseudo-label", **few})
         before = stored(base, warm)
     config = _changed(base, name)
     truly = bits(plain(config))

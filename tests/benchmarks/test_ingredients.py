@@ -25,7 +25,7 @@ BRIEF = {"epochs": 2, "images_per_epoch": 2_000}
 @pytest.fixture(scope="module")
 def config() -> ExperimentConfig:
     change = {"threads": 1, "labels": 50, "pool": {"size": 1_000}, "pretrain": BRIEF, "retrain": BRIEF}
-    change |= {"clustering": {"n_clusters": 50}, "pseudo_labels": {"rounds": 2}}
+    change |= {"clustering": {"n_clusters": 200}, "pseudo_labels": {"rounds": 2}}  # so many that the graph decides
     return load("default", None, {**ingredients.SETTINGS, **change})
 
 
