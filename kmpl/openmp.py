@@ -9,7 +9,7 @@ import os
 from collections.abc import MutableMapping
 
 WAITING = {
-    "GOMP_SPINCOUNT": "4000",  # libgomp: turns of a loop, some 0.1 ms; its own choice is 300,000
+    "GOMP_SPINCOUNT": "1500",  # libgomp: turns of a loop, some 0.04 ms; its own choice is 300,000
     "KMP_BLOCKTIME": "0",  # LLVM's and Intel's: ms; their own choice is 200
 }
 """What is set for each OpenMP: a library heeds only its own variable."""
