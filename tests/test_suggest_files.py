@@ -106,7 +106,7 @@ def test_the_least_certain_have_the_confidence_that_label_gives_and_train_nothin
 ) -> None:
     given = labels(range(40))
     found = read_folder(folder, given)
-    settings = {"threads": 1, "pretrain": BRIEF, "retrain": BRIEF, "pseudo_labels": {"rounds": 1}}
+    settings = {"threads": 1, "pretrain": BRIEF, "retrain": BRIEF, "pseudo_labels": {"rounds": 1}, "check": "off"}
     method = kept(Steps(evaluate=steps.silent), Store(Path("mlruns/cache")))  # type: ignore[arg-type]
     labelled = labelling.run(labelling.prepare(found, settings), method)[1]
     sure = {row["file"]: row["confidence"] for row in csv.DictReader(table(labelled).splitlines())}

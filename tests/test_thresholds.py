@@ -100,7 +100,7 @@ def test_classes_of_one_label_speak_for_classes_of_none() -> None:
     whole = [chances(Hidden(at, right, singles), at).mean() for singles in (0, 2, 8)]
     assert whole == sorted(whole, reverse=True)
     assert whole[0] > 0.93
-    assert whole[2] == pytest.approx(26 / (27 + 8), abs=0.02)
+    assert 26 / (27 + 8) < whole[2] < 0.8, "eight misses more, most of them at lower ranks than these"
 
 
 def test_a_threshold_that_was_set_stands_and_says_what_to_expect() -> None:

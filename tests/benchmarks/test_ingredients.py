@@ -19,13 +19,13 @@ from kmpl.experiment import Steps
 from kmpl.presets import load, merge
 from kmpl.store import Store
 
-BRIEF = {"epochs": 2, "images_per_epoch": 2_000}
+BRIEF = {"epochs": 3, "images_per_epoch": 2_000}
 
 
 @pytest.fixture(scope="module")
 def config() -> ExperimentConfig:
     change = {"threads": 1, "labels": 50, "pool": {"size": 1_000}, "pretrain": BRIEF, "retrain": BRIEF}
-    change |= {"clustering": {"n_clusters": 200}, "pseudo_labels": {"rounds": 2}}  # so many that the graph decides
+    change |= {"clustering": {"n_clusters": 155}, "pseudo_labels": {"rounds": 2}}  # so many that the graph decides
     return load("default", None, {**ingredients.SETTINGS, **change})
 
 

@@ -95,7 +95,7 @@ def test_the_profile_names_the_operations_that_cost_most_and_leaves_nothing_out(
 
 def test_the_rounds_are_run_once_and_kmeans_starts_from_it(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     brief = {"epochs": 1, "images_per_epoch": 640}
-    change = {"pool": {"size": 2_000}, "pretrain": brief, "retrain": brief}
+    change = {"pool": {"size": 2_000}, "pretrain": brief, "retrain": brief, "pseudo_labels": {"threshold": 0}}
     small = Bench(merge(bench.config, change), bench.data, 1)
     monkeypatch.setattr(rounds, "_CLUSTERS", 60)
     share, warm = rounds.voting_share(small), rounds.kmeans_between_rounds(small)

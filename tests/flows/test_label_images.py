@@ -20,7 +20,7 @@ from kmpl.label_files import SHOWN
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
 
 QUICK = {"epochs": 1, "images_per_epoch": 200, "batch_size": 32}
-SETTINGS = {"threads": 1, "clustering": {"n_clusters": 8}, "pseudo_labels": {"rounds": 1}, "threshold": 0.0}
+SETTINGS = {"threads": 1, "clustering": {"n_clusters": 8}, "pseudo_labels": {"rounds": 1, "threshold": 0.0}, "threshold": 0.0}
 
 
 class _Said(logging.Handler):
@@ -58,7 +58,7 @@ def test_a_folder_of_classes_becomes_labels_a_page_and_tasks(tmp_path: Path, mon
     named_files = [line for line in said.lines if line.startswith("left out: broken")]
     assert len(named_files) == SHOWN
     assert f"left out in all: {SHOWN + 3} files" in said.lines
-    assert any(line.startswith("labels: 3 images are read as not labelled (3 × 'nan')") for line in said.lines)
+    assert any(line.startswith("3 images are read as not labelled (3 × 'nan')") for line in said.lines)
     with (tmp_path / "out.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 40
