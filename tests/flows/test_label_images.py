@@ -20,7 +20,12 @@ from kmpl.label_files import SHOWN
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
 
 QUICK = {"epochs": 1, "images_per_epoch": 200, "batch_size": 32}
-SETTINGS = {"threads": 1, "clustering": {"n_clusters": 8}, "pseudo_labels": {"rounds": 1, "threshold": 0.0}, "threshold": 0.0}
+SETTINGS = {
+    "threads": 1,
+    "clustering": {"n_clusters": 8},
+    "pseudo_labels": {"rounds": 1, "threshold": 0.0},
+    "threshold": 0.0,
+}
 
 
 class _Said(logging.Handler):
