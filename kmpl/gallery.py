@@ -155,7 +155,8 @@ def _thumbnail(done: Labelled, i: int) -> Thumbnail:
     image.save(buffer, "PNG" if small else "JPEG", **({"optimize": True} if small else {"quality": 80}))
     source = f"data:image/{'png' if small else 'jpeg'};base64,{base64.b64encode(buffer.getvalue()).decode()}"
     given = bool(done.given[i])
-    return Thumbnail(file, source, small, "given" if given else _percent(float(done.confidence[i])), given)
+    note = "given" if given else _percent(float(done.confidence[i])) if done.known else "?"
+    return Thumbnail(file, source, small, note, given)
 
 
 def _percent(share: float) -> str:

@@ -54,6 +54,11 @@ class Labelled:
         return ~self.given & (self.classes != LEFT_OUT)
 
     @property
+    def known(self) -> bool:
+        """Whether confidence says anything: False where it should be the chance of being right, and no label tells."""
+        return self.chosen.demanded is None or self.chosen.tested > 1
+
+    @property
     def coverage(self) -> float:
         """Share of the unlabelled images that got a label; 1 if there were none."""
         return float(self.assigned.sum() / (~self.given).sum()) if (~self.given).any() else 1.0
@@ -108,19 +113,20 @@ def table(done: Labelled) -> str:
 
 
 def _rows(done: Labelled) -> Iterator[tuple[str, ...]]:
-    names, classes = done.found.classes, done.classes
+    names, classes, unknown = done.found.classes, done.classes, not done.known
     for i, file in enumerate(done.found.files):
         sure = classes[i] != LEFT_OUT
-        source = "given" if done.given[i] else "assigned" if sure else ""
+        own = done.assigned[i] or file in done.found.own  # assigned now, or earlier and handed back as it was
+        source = "assigned" if own else "given" if sure else ""
         label = names[classes[i]] if sure else ""
         yield (
             file,
             label,
-            f"{done.confidence[i]:.4f}",
+            "" if unknown and not done.given[i] else f"{done.confidence[i]:.4f}",
             str(done.clusters[i]) if done.clusters[i] != LEFT_OUT else "",
             str(done.rounds[i]) if sure else "",
             source,
-            label if done.assigned[i] else "",
+            label if own else "",
         )
 
 

@@ -128,14 +128,18 @@ def hidden_line(done: Labelled) -> str:
     return "Too few labels to hide any, so nothing checks the result"
 
 
+_DUE = 3  # images: where fewer are to be expected, none is no wonder
+
+
 def warnings_of(done: Labelled) -> list[str]:
     """Return what speaks against the result, whatever the hidden labels say, a line each."""
     n_classes, rest = len(done.found.classes), ~done.given
     given = np.bincount(done.found.labels[done.given], minlength=n_classes)
     named = np.bincount(done.guesses[rest], minlength=n_classes)
     lines = [class_shares.warning(done.found.classes, given, named)]
-    none = [name for name, count in zip(done.found.classes, named, strict=True) if not count]
-    if none and named.any():
+    due = rest.sum() * given / given.sum()  # images of each class, if given labels are a fair sample
+    none = [done.found.classes[c] for c in np.flatnonzero((named == 0) & (due >= _DUE))]
+    if none:
         lines.append(f"Look at the clusters: no unlabelled image was taken for {shortened(none, 5)}")
     return [line for line in lines if line]
 

@@ -140,7 +140,8 @@ def _about(chosen: Chosen, hidden: Hidden, chance: np.ndarray) -> Chosen:
 
 
 def _again(hidden: Hidden) -> str:
-    return f"{int(hidden.right.sum())} of {len(hidden.right)} hidden labels were found again"
+    alone = f", {hidden.singles} are the only ones of their class and count as misses" if hidden.singles else ""
+    return f"{int(hidden.right.sum())} of {len(hidden.right)} hidden labels were found again{alone}"
 
 
 def _mean(values: np.ndarray) -> float:

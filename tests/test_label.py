@@ -26,7 +26,7 @@ from kmpl.datasets.own_pool import folds, held_out, pool_of
 from kmpl.errors import UserError
 from kmpl.label_config import experiment as experiment_of
 from kmpl.label_config import sized
-from kmpl.labelled import Labelled
+from kmpl.labelled import Labelled, table
 from kmpl.labelling import check_line, check_record, hidden_line, warnings_of
 from kmpl.results import LEFT_OUT
 from kmpl.steps import Watch
@@ -147,6 +147,25 @@ def test_what_is_expected_is_the_first_thing_on_page_and_run_and_stands_beside_t
     client = tracking.open_store(ran.place / "mlruns")
     assert client.get_run(ran.run).data.tags["mlflow.note.content"].startswith(line)
     assert "check.json" in {f.path for f in client.list_artifacts(ran.run)}
+
+
+def test_where_no_label_could_be_hidden_no_confidence_is_written(ran: Run) -> None:
+    unknown = by_cross_fitting(0.8, Hidden(np.zeros(0), np.zeros(0, dtype=bool), 3), np.full(162, 0.99))
+    done = replace(ran.done, chosen=unknown)
+    rows = list(csv.DictReader(io.StringIO(table(done))))
+    assert {(row["source"], row["confidence"]) for row in rows} == {("given", "1.0000"), ("", "")}
+    assert "<span>?</span>" in gallery.page(done)
+    assert "<span>99" not in gallery.page(done)
+
+
+def test_what_kmpl_assigned_earlier_is_said_to_be_its_own_again(ran: Run) -> None:
+    """Given back and counted as given, it is trained on; but who gives the next file back is told, too."""
+    own = frozenset(np.array(ran.done.found.files)[ran.done.given][:5].tolist())
+    done = replace(ran.done, found=replace(ran.done.found, own=own))
+    rows = {row["file"]: row for row in csv.DictReader(io.StringIO(table(done)))}
+    assert all(rows[file]["source"] == "assigned" for file in own)
+    assert all(rows[file]["assigned"] == rows[file]["label"] != "" for file in own)
+    assert sum(row["source"] == "given" for row in rows.values()) == 18 - len(own)
 
 
 def test_where_too_few_would_be_right_nothing_is_written_but_what_would_help(ran: Run) -> None:

@@ -51,6 +51,8 @@ class FolderImages:
     """Files that look like images and could not be read, and why."""
     notes: tuple[str, ...] = ()
     """What of the labels was read otherwise than it may have been meant, a sentence each."""
+    own: frozenset[str] = frozenset()
+    """Files whose given label is one that kmpl assigned earlier and nobody has touched since."""
     ranges: dict[str, Range] = field(default_factory=dict)
     """Which numbers are black and white in images of more than 8 bits, by kind; what reads them again needs it."""
     said: tuple[str, ...] = ()
@@ -172,6 +174,7 @@ def read_folder(
         digests=tuple(digests),
         left_out=dict(sorted(left_out.items())),
         notes=said.notes,
+        own=said.own,
         ranges=read.ranges,
         said=(*by_content_sentence(by_content), *sentences(read.ranges, read.extents)),
     )

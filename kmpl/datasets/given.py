@@ -3,7 +3,7 @@
 import shlex
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from kmpl.class_names import alike, means_no_label, means_part, tidy
@@ -47,6 +47,8 @@ class Given:
     """Class of each labelled file."""
     notes: tuple[str, ...] = ()
     """What was read otherwise than it may have been meant, a sentence each."""
+    own: frozenset[str] = field(default=frozenset(), compare=False)
+    """Files whose label ``kmpl label`` assigned, untouched since: what is written next says so again."""
 
 
 class Names:

@@ -3,6 +3,7 @@
 import csv
 import unicodedata
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from kmpl.datasets.csv_rows import Row, Table, open_table
@@ -43,7 +44,8 @@ def read_labels(path: Path, root: Path, files: Iterable[str], rules: Rules = NO_
                 f"{before.line}; give each file one label"
             )
     labels = {file: row.label.name for file, row in first.items()}
-    return names.given(labels, "row", (*columns.notes, *said))
+    own = frozenset(file for file, row in first.items() if row.assigned)
+    return replace(names.given(labels, "row", (*columns.notes, *said)), own=own)
 
 
 def _named(table: Table, columns: LabelColumns, root: Path, files: Iterable[str]) -> Iterator[Named]:

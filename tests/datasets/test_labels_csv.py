@@ -140,6 +140,8 @@ def test_kmpls_own_labels_untouched_are_refused_unless_they_are_trusted(read: Re
         read(kmpl())
     assert read(kmpl(), trust="assigned") == Given({"a.png": "cat", "b.png": "dog", "c.png": "dog"})
     assert read(kmpl(), trust="given") == Given({"a.png": "cat"})
+    assert read(kmpl(), trust="assigned").own == {"b.png", "c.png"}
+    assert not read(kmpl(), trust="given").own
 
 
 def test_nor_are_they_a_persons_by_being_sorted_or_in_part_or_saved_by_a_spreadsheet(read: Read) -> None:
