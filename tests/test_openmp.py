@@ -66,7 +66,9 @@ FLOWS = "import flows.semi_supervised, flows.label_images, sys; assert {'torch',
 
 
 @ON_LINUX
-@pytest.mark.parametrize("source", [COMMAND, FLOWS], ids=["command line", "flows"])
+@pytest.mark.parametrize(
+    "source", [pytest.param(COMMAND, id="command line"), pytest.param(FLOWS, id="flows", marks=pytest.mark.slow)]
+)
 def test_openmp_hears_it(source: str, tmp_path: Path) -> None:
     assert heard(python(source, str(tmp_path), OMP_DISPLAY_ENV="verbose")) == {WAITING["GOMP_SPINCOUNT"]}
 
@@ -104,6 +106,7 @@ print(content_digest(fit.network.state_dict()))
 """
 
 
+@pytest.mark.slow
 def test_the_bits_do_not_depend_on_how_threads_wait() -> None:
     ours, theirs = python(TRAINED), python(TRAINED, GOMP_SPINCOUNT="300000", KMP_BLOCKTIME="200")
     assert len(ours.stdout) > 60

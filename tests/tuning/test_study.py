@@ -149,8 +149,15 @@ def simple(config: ExperimentConfig, folder: Path, where: str, dies: Callable[[i
     return task, desk
 
 
-@pytest.mark.parametrize("moment", [3, 5], ids=["in a trial", "in the finals"])
-@pytest.mark.parametrize("storage", ["{}/optuna.journal", "sqlite:///{}/studies.db"], ids=["journal", "SQLite"])
+@pytest.mark.parametrize(
+    ("storage", "moment"),
+    [
+        pytest.param("{}/optuna.journal", 3, id="journal-in a trial"),
+        pytest.param("sqlite:///{}/studies.db", 5, id="SQLite-in the finals"),
+        pytest.param("{}/optuna.journal", 5, id="journal-in the finals", marks=pytest.mark.slow),
+        pytest.param("sqlite:///{}/studies.db", 3, id="SQLite-in a trial", marks=pytest.mark.slow),
+    ],
+)
 def test_a_study_deleted_while_it_is_tuned_is_one_line_and_begins_anew(
     moment: int, storage: str, config: ExperimentConfig, tmp_path: Path
 ) -> None:
