@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from kmpl import proxies
-from kmpl.cells import Place
-from kmpl.comparison import SweepReport
+from kmpl.config.sweep import SweepConfig
 from kmpl.errors import UserError
-from kmpl.servers import HOST, answers, free_port, prefect_settings, wait_for
-from kmpl.sweep_config import SweepConfig
+from kmpl.jobs.workspace import Place
+from kmpl.reports.comparison import SweepReport
+from kmpl.runtime import proxies
+from kmpl.runtime.servers import HOST, answers, free_port, prefect_settings, wait_for
 
 _PATIENCE = 120.0  # seconds; a first start makes the database
 _LOOK, _GONE = 5.0, 30.0  # seconds between two looks, and of silence until the server counts as gone
@@ -65,14 +65,14 @@ def run_here(settings: SweepConfig, place: Place) -> SweepReport:
     """Run the flow in this process and return its report.
 
     Raises:
-        UserError: what ``kmpl.sweep.run`` says, or Prefect's server does not answer at the start.
+        UserError: what ``kmpl.jobs.sweep.run`` says, or Prefect's server does not answer at the start.
     """
     os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")
     logging.raiseExceptions = False  # a log that does not reach the server is no reason to write into the display
     with server(place.mlruns), _watched(os.environ["PREFECT_API_URL"]):
         # Only now: prefect reads the environment when it is imported.
-        from flows.place import handed
         from flows.semi_supervised import semi_supervised
+        from flows.workspace import handed
 
         # Its pages get all it logs; the terminal has kmpl's own display, and one line for what goes wrong.
         logging.getLogger("prefect").propagate = False

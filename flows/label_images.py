@@ -7,14 +7,14 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import deployment
 
-from flows.steps import as_tasks, run_task
-from kmpl import label_files
-from kmpl.datasets.given import Rules, Trust
-from kmpl.label_config import LabelOptions
-from kmpl.label_files import Files
-from kmpl.labelled import Labelled, summary
-from kmpl.labelling import check_line, hidden_line, summary_line, warnings_of
-from kmpl.pages import grid
+from flows.tasks import as_tasks, run_task
+from kmpl.config.labelling import LabelOptions
+from kmpl.formats.given_labels import Rules, Trust
+from kmpl.jobs import label_folder
+from kmpl.jobs.label_folder import Files
+from kmpl.labelling.label_table import Labelled
+from kmpl.labelling.summary import check_line, hidden_line, summary, summary_line, warnings_of
+from kmpl.reports.sweep_page import grid
 
 _DEFAULT = LabelOptions()
 
@@ -47,14 +47,14 @@ def label_images(
     """
     rules, given = Rules(class_named, trust), settings.model_dump(exclude_unset=True)
     files = Files(folder, out, labels, gallery, overwrite, rules)
-    found = run_task("load", "read images", lambda: label_files.read(files, settings.size))
-    for file, why in list(found.left_out.items())[: label_files.SHOWN]:
+    found = run_task("load", "read images", lambda: label_folder.read(files, settings.size))
+    for file, why in list(found.left_out.items())[: label_folder.SHOWN]:
         get_run_logger().warning("left out: %s (%s)", file, why)
-    if len(found.left_out) > label_files.SHOWN:
+    if len(found.left_out) > label_folder.SHOWN:
         get_run_logger().warning("left out in all: %d files", len(found.left_out))
     for said in (*found.notes, *found.said):
         get_run_logger().warning("%s", said)
-    done, run = label_files.label(files, found, given, _mlruns(), _command(), wrap=as_tasks)
+    done, run = label_folder.label(files, found, given, _mlruns(), _command(), wrap=as_tasks)
     get_run_logger().info("%s", check_line(done))
     for line in warnings_of(done):
         get_run_logger().warning("%s", line)

@@ -15,15 +15,18 @@ from prefect.states import Crashed
 from prefect.task_runners import TaskRunner
 from pydantic import Field
 
-from flows import place
-from flows.steps import as_tasks, run_task, spread
-from kmpl import pages, sweep, tracking
-from kmpl.cells import Place
-from kmpl.comparison import SweepReport
-from kmpl.config import Arms, Method, Ratios, Seeds
-from kmpl.presets import made_for
-from kmpl.sizing import fitted
-from kmpl.sweep_config import Ranges, SweepConfig
+from flows import workspace
+from flows.tasks import as_tasks, run_task, spread
+from kmpl import tracking
+from kmpl.config.base import Ratios, Seeds
+from kmpl.config.experiment import Arms, Method
+from kmpl.config.presets import made_for
+from kmpl.config.sweep import Ranges, SweepConfig
+from kmpl.jobs import sweep
+from kmpl.jobs.workspace import Place
+from kmpl.method.pool_size import fitted
+from kmpl.reports import sweep_page
+from kmpl.reports.comparison import SweepReport
 
 _DEFAULT = SweepConfig()
 
@@ -79,7 +82,7 @@ def semi_supervised(
         experiment=experiment,
     )
     settings = _fitted(settings)
-    with place.chosen(settings) as here, place.present(here, flow_run.id):
+    with workspace.chosen(settings) as here, workspace.present(here, flow_run.id):
         concluded = partial(_concluded, here)
         engine = sweep.Engine(wrap=as_tasks, spread=partial(spread, elsewhere=_elsewhere()), conclude=concluded)
         return sweep.run(settings, here, engine)
@@ -104,7 +107,9 @@ def _with_artifact(here: Place, conclude: Callable[[], SweepReport]) -> SweepRep
     report = conclude()
     _close_dead(report.name, here)
     key = "sweep-" + "".join(c if c.isalnum() else "-" for c in report.name.lower())
-    create_markdown_artifact(pages.markdown(report, link=_link(report)), key=key, description=f"Sweep {report.name}")
+    create_markdown_artifact(
+        sweep_page.markdown(report, link=_link(report)), key=key, description=f"Sweep {report.name}"
+    )
     return report
 
 
@@ -115,7 +120,7 @@ def _close_dead(name: str, here: Place) -> None:
         for run in client.read_flow_runs(
             flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[name]), state=running)
         ):
-            if not place.is_present(here, str(run.id)):
+            if not workspace.is_present(here, str(run.id)):
                 state: State[None] = Crashed(
                     message=f"The process was killed; flow run {flow_run.id} went on with its work."
                 )

@@ -2,11 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from kmpl.openmp import wait_briefly
-from kmpl.proxies import pass_by
+from kmpl.runtime.openmp import wait_briefly
+from kmpl.runtime.proxies import pass_by
 
 if TYPE_CHECKING:
-    from kmpl.estimator import KMeansPseudoLabeller
+    from kmpl.method.estimator import KMeansPseudoLabeller
 
 wait_briefly()  # before any module of ours loads torch, whose OpenMP asks only once
 
@@ -19,7 +19,7 @@ pass_by()  # here, because all that is of kmpl comes by: commands, flows, proces
 def __getattr__(name: str) -> object:
     """Import what is for others' programs when it is first asked for: it takes seconds, and no command needs it."""
     if name == "KMeansPseudoLabeller":
-        from kmpl.estimator import KMeansPseudoLabeller
+        from kmpl.method.estimator import KMeansPseudoLabeller
 
         return KMeansPseudoLabeller
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,38 +18,44 @@ app = App(
     help_epilogue="`kmpl run` on its own runs the method on MNIST. `kmpl run --help` lists every setting.",
 )
 app.command(
-    "kmpl.commands:run", name="run", help="Run the experiment: labelled-only against pseudo-labels, before and after."
+    "kmpl.commands.run:run",
+    name="run",
+    help="Run the experiment: labelled-only against pseudo-labels, before and after.",
 )
-app.command("kmpl.commands:sweep", name="sweep", help="Run all labelled ratios × seeds × arms; resumes where it was.")
-app.command("kmpl.commands:tune", name="tune", help="Let Optuna find the settings for each labelled ratio.")
-app.command("kmpl.image_commands:label", name="label", help="Label a folder of images by a few that are labelled.")
-app.command("kmpl.image_commands:suggest", name="suggest", help="Say which images of a folder to label next.")
+app.command(
+    "kmpl.commands.sweep:sweep", name="sweep", help="Run all labelled ratios × seeds × arms; resumes where it was."
+)
+app.command("kmpl.commands.sweep:tune", name="tune", help="Let Optuna find the settings for each labelled ratio.")
+app.command("kmpl.commands.label:label", name="label", help="Label a folder of images by a few that are labelled.")
+app.command("kmpl.commands.suggest:suggest", name="suggest", help="Say which images of a folder to label next.")
 benchmark = App(name="benchmark", help="Make the tables beside what others printed, and the table of speed.")
 benchmark.command(
-    "kmpl.benchmarks.commands:literature", name="literature", help="Few labels, beside the papers' numbers."
+    "kmpl.commands.benchmark:literature", name="literature", help="Few labels, beside the papers' numbers."
 )
 benchmark.command(
-    "kmpl.benchmarks.commands:notebook", name="notebook", help="Ratios 0.8, 0.4, 0.1, beside the notebook's."
+    "kmpl.commands.benchmark:notebook", name="notebook", help="Ratios 0.8, 0.4, 0.1, beside the notebook's."
 )
 benchmark.command(
-    "kmpl.benchmarks.commands:fewest", name="fewest", help="One and two labels a class, at random or suggested."
+    "kmpl.commands.benchmark:fewest", name="fewest", help="One and two labels a class, at random or suggested."
 )
 benchmark.command(
-    "kmpl.benchmarks.commands:ingredients", name="ingredients", help="The method with each part out, and others in."
+    "kmpl.commands.benchmark:ingredients", name="ingredients", help="The method with each part out, and others in."
 )
 benchmark.command(
-    "kmpl.benchmarks.commands:speed", name="speed", help="Beside the notebook's way, and the machine's limits."
+    "kmpl.commands.benchmark:speed", name="speed", help="Beside the notebook's way, and the machine's limits."
 )
-benchmark.command("kmpl.benchmarks.commands:cost", name="cost", help="Time and memory of each step, as the pool grows.")
-benchmark.command("kmpl.benchmarks.commands:folder", name="folder", help="A folder of digits, labelled by a few.")
+benchmark.command("kmpl.commands.benchmark:cost", name="cost", help="Time and memory of each step, as the pool grows.")
+benchmark.command("kmpl.commands.benchmark:folder", name="folder", help="A folder of digits, labelled by a few.")
 app.command(benchmark)
-app.command("kmpl.benchmarks.commands:audit", name="audit", help="Measure the faults of the reference notebook.")
-app.command("kmpl.commands:report", name="report", help="Write a finished sweep's report as one HTML page.")
-app.command("kmpl.model_commands:predict", name="predict", help="Say the class of image files, as CSV or JSON lines.")
-app.command("kmpl.model_commands:export", name="export", help="Write a model as a file: ONNX, or one that kmpl reads.")
-app.command("kmpl.commands:cache", name="cache", help="Show or clear the store of finished steps.")
-app.command("kmpl.commands:ui", name="ui", help="Start MLflow's pages on the runs so far.")
-app.command("kmpl.up:up", name="up", help="Start Prefect, a worker, MLflow's and Optuna's pages with one command.")
+app.command("kmpl.commands.audit:audit", name="audit", help="Measure the faults of the reference notebook.")
+app.command("kmpl.commands.report:report", name="report", help="Write a finished sweep's report as one HTML page.")
+app.command("kmpl.commands.predict:predict", name="predict", help="Say the class of image files, as CSV or JSON lines.")
+app.command("kmpl.commands.export:export", name="export", help="Write a model as a file: ONNX, or one that kmpl reads.")
+app.command("kmpl.commands.cache:cache", name="cache", help="Show or clear the store of finished steps.")
+app.command("kmpl.commands.ui:ui", name="ui", help="Start MLflow's pages on the runs so far.")
+app.command(
+    "kmpl.commands.up:up", name="up", help="Start Prefect, a worker, MLflow's and Optuna's pages with one command."
+)
 
 
 def fail(message: str, status: int = 2) -> int:
@@ -62,7 +68,7 @@ def _cause(error: CycloptsError) -> str | None:
     """Return one line for a setting out of its range, which cyclopts wraps in an error of several lines."""
     from pydantic import ValidationError  # slow to import, so only when it is needed
 
-    from kmpl.presets import one_line
+    from kmpl.config.presets import one_line
 
     return one_line(error.__cause__) if isinstance(error.__cause__, ValidationError) else None
 

@@ -14,18 +14,20 @@ import torch
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from kmpl import experiment, report
 from kmpl.cli import main
-from kmpl.comparison import AFTER, BEFORE, SweepReport, compare
-from kmpl.config import ExperimentConfig, Method, flatten
-from kmpl.datasets import held_out, named
-from kmpl.evaluation import evaluate
-from kmpl.experiment import Steps
-from kmpl.presets import load, merge
-from kmpl.results import Images
-from kmpl.studies import FinalRecord, State, StudyRecord, TrialRecord
-from kmpl.sweep_config import SweepConfig
-from kmpl.tuning.space import space
+from kmpl.config.base import flatten
+from kmpl.config.experiment import AFTER, BEFORE, ExperimentConfig, Method
+from kmpl.config.presets import load, merge
+from kmpl.config.sweep import SweepConfig
+from kmpl.datasets import registry, test_set
+from kmpl.datasets.types import Images
+from kmpl.method import experiment
+from kmpl.method.evaluation import evaluate
+from kmpl.method.experiment import Steps
+from kmpl.reports import experiment_report
+from kmpl.reports.comparison import SweepReport, compare
+from kmpl.reports.studies import FinalRecord, State, StudyRecord, TrialRecord
+from kmpl.tuning.search_space import space
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -101,14 +103,14 @@ def fewer_test_images() -> Iterator[None]:
     """Open the first five hundred real test images only: enough where what is tested is not how well they are told."""
 
     def few(name: str, train: bool, size: int = 0) -> Images:
-        data = named.read(name, train, size)
+        data = registry.read(name, train, size)
         return Images(data.images[:500], data.labels[:500], data.classes)
 
-    held_out._rendered.cache_clear()
+    test_set._rendered.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(held_out, "read", few)
+        patch.setattr(test_set, "read", few)
         yield
-    held_out._rendered.cache_clear()
+    test_set._rendered.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +124,7 @@ def summary_of(tiny: ExperimentConfig, settings: SweepConfig, ratio: float, seed
     config = merge(tiny, {"ratio": ratio, "seed": seed, "arms": settings.arms})
     with fewer_test_images():
         outcome = experiment.run(config, Steps(evaluate=evaluate))
-    return report.summary(config, outcome, f"run-{ratio:g}-{seed}")
+    return experiment_report.summary(config, outcome, f"run-{ratio:g}-{seed}")
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from torchvision.datasets import MNIST
 
+from kmpl.datasets.types import Images
 from kmpl.errors import UserError
-from kmpl.results import Images
-from kmpl.store import cache_folder, describe, sha256
+from kmpl.runtime.files import cache_folder, describe, sha256
 
 PACKED = Path(__file__).with_name("mnist_files")
 

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from kmpl.config import ExperimentConfig, Method
-from kmpl.datasets.named import read
+from kmpl.config.experiment import ExperimentConfig, Method
+from kmpl.datasets.registry import read
+from kmpl.datasets.types import LEFT_OUT, Images, Pool
 from kmpl.errors import UserError
-from kmpl.results import LEFT_OUT, Images, Pool
-from kmpl.seeds import derive, generator
-from kmpl.views import VIEWS, resize, to_float, to_uint8
+from kmpl.images.transforms import resize, to_float, to_uint8
+from kmpl.images.views import VIEWS
+from kmpl.runtime.seeds import derive, generator
 
 
 @dataclass(frozen=True)

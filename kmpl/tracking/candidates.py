@@ -6,10 +6,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from kmpl.comparison import AFTER
-from kmpl.sweep_config import SweepConfig
+from kmpl.config.experiment import AFTER
+from kmpl.config.sweep import SweepConfig
 from kmpl.tracking.champion import Candidate, holds, promote
-from kmpl.tracking.sweeps import SweepRun, restoring
+from kmpl.tracking.sweep_runs import SweepRun, restoring
 
 
 class Candidates:

@@ -7,8 +7,8 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from kmpl.comparison import at_least
 from kmpl.errors import UserError
+from kmpl.reports.statistics import at_least
 
 ALIAS = "champion"
 _JUDGED = {"validation_accuracy", "validation_loss", "validation_images", "origin"}

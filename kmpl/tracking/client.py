@@ -3,23 +3,12 @@
 import contextlib
 import logging
 import os
-import platform
 import shlex
 import sqlite3
-import subprocess
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping
-from datetime import datetime
-from importlib import metadata
 from pathlib import Path
-
-# MLflow reads these when it is imported.
-os.environ.setdefault("DO_NOT_TRACK", "true")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")  # half a minute; by default four, for every call
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 
 import mlflow
 from filelock import FileLock
@@ -29,14 +18,23 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from sqlalchemy.exc import SQLAlchemyError
 
-from kmpl import __version__
 from kmpl.errors import UserError
-from kmpl.servers import masked
-from kmpl.store import describe
+from kmpl.runtime.files import describe
+from kmpl.runtime.servers import masked
 from kmpl.tracking.relocation import HOME, settle
 from kmpl.tracking.schema import check_schema, database_file, sqlite_uri
 
+# MLflow reads these when it is imported.
+os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")  # half a minute; by default four, for every call
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+
 EXPERIMENT = "kmpl"
+
+Client = MlflowClient
+"""What other folders hold and hand back, without knowing whose it is."""
 
 
 def tracking_uri(folder: Path) -> str:
@@ -229,25 +227,3 @@ def _reason(error: Exception) -> str:
     """Return the line that says what was wrong; SQLAlchemy may say before it when it noticed."""
     lines = str(error).splitlines()
     return next((line for line in lines if not line.startswith("(raised as a result of")), lines[0])
-
-
-def installed_packages() -> list[str]:
-    """Return ``name==version`` of every installed package, sorted."""
-    return sorted({f"{d.metadata['Name']}=={d.version}" for d in metadata.distributions()}, key=str.lower)
-
-
-def now() -> str:
-    """Return date, time and zone, as people read them."""
-    return datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-
-
-def environment() -> dict[str, str]:
-    """Return what a number depends on besides its settings, as tags."""
-    from kmpl.devices import processor  # PyTorch: who only looks runs up does not wait for it
-
-    tags = {f"version.{name}": metadata.version(name) for name in ("torch", "torchvision", "scikit-learn", "numpy")}
-    tags |= {"version.kmpl": __version__, "version.python": platform.python_version(), "machine": platform.platform()}
-    tags |= {"cores": str(os.cpu_count()), "processor": processor()}
-    here = Path(__file__).resolve().parent
-    git = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
-    return tags | ({"mlflow.source.git.commit": git.stdout.strip()} if git.returncode == 0 else {})

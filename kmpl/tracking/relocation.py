@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from kmpl.errors import MovedWarning, UserError
-from kmpl.locks import is_held
+from kmpl.runtime.locks import is_held
 
 HOME = "kmpl.home"
 """Tag of the experiment: the folder of the database, as it was when its locations were written."""

@@ -10,7 +10,7 @@ from alembic.util import CommandError
 from sqlalchemy import NullPool, create_engine, inspect, make_url, text
 
 from kmpl.errors import UserError
-from kmpl.servers import masked
+from kmpl.runtime.servers import masked
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 

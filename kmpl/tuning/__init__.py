@@ -4,8 +4,8 @@ Validation decides, on draws of its own that no experiment of a sweep uses. The 
 a trial come without a way to open it.
 """
 
-from kmpl.tuning.ratio import check, seeds, tune, tuned
+from kmpl.tuning.ratio_studies import check, seeds, tune, tuned
 from kmpl.tuning.storage import address, open_studies, studies_answer, studies_file
-from kmpl.tuning.task import Desk
+from kmpl.tuning.study_task import Desk
 
 __all__ = ["Desk", "address", "check", "open_studies", "seeds", "studies_answer", "studies_file", "tune", "tuned"]

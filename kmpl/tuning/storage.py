@@ -15,8 +15,8 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from kmpl.errors import DamagedWarning, UserError
-from kmpl.servers import masked
-from kmpl.store import describe
+from kmpl.runtime.files import describe
+from kmpl.runtime.servers import masked
 
 
 def address(mlruns: Path, given: str = "") -> str:

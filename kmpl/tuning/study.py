@@ -16,18 +16,18 @@ from optuna.pruners import MedianPruner
 from optuna.trial import TrialState
 from optuna_dashboard import save_note
 
-from kmpl.embedding import predict
 from kmpl.errors import DivergedError, PrunedError, UserError
-from kmpl.plots import png
-from kmpl.studies import State, StudyRecord
-from kmpl.study_plots import of_study, of_trial
-from kmpl.tracking.trials import StudyRun, TrialRun
-from kmpl.tuning import finals
-from kmpl.tuning.course import PARTS, Course, value
-from kmpl.tuning.queue import Queue, Worker, counts
-from kmpl.tuning.records import note, record_of, trial_note
-from kmpl.tuning.space import differences
-from kmpl.tuning.task import Desk, Task
+from kmpl.models.embedding import predict
+from kmpl.reports.figures import png
+from kmpl.reports.studies import State, StudyRecord
+from kmpl.reports.study_plots import of_study, of_trial
+from kmpl.tracking.study_runs import StudyRun, TrialRun
+from kmpl.tuning import reevaluation
+from kmpl.tuning.pruning import PARTS, Course, value
+from kmpl.tuning.search_space import differences
+from kmpl.tuning.study_records import note, record_of, trial_note
+from kmpl.tuning.study_task import Desk, Task
+from kmpl.tuning.trial_claims import Queue, Worker, counts
 
 _KEY = "key"  # user attribute: tells a study from one of the same name that was deleted
 _PRUNER = MedianPruner(
@@ -52,7 +52,7 @@ def run_study(task: Task, desk: Desk) -> StudyRecord:
             while claimed := queue.claim(worker):
                 run.goes_on()
                 _trial(task, desk, worker, run, *claimed)
-            finals.play(task, desk, study)
+            reevaluation.play(task, desk, study)
             record = record_of(task, study, run.id)
             if not record.finals:
                 raise UserError(

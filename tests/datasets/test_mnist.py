@@ -11,7 +11,7 @@ import torch
 
 from kmpl.datasets import mnist
 from kmpl.errors import UserError
-from kmpl.store import sha256
+from kmpl.runtime.files import sha256
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from kmpl.datasets import named
+from kmpl.config.presets import load
+from kmpl.datasets import registry
 from kmpl.datasets.pool import build_pool, labels_asked, show, split
+from kmpl.datasets.types import LEFT_OUT, Images, Pool
 from kmpl.errors import UserError
-from kmpl.presets import load
-from kmpl.results import LEFT_OUT, Images, Pool
 
 SIZE = 600
 BUDGETS = (60, 240, 480)  # the notebook's ratios 0.1, 0.4 and 0.8
@@ -20,7 +20,7 @@ BUDGETS = (60, 240, 480)  # the notebook's ratios 0.1, 0.4 and 0.8
 
 @pytest.fixture(scope="module")
 def mnist() -> Images:
-    return named.read("MNIST", train=True)
+    return registry.read("MNIST", train=True)
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,10 @@ from prefect.client.orchestration import get_client
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.label_images import label_images
-from kmpl.datasets import named
+from kmpl.config.labelling import LabelOptions
+from kmpl.datasets import registry
 from kmpl.errors import LabelsWarning, LeftOutWarning, UserError
-from kmpl.label_config import LabelOptions
-from kmpl.label_files import SHOWN
+from kmpl.jobs.label_folder import SHOWN
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
 
@@ -46,7 +46,7 @@ def server() -> Iterator[None]:
 
 
 def test_a_folder_of_classes_becomes_labels_a_page_and_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = named.read("MNIST", train=True)
+    data = registry.read("MNIST", train=True)
     for number, place in enumerate(np.flatnonzero(data.labels.numpy() < 2)[:40]):
         folder = tmp_path / "images" / (str(int(data.labels[place])) if number < 12 else "nan" if number < 15 else ".")
         folder.mkdir(parents=True, exist_ok=True)

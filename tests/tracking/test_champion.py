@@ -9,15 +9,16 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelOutput
 from mlflow.entities.model_registry import ModelVersion
 
-from kmpl import experiment, tracking
-from kmpl.config import ExperimentConfig
+from kmpl import tracking
+from kmpl.config.experiment import ExperimentConfig
+from kmpl.config.presets import merge
 from kmpl.errors import UserError
-from kmpl.experiment import Steps
-from kmpl.networks import Network
-from kmpl.presets import merge
-from kmpl.results import Evaluation
+from kmpl.method import experiment
+from kmpl.method.experiment import Steps
+from kmpl.method.results import Evaluation
+from kmpl.models.network import Network
 from kmpl.tracking.champion import ALIAS, Candidate, holds, promote
-from kmpl.tracking.runs import experiment_run, start
+from kmpl.tracking.experiment_runs import experiment_run, start
 
 # MLflow warns about its own type hints when it is first asked to log or load a model.
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")

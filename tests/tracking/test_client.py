@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from kmpl import tracking
 from kmpl.errors import UserError
 from kmpl.tracking.client import closing, experiment_id, search
-from kmpl.tracking.runs import start
+from kmpl.tracking.experiment_runs import start
 
 
 def test_each_folder_is_a_store_of_its_own(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from kmpl import tracking
 from kmpl.errors import MovedWarning, UserError
 from kmpl.tracking import relocation
 from kmpl.tracking.client import EXPERIMENT, search
+from kmpl.tracking.experiment_runs import start
 from kmpl.tracking.relocation import BACKUP, HOME
-from kmpl.tracking.runs import start
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import optuna
 import pytest
 
 from kmpl.errors import DamagedWarning, UserError
-from kmpl.servers import free_port, masked
+from kmpl.runtime.servers import free_port, masked
 from kmpl.tuning.storage import address, open_studies, studies_file
 
 

@@ -16,21 +16,26 @@ from optuna_dashboard import get_note
 from prefect.exceptions import TerminationSignal
 
 from kmpl import tracking
-from kmpl.cells import Place, untested
-from kmpl.config import ExperimentConfig, flatten
+from kmpl.config.base import flatten
+from kmpl.config.experiment import ExperimentConfig
+from kmpl.config.presets import merge
+from kmpl.datasets.types import Pool
 from kmpl.errors import UserError
-from kmpl.experiment import Steps
-from kmpl.networks import build
-from kmpl.presets import merge
-from kmpl.results import Epoch, Fit, Pool, Round
-from kmpl.steps import Watch, load, pretrain
-from kmpl.studies import StudyRecord
+from kmpl.jobs.experiment import untested
+from kmpl.jobs.workspace import Place
+from kmpl.method.experiment import Steps
+from kmpl.method.results import Round
+from kmpl.method.steps import load, pretrain
+from kmpl.models.registry import build
+from kmpl.reports.studies import StudyRecord
 from kmpl.tracking.client import search
+from kmpl.training.history import Epoch, Fit
+from kmpl.training.watch import Watch
 from kmpl.tuning import Desk, open_studies, study, tune, tuned
-from kmpl.tuning.course import PARTS, Course
-from kmpl.tuning.space import Range
+from kmpl.tuning.pruning import PARTS, Course
+from kmpl.tuning.search_space import Range
 from kmpl.tuning.storage import studies_file
-from kmpl.tuning.task import Task
+from kmpl.tuning.study_task import Task
 
 BEFORE, AFTER = "tiny, ratio 0.3, labelled-only", "tiny, ratio 0.3, pseudo-label"
 TRIALS = 7

@@ -1,0 +1,1 @@
+"""Tables of accuracy: kmpl beside other methods and beside published numbers."""

@@ -1,0 +1,50 @@
+"""Options of the benchmarks."""
+
+from typing import get_args
+
+from pydantic import Field
+
+from kmpl.config.base import Ratios, Seeds, Settings, Sizes
+from kmpl.config.experiment import Arm, Arms
+from kmpl.config.sweep import SweepOptions
+
+
+class BenchmarkOptions(SweepOptions):
+    """What of a benchmark is run; the whole takes hours. Ratios and name are the benchmark's own unless given."""
+
+    seeds: Seeds = (0, 1, 2, 3, 4)
+    """Seeds, separated by commas: each draws labels, views and weights anew, the same draws for every arm."""
+    arms: Arms = get_args(Arm)
+    """Methods to compare, separated by commas."""
+
+
+class AuditOptions(Settings):
+    """At which labelled ratios and with which seeds the notebook is audited."""
+
+    ratios: Ratios = (0.8, 0.4, 0.1)
+    """Labelled ratios, separated by commas; each in (0, 1)."""
+    seeds: Seeds = (0, 1, 2, 3, 4)
+    """Seeds, separated by commas."""
+
+
+class SeedOptions(Settings):
+    """With which seeds something is measured."""
+
+    seeds: Seeds = (0, 1, 2, 3, 4)
+    """Seeds, separated by commas: each draws the given labels anew."""
+
+
+class IngredientOptions(Settings):
+    """With how many labels and which seeds ingredients are compared."""
+
+    labels: int = Field(default=100, ge=1)
+    """Given labels, validation among them."""
+    seeds: Seeds = (1_000, 1_001, 1_002)
+    """Seeds, separated by commas; those of the tables (0 to 4) are kept for the end."""
+
+
+class CostOptions(Settings):
+    """At which sizes of the pool the cost of each step is measured."""
+
+    sizes: Sizes = (7_500, 15_000, 30_000, 60_000, 120_000, 240_000)
+    """Images in the pool, separated by commas; more than the data set has are views of it."""

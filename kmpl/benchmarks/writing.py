@@ -1,0 +1,56 @@
+"""Where the table of a benchmark is written, and what it says of the machine."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kmpl.config.experiment import ExperimentConfig
+from kmpl.errors import UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from matplotlib.figure import Figure
+
+    from kmpl.method.experiment import Steps
+    from kmpl.method.results import Evaluation
+    from kmpl.models.network import Network
+
+
+RESULTS = Path("docs/results")
+
+
+def run_environment() -> dict[str, str]:
+    """Return versions, machine, command and date: how a table came about."""
+    from kmpl.tracking.environment import environment, now
+
+    return environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]]), "date": now()}
+
+
+def stored_steps(mlruns: Path, evaluate: "Callable[[ExperimentConfig, Network], Evaluation] | None" = None) -> "Steps":
+    """Return the steps, kept in a store; the test is opened unless another judge is given."""
+    from kmpl.jobs.workspace import Place
+    from kmpl.method import evaluation
+    from kmpl.method.experiment import Steps
+    from kmpl.store.cached_steps import kept
+
+    return kept(Steps(evaluate=evaluate or evaluation.evaluate), Place(mlruns).store)
+
+
+def check_out_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: is a file; name a folder")
+
+
+def write_table(path: Path, page: str, figure: "Figure", numbers: dict[str, Any]) -> None:
+    """Write a table, its figure and its numbers: each file is whole or absent."""
+    from kmpl.reports.experiment_report import write_json
+    from kmpl.reports.figures import png
+    from kmpl.runtime.files import whole_file
+
+    write_json(numbers, path.with_suffix(".json"))
+    for suffix, content in ((".md", page.encode()), (".png", png(figure))):
+        with whole_file(path.with_suffix(suffix)) as draft:
+            draft.write_bytes(content)
+    print(f"{path}.md, .png and .json are written")

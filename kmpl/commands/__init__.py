@@ -1,0 +1,1 @@
+"""The commands of ``kmpl``: one file each."""

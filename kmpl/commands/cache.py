@@ -1,0 +1,33 @@
+"""``kmpl cache``: show or clear the store of finished steps."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.table import Table
+
+from kmpl.commands.options import Folder
+
+
+def cache(*, clear: Annotated[bool, Parameter(negative="")] = False, mlruns: Folder = Path("mlruns")) -> None:
+    """Show what the store of finished steps holds; it can be cleared at any time and costs only time.
+
+    Args:
+        clear: Remove all of it.
+        mlruns: Folder of the store.
+    """
+    from kmpl.jobs.workspace import Place
+
+    store = Place(mlruns).store
+    sizes = store.sizes()
+    grid = Table("kind", box=None, pad_edge=False)
+    for name in ("entries", "MB"):
+        grid.add_column(name, justify="right")
+    for kind, (count, size) in sizes.items():
+        grid.add_row(kind, f"{count:,}", f"{size / 1e6:,.1f}")
+    grid.add_row("all", f"{sum(c for c, _ in sizes.values()):,}", f"{sum(s for _, s in sizes.values()) / 1e6:,.1f}")
+    Console().print(grid)
+    if clear:
+        store.clear()
+    print(f"{'cleared' if clear else 'in'} {store.folder}")

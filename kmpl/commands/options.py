@@ -1,0 +1,83 @@
+"""Options that several commands share."""
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from kmpl.config.base import Settings
+from kmpl.config.experiment import ExperimentConfig, Method
+from kmpl.config.presets import layered, made_for, said
+from kmpl.config.sweep import SweepConfig
+from kmpl.runtime.output_paths import check_target
+
+M = TypeVar("M", bound=Method)
+Chosen = Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")]
+Folder = Annotated[Path, Parameter(name="--mlruns")]
+
+
+class How(Settings):
+    """How a sweep is run, and where its results go."""
+
+    preset: str = "default"
+    """default (the protocol as written), quick (a smaller pool, fewer epochs) or notebook (VGG16, its constants)."""
+    config: Path | None = None
+    """TOML file of settings; it wins over the preset."""
+    engine: Literal["prefect", "direct"] = "prefect"
+    """prefect (runs show on Prefect's pages; a server of its own if PREFECT_API_URL names none) or direct."""
+    json_: Annotated[Path | None, Parameter(name="--json")] = None
+    """Write the report to this file."""
+    storage: str = ""
+    """Address of Optuna's storage (postgresql://…, or a file); empty: OPTUNA_STORAGE, or a journal beside the runs."""
+    mlruns: Folder = Path("mlruns")
+    """Folder of the tracked runs, of the studies and of the store."""
+    quiet: Annotated[bool, Parameter(negative="")] = False
+    """Print nothing but errors."""
+
+
+def given(settings: Settings | None) -> dict[str, Any]:
+    """Return what was said on the command line, and nothing else."""
+    return settings.model_dump(exclude_unset=True) if settings else {}
+
+
+def sweep_settings(options: dict[str, Any], how: How, settings: dict[str, Any]) -> SweepConfig:
+    """Return the settings of a sweep.
+
+    Args:
+        options: fields of ``SweepConfig`` but the experiment.
+        how: which file and preset it takes.
+        settings: single settings; they win over the file and the preset.
+    """
+    method = layered(Method(), how.preset, how.config, settings)
+    return SweepConfig.model_validate(options | {"experiment": method})
+
+
+def fit_to_pool(chosen: SweepConfig, how: How, settings: dict[str, Any]) -> SweepConfig:
+    """Return the settings of a sweep with clusters that fit its pool, where nobody said how many."""
+    told = said(how.config, settings)
+    if how.json_ is not None:
+        check_target(how.json_, "--json")
+    from kmpl.method.pool_size import fitted
+
+    method = fitted(chosen.experiment, told, made_for(how.preset))
+    return chosen.model_copy(update={"experiment": say_clusters(chosen.experiment, method, Console(quiet=how.quiet))})
+
+
+def say_clusters(before: M, now: M, console: Console) -> M:
+    """Say how many clusters were chosen for the pool's size, and return the settings that have them."""
+    was, clusters = before.clustering.n_clusters, now.clustering.n_clusters
+    if was != clusters:
+        console.print(
+            f"{clusters} clusters, for the pool's size ({was} are for a larger one; --clustering.n-clusters says "
+            "another number)",
+            highlight=False,
+            soft_wrap=True,
+        )
+    return now
+
+
+def next_command(*words: str, mlruns: Path) -> str:
+    """Return what to type next, on the same runs."""
+    return shlex.join(["kmpl", *words, *([] if mlruns == Path("mlruns") else ["--mlruns", str(mlruns)])])

@@ -1,0 +1,111 @@
+"""What a trained model does for people: say the class of image files, and become a file itself.
+
+As little as possible is imported before a model has answered: MLflow for its own addresses alone, PyTorch not for ONNX.
+"""
+
+import contextlib
+import io
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Literal, TextIO
+
+from cyclopts import Parameter
+
+from kmpl.errors import IncompleteError, UserError
+from kmpl.jobs.open_model import CHAMPION, open_classifier
+from kmpl.runtime.output_paths import check_target
+
+Folder = Annotated[Path, Parameter(name="--mlruns")]
+Flag = Annotated[bool, Parameter(negative="")]
+_BAR_FROM = 500  # files; fewer are read before a bar is seen
+
+
+def predict(
+    *paths: Path,
+    model: str = CHAMPION,
+    format: Literal["csv", "json", "request"] = "csv",
+    out: Path | None = None,
+    overwrite: Flag = False,
+    mlruns: Folder = Path("mlruns"),
+) -> None:
+    """Say the class of image files, with a probability for each class. Exit status 1: some could not be read.
+
+    Args:
+        paths: Image files, and folders that are searched with all below them.
+        model: models:/… or runs:/… as MLflow says it, the id of an arm's run, or a file (.safetensors, .onnx).
+        format: csv, json (an object a line), or request: no predictions but the pictures themselves, as a served
+            model takes them.
+        out: Write to this file instead of standard output.
+        overwrite: Replace the file if it exists.
+        mlruns: Folder of the tracked runs.
+    """
+    from kmpl.images.file_kinds import by_content_sentence
+    from kmpl.images.value_ranges import unknown_sentence
+    from kmpl.jobs.predict_files import find_pictures, texts
+
+    if not paths:
+        raise UserError("name the image files, or folders of them, that are to be predicted")
+    if out is not None:
+        check_target(out, "--out", overwrite)
+    by_content: list[Path] = []
+    files, left_out = find_pictures(paths, by_content.append)
+    for said in by_content_sentence([str(path) for path in by_content]):
+        print(f"kmpl: {said}", file=sys.stderr)
+    for path, reason in left_out.items():
+        _name_left_out(path, reason)
+    if not files:
+        raise UserError("there is no image to predict")
+    classifier, predicted = open_classifier(model, mlruns), 0
+    with _output(out) as file, _progress(len(files)) as advance:
+
+        def unread(path: Path, reason: str) -> None:
+            left_out[path] = reason
+            _name_left_out(path, reason)
+
+        for done, images, text in texts(classifier, files, format, unread):
+            file.write(text)
+            predicted += images
+            advance(done)
+        for kind in sorted(classifier.unknown):
+            print(f"kmpl: {unknown_sentence(kind)}", file=sys.stderr)
+        if not predicted:
+            raise UserError("none of the files could be read; nothing is predicted")
+    if left_out:
+        raise IncompleteError(f"{predicted:,} predicted, {len(left_out):,} left out")
+
+
+def _name_left_out(path: Path, reason: str) -> None:
+    print(f"left out {path}: {reason}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _output(out: Path | None) -> Iterator[TextIO]:
+    """Give what is written to: standard output, or a file that is whole or absent.
+
+    Names of files that are no UTF-8 keep their bytes.
+    """
+    if out is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8", errors="surrogateescape")
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    from kmpl.runtime.files import whole_file
+
+    with whole_file(out) as draft, draft.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        yield file
+
+
+@contextlib.contextmanager
+def _progress(files: int) -> Iterator[Callable[[int], None]]:
+    """Give what is told how many files are done: a bar on the terminal, if there are many."""
+    if files < _BAR_FROM or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("predict", total=files)
+        yield lambda done: bar.update(task, completed=done)

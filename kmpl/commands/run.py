@@ -1,0 +1,67 @@
+"""``kmpl run``: one experiment, before and after pseudo-labelling."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from kmpl.commands.options import Chosen, Folder, given, next_command, say_clusters
+from kmpl.config.presets import load, made_for, said
+from kmpl.runtime.output_paths import check_target
+
+
+def run(
+    *,
+    preset: str = "default",
+    config: Path | None = None,
+    json: Path | None = None,
+    mlruns: Folder = Path("mlruns"),
+    quiet: Annotated[bool, Parameter(negative="")] = False,
+    settings: Chosen = None,
+) -> None:
+    """Run the experiment: pretrain on the few labels, pseudo-label the rest, retrain, compare on the test.
+
+    Args:
+        preset: default (the protocol as written), quick (a smaller pool, fewer epochs) or notebook (VGG16, the
+            notebook's constants).
+        config: TOML file of settings; it wins over the preset.
+        json: Write the report to this file.
+        mlruns: Folder of the tracked runs.
+        quiet: Print nothing but errors.
+        settings: Single settings; they win over the file and the preset.
+    """
+    chosen, told = load(preset, config, given(settings)), said(config, given(settings))
+    if json is not None:
+        check_target(json, "--json")
+    # What is heavy is imported only now that the settings are known to be right.
+    from kmpl import tracking
+    from kmpl.jobs import progress_bars
+    from kmpl.jobs.workspace import Place
+    from kmpl.method import experiment
+    from kmpl.method.evaluation import evaluate
+    from kmpl.method.pool_size import fitted
+    from kmpl.method.steps import load as load_pool
+    from kmpl.reports import experiment_report as reports
+    from kmpl.store.cached_steps import kept
+    from kmpl.tracking.experiment_runs import experiment_run
+
+    console = Console(quiet=quiet)
+    chosen = say_clusters(chosen, fitted(chosen, told, made_for(preset)), console)
+    loaded = load_pool(chosen)
+    client = tracking.open_store(mlruns)
+    with tracking.store_answers(), experiment_run(client, chosen, shlex.join(["kmpl", *sys.argv[1:]])) as tracked:
+        with progress_bars.shown(console) as watch:
+            steps = experiment.Steps(
+                evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.begun, finished=tracked.finished
+            )
+            outcome = experiment.run(chosen, kept(steps, Place(mlruns).store))
+        numbers = reports.summary(chosen, outcome, tracked.id)
+        tracked.closed(outcome, numbers)
+        if json is not None:
+            reports.write_json(numbers, json)
+    console.print(reports.table(outcome))
+    where = next_command("ui", mlruns=mlruns)
+    console.print(f"Curves, confusions, clusters, models: [bold]{where}[/bold], then run {tracked.id[:8]}")

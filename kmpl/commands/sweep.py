@@ -1,0 +1,90 @@
+"""``kmpl sweep`` and ``kmpl tune``: all labelled ratios × seeds × arms, with the given settings or with tuned ones."""
+
+import shlex
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from kmpl.commands.options import How, fit_to_pool, given, next_command, sweep_settings
+from kmpl.config.experiment import Method
+from kmpl.config.sweep import SweepConfig, SweepOptions, TuneOptions
+from kmpl.runtime.output_paths import check_target
+from kmpl.runtime.servers import masked
+
+if TYPE_CHECKING:
+    from kmpl.reports.comparison import SweepReport
+
+
+def sweep(
+    *,
+    options: Annotated[SweepOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    how: Annotated[How | None, Parameter(name="*")] = None,
+    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Run all labelled ratios × seeds × arms and compare them. Run again, it goes on where it was.
+
+    Args:
+        options: What to sweep over.
+        how: How to run it.
+        settings: Single settings; they win over the file and the preset.
+    """
+    how = how or How()
+    sweep_and_show(fit_to_pool(sweep_settings(given(options), how, given(settings)), how, given(settings)), how)
+
+
+def tune(
+    *,
+    options: Annotated[TuneOptions | None, Parameter(name="*", negative_iterable="")] = None,
+    how: Annotated[How | None, Parameter(name="*")] = None,
+    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+) -> None:
+    """Find the best settings for each labelled ratio, then compare them with the given ones on fresh seeds.
+
+    The same as a sweep with trials; any number of processes given the same command work on the same studies.
+
+    Args:
+        options: What to tune, and on which fresh seeds to compare.
+        how: How to run it.
+        settings: Single settings; they win over the file and the preset.
+    """
+    how = how or How()
+    asked = (options or TuneOptions()).model_dump()
+    sweep_and_show(fit_to_pool(sweep_settings(asked, how, given(settings)), how, given(settings)), how)
+
+
+def sweep_and_show(chosen: SweepConfig, how: How) -> "SweepReport":
+    """Run a sweep, print its table and what to do next, and return its report."""
+    if how.json_ is not None:
+        check_target(how.json_, "--json")
+    from kmpl import tracking
+    from kmpl.jobs import progress
+    from kmpl.jobs import sweep as sweeps
+    from kmpl.jobs.workspace import Place
+    from kmpl.reports import experiment_report as reports
+    from kmpl.reports import sweep_page
+
+    if how.engine == "prefect":
+        sweeps.check(chosen)  # starting its server takes seconds
+    console, mlruns = Console(quiet=how.quiet), how.mlruns
+    tracking.open_store(mlruns)  # says at once what is wrong with the folder or the server
+    with progress.shown(mlruns, chosen, console) as events:
+        command = masked(shlex.join(["kmpl", *sys.argv[1:]]))
+        place = Place(mlruns.resolve(), command, events, how.storage)
+        if how.engine == "prefect":
+            from flows.engine import run_here
+
+            found = run_here(chosen, place)
+        else:
+            found = sweeps.run(chosen, place)
+    if how.json_ is not None:
+        reports.write_json(found.model_dump(mode="json"), how.json_)
+    console.print(sweep_page.terminal(found))
+    console.print(f"Champion: {found.champion}", highlight=False)
+    page, where = (
+        next_command("report", found.name, "--out", "report.html", mlruns=mlruns),
+        next_command("ui", mlruns=mlruns),
+    )
+    console.print(f"As a page: [bold]{page}[/bold]; all runs: [bold]{where}[/bold]", soft_wrap=True)
+    return found

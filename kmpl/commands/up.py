@@ -1,0 +1,237 @@
+"""``kmpl up``: Prefect's server, a worker, MLflow's pages and Optuna's dashboard with one command."""
+
+import contextlib
+import os
+import shlex
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import httpx
+from cyclopts import Parameter, validators
+from filelock import FileLock, Timeout
+from honcho.environ import parse_procfile
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from kmpl.errors import UserError
+from kmpl.runtime import proxies
+from kmpl.runtime.processes import Processes
+from kmpl.runtime.servers import HOST, answers, check_port, prefect_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+POOL = "kmpl"
+RUNS_AT_ONCE = 1  # a sweep takes all cores of the machine
+NEXT = "prefect deployment run semi-supervised/ratio-sweep"
+PATIENCE = 180.0
+"""Seconds within which all pages must answer."""
+NAMES = {"prefect": "Prefect: runs", "mlflow": "MLflow: results", "optuna": "Optuna: studies"}
+PREFECT_PORT = 4200  # also in [tool.prefect] of pyproject.toml, so that the next command needs no variable
+
+Port = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65_535))]
+
+
+def up(
+    *,
+    mlruns: Path = Path("mlruns"),
+    prefect_port: Port = PREFECT_PORT,
+    mlflow_port: Port = 5000,
+    optuna_port: Port = 8080,
+) -> None:
+    """Start Prefect, a worker, MLflow's and Optuna's pages, for this machine only. Ctrl-C stops them all.
+
+    Args:
+        mlruns: Folder of the tracked runs, the studies, Prefect's database and the servers' output.
+        prefect_port: Port of Prefect's pages on 127.0.0.1.
+        mlflow_port: Port of MLflow's pages on 127.0.0.1.
+        optuna_port: Port of Optuna's dashboard on 127.0.0.1.
+    """
+    ports = {"prefect": prefect_port, "mlflow": mlflow_port, "optuna": optuna_port}
+    procfile = _procfile()
+    _check_ports(ports)
+    console, begin = Console(highlight=False, soft_wrap=True), time.monotonic()
+    console.print("Starting Prefect, a worker, MLflow and Optuna: about half a minute.")
+    environment = _prepare(mlruns, ports)
+    path = mlruns / "logs" / "up.log"
+    with _alone(mlruns), path.open("w", encoding="utf-8") as output:
+        processes = Processes(output)
+        for name, command in procfile.items():
+            processes.add_process(name, command, env=environment, cwd=str(ROOT))
+
+        def opening() -> None:
+            seconds = _wait_for_pages(ports, processes.stopping, begin)
+            _make_pool(environment["PREFECT_API_URL"])
+            Path(environment["KMPL_READY"]).touch()
+            _deploy(environment, path.with_name("deploy.log"), processes.stopping)
+            if not processes.stopping.is_set():
+                _say(console, ports, seconds, path)
+
+        try:
+            processes.run(opening)
+        except UserError as error:
+            raise UserError(f"{error} (all output: {path}); everything is stopped") from error
+    console.print("Everything is stopped.")
+
+
+def _procfile() -> dict[str, str]:
+    """Return name and command of each process.
+
+    Raises:
+        UserError: this is not a checkout of the project.
+    """
+    for name in ("Procfile", "prefect.yaml", "flows"):
+        if not (ROOT / name).exists():
+            raise UserError(
+                f"kmpl up needs the project's folder, and {ROOT} has no {name}: run it from a clone of kmpl"
+            )
+    return dict(parse_procfile((ROOT / "Procfile").read_text(encoding="utf-8")).processes)
+
+
+def _check_ports(ports: Mapping[str, int]) -> None:
+    for name, port in ports.items():
+        twin = next((other for other in ports if other != name and ports[other] == port), None)
+        if twin is not None:
+            raise UserError(f"port {port} cannot serve two: give --{name}-port and --{twin}-port different ports")
+        check_port(port, NAMES[name].partition(":")[0], f"--{name}-port")
+
+
+@contextlib.contextmanager
+def _alone(mlruns: Path) -> Iterator[None]:
+    """Refuse a second `kmpl up` on the same folder: it would take the first one's runs for dead."""
+    try:
+        with FileLock(mlruns / "logs" / "up.lock", timeout=0):
+            (mlruns / "logs" / "up.ready").unlink(missing_ok=True)
+            yield
+    except Timeout as error:
+        raise UserError(f"kmpl up runs already on {mlruns}; stop it first, or choose another --mlruns") from error
+
+
+def _prepare(mlruns: Path, ports: Mapping[str, int]) -> dict[str, str]:
+    """Make the stores that the servers show, and return the environment of all processes."""
+    from kmpl import tracking, tuning  # slow to import
+
+    tracking.open_store(mlruns)  # two processes that open a new database together trip over each other
+    (mlruns / "logs").mkdir(exist_ok=True)
+    studies = tuning.address(mlruns)
+    if "://" not in studies:
+        Path(studies).touch()
+    (mlruns / "studies").mkdir(exist_ok=True)
+    stores = {"KMPL_RUNS": tracking.tracking_uri(mlruns), "KMPL_STUDIES": studies}
+    return _environment(mlruns.resolve(), ports) | stores
+
+
+def _environment(mlruns: Path, ports: Mapping[str, int]) -> dict[str, str]:
+    api = _address(ports["prefect"]) + "/api"
+    settings = {
+        "COLUMNS": "200",  # messages in one line each
+        "DO_NOT_TRACK": "true",
+        "KMPL_MLFLOW_PAGES": _address(ports["mlflow"]),
+        "KMPL_MLRUNS": str(mlruns),
+        "KMPL_OPTUNA_PAGES": _address(ports["optuna"]),
+        "KMPL_READY": str(mlruns / "logs" / "up.ready"),
+        "KMPL_ROOT": str(ROOT),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes less
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
+        "PREFECT_API_URL": api,
+        "PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "INFO"),  # Prefect's page shows runs' logs
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+        "PREFECT_SERVER_UI_API_URL": api,
+        "PYTHONUNBUFFERED": "1",
+    }
+    settings |= {f"KMPL_{name.upper()}_PORT": str(port) for name, port in ports.items()}
+    return os.environ | prefect_settings(mlruns) | settings
+
+
+def _address(port: int) -> str:
+    return f"http://{HOST}:{port}"
+
+
+def _wait_for_pages(ports: Mapping[str, int], stopping: threading.Event, begin: float) -> dict[str, float]:
+    """Return the seconds since ``begin`` after which each page answered.
+
+    Raises:
+        UserError: one did not answer in time.
+    """
+    seconds: dict[str, float] = {}
+    while len(seconds) < len(ports) and not stopping.wait(0.1):
+        for name in ports.keys() - seconds.keys():
+            if answers(_address(ports[name])):
+                seconds[name] = time.monotonic() - begin
+            elif time.monotonic() - begin > PATIENCE:
+                raise UserError(f"{name} did not answer at {_address(ports[name])} within {PATIENCE:.0f} seconds")
+    return seconds
+
+
+def _make_pool(api: str) -> None:
+    """Make the work pool if there is none, and close the runs that the last stop left open."""
+    pool = {"name": POOL, "type": "process", "concurrency_limit": RUNS_AT_ONCE}
+    opened = {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}
+    message = "The machine or `kmpl up` was stopped while this ran; run it again."
+    crashed = {"state": {"type": "CRASHED", "message": message}, "force": True}
+    try:
+        with httpx.Client(base_url=api, trust_env=False, timeout=60) as client:  # never through a proxy
+            made = client.post("/work_pools/", json=pool)
+            if made.status_code != httpx.codes.CONFLICT:  # it is there already, perhaps with another limit
+                made.raise_for_status()
+            # No worker has started yet, so these have no process; they would hold their places in the pool for ever.
+            runs = client.post(
+                "/flow_runs/filter", json={"work_pools": {"name": {"any_": [POOL]}}, "flow_runs": opened}
+            )
+            for run in runs.raise_for_status().json():
+                client.post(f"/flow_runs/{run['id']}/set_state", json=crashed).raise_for_status()
+    except httpx.HTTPError as error:
+        raise UserError(f"Prefect refused to make the work pool {POOL}: {error}") from error
+
+
+def _deploy(environment: Mapping[str, str], log: Path, stopping: threading.Event) -> None:
+    """Make the deployments of prefect.yaml.
+
+    Raises:
+        UserError: Prefect refused one.
+    """
+    if stopping.is_set():
+        return
+    command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"]
+    with (
+        log.open("w", encoding="utf-8") as output,
+        subprocess.Popen(
+            [str(Path(sys.executable).with_name(command[0])), *command[1:]],
+            cwd=ROOT,
+            env=dict(environment),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # a Ctrl-C is ours to handle
+        ) as process,
+    ):
+        while process.poll() is None:
+            if stopping.wait(0.1):
+                process.kill()
+                return
+    if process.returncode:
+        raise UserError(f"`{shlex.join(command)}` failed; its output: {log}")
+
+
+def _say(console: Console, ports: Mapping[str, int], seconds: Mapping[str, float], log: Path) -> None:
+    table = Table("page", "address", "ready after", box=box.SIMPLE_HEAD)
+    for name, port in ports.items():
+        table.add_row(NAMES[name], _address(port), f"{seconds[name]:.0f} s")
+    console.print(table)
+    console.print(f"Next, in a second terminal:\n\n  [bold]{_next_command(ports['prefect'])}[/bold]\n")
+    console.print(f"The servers' output: {log}. Ctrl-C stops everything.")
+
+
+def _next_command(port: int) -> str:
+    """Return what to type; elsewhere than in the project's folder Prefect has to be told where its server is.
+
+    And who has a proxy without exceptions has it in the second terminal too.
+    """
+    api = f"{_address(port)}/api"
+    known = port == PREFECT_PORT and Path.cwd() == ROOT and os.environ.get("PREFECT_API_URL", api) == api
+    words = [*([f"no_proxy={HOST}"] if proxies.added else []), *([] if known else [f"PREFECT_API_URL={api}"]), NEXT]
+    return " ".join(words)

@@ -1,0 +1,1 @@
+"""Settings: their ranges, defaults and presets."""

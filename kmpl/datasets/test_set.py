@@ -1,0 +1,38 @@
+"""The only door to the test images. Nothing that trains, chooses or tunes may import it; a contract says so."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from torch import Tensor
+
+from kmpl.config.experiment import ExperimentConfig
+from kmpl.datasets.pool import PROTOCOLS, show
+from kmpl.datasets.registry import read
+
+TEST_SEED = 20_130_621  # the test's views are the same for every experiment
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """All test images in each view of the protocol."""
+
+    __test__ = False  # not a test case, whatever the name makes pytest think
+
+    views: dict[str, Tensor]
+    """View: (N, channels, height, width) uint8."""
+    labels: np.ndarray
+    """(N,) int64, the same for each view."""
+
+
+def open_test_set(config: ExperimentConfig) -> TestSet:
+    """Return the protocol's test set."""
+    return _rendered(config.dataset, config.protocol, config.pool.image_size)
+
+
+@lru_cache(maxsize=1)  # every arm asks for the same views
+def _rendered(dataset: str, protocol: str, image_size: int) -> TestSet:
+    rules = PROTOCOLS[protocol]
+    size = image_size or rules.image_size
+    data = read(dataset, train=False, size=size)
+    return TestSet({v: show(data.images, v, size, TEST_SEED) for v in rules.test_views}, data.labels.numpy())

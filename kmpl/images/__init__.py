@@ -1,0 +1,1 @@
+"""Image files → arrays, and what is done to arrays of images."""

@@ -1,0 +1,1 @@
+"""What a command or a flow does: a sweep, a study, a folder labelled."""

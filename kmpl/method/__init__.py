@@ -1,0 +1,1 @@
+"""The method: pretrain, pseudo-label, retrain."""

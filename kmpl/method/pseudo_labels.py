@@ -1,0 +1,206 @@
+"""Strategies: evidence about all pool images → a guess and a confidence for each.
+
+A new strategy is a function ``Evidence → Guess`` and one line in ``STRATEGIES``. No strategy sees a true label of an
+unlabelled image. Shapes: N images, D feature dimension, C classes.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.semi_supervised import LabelSpreading
+from threadpoolctl import threadpool_limits
+
+from kmpl.config.experiment import Clustering, PseudoLabelling
+from kmpl.datasets.types import LEFT_OUT
+from kmpl.errors import UserError, look_up
+from kmpl.method.cluster_graph import links, nearest_points, spread, vote
+from kmpl.method.kmeans import cluster, kmeans
+from kmpl.method.results import Clusters, PseudoLabels
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a strategy may know."""
+
+    features: np.ndarray
+    """(N, D) prepared for clustering."""
+    probabilities: np.ndarray
+    """(N, C) the network's softmax."""
+    labels: np.ndarray
+    """(N,) given labels, −1 = unlabelled."""
+    clustering: Clustering
+    settings: PseudoLabelling
+    seed: int
+    before: Clusters | None = None
+    """Of the same images in the last round, by the features they had then."""
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """(L,) indices of the labelled images."""
+        return np.flatnonzero(self.labels != LEFT_OUT)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What a strategy thinks."""
+
+    classes: np.ndarray
+    """(N,) int64."""
+    confidence: np.ndarray
+    """(N,) in [0, 1]; 0 = do not use."""
+    clusters: Clusters | None = None
+    spread: bool = False
+    """Labels were spread over a graph: confidence is another kind of number, and ``graph_threshold`` applies to it."""
+
+
+def prototype_knn(e: Evidence) -> Guess:
+    """The notebook's way: K-means on the labelled features, the labelled image nearest to each centroid is a prototype,
+    and the ``k`` nearest prototypes vote on every unlabelled image. Confidence is their share."""
+    knn = by_prototypes(e)
+    with threadpool_limits(1):
+        shares = knn.predict_proba(e.features)
+    return Guess(knn.classes_[shares.argmax(axis=1)], shares.max(axis=1))
+
+
+def by_prototypes(e: Evidence) -> KNeighborsClassifier:
+    """Return what classifies features by the nearest prototypes.
+
+    Raises:
+        UserError: more neighbours are asked for than there are prototypes.
+    """
+    features, labels, n = e.features[e.labelled], e.labels[e.labelled], e.clustering.n_prototypes
+    prototypes = np.unique(nearest_points(features, kmeans(features, n, e.seed).centroids, 1)[:, 0])
+    if e.settings.k > len(prototypes):
+        raise UserError(f"pseudo_labels.k {e.settings.k}: there are {len(prototypes)} prototypes; give no more")
+    with threadpool_limits(1):
+        return KNeighborsClassifier(e.settings.k, algorithm="brute").fit(features[prototypes], labels[prototypes])
+
+
+def cluster_vote(e: Evidence) -> Guess:
+    """K-means on all features; each cluster's class is what its nearest labelled images and its members vote for.
+
+    Labelled members vote with their label, the others with the network's softmax if ``soft_votes`` says so. Confidence
+    is the winner's share of the votes.
+    """
+    return _members_vote(e, cluster(e.features, e.labels, e.clustering, e.seed, e.before))
+
+
+def _members_vote(e: Evidence, clusters: Clusters) -> Guess:
+    votes = e.probabilities.astype(np.float64) if e.settings.soft_votes else np.zeros(e.probabilities.shape)
+    votes[e.labelled] = np.eye(votes.shape[1])[e.labels[e.labelled]]
+    shares = vote(clusters, e.features, e.labels, votes, e.settings.k)[clusters.assignment]
+    return Guess(shares.argmax(axis=1), shares.max(axis=1), clusters)
+
+
+def self_training(e: Evidence) -> Guess:
+    """The network's own argmax, with its probability as confidence.
+
+    Source: Lee 2013, "Pseudo-Label: the simple and efficient semi-supervised learning method".
+    """
+    return Guess(e.probabilities.argmax(axis=1), e.probabilities.max(axis=1))
+
+
+def consensus(e: Evidence) -> Guess:
+    """Cluster vote and network must agree; confidence is the lesser of the two, 0 where they disagree.
+
+    Two judges that err for different reasons (what an image's neighbours are called, what the image looks like): where
+    they agree, the label is right far more often than either alone.
+    """
+    return _agreed(cluster_vote(e), self_training(e))
+
+
+def _agreed(by_cluster: Guess, by_network: Guess) -> Guess:
+    agree = by_cluster.classes == by_network.classes
+    confidence = np.where(agree, np.minimum(by_cluster.confidence, by_network.confidence), 0.0)
+    return Guess(by_cluster.classes, confidence, by_cluster.clusters)
+
+
+_FEW, _MANY = 0.3, 2.0  # given labels a cluster; docs/log.md has the table behind each
+
+
+def spreads(strategy: str, n_labelled: int, n_clusters: int) -> bool:
+    """Say whether labels are so few for the clusters that a strategy spreads them, whatever the network thinks."""
+    return strategy == "cluster-graph" and n_labelled < _FEW * n_clusters
+
+
+def cluster_graph(e: Evidence) -> Guess:
+    """K-means on all features; given labels vote in their clusters and spread from cluster to cluster.
+
+    Where labels are few, most clusters hold none. What such a cluster is called is decided by the clusters it touches,
+    and theirs by those they touch; the network, which has seen no more than the same few labels, is not asked.
+    Confidence is the winner's share of what reaches the cluster, 0 where nothing does. It falls with the distance from
+    a label, not only with doubt, and what is far from every label is what to learn from: its threshold is its own.
+
+    From three labels in ten clusters on the network has learnt enough to be asked: it and the graph must agree, and the
+    confidence is the network's, because the share in a graph says what is near, not what is sure. With two labels a
+    cluster or more there is little to spread: ``consensus`` decides.
+    """
+    clusters = cluster(e.features, e.labels, e.clustering, e.seed, e.before)
+    n_labelled, n_clusters = len(e.labelled), len(clusters.centroids)
+    if n_labelled >= _MANY * n_clusters:
+        return _agreed(_members_vote(e, clusters), self_training(e))
+    votes = np.zeros((n_clusters, e.probabilities.shape[1]))
+    np.add.at(votes, (clusters.assignment[e.labelled], e.labels[e.labelled]), 1.0)
+    shares = spread(links(clusters, e.features, e.settings.links), votes)[clusters.assignment]
+    by_graph = Guess(shares.argmax(axis=1), shares.max(axis=1), clusters, spread=True)
+    if spreads("cluster-graph", n_labelled, n_clusters):
+        return by_graph
+    return _agreed(replace(by_graph, confidence=np.sign(by_graph.confidence)), self_training(e))
+
+
+_NEIGHBOURS = 7  # scikit-learn's own choice; with the few that vote in a cluster the graph falls to pieces
+
+
+def label_spreading(e: Evidence) -> Guess:
+    """scikit-learn's LabelSpreading over the graph of seven nearest neighbours (sparse, never N × N).
+
+    An image that no label reaches has confidence 0, and its class means nothing.
+
+    Source: Zhou et al. 2004, "Learning with local and global consistency".
+    """
+    # The graph counts each point as its own first neighbour.
+    model = LabelSpreading(kernel="knn", n_neighbors=min(_NEIGHBOURS + 1, len(e.labels)), alpha=0.9, max_iter=60)
+    with threadpool_limits(1), warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)  # points that no label reaches are divided by zero
+        model.fit(e.features, e.labels)
+    shares = np.nan_to_num(model.label_distributions_)
+    return Guess(model.classes_[shares.argmax(axis=1)], np.minimum(shares.max(axis=1), 1.0))
+
+
+STRATEGIES: dict[str, Callable[[Evidence], Guess]] = {
+    "cluster-graph": cluster_graph,
+    "consensus": consensus,
+    "cluster-vote": cluster_vote,
+    "prototype-knn": prototype_knn,
+    "self-training": self_training,
+    "label-spreading": label_spreading,
+}
+
+
+def assign(evidence: Evidence, before: PseudoLabels | None, number: int) -> PseudoLabels:
+    """Return pseudo-labels for all images by the strategy of the settings.
+
+    Given labels stay. A guess below the confidence threshold, or of confidence 0, is left out. An image whose class is
+    the one it had ``before`` keeps the round that assigned it.
+
+    Args:
+        evidence: what is known.
+        before: the last round's pseudo-labels.
+        number: this round, from 1.
+    """
+    guess = look_up(STRATEGIES, evidence.settings.strategy, "strategy")(evidence)
+    given = evidence.labels != LEFT_OUT
+    guesses = np.where(given, evidence.labels, guess.classes)
+    confidence = np.where(given, 1.0, guess.confidence)
+    threshold = evidence.settings.graph_threshold if guess.spread else evidence.settings.threshold
+    kept = given | ((confidence > 0) & (confidence >= threshold))
+    classes = np.where(kept, guesses, LEFT_OUT)
+    same = (before.classes == classes) & kept if before is not None else np.zeros(len(given), dtype=bool)
+    rounds = np.where(same, before.rounds if before is not None else 0, number)
+    rounds = np.where(given, 0, np.where(kept, rounds, LEFT_OUT))
+    return PseudoLabels(classes, guesses, confidence, rounds, guess.clusters)

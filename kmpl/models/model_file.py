@@ -1,0 +1,135 @@
+"""Trained networks as files that say themselves what they are: weights as safetensors, the rest in its header."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from pydantic import Field, ValidationError, model_validator
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+from kmpl.config.base import Settings
+from kmpl.errors import UserError
+from kmpl.models.classifier import Classifier
+from kmpl.models.network import Network
+from kmpl.models.raw_image_classifier import RawImageClassifier
+from kmpl.models.registry import NETWORKS, build
+from kmpl.models.weights import load_network, save_network
+
+HEADER = "kmpl"
+"""The entry of the header that holds the description, as JSON."""
+
+_Side = Annotated[int, Field(ge=1, le=4096)]
+
+
+class Description(Settings):
+    """What a network's weights do not say: enough to build it again and to feed it with raw images."""
+
+    network: str
+    """Name in ``NETWORKS``."""
+    classes: tuple[str, ...] = Field(min_length=1)
+    """Names of the C classes."""
+    raw_shape: tuple[Literal[1, 3], _Side, _Side]
+    """Channels, height and width of an image as the data set stores it."""
+    size: int = Field(ge=0, le=4096)
+    """Side of the images that the network sees, pixels; 0 = as they are."""
+    ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
+    """Which numbers are black and white in pictures of more than 8 bits, by kind, as in those it was trained on."""
+
+    @model_validator(mode="after")
+    def _has_contrast(self) -> "Description":
+        if any(not low < high for low, high in self.ranges.values()):
+            raise ValueError("ranges must go from black to a greater white")
+        return self
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model of raw images, ready to predict or to be exported."""
+
+    module: nn.Module
+    """(B, height, width[, 3]) uint8 → (B, C)."""
+    classes: tuple[str, ...]
+    """Names of the C classes."""
+    raw_shape: tuple[int, int, int]
+    """Channels, height and width of the images that it takes."""
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """As in ``Description``."""
+
+    @property
+    def classifier(self) -> Classifier:
+        """The same as a function of arrays."""
+
+        def classify(images: np.ndarray) -> np.ndarray:
+            with torch.inference_mode():
+                return self.module(torch.from_numpy(images)).numpy()
+
+        return Classifier(self.classes, self.raw_shape, classify, self.ranges)
+
+
+def describe_network(
+    network: Network,
+    *,
+    classes: Sequence[str],
+    raw_shape: Sequence[int],
+    size: int,
+    ranges: Mapping[str, tuple[float, float]],
+) -> Description:
+    """Return the description of a trained network; the arguments are the fields of ``Description``."""
+    return Description.model_validate(
+        {
+            "network": next(name for name, make in NETWORKS.items() if make is type(network)),
+            "classes": tuple(classes),
+            "raw_shape": tuple(raw_shape),
+            "size": size,
+            "ranges": dict(ranges),
+        }
+    )
+
+
+def write_model(network: Network, about: Description, path: Path) -> None:
+    """Write weights and description as one file.
+
+    Raises:
+        UserError: the file system refuses; nothing is left behind.
+    """
+    # Without ranges it can be read by versions that know none.
+    save_network(network, path, {HEADER: about.model_dump_json(exclude=None if about.ranges else {"ranges"})})
+
+
+def read_description(path: Path) -> Description:
+    """Return what a file of ``write_model`` says of itself.
+
+    Raises:
+        UserError: no such file, a damaged one, or one that says nothing.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    if HEADER not in header:
+        raise UserError(
+            f"{path} does not say which network and classes it holds; `kmpl export --safetensors` writes what does"
+        )
+    try:
+        return Description.model_validate(json.loads(header[HEADER]))
+    except (ValidationError, ValueError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+        raise UserError(f"{path}: its header does not describe a model of kmpl: {reason}") from error
+
+
+def read_model(path: Path) -> TrainedModel:
+    """Return the model in a file of ``write_model``.
+
+    Raises:
+        UserError: as ``read_description``; or the weights are another network's.
+    """
+    about = read_description(path)
+    network = build(about.network, about.raw_shape[0], len(about.classes), seed=0)
+    load_network(network, path)
+    return TrainedModel(RawImageClassifier(network, about.size), about.classes, about.raw_shape, about.ranges)

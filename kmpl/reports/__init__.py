@@ -1,0 +1,1 @@
+"""Results compared, and shown as text, figures and pages."""

@@ -1,0 +1,246 @@
+"""Every figure: a report in, a matplotlib figure out. Colours: Okabe and Ito's, safe for colour-blind readers."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from kmpl.method.results import ArmReport, Clusters, Report, Round
+from kmpl.reports.figures import COLOURS, MAIN_ARM, bare, canvas
+from kmpl.training import metrics
+from kmpl.training.history import Epoch, Fit
+
+_DRAWN, _CENTROIDS = 2_000, 150  # in the map of features: more make it no clearer, and t-SNE slow
+
+
+def _compared(report: Report) -> ArmReport | None:
+    """Return the arm to put beside labelled-only: pseudo-label, or else the first with rounds."""
+    arms = report.arms
+    return arms.get(MAIN_ARM) or next((arm for arm in arms.values() if arm.rounds), None)
+
+
+def _before(report: Report) -> ArmReport | None:
+    return report.arms.get("labelled-only")
+
+
+def curves(before: Fit, after: Fit, name: str) -> Figure:
+    """Loss and accuracy against epochs, before and after: eight curves.
+
+    Validation stands where the reference notebook plotted the test set: the test is not looked at during training.
+    """
+    figure, axes = canvas(2, 2, 9, 6)
+    for column, (title, fit) in enumerate([("before: labelled only", before), (f"after: {name}, last round", after)]):
+        _curve(axes[0, column], fit.history, "accuracy")
+        bare(axes[0, column], title, y="accuracy")
+        _curve(axes[1, column], fit.history, "loss")
+        bare(axes[1, column], "", x="epoch", y="cross-entropy (nats)")
+    for row in axes:  # the same scale on both sides, or the eye compares nothing
+        low, high = min(a.get_ylim()[0] for a in row), max(a.get_ylim()[1] for a in row)
+        for a in row:
+            a.set_ylim(low, high)
+    axes[0, 0].legend(loc="lower right", frameon=False)
+    return figure
+
+
+def _curve(axes: Axes, history: Sequence[Epoch], what: str) -> None:
+    epochs = [e.number for e in history]
+    marker = "o" if len(epochs) < 30 else None
+    axes.plot(epochs, [getattr(e, what) for e in history], color=COLOURS[0], marker=marker, ms=3, label="training")
+    held = [getattr(e, f"validation_{what}") for e in history]
+    axes.plot(epochs, held, color=COLOURS[5], marker=marker, ms=3, ls="--", label="validation")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def confusions(tables: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
+    """Confusion matrices side by side: each row is a true class, in per cent; the diagonal is left pale.
+
+    Args:
+        tables: (C, C) counts, rows true, columns predicted, by title.
+        classes: names of the C classes.
+    """
+    figure, axes = canvas(1, len(tables), 5.6 * len(tables), 5.2)
+    shares = [100 * table / np.maximum(table.sum(axis=1, keepdims=True), 1) for table in tables.values()]
+    darkest = max(2.0, *(float((share - np.diag(np.diag(share))).max()) for share in shares))
+    for a, title, share in zip(axes[0], tables, shares, strict=True):
+        a.imshow(share - np.diag(np.diag(share)), cmap="Blues", vmin=0, vmax=darkest)
+        _numbers(a, share, darkest)
+        a.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 2 else 0)
+        a.set_yticks(range(len(classes)), classes)
+        bare(a, title, "predicted class", "true class")
+    return figure
+
+
+def _numbers(axes: Axes, share: np.ndarray, darkest: float) -> None:
+    if len(share) > 20:  # more classes than numbers can be read
+        return
+    for i, j in zip(*np.nonzero(share >= 0.05), strict=True):
+        value, right = share[i, j], i == j
+        colour = "white" if value > 0.6 * darkest and not right else "black"
+        text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "weight": "bold" if right else "normal"}
+        axes.text(j, i, f"{value:.1f}", color=colour, **text)
+
+
+def feature_map(turn: Round, labels: np.ndarray, right: np.ndarray, classes: Sequence[str], seed: int = 0) -> Figure:
+    """The features in two dimensions (t-SNE of a sample): pseudo-labels by colour, wrong ones ringed.
+
+    Args:
+        turn: the round to show.
+        labels: (N,) given labels, −1 = unlabelled.
+        right: (N,) bool: is the guess the true class; diagnostics, for the picture only.
+        classes: names.
+        seed: of the sample and of the map.
+    """
+    rng, pseudo = np.random.default_rng(seed), turn.pseudo_labels
+    shown = np.sort(rng.permutation(len(labels))[:_DRAWN])
+    centroids = pseudo.clusters.centroids if pseudo.clusters else np.empty((0, turn.features.shape[1]))
+    all_centroids, centroids = len(centroids), rng.permutation(centroids)[:_CENTROIDS]
+    flat = PCA(min(30, turn.features.shape[1]), random_state=seed).fit_transform(
+        np.concatenate([turn.features[shown], centroids])
+    )
+    places = TSNE(2, random_state=seed, init="pca", perplexity=30, max_iter=500).fit_transform(flat)
+    points, middles = places[: len(shown)], places[len(shown) :]
+    figure, axes = canvas(1, 1, 9, 7.5)
+    _draw_points(axes[0, 0], points, pseudo.classes[shown], labels[shown] >= 0, right[shown], classes)
+    if len(middles):
+        axes[0, 0].scatter(
+            middles[:, 0],
+            middles[:, 1],
+            marker="+",
+            c="black",
+            s=28,
+            lw=0.8,
+            label=f"centroid ({len(middles)} of {all_centroids})",
+        )
+    counts = (
+        f"{turn.diagnostics.coverage:.1%} of the unlabelled images kept, {turn.diagnostics.accuracy:.2%} of these right"
+    )
+    bare(axes[0, 0], f"features in round {turn.number} ({len(shown):,} of {len(labels):,} images): {counts}")
+    axes[0, 0].set_axis_off()
+    figure.legend(loc="outside right center", frameon=False, fontsize=9)
+    return figure
+
+
+def _draw_points(
+    axes: Axes, at: np.ndarray, classes: np.ndarray, given: np.ndarray, right: np.ndarray, names: Sequence[str]
+) -> None:
+    out = classes < 0
+    axes.scatter(at[out, 0], at[out, 1], c="#BBBBBB", marker="x", s=14, lw=0.8, label="left out")
+    for c in np.unique(classes[~out]):
+        mine = classes == c
+        axes.scatter(at[mine, 0], at[mine, 1], color=COLOURS[c % len(COLOURS)], s=9, label=f"class {names[c]}")
+    wrong = ~out & ~right & ~given
+    axes.scatter(
+        at[wrong, 0], at[wrong, 1], facecolors="none", edgecolors="#D00000", s=60, lw=1.3, label="wrong pseudo-label"
+    )
+    axes.scatter(
+        at[given, 0], at[given, 1], facecolors="none", edgecolors="black", marker="s", s=30, lw=1.0, label="given label"
+    )
+
+
+def gallery(
+    turn: Round, clusters: Clusters, images: np.ndarray, classes: Sequence[str], rows: int = 12, columns: int = 10
+) -> Figure:
+    """The images nearest to the centroids of evenly spaced clusters (by size), with each cluster's vote.
+
+    Args:
+        turn: the round to show.
+        clusters: what it clustered.
+        images: (N, height, width) or (N, height, width, 3), uint8.
+        classes: names.
+        rows: clusters shown, at most.
+        columns: images per cluster.
+    """
+    order = np.argsort(-clusters.sizes, kind="stable")
+    picked = order[np.unique(np.linspace(0, len(order) - 1, min(rows, len(order))).astype(int))]
+    figure, axes = canvas(len(picked), columns, columns * 0.75 + 2.4, len(picked) * 0.8)
+    pseudo = turn.pseudo_labels
+    for row, k in zip(axes, picked, strict=True):
+        members = np.flatnonzero(clusters.assignment == k)
+        distance = np.square(turn.features[members] - clusters.centroids[k]).sum(axis=1)
+        nearest = members[np.argsort(distance, kind="stable")[:columns]]
+        votes = np.bincount(pseudo.guesses[members], minlength=len(classes))
+        for a in row:
+            a.axis("off")
+        for a, i in zip(row, nearest, strict=False):
+            a.imshow(images[i], cmap="gray_r" if images.ndim == 3 else None)
+        kept = np.mean(pseudo.kept[members])
+        text = f"vote {classes[int(votes.argmax())]}\n{len(members)} images, {kept:.0%} kept"
+        row[0].text(-0.25, 0.5, text, transform=row[0].transAxes, ha="right", va="center", fontsize=8)
+    figure.suptitle("images nearest to the centroids, large clusters first", fontsize=10)
+    return figure
+
+
+def coverage(arms: Mapping[str, Sequence[Round]]) -> Figure:
+    """Accuracy of the pseudo-labels against their coverage, round by round; the dot is what the threshold kept."""
+    figure, axes = canvas(1, len(arms), 5.2 * len(arms), 4.2)
+    lowest = 1.0
+    for a, (arm, rounds) in zip(axes[0], arms.items(), strict=True):
+        for turn, colour in zip(rounds, COLOURS * 10, strict=False):
+            share, accuracy = metrics.coverage_curve(turn.diagnostics.right, turn.diagnostics.confidence)
+            start = len(share) // 50  # the first few points are one image each: noise
+            a.plot(100 * share[start:], 100 * accuracy[start:], color=colour, label=f"round {turn.number}")
+            a.plot(100 * turn.diagnostics.coverage, 100 * turn.diagnostics.accuracy, "o", color=colour)
+            lowest = min(lowest, float(accuracy[start:].min()))
+        bare(a, f"{arm}: pseudo-labels", "unlabelled images kept (%)", "right (%)")
+        a.legend(frameon=False, loc="lower left")
+    for a in axes[0]:
+        a.set_ylim(100 * lowest - 0.3, 100.1)
+    return figure
+
+
+def views(report: Report) -> Figure:
+    """Test accuracy per view and arm; the axis is cut, and says so."""
+    names, arms = list(next(iter(report.arms.values())).evaluation.views), list(report.arms.values())
+    figure, axes = canvas(1, 1, 2.6 + 1.4 * len(names) * max(1, len(arms) / 2), 4.2)
+    a, width = axes[0, 0], 0.8 / len(arms)
+    for i, arm in enumerate(arms):
+        heights = [100 * arm.evaluation.views[name] for name in names]
+        bars = a.bar(
+            np.arange(len(names)) + (i - (len(arms) - 1) / 2) * width,
+            heights,
+            width * 0.94,
+            color=COLOURS[i],
+            label=arm.arm,
+        )
+        a.bar_label(bars, fmt="%.2f", fontsize=8, padding=2)
+    low = min(min(arm.evaluation.views.values()) for arm in arms)
+    a.set_ylim(max(0, 100 * low - max(1.0, 20 * (1 - low))), 100)
+    a.set_xticks(range(len(names)), names)
+    bare(a, "test accuracy per view (the axis does not start at 0)", y="right (%)")
+    figure.legend(loc="outside lower center", ncols=len(arms), frameon=False)
+    return figure
+
+
+def all_figures(report: Report) -> dict[str, Figure]:
+    """Return every figure that the report has the numbers for, by name."""
+    before, after = _before(report), _compared(report)
+    classes = report.pool.classes
+    shown = [a for a in (before, after) if a] or list(report.arms.values())[:2]
+    titles = {arm.arm: f"{arm.arm}: {100 * arm.evaluation.accuracy:.2f} % of the test right" for arm in shown}
+    tables = {titles[arm.arm]: arm.evaluation.confusion for arm in shown}
+    figures = {"views": views(report), "confusion": confusions(tables, classes)}
+    turning = {name: arm.rounds for name, arm in report.arms.items() if arm.rounds}
+    if turning:
+        figures["coverage"] = coverage(turning)
+    if after and after.pretrained:
+        figures["curves"] = curves(after.pretrained, after.fit, after.arm)
+    if after and after.rounds:
+        figures |= _round_figures(report, after.rounds[-1])
+    return figures
+
+
+def _round_figures(report: Report, turn: Round) -> dict[str, Figure]:
+    pool = report.pool
+    right = np.ones(len(pool.labels), dtype=bool)
+    right[~pool.labelled] = turn.diagnostics.right
+    figures = {"features": feature_map(turn, pool.labels, right, pool.classes)}
+    if turn.pseudo_labels.clusters:
+        images = pool.images.permute(0, 2, 3, 1).numpy()
+        images = images[..., 0] if images.shape[-1] == 1 else images
+        figures["clusters"] = gallery(turn, turn.pseudo_labels.clusters, images, pool.classes)
+    return figures

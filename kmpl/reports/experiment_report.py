@@ -1,0 +1,106 @@
+"""Reports for people and programs: the table in the terminal and the JSON."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from kmpl.config.experiment import ExperimentConfig
+from kmpl.method.results import ArmReport, Report, Round
+from kmpl.runtime.files import whole_file
+
+
+def _percent(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.2f}"
+
+
+def table(report: Report) -> Table:
+    """Return the table that ends a run: one row an arm, accuracies in per cent."""
+    arms = list(report.arms.values())
+    names = list(arms[0].evaluation.views)
+    title = "Test accuracy per view (%), pseudo-labels right and kept (%)"
+    # Without lines and with one blank between columns it fits a terminal of 80.
+    grid = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, title=title, title_justify="left")
+    grid.add_column("arm", style="bold", no_wrap=True)
+    grid.add_column("labels", justify="right", no_wrap=True)
+    for name in names:
+        grid.add_column(name, justify="right", no_wrap=True)
+    if len(names) > 1:
+        grid.add_column("mixed", justify="right", style="bold", no_wrap=True)
+    for name in ("right", "kept", "seconds"):
+        grid.add_column(name, justify="right", no_wrap=True)
+    for arm in arms:
+        shown = arm.rounds[-1].diagnostics if arm.rounds else None
+        used = (
+            len(report.pool.labels) + len(report.pool.validation_labels) if arm.arm == "oracle" else report.pool.budget
+        )
+        cells = [arm.arm, f"{used:,}", *(_percent(arm.evaluation.views[name]) for name in names)]
+        cells += [_percent(arm.evaluation.accuracy)] if len(names) > 1 else []
+        cells += [_percent(shown.accuracy), _percent(shown.coverage)] if shown else ["–", "–"]
+        grid.add_row(*cells, f"{sum(arm.seconds.values()):.0f}")
+    return grid
+
+
+def _number(value: float) -> float | None:
+    """JSON knows no NaN."""
+    return None if math.isnan(value) else value
+
+
+def _round(turn: Round) -> dict[str, Any]:
+    shown = turn.diagnostics
+    return {
+        "round": turn.number,
+        "pseudo_label_accuracy": _number(shown.accuracy),
+        "coverage": shown.coverage,
+        "purity": _number(shown.purity),
+        "counts": list(shown.counts),
+        "validation_accuracy": _number(turn.fit.validation_accuracy),
+        "seconds": turn.seconds,
+    }
+
+
+def _arm(arm: ArmReport) -> dict[str, Any]:
+    test = arm.evaluation
+    numbers: dict[str, Any] = {
+        "test_accuracy": test.accuracy,
+        "views": test.views,
+        "class_accuracy": [_number(value) for value in test.class_accuracy],
+        "calibration_error": test.calibration_error,
+        "log_loss": test.log_loss,
+        "confusion": test.confusion.tolist(),
+        "validation_accuracy": _number(arm.fit.validation_accuracy),
+        "validation_loss": _number(arm.fit.validation_loss),
+        "seconds": sum(arm.seconds.values()),
+        "seconds_per_step": arm.seconds,
+        "stop_reason": arm.stop_reason,
+    }
+    if arm.rounds or arm.arm not in ("labelled-only", "oracle"):
+        shown = arm.rounds[-1].diagnostics if arm.rounds else None
+        numbers["pseudo_label_accuracy"] = _number(shown.accuracy) if shown else None
+        numbers["coverage"] = shown.coverage if shown else 0.0
+        numbers["rounds"] = [_round(turn) for turn in arm.rounds]
+    return numbers
+
+
+def summary(config: ExperimentConfig, report: Report, run_id: str) -> dict[str, Any]:
+    """Return the report as JSON takes it: accuracies are fractions, times are seconds."""
+    pool = report.pool
+    return {
+        "protocol": config.protocol,
+        "seed": config.seed,
+        "labelled": pool.budget,
+        "unlabelled": int((~pool.labelled).sum()),
+        "validation": len(pool.validation_labels),
+        "pool_digest": pool.digest,
+        "config": config.model_dump(mode="json"),
+        "arms": {name: _arm(arm) for name, arm in report.arms.items()},
+        "mlflow_run_id": run_id,
+    }
+
+
+def write_json(numbers: dict[str, Any], path: Path) -> None:
+    """Write the report; the file is whole or absent."""
+    with whole_file(path) as draft:
+        draft.write_text(json.dumps(numbers, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,0 +1,59 @@
+"""Files that are written whole or not at all, their digests, and where caches lie."""
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import platformdirs
+
+from kmpl.errors import UserError
+
+
+def cache_folder() -> Path:
+    """Return the per-user cache: ``KMPL_CACHE``, or what the operating system names."""
+    return Path(os.environ.get("KMPL_CACHE") or platformdirs.user_cache_dir("kmpl"))
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def describe(error: OSError, path: Path) -> str:
+    """Return one line for an operating system's refusal: what, where, why."""
+    return f"cannot write {path}: {error.strerror or error}"
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; move it into place on success, remove it on any failure.
+
+    Raises:
+        UserError: the file system refuses (full, read-only, not allowed).
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+    except OSError as error:
+        raise UserError(describe(error, path)) from error
+    draft = Path(name)
+    try:
+        yield draft
+        draft.chmod(0o666 & ~_umask())  # temporary files are private, results are not
+        draft.replace(path)
+    except OSError as error:
+        raise UserError(describe(error, path)) from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """Return the process's mask for new files; asking means setting it for a moment."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

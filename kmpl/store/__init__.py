@@ -1,0 +1,1 @@
+"""Finished steps, kept by what determines them."""

@@ -1,0 +1,190 @@
+"""One training loop, for every arm. Shapes: N images, B of them in a batch."""
+
+import copy
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.optim import lr_scheduler
+
+from kmpl.config.experiment import Augmentation, Training
+from kmpl.errors import DivergedError, UserError
+from kmpl.images.augmentation import augment, seen_anew
+from kmpl.images.transforms import to_float
+from kmpl.models.embedding import predict
+from kmpl.models.network import Network
+from kmpl.runtime.seeds import derive, generator
+from kmpl.training import metrics
+from kmpl.training.centre_loss import CentreLoss
+from kmpl.training.ema import RunningAverage
+from kmpl.training.examples import Examples, batches
+from kmpl.training.history import Epoch, Fit
+
+_AHEAD = 500_000  # numbers in the images that are augmented at once: fewer, larger pieces of work take less time
+
+OnEpoch = Callable[[Epoch, int], None]
+"""Called after each epoch with what it gave and with the number of epochs in all."""
+
+OnBatch = Callable[[float, int], None]
+"""Called after each step with how many epochs are done, as a fraction, and with the number of epochs in all."""
+
+
+def optimizer(network: nn.Module, settings: Training) -> torch.optim.Optimizer:
+    """Return the optimiser that the settings ask for."""
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[settings.optimizer]
+    return kind(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
+
+
+def _schedule(optimizer: torch.optim.Optimizer, settings: Training, steps: int) -> lr_scheduler.LRScheduler:
+    if settings.schedule == "one-cycle":
+        rise = 0.25 if steps == 5 else 0.2  # OneCycleLR divides by zero where the rise is exactly one step
+        return lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=max(steps, 2), pct_start=rise)
+    if settings.schedule == "cosine":
+        return lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps)
+    return lr_scheduler.ConstantLR(optimizer, factor=1.0)
+
+
+class _Run:
+    """What a training carries from step to step."""
+
+    def __init__(
+        self, network: Network, data: Examples, settings: Training, augmentation: Augmentation, seed: int
+    ) -> None:
+        device = next(network.parameters()).device
+        self.network, self.settings, self.augmentation = network, settings, augmentation
+        self.data = Examples(*(getattr(data, field.name).to(device) for field in fields(data)))
+        self.views = bool(augmentation.views and data.mirrored.any())
+        self.draws = generator(seed, "batches")
+        self.per_epoch = settings.images_per_epoch or len(data.labels)
+        self.optimizer = optimizer(network, settings)
+        steps = settings.epochs * sum(1 for _ in self._order())
+        self.draws = generator(seed, "batches")
+        self.schedule = _schedule(self.optimizer, settings, steps)
+        self.centroids = CentreLoss(int(data.groups.max()) + 1, network.dimension, device)
+        self.average = RunningAverage(network, settings.ema) if settings.ema else None
+
+    def _order(self) -> Iterator[Tensor]:
+        return batches(len(self.data.labels), self.per_epoch, self.settings.batch_size, self.draws)
+
+    def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield each batch's indices and augmented images, as float."""
+        d, order = self.data, self._order()
+        several = max(1, _AHEAD // (self.settings.batch_size * d.images[0].numel()))
+        while indices := list(islice(order, several)):
+            which = torch.cat(indices).to(d.images.device)
+            images = augment(to_float(d.images.index_select(0, which)), self.augmentation, self.draws)
+            if self.views:
+                images = seen_anew(images, d.mirrored[which], self.augmentation.views, self.draws)
+            images = images.contiguous(memory_format=torch.channels_last)
+            yield from zip(indices, images.split([len(index) for index in indices]), strict=True)
+
+    def result(self) -> Network:
+        """Return the network as it would be used now: the running average, where there is one."""
+        return self.average.network if self.average else self.network
+
+    def loss(self, index: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weighted loss of a batch and how many of its images are classified as trained on."""
+        d, s = self.data, self.settings
+        features = self.network.embed(images)
+        logits, labels, weights = self.network.head(features), d.labels[index], d.weights[index]
+        loss = cross_entropy(logits, labels, reduction="none", label_smoothing=s.label_smoothing)
+        if s.clustering_loss:
+            loss = loss + s.clustering_loss * self.centroids.distance(features, d.groups[index], weights)
+        return (loss * weights).sum() / weights.sum().clamp(min=1e-12), (logits.detach().argmax(dim=1) == labels).sum()
+
+    def epoch(self, on_share: Callable[[float], None]) -> tuple[float, float]:
+        """Train one epoch; return mean loss and accuracy, read from the device only once, at the end."""
+        self.network.train()
+        device = self.data.labels.device
+        loss_sum, hits, count = torch.zeros((), device=device), torch.zeros((), device=device), 0
+        for index, images in self._batches():
+            loss, right = self.loss(index.to(device), images)
+            self.optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimizer.step()
+            self.rate = self.optimizer.param_groups[0]["lr"]
+            self.schedule.step()
+            if self.average:
+                self.average.update()
+            loss_sum, hits, count = loss_sum + loss.detach() * len(index), hits + right, count + len(index)
+            on_share(min(count / self.per_epoch, 1.0))
+        return float(loss_sum) / count, float(hits) / count
+
+
+def fit(
+    network: Network,
+    data: Examples,
+    settings: Training,
+    augmentation: Augmentation,
+    seed: int,
+    validation: tuple[Tensor, np.ndarray],
+    on_epoch: OnEpoch | None = None,
+    on_batch: OnBatch | None = None,
+) -> Fit:
+    """Train ``network`` in place and return it as it is to be used, with its history.
+
+    Args:
+        network: with fresh weights, on the device to train on.
+        data: what to train on, N images.
+        settings: epochs, optimiser, losses, early stopping.
+        augmentation: random changes of the images, drawn anew for every batch.
+        seed: of batches, augmentation and dropout.
+        validation: images (V, channels, height, width) uint8 and labels (V,); V may be 0.
+        on_epoch: told of each epoch.
+        on_batch: told of each step.
+
+    Raises:
+        DivergedError: a loss or a weight is no longer finite.
+        UserError: fewer than two images.
+    """
+    if len(data.labels) < 2:
+        raise UserError(f"{len(data.labels)} images cannot be trained on: batch norm needs at least 2")
+    begin, history, kept = time.perf_counter(), [], None
+    patience = settings.patience if len(validation[1]) else 0  # nothing to compare epochs by
+    with torch.random.fork_rng():
+        torch.manual_seed(derive(seed, "dropout"))
+        run = _Run(network, data, settings, augmentation, seed)
+        for number in range(1, settings.epochs + 1):
+            epoch = _epoch(run, number, validation, on_batch)
+            history.append(epoch)
+            if on_epoch:
+                on_epoch(epoch, settings.epochs)
+            if patience and (kept is None or _better(epoch, history[kept[0] - 1])):
+                kept = number, copy.deepcopy(run.result().state_dict())
+            if kept and number - kept[0] >= patience:
+                break
+    final, number = run.result(), len(history)
+    if kept:
+        final.load_state_dict(kept[1])
+    stopped = f"no better validation for {patience} epochs" if number < settings.epochs else "last epoch"
+    return Fit(
+        final, tuple(history), kept[0] if kept else number, stopped, len(data.labels), time.perf_counter() - begin
+    )
+
+
+def _epoch(run: _Run, number: int, validation: tuple[Tensor, np.ndarray], on_batch: OnBatch | None) -> Epoch:
+    begin, epochs = time.perf_counter(), run.settings.epochs
+    loss, accuracy = run.epoch(lambda share: on_batch(number - 1 + share, epochs) if on_batch else None)
+    if not (math.isfinite(loss) and all(bool(p.isfinite().all()) for p in run.network.parameters())):
+        raise DivergedError(
+            f"diverged at epoch {number}, learning rate {run.settings.learning_rate:g}: loss or weights are no longer "
+            "finite; try a smaller learning rate"
+        )
+    images, labels = validation
+    held_loss = held_accuracy = math.nan
+    if len(labels):
+        probabilities = predict(run.result(), images)
+        held_loss = metrics.log_loss(probabilities, labels)
+        held_accuracy = metrics.accuracy(probabilities.argmax(axis=1), labels)
+    return Epoch(number, loss, accuracy, held_loss, held_accuracy, run.rate, time.perf_counter() - begin)
+
+
+def _better(new: Epoch, old: Epoch) -> bool:
+    """Say whether validation improved: accuracy first, log-loss where it ties (few images tie often)."""
+    return (new.validation_accuracy, -new.validation_loss) > (old.validation_accuracy, -old.validation_loss)

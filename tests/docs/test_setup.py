@@ -1,0 +1,92 @@
+"""Set-up: pins are complete, and a machine that cannot run kmpl is told so in one line."""
+
+import re
+import stat
+import subprocess
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def pins() -> dict[str, str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pairs = (line.split("==") for line in lines if line and not line.startswith("#"))
+    return {canonical(name): version for name, version in pairs}
+
+
+def needed(name: str, extras: tuple[str, ...], seen: set[str]) -> set[str]:
+    """Return the names of all installed packages that ``name`` needs, transitively."""
+    from packaging.requirements import Requirement
+
+    for text in metadata.requires(name) or []:
+        requirement = Requirement(text)
+        wanted = any(requirement.marker.evaluate({"extra": e}) for e in ("", *extras)) if requirement.marker else True
+        key = canonical(requirement.name)
+        if wanted and key not in seen:
+            seen.add(key)
+            needed(requirement.name, tuple(requirement.extras), seen)
+    return seen
+
+
+def test_every_transitive_requirement_is_pinned_to_what_is_installed() -> None:
+    pinned, wrong = pins(), []
+    for name in sorted(needed("kmpl", ("dev",), set())):
+        if name != "setuptools" and pinned.get(name) != metadata.version(name):
+            wrong.append(f"{name}: installed {metadata.version(name)}, pinned {pinned.get(name)}")
+    assert not wrong
+
+
+def test_extras_are_pinned() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {"dev", "dask", "postgres"} <= project["optional-dependencies"].keys()
+    for requirements in project["optional-dependencies"].values():
+        for requirement in requirements:
+            assert canonical(re.split(r"[<>=\[]", requirement)[0]) in pins()
+
+
+def fake_python(folder: Path, script: str) -> Path:
+    path = folder / "python-of-test"
+    path.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ('case "$*" in *version_info*) exit 1;; *) echo "Python 3.9.2";; esac', "kmpl needs Python 3.11 or newer"),
+        ('case "$*" in *ensurepip*) exit 1;; esac', "kmpl needs Python's venv module"),
+    ],
+)
+def test_make_names_what_the_machine_lacks_in_one_line(script: str, said: str, tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    python = fake_python(tmp_path, script)
+    done = subprocess.run(
+        ["make", "demo", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if "***" not in line]
+    assert len(lines) == 1
+    assert said in lines[0]
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_a_second_make_installs_nothing() -> None:
+    planned = subprocess.run(["make", "--dry-run", "install"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if (ROOT / ".venv" / "installed").exists():
+        assert "pip install" not in planned.stdout
+    else:
+        assert "pip install" in planned.stdout
+
+
+def test_ci_calls_make_test() -> None:
+    assert "make test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")

@@ -1,0 +1,43 @@
+"""What the steps hand to the training loop."""
+
+import pytest
+import torch
+
+from kmpl.config.experiment import ExperimentConfig
+from kmpl.config.presets import load, merge
+from kmpl.method import steps
+from kmpl.training.watch import Watch
+
+
+@pytest.fixture(scope="module")
+def brief() -> ExperimentConfig:
+    training = {"epochs": 1, "images_per_epoch": 128, "batch_size": 32, "ema": 0.0}
+    return load(
+        change={
+            "threads": 1,
+            "ratio": 0.2,
+            "pool": {"size": 300},
+            "clustering": {"n_clusters": 30},
+            "pretrain": training,
+            "retrain": training,
+        }
+    )
+
+
+@pytest.mark.parametrize(("protocol", "same"), [("notebook", False), ("literature", True)])
+def test_only_where_a_view_mirrors_are_images_seen_anew(protocol: str, same: bool, brief: ExperimentConfig) -> None:
+    with_views = merge(brief, {"protocol": protocol})
+    without = merge(with_views, {"augmentation": {"views": 0.0}})
+    pool, truth = steps.load(with_views)
+    labels = steps.PseudoLabels(truth, truth, torch.ones(len(truth)).numpy(), (~pool.labelled).astype(int))
+    for train in (
+        lambda config: steps.pretrain(config, pool, Watch()),
+        lambda config: steps.retrain(config, pool, labels, Watch(), 1),
+    ):
+        one, other = (train(config).network.state_dict() for config in (with_views, without))
+        assert all(torch.equal(one[name], other[name]) for name in one) == same
+
+
+def test_the_last_round_and_the_oracle_train_longer(brief: ExperimentConfig) -> None:
+    config = merge(brief, {"retrain": {"epochs": 2, "last_round": 4}, "pseudo_labels": {"rounds": 3}})
+    assert [steps.retraining(config, number).epochs for number in (1, 2, 3, 0)] == [2, 2, 8, 8]

@@ -1,0 +1,143 @@
+"""The finals of a study, on a real journal: the mean over the draws decides, and nothing is trained twice."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from kmpl import tracking
+from kmpl.config.experiment import ExperimentConfig
+from kmpl.errors import DivergedError
+from kmpl.method.results import Round
+from kmpl.method.steps import load, pretrain
+from kmpl.reports.studies import StudyRecord
+from kmpl.training.history import Epoch, Fit
+from kmpl.training.watch import Watch
+from kmpl.tuning import Desk, open_studies
+from kmpl.tuning.pruning import Course
+from kmpl.tuning.search_space import Range
+from kmpl.tuning.study import run_study
+from kmpl.tuning.study_task import Task
+
+SPACE = {"pretrain.epochs": Range(1, 12, whole=True, log=False)}
+UNTUNED = {"pretrain.epochs": 3}
+
+
+class Landscape:
+    """Trainings whose accuracy is made up: more epochs are better on the study's own draw, worse on the others."""
+
+    def __init__(self, config: ExperimentConfig, dies_at: int = 0, diverges: bool = False) -> None:
+        self.pool, _ = load(config)
+        self.fit = pretrain(config, self.pool, Watch())
+        self.dies_at, self.diverges, self.trained = dies_at, diverges, list[tuple[int, int]]()
+
+    def train(self, values: Mapping[str, Any], course: Course, seed: int) -> tuple[Fit, tuple[Round, ...]]:
+        epochs = int(values["pretrain.epochs"])
+        self.trained.append((epochs, seed))
+        if self.dies_at and seed != 1_000 and sum(s != 1_000 for _, s in self.trained) == self.dies_at:
+            raise KeyboardInterrupt
+        if self.diverges and seed != 1_000 and epochs != 3:
+            raise DivergedError("diverged")
+        height = 0.5 + 0.03 * epochs if seed == 1_000 else 0.9 - 0.05 * epochs
+        one = Epoch(1, 0.5, 0.9, 0.3, height, 0.001, 1.0)
+        fit = replace(self.fit, history=(one,), kept_epoch=1)
+        return course.watched(Watch(), 1, 1, lambda _: fit), ()
+
+    def run(self, folder: Path, draws: int, trials: int = 8) -> StudyRecord:
+        task = Task(
+            name="one",
+            ratio=0.3,
+            arm="labelled-only",
+            settings={"pretrain.epochs": 3},
+            begin={},
+            space=SPACE,
+            starts=[UNTUNED],
+            trials=trials,
+            seed=7,
+            train=self.train,
+            pool=self.pool,
+            draw=1_000,
+            further=tuple(range(1_001, 1_000 + draws)),
+        )
+        desk = Desk(open_studies(str(folder / "optuna.journal")), tracking.open_store(folder), folder, "tiny")
+        return run_study(task, desk)
+
+    def again(self) -> list[tuple[int, int]]:
+        return [(epochs, seed) for epochs, seed in self.trained if seed != 1_000]
+
+
+@pytest.fixture(scope="module")
+def config(tiny: ExperimentConfig) -> ExperimentConfig:
+    return tiny
+
+
+def heights(record: StudyRecord) -> list[float]:
+    return sorted({t.params["pretrain.epochs"] for t in record.trials}, reverse=True)
+
+
+def test_the_mean_of_all_draws_decides_and_the_untuned_settings_are_among_them(
+    config: ExperimentConfig, tmp_path: Path
+) -> None:
+    land = Landscape(config)
+    record = land.run(tmp_path, draws=3)
+    assert record.trials[0].params == UNTUNED
+    assert max(record.trials, key=lambda t: t.value or 0.0).params != UNTUNED  # the study's own draw would have it so
+    assert record.best == UNTUNED
+    assert record.winner == record.trials[0].number
+    best_three = [t for t in sorted(record.trials, key=lambda t: -(t.value or 0.0)) if t.params != UNTUNED][:3]
+    assert {f.number for f in record.finals} == {record.winner, *(t.number for t in best_three)}
+    assert {seed for _, seed in land.again()} == {1_001, 1_002}
+    for final in record.finals:
+        epochs = next(t for t in record.trials if t.number == final.number).params["pretrain.epochs"]
+        assert final.values == pytest.approx([0.5 + 0.03 * epochs, *[0.9 - 0.05 * epochs] * 2], abs=1e-4)
+        assert final.mean == pytest.approx(sum(final.values) / 3)
+    assert list(record.finals) == sorted(record.finals, key=lambda final: -final.mean)
+
+
+def test_with_one_draw_the_study_alone_decides(config: ExperimentConfig, tmp_path: Path) -> None:
+    land = Landscape(config)
+    record = land.run(tmp_path, draws=1)
+    assert not land.again()
+    assert record.best["pretrain.epochs"] == heights(record)[0]
+
+
+def test_law_5_killed_in_the_finals_only_what_is_missing_is_trained(config: ExperimentConfig, tmp_path: Path) -> None:
+    whole = Landscape(config)
+    undisturbed = whole.run(tmp_path / "whole", draws=3)
+    first = Landscape(config, dies_at=4)
+    with pytest.raises(KeyboardInterrupt):
+        first.run(tmp_path / "killed", draws=3)
+    second = Landscape(config)
+    record = second.run(tmp_path / "killed", draws=3)
+    assert record.results() == undisturbed.results()
+    assert sorted(first.again()[:3] + second.again()) == sorted(whole.again())
+    assert not [one for one in second.trained if one[1] == 1_000]
+    third = Landscape(config)
+    assert third.run(tmp_path / "killed", draws=3) == record
+    assert not third.trained
+
+
+def test_a_finalist_that_diverges_loses(config: ExperimentConfig, tmp_path: Path) -> None:
+    record = Landscape(config, diverges=True).run(tmp_path, draws=2)
+    assert record.best == UNTUNED
+    assert [final.values[1] for final in record.finals][1:] == [0.0] * (len(record.finals) - 1)
+
+
+def test_more_draws_train_only_the_further_ones(config: ExperimentConfig, tmp_path: Path) -> None:
+    Landscape(config).run(tmp_path, draws=2)
+    more = Landscape(config)
+    record = more.run(tmp_path, draws=3)
+    assert {seed for _, seed in more.trained} == {1_002}
+    assert {len(final.values) for final in record.finals} == {3}
+
+
+def test_the_notes_say_who_met(config: ExperimentConfig, tmp_path: Path) -> None:
+    from optuna_dashboard import get_note
+
+    record = Landscape(config).run(tmp_path, draws=2)
+    study = optuna.load_study(study_name="one", storage=open_studies(str(tmp_path / "optuna.journal")))
+    assert f"trial {record.winner}: " in get_note(study)
+    assert "The mean decides." in get_note(study)
