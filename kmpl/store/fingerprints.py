@@ -43,6 +43,7 @@ _CODE = {
 }
 
 
+@cache
 def _imports(source: str) -> set[str]:
     """Return the modules of kmpl that a module's source names in its imports."""
     found = set()
@@ -55,7 +56,12 @@ def _imports(source: str) -> set[str]:
 def _source(module: str) -> str | None:
     """Return a module's source without comments and layout; None if there is no such file."""
     path = Path(__file__).parents[1].joinpath(*module.split(".")[1:]).with_suffix(".py")
-    return ast.unparse(ast.parse(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    return _without_comments(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+@cache  # the steps share most modules, and parsing them takes most of the time of a first key
+def _without_comments(source: str) -> str:
+    return ast.unparse(ast.parse(source))
 
 
 @cache

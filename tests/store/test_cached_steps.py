@@ -35,9 +35,9 @@ _SMALL = {
     "ratio": 0.2,
     "threads": 1,
     "pool": {"size": 200},
-    "pretrain": _TRAINING | {"images_per_epoch": 320},
-    "retrain": _TRAINING | {"images_per_epoch": 128},
-    "pretext": {"up_to": 5, "n_clusters": 20, "rounds": 1, "training": _TRAINING | {"images_per_epoch": 128}},
+    "pretrain": _TRAINING | {"images_per_epoch": 160},
+    "retrain": _TRAINING | {"images_per_epoch": 64},
+    "pretext": {"up_to": 5, "n_clusters": 20, "rounds": 1, "training": _TRAINING | {"images_per_epoch": 64}},
     "clustering": {"n_clusters": 20, "n_prototypes": 12},
     "pseudo_labels": {"strategy": "consensus", "rounds": 1, "threshold": 0.1},  # what more settings bear on
 }
@@ -244,7 +244,7 @@ CHANGES: dict[str, Any] = {
     "pretrain": (
         training_changes := {
             "epochs": 2,
-            "images_per_epoch": 160,
+            "images_per_epoch": 96,
             "batch_size": 32,
             "optimizer": "adam",
             "learning_rate": 0.001,

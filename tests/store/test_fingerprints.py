@@ -7,10 +7,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Any
 
 import grimp
 import pytest
@@ -47,18 +46,26 @@ def modules_of(step: str, monkeypatch: pytest.MonkeyPatch) -> set[str]:
     return read
 
 
+@pytest.fixture(scope="module")
+def package_copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    copy = tmp_path_factory.mktemp("copy") / "kmpl"
+    return Path(shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("*.gz", "__pycache__")))
+
+
 @pytest.fixture
-def edit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
-    """Let fingerprints read a copy of the package, and return what appends a text to one of its modules."""
-    copy = tmp_path / "kmpl"
-    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("*.gz", "__pycache__"))
-    monkeypatch.setattr(fingerprints, "__file__", str(copy / "store" / "fingerprints.py"))
+def edit(package_copy: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Edit]:
+    """Let fingerprints read a copy of the package, and give what appends a text to one of its modules."""
+    monkeypatch.setattr(fingerprints, "__file__", str(package_copy / "store" / "fingerprints.py"))
+    before: dict[Path, str] = {}
 
     def append(module: str, text: str) -> None:
-        path = copy.joinpath(*module.split(".")).with_suffix(".py")
-        path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
+        path = package_copy.joinpath(*module.split(".")).with_suffix(".py")
+        before[path] = path.read_text(encoding="utf-8")
+        path.write_text(before[path] + text, encoding="utf-8")
 
-    return append
+    yield append
+    for path, text in before.items():
+        path.write_text(text, encoding="utf-8")
 
 
 RUNS = {
@@ -98,7 +105,8 @@ def test_comments_and_layout_are_no_code(edit: Edit) -> None:
     assert [fresh(step) for step in STEPS] == before
 
 
-def test_a_copy_elsewhere_is_the_same_code(edit: Edit) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("edit")
+def test_a_copy_elsewhere_is_the_same_code() -> None:
     assert [fresh(step) for step in STEPS] == [code_version(step) for step in STEPS]
 
 
@@ -231,15 +239,9 @@ print(key("experiment", ExperimentConfig(), **{name: {"b": 1, "a": [1.5, None]} 
 
 
 def test_two_processes_make_the_same_key() -> None:
-    def made(seed: str) -> str:
-        environment: dict[str, Any] = os.environ | {"PYTHONHASHSEED": seed}
-        command = [sys.executable, "-c", SCRIPT]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
-
-    one, other = made("1"), made("2")
-    assert (
-        one
-        == other
-        == key("experiment", ExperimentConfig(), x={"a": [1.5, None], "b": 1}, y={"a": [1.5, None], "b": 1})
-    )
-    assert len(one) == 64
+    other_hashes = os.environ | {"PYTHONHASHSEED": "1"}
+    command = [sys.executable, "-c", SCRIPT]
+    other = subprocess.run(command, env=other_hashes, capture_output=True, text=True, check=True).stdout.strip()
+    both = {"a": [1.5, None], "b": 1}
+    assert other == key("experiment", ExperimentConfig(), x=both, y=both)
+    assert len(other) == 64
