@@ -29,11 +29,11 @@ _NO_NUMBERS = {
     "kmpl.training.history",
 }
 _CODE = {
-    "fit": ("kmpl.method.steps", "kmpl.training.loop"),
-    "embed": ("kmpl.models.embedding",),
+    "fit": ("kmpl.method.steps", "kmpl.training.loop", "kmpl.models.registry"),
+    "embed": ("kmpl.models.embedding", "kmpl.models.registry"),
     "pretext": ("kmpl.method.pretext",),
     "vote": ("kmpl.method.steps", "kmpl.method.pseudo_labels", "kmpl.runtime.seeds"),
-    "evaluate": ("kmpl.method.evaluation",),
+    "evaluate": ("kmpl.method.evaluation", "kmpl.models.registry"),
     "experiment": (
         "kmpl.method.experiment",
         "kmpl.method.pseudo_labels",

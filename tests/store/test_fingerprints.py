@@ -66,7 +66,12 @@ RUNS = {
     "training.ema": {"fit", "experiment"},
     "models.embedding": {"fit", "embed", "evaluate", "experiment"},
     "models.registry": {"fit", "embed", "evaluate", "experiment"},
-    "images.views": {"fit", "embed", "evaluate", "experiment"},
+    "models.cnn": {"fit", "embed", "evaluate", "experiment"},
+    "method.cluster_graph": {"vote", "experiment"},
+    "training.examples": {"fit", "experiment"},
+    "images.augmentation": {"fit", "experiment"},
+    "images.transforms": {"fit", "embed", "evaluate", "experiment"},
+    "images.views": {"evaluate", "experiment"},
     "runtime.seeds": {"fit", "vote", "evaluate", "experiment"},
     "method.steps": {"fit", "vote", "experiment"},
     "method.pseudo_labels": {"vote", "experiment"},
@@ -80,7 +85,8 @@ RUNS = {
     "config.presets": {"experiment"},
     "reports.experiment_plots": set(),
     "reports.sweep_page": set(),
-    "store.store": {"evaluate", "experiment"},
+    "runtime.files": {"evaluate", "experiment"},
+    "store.store": set(),
 }
 
 
