@@ -29,7 +29,7 @@ _NO_NUMBERS = {
     "kmpl.training.history",
 }
 _CODE = {
-    "fit": ("kmpl.method.steps", "kmpl.training.loop", "kmpl.models.registry"),
+    "fit": ("kmpl.method.steps", "kmpl.training.loop", "kmpl.models.registry", "kmpl.images.views"),
     "embed": ("kmpl.models.embedding", "kmpl.models.registry"),
     "pretext": ("kmpl.method.pretext",),
     "vote": ("kmpl.method.steps", "kmpl.method.pseudo_labels", "kmpl.runtime.seeds"),

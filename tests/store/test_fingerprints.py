@@ -71,7 +71,7 @@ RUNS = {
     "training.examples": {"fit", "experiment"},
     "images.augmentation": {"fit", "experiment"},
     "images.transforms": {"fit", "embed", "evaluate", "experiment"},
-    "images.views": {"evaluate", "experiment"},
+    "images.views": {"fit", "evaluate", "experiment"},
     "runtime.seeds": {"fit", "vote", "evaluate", "experiment"},
     "method.steps": {"fit", "vote", "experiment"},
     "method.pseudo_labels": {"vote", "experiment"},
