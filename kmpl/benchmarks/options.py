@@ -13,16 +13,16 @@ class BenchmarkOptions(SweepOptions):
     """What of a benchmark is run; the whole takes hours. Ratios and name are the benchmark's own unless given."""
 
     seeds: Seeds = (0, 1, 2, 3, 4)
-    """Seeds, separated by commas: each draws labels, views and weights anew, the same draws for every arm."""
+    """Seeds, separated by commas. Each seed draws labels, views and weights anew; all arms share its draws."""
     arms: Arms = get_args(Arm)
-    """Methods to compare, separated by commas."""
+    """Arms (methods) to compare, separated by commas."""
 
 
 class AuditOptions(Settings):
     """At which labelled ratios and with which seeds the notebook is audited."""
 
     ratios: Ratios = (0.8, 0.4, 0.1)
-    """Labelled ratios, separated by commas; each in (0, 1)."""
+    """Labelled ratios (shares of the pool that are labelled), separated by commas; each in (0, 1)."""
     seeds: Seeds = (0, 1, 2, 3, 4)
     """Seeds, separated by commas."""
 
@@ -31,20 +31,20 @@ class SeedOptions(Settings):
     """With which seeds something is measured."""
 
     seeds: Seeds = (0, 1, 2, 3, 4)
-    """Seeds, separated by commas: each draws the given labels anew."""
+    """Seeds, separated by commas. Each seed draws the given labels anew."""
 
 
 class IngredientOptions(Settings):
     """With how many labels and which seeds ingredients are compared."""
 
     labels: int = Field(default=100, ge=1)
-    """Given labels, validation among them."""
+    """Number of given labels, validation included."""
     seeds: Seeds = (1_000, 1_001, 1_002)
-    """Seeds, separated by commas; those of the tables (0 to 4) are kept for the end."""
+    """Seeds, separated by commas. The seeds of the published tables (0 to 4) are not used for development."""
 
 
 class CostOptions(Settings):
     """At which sizes of the pool the cost of each step is measured."""
 
     sizes: Sizes = (7_500, 15_000, 30_000, 60_000, 120_000, 240_000)
-    """Images in the pool, separated by commas; more than the data set has are views of it."""
+    """Numbers of images in the pool, separated by commas. If the data set has fewer, the pool holds views of them."""

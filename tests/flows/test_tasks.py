@@ -156,4 +156,4 @@ def test_the_form_has_every_setting_with_help_and_range() -> None:
         assert shown.get("description") or "$ref" in str(shown) or not field.description
     for name, default in (("Pretraining", 12), ("Retraining", 5)):
         epochs = schema["definitions"][name]["properties"]["epochs"]
-        assert (epochs["minimum"], epochs["default"], epochs["description"]) == (1, default, "Epochs.")
+        assert (epochs["minimum"], epochs["default"], epochs["description"]) == (1, default, "Number of epochs.")
