@@ -25,8 +25,8 @@ class LabelOptions(Learning):
     """Cross-fitting: the given labels are hidden part by part, and the method must find them again. The check says how
     many assigned labels will be right, and calibrates confidence; off = no check, and confidence is not calibrated."""
     expect_accuracy: float = Field(default=0.8, gt=0.5, lt=1)
-    """Share of the assigned labels that the check must expect to be right. If all labels together fall short of it, only
-    the most confident ones are written."""
+    """Share of the assigned labels that the check must expect to be right. If all labels together fall short of it,
+    only the most confident ones are written."""
     folds: int = Field(default=5, ge=2, le=20)
     """Number of parts into which the check splits the given labels."""
 
