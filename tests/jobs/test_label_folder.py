@@ -44,7 +44,7 @@ QUICK = {"epochs": 3, "images_per_epoch": 800, "batch_size": 32}
 SETTINGS = {"threads": 1, "expect_accuracy": 0.9, "folds": 2, "pretrain": QUICK, "retrain": QUICK}
 SETTINGS |= {"clustering": {"n_clusters": 20}, "pseudo_labels": {"rounds": 2}, "size": 28, "validation": 0.2}
 SETTINGS |= {"pretext": {"up_to": 0}}  # takes seconds, and is tested by itself
-SETTINGS |= {"seed": 2}  # of so few labels one seed in eight loses a class, which is chance (docs/log/attempts-network.md)
+SETTINGS |= {"seed": 2}  # of so few labels one seed in eight loses a class (docs/log/attempts-network.md)
 FLAGS = [f"--{s}.{name.replace('_', '-')}={n}" for s in ("pretrain", "retrain") for name, n in QUICK.items()]
 FLAGS += ["--threads=1", "--clustering.n-clusters=20", "--pseudo-labels.rounds=2", "--size=28", "--validation=0.2"]
 FLAGS += ["--pretext.up-to=0", "--seed=2"]
