@@ -71,9 +71,10 @@ def _folders(root: Path) -> list[Path]:
 
 _LINE_HEAD = """# The command line
 
-`kmpl COMMAND --help` says the same in the terminal. A flag is written `--name value` or `--name=value`; one without a value
-is written alone. Several values are separated by commas. Settings of a section have a dot: `--retrain.epochs 7`; each of them
-stands in [settings](settings.md). What a command ends with: [exit statuses](exit-status-and-errors.md).
+`kmpl COMMAND --help` says the same in the terminal. A flag is written `--name value` or `--name=value`; one whose value
+is *alone* stands by itself. Several values are separated by commas. Settings of a section have a dot:
+`--retrain.epochs 7`; each of them stands in [settings](settings.md). What a command ends with: [exit
+statuses](exit-status-and-errors.md).
 """
 _LINE_END = """## Variables of the environment
 
@@ -81,13 +82,13 @@ _LINE_END = """## Variables of the environment
 |---|---|
 | `MLFLOW_TRACKING_URI` | runs go to this server or database instead of `mlruns/mlflow.db` |
 | `OPTUNA_STORAGE` | where studies are kept, as `--storage` says it; otherwise `mlruns/optuna.journal` |
-| `PREFECT_API_URL` | Prefect's server; empty: one is started for the moment. In this project's folder it is that of `kmpl up` unless said |
+| `PREFECT_API_URL` | Prefect's server; here by default that of `kmpl up`; empty: one is started for the moment |
 | `KMPL_DASK` | address of a Dask scheduler: experiments run on its workers (extra `dask`) |
 | `KMPL_MLRUNS` | where a flow that Prefect starts keeps its runs; otherwise `mlruns` in the worker's folder |
 | `KMPL_ROOT` | the folder that a worker finds `prefect.yaml` and the flows in; `kmpl up` sets it |
 | `KMPL_OPTUNA_PAGES` | address of Optuna's pages, for the links of trials in MLflow; otherwise that of `kmpl up` |
 | `KMPL_CACHE` | folder that data sets are unpacked and downloaded into; otherwise your system's cache folder |
-| `GOMP_SPINCOUNT`, `KMP_BLOCKTIME`, `OMP_WAIT_POLICY` | how threads wait for each other; what you set wins over kmpl ([why](../explanations/speed.md)) |
+| `GOMP_SPINCOUNT`, `KMP_BLOCKTIME`, `OMP_WAIT_POLICY` | how threads [wait](../explanations/speed.md); yours wins |
 | `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` | honoured; this machine is always reached without a proxy |
 
 Nothing is sent anywhere: the telemetry of Prefect, MLflow and Optuna is off.
@@ -191,9 +192,9 @@ def shown(value: Any) -> str:
 
 _SETTINGS_HEAD = """# Settings
 
-Every setting is a flag (`--section.name value`, with `-` for `_`), a key of a TOML file (`--config`), and a field of Prefect's
-form; names and ranges are the same everywhere. A flag wins over the file, the file over the preset (`--preset`), the preset over
-the default. A column of a preset says what the preset changes.
+Every setting is a flag (`--section.name value`, with `-` for `_`), a key of a TOML file (`--config`), and a field of
+Prefect's form; names and ranges are the same everywhere. A flag wins over the file, the file over the preset
+(`--preset`), the preset over the default. A column of a preset says what the preset changes.
 """
 
 
@@ -208,10 +209,10 @@ def settings_page() -> str:
     for name, model in _sections(ExperimentConfig):
         lines += [f"## `{name}`", "", cell((model.__doc__ or "").split("\n")[0].split(" (")[0]), ""]
         lines += _section(model, f"{name}.")
-    lines += ["## Sweeps (`kmpl sweep`, `kmpl tune`)", ""] + _rows_of(SweepOptions, SweepOptions.model_fields)
-    lines += ["`kmpl tune` has other defaults:", ""] + _rows_of(TuneOptions, TuneOptions.__annotations__)
     own = [name for name in LabelOptions.model_fields if name in LabelOptions.__annotations__]
-    lines += ["## Labelling a folder (`kmpl label`, `kmpl suggest`)", ""] + _rows_of(LabelOptions, own)
+    lines += ["## Sweeps (`kmpl sweep`, `kmpl tune`)", "", *_rows_of(SweepOptions, SweepOptions.model_fields)]
+    lines += ["`kmpl tune` has other defaults:", "", *_rows_of(TuneOptions, TuneOptions.__annotations__)]
+    lines += ["## Labelling a folder (`kmpl label`, `kmpl suggest`)", "", *_rows_of(LabelOptions, own)]
     return "\n".join([*lines, *_fitted(), *_searched()])
 
 

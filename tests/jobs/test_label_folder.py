@@ -16,6 +16,7 @@ import pytest
 from deep_files import write_png
 from mlflow import MlflowClient
 from PIL import Image
+from tracking_names import undocumented
 
 from kmpl import tracking
 from kmpl.cli import main
@@ -221,6 +222,7 @@ def test_the_run_has_settings_numbers_files_and_a_model_but_no_champion(ran: Run
     assert {f.path for f in client.list_artifacts(ran.run)} >= {"labels.csv", "gallery.html"}
     assert run.outputs.model_outputs
     assert client.search_registered_models() == []
+    assert not undocumented([run])
 
 
 def test_the_gallery_shows_every_class_and_needs_nothing_else(ran: Run) -> None:
