@@ -56,8 +56,8 @@ _NO_AUGMENTATION = {
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "quick": {
-        # What tuning found at ratio 0.1, in three quarters of its epochs (docs/log.md has command and price); clusters
-        # by the root of the smaller pool.
+        # What tuning found at ratio 0.1, in three quarters of its epochs (docs/log/attempts-tuning.md has command and
+        # price); clusters by the root of the smaller pool.
         "pool": {"size": 10_000},
         "augmentation": {"strength": 0.81},
         "pretrain": {"epochs": 9, "learning_rate": 0.0037},

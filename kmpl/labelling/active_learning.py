@@ -26,7 +26,10 @@ from kmpl.method.results import Clusters
 Reason = Literal["no label in its cluster", "least certain"]
 
 NEAR = 0.1
-"""Distance, as a share of the spread of all features, up to which two images are near-duplicates (see docs/log.md)."""
+"""Distance, as a share of the spread of all features, up to which two images are near-duplicates.
+
+Measured: docs/log/attempts-labelling.md.
+"""
 _CLUSTER = 20  # images in a cluster, on average, at least: smaller ones are chance
 
 

@@ -28,7 +28,7 @@ class CrossFit:
         """Return how sure all networks are of each guess on average, (N,) in [0, 1].
 
         Networks that saw other labels disagree where one of them errs, however sure it is: the mean tells right from
-        wrong guesses better than any one of them (docs/log.md).
+        wrong guesses better than any one of them (docs/log/attempts-few-labels.md).
 
         Args:
             probabilities: (N, C) of the network that made the guesses.
@@ -41,7 +41,8 @@ class CrossFit:
 def stand_in(config: ExperimentConfig) -> ExperimentConfig:
     """Return settings of the same method, cut short: one round, whose last network trains no longer than any.
 
-    What it finds again, the whole method finds again all the more (docs/log.md), and it takes a third of the time.
+    What it finds again, the whole method finds again all the more (docs/log/attempts-few-labels.md), and it takes a
+    third of the time.
     """
     return merge(config, {"pseudo_labels": {"rounds": 1}, "retrain": {"last_round": 1}})
 

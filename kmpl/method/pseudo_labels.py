@@ -119,7 +119,7 @@ def _agreed(by_cluster: Guess, by_network: Guess) -> Guess:
     return Guess(by_cluster.classes, confidence, by_cluster.clusters)
 
 
-_FEW, _MANY = 0.3, 2.0  # given labels a cluster; docs/log.md has the table behind each
+_FEW, _MANY = 0.3, 2.0  # given labels a cluster; docs/log/attempts-few-labels.md has the table of each
 
 
 def spreads(strategy: str, n_labelled: int, n_clusters: int) -> bool:

@@ -16,6 +16,7 @@ import pytest
 from deep_files import write_png
 from mlflow import MlflowClient
 from PIL import Image
+from tracking_names import undocumented
 
 from kmpl import tracking
 from kmpl.cli import main
@@ -44,7 +45,7 @@ QUICK = {"epochs": 3, "images_per_epoch": 800, "batch_size": 32}
 SETTINGS = {"threads": 1, "expect_accuracy": 0.9, "folds": 2, "pretrain": QUICK, "retrain": QUICK}
 SETTINGS |= {"clustering": {"n_clusters": 20}, "pseudo_labels": {"rounds": 2}, "size": 28, "validation": 0.2}
 SETTINGS |= {"pretext": {"up_to": 0}}  # takes seconds, and is tested by itself
-SETTINGS |= {"seed": 2}  # of so few labels one seed in eight loses a class, which one is chance (docs/log.md)
+SETTINGS |= {"seed": 2}  # of so few labels one seed in eight loses a class (docs/log/attempts-network.md)
 FLAGS = [f"--{s}.{name.replace('_', '-')}={n}" for s in ("pretrain", "retrain") for name, n in QUICK.items()]
 FLAGS += ["--threads=1", "--clustering.n-clusters=20", "--pseudo-labels.rounds=2", "--size=28", "--validation=0.2"]
 FLAGS += ["--pretext.up-to=0", "--seed=2"]
@@ -221,6 +222,7 @@ def test_the_run_has_settings_numbers_files_and_a_model_but_no_champion(ran: Run
     assert {f.path for f in client.list_artifacts(ran.run)} >= {"labels.csv", "gallery.html"}
     assert run.outputs.model_outputs
     assert client.search_registered_models() == []
+    assert not undocumented([run])
 
 
 def test_the_gallery_shows_every_class_and_needs_nothing_else(ran: Run) -> None:

@@ -17,6 +17,7 @@ import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
 from sweeping import TOML, here, kmpl, runs, start
+from tracking_names import undocumented, unseen
 
 from kmpl.tuning.storage import open_studies
 from kmpl.tuning.trial_claims import counts
@@ -70,6 +71,12 @@ def test_it_ends_with_the_best_settings_and_what_they_are_worth(done: subprocess
         assert said in done.stdout
     assert done.stdout.count("won out of 3 with") == 2
     assert "tiny, ratio 0.4, pseudo-label: trial 2, 3 of 3 done" in done.stdout
+
+
+def test_every_name_in_mlflow_is_documented(done: Any, folder: Path) -> None:  # noqa: ARG001
+    tracked = runs(folder)
+    assert not undocumented(tracked)
+    assert not [name for kind in ("sweep", "experiment", "arm", "trial") for name in unseen(tracked, kind)]
 
 
 def test_each_ratio_has_two_studies_of_equal_length(done: Any, folder: Path) -> None:  # noqa: ARG001

@@ -1,4 +1,4 @@
-"""The champion of a real run: predicted by every address, exported, and served to the README's own curl call."""
+"""The champion of a real run: predicted by every address, exported, and served to the guide's own curl call."""
 
 import contextlib
 import csv
@@ -47,7 +47,7 @@ from kmpl.tracking.log_model import log_model
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")  # of MLflow's own import
 
 BIN = Path(sys.prefix) / "bin"
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "predict-serve-export.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -144,16 +144,16 @@ def test_a_model_that_is_none_of_kmpls_is_one_line(folder: Path, refused: Callab
     assert "is no model of raw images that kmpl logged" in line
 
 
-def readme_line(beginning: str) -> str:
-    """Return the README's command that begins so, without its comment."""
-    found = re.search(rf"^{re.escape(beginning)}.*$", README, re.MULTILINE)
-    assert found, f"the README has no command that begins with {beginning}"
+def guide_line(beginning: str) -> str:
+    """Return the guide's command that begins so, without its comment."""
+    found = re.search(rf"^{re.escape(beginning)}.*$", GUIDE, re.MULTILINE)
+    assert found, f"the guide has no command that begins with {beginning}"
     return found[0].split("  #")[0].strip()
 
 
 @contextlib.contextmanager
 def served(command: str, folder: Path, port: int) -> Iterator[None]:
-    """Start a server with a command line of the README's, on another port; stop it and all it started."""
+    """Start a server with a command line of the guide's, on another port; stop it and all it started."""
     words = shlex.split(command.replace("5001", str(port)))
     variables = dict(word.split("=", 1) for word in words if "=" in word)
     activated = {"PATH": f"{BIN}:{os.environ['PATH']}"}  # MLflow looks for uvicorn there
@@ -177,12 +177,12 @@ def served(command: str, folder: Path, port: int) -> Iterator[None]:
         server.wait(30)
 
 
-def test_the_served_champion_answers_the_readmes_curl_call(folder: Path, wanted: np.ndarray) -> None:
-    request = shlex.split(readme_line("kmpl predict digits --format request"))
+def test_the_served_champion_answers_the_guides_curl_call(folder: Path, wanted: np.ndarray) -> None:
+    request = shlex.split(guide_line("kmpl predict digits --format request"))
     assert main(request[1:]) == 0
     port = free_port()
-    with served(readme_line("MLFLOW_DISABLE_TELEMETRY=true"), folder, port):
-        curl = readme_line("curl ").replace("5001", str(port))
+    with served(guide_line("MLFLOW_DISABLE_TELEMETRY=true"), folder, port):
+        curl = guide_line("curl ").replace("5001", str(port))
         done = subprocess.run(shlex.split(curl), cwd=folder, capture_output=True, text=True, check=True)
         np.testing.assert_allclose(np.array(json.loads(done.stdout)["predictions"]), wanted, atol=1e-6)
         answers = [asked(port, digits) for digits in WRONG]
@@ -193,7 +193,7 @@ def test_the_served_champion_answers_the_readmes_curl_call(folder: Path, wanted:
 
 
 def body(change: Callable[[np.ndarray], np.ndarray]) -> str:
-    """Return a request with the README's first three digits, changed."""
+    """Return a request with the guide's first three digits, changed."""
     digits = json.loads(Path("request.json").read_text(encoding="utf-8"))["inputs"][:3]
     return json.dumps({"inputs": change(np.array(digits)).tolist()})
 
