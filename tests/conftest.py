@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from databases import copy_database
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from terminal import one_line
 
 from kmpl.cli import main
 from kmpl.config.base import flatten
@@ -27,6 +29,8 @@ from kmpl.method.experiment import Steps
 from kmpl.reports import experiment_report
 from kmpl.reports.comparison import SweepReport, compare
 from kmpl.reports.studies import FinalRecord, State, StudyRecord, TrialRecord
+from kmpl.tracking import client
+from kmpl.tuning import study
 from kmpl.tuning.search_space import space
 
 
@@ -46,6 +50,14 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def database_at_hand(own_cache: Path) -> Iterator[None]:  # noqa: ARG001
+    """Let new stores of this process begin with a copy of MLflow's empty database."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client, "make_database", copy_database)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
     """Let what tests start be interrupted; a shell that runs pytest in the background has it ignore Ctrl-C."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -59,17 +71,22 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     def refused(*arguments: str) -> str:
         monkeypatch.chdir(tmp_path)
         assert main(list(arguments)) == 2
-        line = capsys.readouterr().err
-        assert line.startswith("kmpl: ")
-        assert line.count("\n") == 1, line
-        return line
+        return one_line(capsys.readouterr().err)
 
     return refused
 
 
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_at_first() -> None:
+    """Let what is made for many tests be made on one thread too."""
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
+def one_thread() -> Iterator[None]:
     """Bits depend on the number of threads; and tests that run side by side must not wait for each other's."""
+    torch.set_num_threads(1)
+    yield
     torch.set_num_threads(1)
 
 
@@ -177,6 +194,13 @@ def tuned_report(invented: Callable[..., list[dict[str, Any]]]) -> SweepReport:
             numbers["validation_accuracy"] = 0.97
     studies = [invented_study(ratio, arm) for ratio in settings.ratios for arm in (BEFORE, AFTER)]
     return compare(settings, better, untuned, studies)
+
+
+@pytest.fixture
+def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw nothing of trials and studies: nobody looks, and it takes as long as all the rest of a tiny trial."""
+    monkeypatch.setattr(study, "of_trial", lambda *_: {})
+    monkeypatch.setattr(study, "of_study", lambda *_: {})
 
 
 def words_in(figure: Figure) -> list[Text]:

@@ -6,8 +6,6 @@ A new data set is a function ``train → Images`` and one line in ``DATASETS``.
 from collections.abc import Callable
 from functools import partial
 
-from torchvision import datasets
-
 from kmpl.datasets import folder_dataset, mnist
 from kmpl.datasets.torchvision_sets import cifar, emnist, mnist_like, svhn, usps
 from kmpl.datasets.types import Images
@@ -19,8 +17,8 @@ Reader = Callable[[bool], Images]
 
 DATASETS: dict[str, Reader] = {
     "MNIST": mnist.read,
-    "FashionMNIST": partial(mnist_like, datasets.FashionMNIST),
-    "KMNIST": partial(mnist_like, datasets.KMNIST),
+    "FashionMNIST": partial(mnist_like, "FashionMNIST"),
+    "KMNIST": partial(mnist_like, "KMNIST"),
     "EMNIST": emnist,
     "USPS": usps,
     "SVHN": svhn,

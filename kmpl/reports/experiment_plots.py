@@ -15,6 +15,7 @@ from kmpl.reports.figures import COLOURS, MAIN_ARM, bare, canvas
 from kmpl.training import metrics
 from kmpl.training.history import Epoch, Fit
 
+_GAP = 3  # pixels between the images of a gallery
 _DRAWN, _CENTROIDS = 2_000, 150  # in the map of features: more make it no clearer, and t-SNE slow
 
 
@@ -157,20 +158,23 @@ def gallery(
     """
     order = np.argsort(-clusters.sizes, kind="stable")
     picked = order[np.unique(np.linspace(0, len(order) - 1, min(rows, len(order))).astype(int))]
-    figure, axes = canvas(len(picked), columns, columns * 0.75 + 2.4, len(picked) * 0.8)
-    pseudo = turn.pseudo_labels
-    for row, k in zip(axes, picked, strict=True):
+    figure, axes = canvas(1, 1, columns * 0.8 + 1.6, len(picked) * 0.8)
+    pseudo, (height, width) = turn.pseudo_labels, (images.shape[1] + _GAP, images.shape[2] + _GAP)
+    ground = 0 if images.ndim == 3 else 255  # white, in either case
+    sheet = np.full((len(picked) * height, columns * width, *images.shape[3:]), ground, dtype=np.uint8)
+    for row, k in enumerate(picked):
         members = np.flatnonzero(clusters.assignment == k)
         distance = np.square(turn.features[members] - clusters.centroids[k]).sum(axis=1)
         nearest = members[np.argsort(distance, kind="stable")[:columns]]
+        for column, i in enumerate(nearest):
+            y, x = row * height, column * width
+            sheet[y : y + images.shape[1], x : x + images.shape[2]] = images[i]
         votes = np.bincount(pseudo.guesses[members], minlength=len(classes))
-        for a in row:
-            a.axis("off")
-        for a, i in zip(row, nearest, strict=False):
-            a.imshow(images[i], cmap="gray_r" if images.ndim == 3 else None)
-        kept = np.mean(pseudo.kept[members])
-        text = f"vote {classes[int(votes.argmax())]}\n{len(members)} images, {kept:.0%} kept"
-        row[0].text(-0.25, 0.5, text, transform=row[0].transAxes, ha="right", va="center", fontsize=8)
+        text = f"vote {classes[int(votes.argmax())]}\n{len(members)} images, {np.mean(pseudo.kept[members]):.0%} kept"
+        axes[0, 0].text(-2 * _GAP, (row + 0.5) * height, text, ha="right", va="center", fontsize=8)
+    # One picture of all: axes of its own for each image would take longer than the training of a small experiment.
+    axes[0, 0].imshow(sheet, cmap="gray_r" if images.ndim == 3 else None, vmin=0, vmax=255)
+    axes[0, 0].set_axis_off()
     figure.suptitle("images nearest to the centroids, large clusters first", fontsize=10)
     return figure
 

@@ -22,7 +22,7 @@ from kmpl.errors import UserError
 from kmpl.runtime.files import describe
 from kmpl.runtime.servers import masked
 from kmpl.tracking.relocation import HOME, settle
-from kmpl.tracking.schema import check_schema, database_file, sqlite_uri
+from kmpl.tracking.schema import check_schema, database_file, make_database, sqlite_uri
 
 # MLflow reads these when it is imported.
 os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -90,7 +90,7 @@ def _make_whole(folder: Path) -> None:
     if (folder / "mlflow.db").exists():
         return
     draft = folder / f".mlflow-{uuid.uuid4().hex}.db"
-    MlflowClient(sqlite_uri(draft.resolve())).search_experiments(max_results=1)
+    make_database(draft.resolve())
     draft.rename(folder / "mlflow.db")
 
 

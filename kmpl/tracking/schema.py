@@ -7,6 +7,7 @@ import mlflow
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from mlflow import MlflowClient
 from sqlalchemy import NullPool, create_engine, inspect, make_url, text
 
 from kmpl.errors import UserError
@@ -28,6 +29,11 @@ def sqlite_uri(database: Path) -> str:
             "rename the folder, or choose another with --mlruns"
         )
     return uri
+
+
+def make_database(database: Path) -> None:
+    """Make a new, empty database file: MLflow takes all the steps to its schema of today at the first look."""
+    MlflowClient(sqlite_uri(database)).search_experiments(max_results=1)
 
 
 def database_file(uri: str) -> Path | None:

@@ -83,7 +83,7 @@ class _Asked:
     def task(self, arm: str, found: Sequence[StudyRecord], train: Train) -> Task:
         """Return the task of one arm's study, which builds on what was found for the arms before."""
         settings = flatten(self.base.model_dump(mode="json", exclude={"arms", "threads", "seed"}))
-        settings |= {"dataset's content": digest} if (digest := content(self.base.dataset)) else {}
+        settings |= {"dataset content": digest} if (digest := content(self.base.dataset)) else {}
         searched = space(self.base, arm, len(self.pool.labels), self.given)
         label = f"ratio {self.base.ratio}, {arm}"
         known = [settings, *(record.best for record in self.before if record.arm == arm)]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from honcho.environ import parse_procfile
-from sweeping import behind_a_dead_proxy
+from terminal import behind_a_dead_proxy
 
 from kmpl.commands import up
 from kmpl.errors import UserError

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torchvision.datasets import MNIST
 
 from kmpl.datasets import mnist
 from kmpl.errors import UserError
@@ -40,6 +41,9 @@ def test_the_images_are_mnist(train: bool, count: int, first: list[int]) -> None
     assert data.labels[:5].tolist() == first
     assert data.labels.unique().tolist() == list(range(10))
     assert data.classes == tuple("0123456789")
+    theirs = MNIST(mnist.unpacked_folder(), train=train, download=False)
+    assert torch.equal(data.images[:, 0], theirs.data)
+    assert torch.equal(data.labels, theirs.targets)
     assert 30 < data.images.float().mean() < 36, "strokes are bright on a dark ground"
 
 

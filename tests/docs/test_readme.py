@@ -18,7 +18,7 @@ RESULTS = ROOT / "docs" / "results"
 # What takes minutes, a server or a fresh machine, and where it is run for real.
 ELSEWHERE = {
     "make install": "tests/docs/test_setup.py",
-    "make install PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu": "tests/docs/test_setup.py",
+    'make install PIP_EXTRA_INDEX_URL="$CPU_INDEX"': "tests/docs/test_setup.py",
     ". .venv/bin/activate": "tests/docs/test_setup.py",
     "make test": ".ci/run",
     "make test-slow": "Makefile",

@@ -5,21 +5,28 @@ import io
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
+from databases import copy_database
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from PIL import Image
 
 from kmpl.cli import main
+from kmpl.datasets import mnist
 
 KMPL = str(Path(sys.prefix) / "bin" / "kmpl")
 TOML = """
+dataset = "folder:digits"
 protocol = "literature"
 threads = 1
 [pool]
 size = 300
+image_size = 28
 [pretrain]
 epochs = 2
 images_per_epoch = 300
@@ -38,11 +45,41 @@ rounds = 2
 threshold = 0.0
 """
 SILENT: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+DIRECT = ("--engine", "direct")
+
+
+def by_prefect(command: Sequence[str]) -> list[str]:
+    """Return a command that runs directly as one that runs as a flow of Prefect's."""
+    return [word for word in command if word not in DIRECT]
+
+
+def digits() -> Path:
+    """Return a folder of six hundred of MNIST's digits, a sub-folder a class; a fifth of them is its test."""
+    folder = Path(os.environ["KMPL_CACHE"]) / "digits"
+    if not folder.exists():
+        data, draft = mnist.read(train=True), folder.with_name("draft of digits")
+        for c in range(10):
+            (draft / str(c)).mkdir(parents=True)
+            for i in np.flatnonzero(data.labels.numpy() == c)[:60]:
+                Image.fromarray(data.images[i, 0].numpy()).save(draft / str(c) / f"{i}.png")
+        draft.rename(folder)
+    return folder
+
+
+def prepare(cwd: Path) -> None:
+    """Put the settings as ``tiny.toml`` and their images into a folder."""
+    (cwd / "tiny.toml").write_text(TOML, encoding="utf-8")
+    if not (cwd / "digits").exists():
+        (cwd / "digits").symlink_to(digits())
 
 
 def start(*arguments: str, cwd: Path, **more: Any) -> subprocess.Popen[str]:
-    """Start kmpl in a folder that has the settings as ``tiny.toml``."""
-    (cwd / "tiny.toml").write_text(TOML, encoding="utf-8")
+    """Start kmpl in a folder that has the settings, their images and, for a sweep, an empty database."""
+    prepare(cwd)
+    mlruns = cwd / "mlruns"
+    if arguments[0] in ("sweep", "tune") and not mlruns.exists():
+        mlruns.mkdir()
+        copy_database(mlruns / "mlflow.db")
     pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen([KMPL, *arguments], cwd=cwd, **(pipes | more))
 
@@ -56,7 +93,7 @@ def kmpl(*arguments: str, cwd: Path, **more: Any) -> subprocess.CompletedProcess
 
 def here(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Do the same in this process, where all is imported already: starting one takes seconds."""
-    (cwd / "tiny.toml").write_text(TOML, encoding="utf-8")
+    prepare(cwd)
     out, errors = io.StringIO(), io.StringIO()
     argv = mock.patch.object(sys, "argv", ["kmpl", *arguments])  # tables tell the command that made them
     with argv, contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):
@@ -64,12 +101,10 @@ def here(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(arguments, status, out.getvalue(), errors.getvalue())
 
 
-def behind_a_dead_proxy() -> dict[str, str]:
-    """Return an environment without a word of Prefect, in which nothing is reached through the proxies that it names:
-    a local server is reached by who knows that it needs none."""
-    kept = {n: v for n, v in os.environ.items() if not n.startswith("PREFECT_") and not n.lower().endswith("_proxy")}
-    dead = dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9")
-    return kept | dead | {"ALL_PROXY": "socks5://127.0.0.1:9"}
+def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
+    """Read a command's output until a line has a text."""
+    assert process.stdout is not None
+    assert any(text in line for line in iter(process.stdout.readline, "")), f"it ended without {text}"
 
 
 def runs(folder: Path, **tags: str) -> list[Run]:

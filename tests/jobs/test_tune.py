@@ -16,14 +16,18 @@ import optuna
 import pytest
 from mlflow import MlflowClient
 from optuna.trial import TrialState
-from sweeping import TOML, here, kmpl, runs, start
+from sweeping import DIRECT, by_prefect, here, kmpl, prepare, runs, start, wait_for_line
+from terminal import one_line, without_prefect
 from tracking_names import undocumented, unseen
 
 from kmpl.tuning.storage import open_studies
 from kmpl.tuning.trial_claims import counts
 
 TRIALS = 3
-COMMAND = ("tune", "--engine", "direct", "--config", "tiny.toml", "--name", "tiny")
+# MLflow warns about its own type hints when it is first asked to log a model.
+pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")
+
+COMMAND = ("tune", *DIRECT, "--config", "tiny.toml", "--name", "tiny")
 TUNE = (*COMMAND, "--trials", str(TRIALS), "--ratios", "0.4", "--seeds", "0")
 WHOLE = (*COMMAND, "--trials", str(TRIALS), "--ratios", "0.4,0.2", "--seeds", "0,1")
 STUDIES = [f"tiny, ratio {ratio}, {arm}" for ratio in (0.4, 0.2) for arm in ("labelled-only", "pseudo-label")]
@@ -56,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def done(folder: Path) -> subprocess.CompletedProcess[str]:
-    finished = kmpl(*TUNE, "--json", "report.json", cwd=folder)
+    finished = here(*TUNE, "--json", "report.json", cwd=folder)
     assert finished.returncode == 0, finished.stderr
     return finished
 
@@ -73,13 +77,15 @@ def test_it_ends_with_the_best_settings_and_what_they_are_worth(done: subprocess
     assert "tiny, ratio 0.4, pseudo-label: trial 2, 3 of 3 done" in done.stdout
 
 
-def test_every_name_in_mlflow_is_documented(done: Any, folder: Path) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("done")
+def test_every_name_in_mlflow_is_documented(folder: Path) -> None:
     tracked = runs(folder)
     assert not undocumented(tracked)
     assert not [name for kind in ("sweep", "experiment", "arm", "trial") for name in unseen(tracked, kind)]
 
 
-def test_each_ratio_has_two_studies_of_equal_length(done: Any, folder: Path) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("done")
+def test_each_ratio_has_two_studies_of_equal_length(folder: Path) -> None:
     found = studies(folder)
     assert sorted(found) == sorted(STUDIES[:2])
     assert {len(one.trials) for one in found.values()} == {TRIALS}
@@ -110,7 +116,8 @@ def test_winners_and_untuned_settings_are_compared_on_seeds_that_tuning_never_sa
         assert gain["test"]["mean"] == pytest.approx(sum(pair[1]) / 2 - sum(pair[0]) / 2)
 
 
-def test_the_sweep_is_above_its_studies_and_they_above_their_trials(done: Any, folder: Path) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("done")
+def test_the_sweep_is_above_its_studies_and_they_above_their_trials(folder: Path) -> None:
     [sweep] = runs(folder, kind="sweep")
     parents = {run.info.run_name: run for run in runs(folder, kind="study")}
     assert sorted(parents) == sorted(STUDIES[:2])
@@ -126,7 +133,8 @@ def test_the_sweep_is_above_its_studies_and_they_above_their_trials(done: Any, f
     assert "figures/gain_of_tuning.png" in {f.path for f in client.list_artifacts(sweep.info.run_id, "figures")}
 
 
-def test_the_page_shows_the_trials(done: Any, folder: Path) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("done")
+def test_the_page_shows_the_trials(folder: Path) -> None:
     assert here("report", "tiny", "--out", "report.html", cwd=folder).returncode == 0
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert 'id="best"' in page
@@ -134,7 +142,8 @@ def test_the_page_shows_the_trials(done: Any, folder: Path) -> None:  # noqa: AR
     assert "<code>pseudo_labels.threshold</code>" in page
 
 
-def test_the_same_again_does_nothing_and_says_the_same(done: Any, folder: Path) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("done")
+def test_the_same_again_does_nothing_and_says_the_same(folder: Path) -> None:
     before = len(runs(folder))
     assert here(*TUNE, "--json", "again.json", cwd=folder).returncode == 0
     assert read(folder / "again.json") == read(folder / "report.json")
@@ -142,8 +151,9 @@ def test_the_same_again_does_nothing_and_says_the_same(done: Any, folder: Path) 
     assert {len(one.trials) for one in studies(folder).values()} == {TRIALS}
 
 
+@pytest.mark.usefixtures("done")
 @pytest.mark.slow
-def test_more_trials_go_on_under_the_same_name(done: Any, folder: Path) -> None:  # noqa: ARG001
+def test_more_trials_go_on_under_the_same_name(folder: Path) -> None:
     more = [str(TRIALS + 1) if word == str(TRIALS) else word for word in TUNE]
     finished = kmpl(*more, cwd=folder)
     assert finished.returncode == 0, finished.stderr
@@ -169,29 +179,28 @@ def test_more_trials_go_on_under_the_same_name(done: Any, folder: Path) -> None:
 def test_bad_input_gets_one_line_before_any_work(
     arguments: list[str], said: str, tmp_path: Path, refused: Callable[..., str]
 ) -> None:
-    (tmp_path / "tiny.toml").write_text(TOML, encoding="utf-8")
+    prepare(tmp_path)
     assert said in refused(*COMMAND, *arguments)
     assert not (tmp_path / "mlruns" / "cache").exists()
 
 
-def test_another_space_under_the_same_name_is_refused_with_what_differs(done: Any, folder: Path) -> None:  # noqa: ARG001
+@pytest.mark.usefixtures("done")
+def test_another_space_under_the_same_name_is_refused_with_what_differs(folder: Path) -> None:
     refused = here(*TUNE, "--search", "pseudo_labels.k=1:9", cwd=folder)
     assert refused.returncode == 2
-    assert "sweep 'tiny' stands for other settings: search was [], is now ['pseudo_labels.k=1:9']" in refused.stderr
-    assert refused.stderr.count("\n") == 1
+    said = "sweep 'tiny' stands for other settings: search was [], is now ['pseudo_labels.k=1:9']"
+    assert said in one_line(refused.stderr)
 
 
 @pytest.mark.slow
 def test_another_space_of_a_study_that_was_never_finished_is_refused_too(tmp_path: Path) -> None:
     with start(*TUNE, cwd=tmp_path) as process:
-        assert process.stdout is not None
-        assert any("1 of 3 done" in line for line in iter(process.stdout.readline, ""))
+        wait_for_line(process, "1 of 3 done")
         process.kill()
     refused = here(*TUNE, "--search", "pretrain.epochs=1:9", cwd=tmp_path)
     assert refused.returncode == 2
     said = "study 'tiny, ratio 0.4, labelled-only' searches another space: pretrain.epochs was 1 to 4, is now 1 to 9"
-    assert said in refused.stderr
-    assert refused.stderr.count("\n") == 1
+    assert said in one_line(refused.stderr)
 
 
 def results(path: Path) -> dict[str, Any]:
@@ -255,13 +264,12 @@ def test_two_processes_on_the_same_studies_lose_and_double_no_trial(tmp_path: Pa
 
 @pytest.mark.slow
 def test_law_8_prefect_and_two_processes_tune_too(whole: Path, tmp_path: Path) -> None:
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    command = [word for word in WHOLE if word not in ("--engine", "direct")]
-    flow = kmpl(*command, "--json", "report.json", cwd=tmp_path, env=outside)
+    command = by_prefect(WHOLE)
+    flow = kmpl(*command, "--json", "report.json", cwd=tmp_path, env=without_prefect())
     assert flow.returncode == 0, flow.stderr
     assert results(tmp_path / "report.json") == results(whole / "report.json")
     other = ["shared" if word == "tiny" else word for word in command]
-    shared = kmpl(*other, "--jobs", "2", "--json", "shared.json", cwd=tmp_path, env=outside)
+    shared = kmpl(*other, "--jobs", "2", "--json", "shared.json", cwd=tmp_path, env=without_prefect())
     assert shared.returncode == 0, shared.stderr
     report = read(tmp_path / "shared.json")
     assert [len(study["trials"]) for study in report["studies"]] == [TRIALS] * 4

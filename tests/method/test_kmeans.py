@@ -418,8 +418,9 @@ def test_spreading_solves_the_equation_that_it_names(digits: tuple[np.ndarray, n
 MEASURE = """
 import resource
 import numpy as np
-from kmpl.method.kmeans import cluster, prepare, vote
 from kmpl.config.experiment import Clustering
+from kmpl.method.cluster_graph import vote
+from kmpl.method.kmeans import cluster, prepare
 
 N, D, C = 60_000, 512, 10
 rng = np.random.default_rng(0)

@@ -32,6 +32,22 @@ def test_every_figure_is_drawn_and_saved(report: Report, tmp_path: Path) -> None
         assert (tmp_path / f"{name}.png").stat().st_size > 10_000
 
 
+def test_the_gallery_shows_the_members_nearest_to_their_centroids(report: Report) -> None:
+    turn, images = report.arms["pseudo-label"].rounds[-1], report.pool.images[:, 0].numpy()
+    clusters = turn.pseudo_labels.clusters
+    assert clusters is not None
+    [axes] = experiment_plots.gallery(turn, clusters, images, report.pool.classes, rows=3).axes
+    sheet = np.asarray(axes.images[0].get_array())
+    largest = np.flatnonzero(clusters.assignment == clusters.sizes.argmax())
+    distance = np.square(turn.features[largest] - clusters.centroids[clusters.sizes.argmax()]).sum(axis=1)
+    first, second = images[largest[np.argsort(distance, kind="stable")[:2]]]
+    side, step = len(first), sheet.shape[1] // 10
+    assert np.array_equal(sheet[:side, :side], first)
+    assert np.array_equal(sheet[:side, step : step + side], second)
+    assert len(axes.texts) == 3
+    assert f"{len(largest)} images" in axes.texts[0].get_text()
+
+
 def test_curves_are_the_notebooks_eight(report: Report) -> None:
     arm = report.arms["pseudo-label"]
     assert arm.pretrained is not None

@@ -106,7 +106,8 @@ def test_on_another_device_a_network_learns_as_on_the_processor(kind: str) -> No
 FAULTS = """
 import resource, sys, torch
 from torch.nn.functional import cross_entropy
-from kmpl import devices, networks
+from kmpl.models import registry as networks
+from kmpl.runtime import devices
 if sys.argv[1] == "as it is":
     devices._keep_memory = lambda: None
 devices.use_threads(1)

@@ -94,14 +94,15 @@ def test_the_processes_of_kmpl_up_are_told_too(monkeypatch: pytest.MonkeyPatch, 
 
 TRAINED = """
 import numpy as np, torch
-from kmpl import networks, training
 from kmpl.config.experiment import Augmentation, Pretraining
+from kmpl.models import registry as networks
 from kmpl.runtime.devices import use_threads
 from kmpl.store.store import content_digest
+from kmpl.training import examples, loop
 use_threads(2)
 images = torch.randint(0, 256, (256, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-data, settings = training.examples(images, np.arange(256) % 10), Pretraining(epochs=1, images_per_epoch=256)
-fit = training.fit(networks.build("cnn", 1, 10, 0), data, settings, Augmentation(), 0, (images[:0], np.empty(0, int)))
+data, settings = examples.examples(images, np.arange(256) % 10), Pretraining(epochs=1, images_per_epoch=256)
+fit = loop.fit(networks.build("cnn", 1, 10, 0), data, settings, Augmentation(), 0, (images[:0], np.empty(0, int)))
 print(content_digest(fit.network.state_dict()))
 """
 

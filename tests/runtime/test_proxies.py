@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 import requests
-from sweeping import behind_a_dead_proxy
+from terminal import behind_a_dead_proxy
 
 from kmpl.commands import up
 from kmpl.runtime import proxies

@@ -66,7 +66,7 @@ def test_a_kill_half_way_leaves_the_good_file(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("good")
     script = (
-        "import os, signal, sys; from pathlib import Path; from kmpl.store.store import whole_file\n"
+        "import os, signal, sys; from pathlib import Path; from kmpl.runtime.files import whole_file\n"
         "with whole_file(Path(sys.argv[1])) as draft:\n"
         "    draft.write_text('ha'); os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -129,12 +129,13 @@ def test_the_same_network_saves_to_the_same_bytes(tmp_path: Path) -> None:
 FULL = """
 import resource, signal, sys
 from pathlib import Path
-from kmpl import networks, store
 from kmpl.errors import UserError
+from kmpl.models import registry as networks
+from kmpl.models.weights import save_network
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
-    store.save_network(networks.build("cnn", 1, 10, 0), Path(sys.argv[1]))
+    save_network(networks.build("cnn", 1, 10, 0), Path(sys.argv[1]))
 except UserError as error:
     print(error)
 """
@@ -325,7 +326,7 @@ def test_no_flipped_bit_anywhere_goes_unnoticed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("which", ["first", "second"])
 def test_a_writer_killed_half_way_leaves_what_was_there_before(which: str, tmp_path: Path) -> None:
     script = (
-        "import os, signal, sys, torch; from pathlib import Path; from kmpl import store\n"
+        "import os, signal, sys, torch; from pathlib import Path; from kmpl.store import store\n"
         "def half(tensors, draft, header):\n"
         "    written(tensors, draft, header); whole = draft.read_bytes(); draft.write_bytes(whole[:len(whole) // 2])\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -44,17 +44,17 @@ KILLED = """
 import os, signal, sys
 from dataclasses import replace
 from pathlib import Path
-from kmpl import sweep
-from kmpl.jobs.experiment import Place
 from kmpl.config.sweep import SweepConfig
-from kmpl.datasets import held_out, named
-from kmpl.tracking import runs
+from kmpl.datasets import registry, test_set
+from kmpl.jobs import sweep
+from kmpl.jobs.workspace import Place
+from kmpl.tracking import experiment_runs
 
 def few(name, train, size):
-    data = named.read(name, train)
+    data = registry.read(name, train)
     return replace(data, images=data.images[:500], labels=data.labels[:500])
 
-logged, log = [], runs.log_model
+logged, log = [], experiment_runs.log_model
 
 def log_or_die(*inputs):
     logged.append(inputs)
@@ -62,7 +62,7 @@ def log_or_die(*inputs):
         os.kill(os.getpid(), signal.SIGKILL)
     log(*inputs)
 
-held_out.read, runs.log_model = few, log_or_die
+test_set.read, experiment_runs.log_model = few, log_or_die
 sweep.run(SweepConfig.model_validate_json(sys.argv[2]), Place(Path(sys.argv[1]), "kmpl sweep --name small"))
 """
 

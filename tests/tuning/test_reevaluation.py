@@ -10,6 +10,7 @@ import pytest
 
 from kmpl import tracking
 from kmpl.config.experiment import ExperimentConfig
+from kmpl.datasets.types import Pool
 from kmpl.errors import DivergedError
 from kmpl.method.results import Round
 from kmpl.method.steps import load, pretrain
@@ -22,6 +23,8 @@ from kmpl.tuning.search_space import Range
 from kmpl.tuning.study import run_study
 from kmpl.tuning.study_task import Task
 
+pytestmark = pytest.mark.usefixtures("without_figures")
+
 SPACE = {"pretrain.epochs": Range(1, 12, whole=True, log=False)}
 UNTUNED = {"pretrain.epochs": 3}
 
@@ -29,9 +32,8 @@ UNTUNED = {"pretrain.epochs": 3}
 class Landscape:
     """Trainings whose accuracy is made up: more epochs are better on the study's own draw, worse on the others."""
 
-    def __init__(self, config: ExperimentConfig, dies_at: int = 0, diverges: bool = False) -> None:
-        self.pool, _ = load(config)
-        self.fit = pretrain(config, self.pool, Watch())
+    def __init__(self, trained: tuple[Pool, Fit], dies_at: int = 0, diverges: bool = False) -> None:
+        self.pool, self.fit = trained
         self.dies_at, self.diverges, self.trained = dies_at, diverges, list[tuple[int, int]]()
 
     def train(self, values: Mapping[str, Any], course: Course, seed: int) -> tuple[Fit, tuple[Round, ...]]:
@@ -70,8 +72,10 @@ class Landscape:
 
 
 @pytest.fixture(scope="module")
-def config(tiny: ExperimentConfig) -> ExperimentConfig:
-    return tiny
+def trained(tiny: ExperimentConfig) -> tuple[Pool, Fit]:
+    """A real pool and a real training, which all that are made up look like."""
+    pool, _ = load(tiny)
+    return pool, pretrain(tiny, pool, Watch())
 
 
 def heights(record: StudyRecord) -> list[float]:
@@ -79,9 +83,9 @@ def heights(record: StudyRecord) -> list[float]:
 
 
 def test_the_mean_of_all_draws_decides_and_the_untuned_settings_are_among_them(
-    config: ExperimentConfig, tmp_path: Path
+    trained: tuple[Pool, Fit], tmp_path: Path
 ) -> None:
-    land = Landscape(config)
+    land = Landscape(trained)
     record = land.run(tmp_path, draws=3)
     assert record.trials[0].params == UNTUNED
     assert max(record.trials, key=lambda t: t.value or 0.0).params != UNTUNED  # the study's own draw would have it so
@@ -97,47 +101,47 @@ def test_the_mean_of_all_draws_decides_and_the_untuned_settings_are_among_them(
     assert list(record.finals) == sorted(record.finals, key=lambda final: -final.mean)
 
 
-def test_with_one_draw_the_study_alone_decides(config: ExperimentConfig, tmp_path: Path) -> None:
-    land = Landscape(config)
+def test_with_one_draw_the_study_alone_decides(trained: tuple[Pool, Fit], tmp_path: Path) -> None:
+    land = Landscape(trained)
     record = land.run(tmp_path, draws=1)
     assert not land.again()
     assert record.best["pretrain.epochs"] == heights(record)[0]
 
 
-def test_law_5_killed_in_the_finals_only_what_is_missing_is_trained(config: ExperimentConfig, tmp_path: Path) -> None:
-    whole = Landscape(config)
+def test_law_5_killed_in_the_finals_only_what_is_missing_is_trained(trained: tuple[Pool, Fit], tmp_path: Path) -> None:
+    whole = Landscape(trained)
     undisturbed = whole.run(tmp_path / "whole", draws=3)
-    first = Landscape(config, dies_at=4)
+    first = Landscape(trained, dies_at=4)
     with pytest.raises(KeyboardInterrupt):
         first.run(tmp_path / "killed", draws=3)
-    second = Landscape(config)
+    second = Landscape(trained)
     record = second.run(tmp_path / "killed", draws=3)
     assert record.results() == undisturbed.results()
     assert sorted(first.again()[:3] + second.again()) == sorted(whole.again())
     assert not [one for one in second.trained if one[1] == 1_000]
-    third = Landscape(config)
+    third = Landscape(trained)
     assert third.run(tmp_path / "killed", draws=3) == record
     assert not third.trained
 
 
-def test_a_finalist_that_diverges_loses(config: ExperimentConfig, tmp_path: Path) -> None:
-    record = Landscape(config, diverges=True).run(tmp_path, draws=2)
+def test_a_finalist_that_diverges_loses(trained: tuple[Pool, Fit], tmp_path: Path) -> None:
+    record = Landscape(trained, diverges=True).run(tmp_path, draws=2)
     assert record.best == UNTUNED
     assert [final.values[1] for final in record.finals][1:] == [0.0] * (len(record.finals) - 1)
 
 
-def test_more_draws_train_only_the_further_ones(config: ExperimentConfig, tmp_path: Path) -> None:
-    Landscape(config).run(tmp_path, draws=2)
-    more = Landscape(config)
+def test_more_draws_train_only_the_further_ones(trained: tuple[Pool, Fit], tmp_path: Path) -> None:
+    Landscape(trained).run(tmp_path, draws=2)
+    more = Landscape(trained)
     record = more.run(tmp_path, draws=3)
     assert {seed for _, seed in more.trained} == {1_002}
     assert {len(final.values) for final in record.finals} == {3}
 
 
-def test_the_notes_say_who_met(config: ExperimentConfig, tmp_path: Path) -> None:
+def test_the_notes_say_who_met(trained: tuple[Pool, Fit], tmp_path: Path) -> None:
     from optuna_dashboard import get_note
 
-    record = Landscape(config).run(tmp_path, draws=2)
+    record = Landscape(trained).run(tmp_path, draws=2)
     study = optuna.load_study(study_name="one", storage=open_studies(str(tmp_path / "optuna.journal")))
     assert f"trial {record.winner}: " in get_note(study)
     assert "The mean decides." in get_note(study)

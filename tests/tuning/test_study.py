@@ -96,6 +96,7 @@ def test_the_best_by_validation_is_what_comes_back_and_only_the_space_changes(
         assert record.validation == 10
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_trial_below_the_median_is_pruned_and_short_trainings_are_not_pruned_for_being_short(
     config: ExperimentConfig, tmp_path: Path
 ) -> None:
@@ -154,6 +155,7 @@ def simple(config: ExperimentConfig, folder: Path, where: str, dies: Callable[[i
     return task, desk
 
 
+@pytest.mark.usefixtures("without_figures")
 @pytest.mark.parametrize(
     ("storage", "moment"),
     [
@@ -191,6 +193,7 @@ def test_a_study_deleted_while_it_is_tuned_is_one_line_and_begins_anew(
     assert study.run_study(task, desk) == record
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_cancelled_study_is_killed_and_goes_on_in_the_same_run(config: ExperimentConfig, tmp_path: Path) -> None:
     def cancel(number: int) -> None:
         if number == 3:
@@ -208,6 +211,7 @@ def test_a_cancelled_study_is_killed_and_goes_on_in_the_same_run(config: Experim
     assert desk.client.get_run(record.run).info.status == "FINISHED"
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_the_run_of_a_study_that_was_deleted_in_mlflow_is_made_again_above_its_trials(
     config: ExperimentConfig, tmp_path: Path
 ) -> None:
@@ -271,6 +275,7 @@ def test_the_same_again_runs_nothing_and_finds_the_same(config: ExperimentConfig
     assert [len(one.trials) for one in studies(folder).values()] == [TRIALS, TRIALS]
 
 
+@pytest.mark.usefixtures("without_figures")
 @pytest.mark.parametrize(
     "moment", [pytest.param(1, marks=pytest.mark.slow), 6, pytest.param(9, marks=pytest.mark.slow)]
 )
@@ -302,6 +307,7 @@ def test_law_5_killed_anywhere_the_studies_end_as_if_nothing_had_been(
     assert (statuses.count("KILLED"), statuses.count("RUNNING")) == (1, 0)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_law_1_the_true_labels_of_unlabelled_images_decide_nothing(
     config: ExperimentConfig, done: Any, tmp_path: Path
 ) -> None:
@@ -327,6 +333,7 @@ def test_law_7_a_trial_that_asks_for_the_test_is_refused(config: ExperimentConfi
         steps.evaluate(config, steps.pretrain(config, pool, Watch()).network)
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_the_best_of_another_ratio_is_tried_second(config: ExperimentConfig, done: Any, tmp_path: Path) -> None:
     drawn = [
         record.model_copy(update={"best": record.trials[-1].params}) for record in done[0]
@@ -337,6 +344,7 @@ def test_the_best_of_another_ratio_is_tried_second(config: ExperimentConfig, don
         assert [trial.params for trial in record.trials] == [record.start, pytest.approx(other.best)]
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_more_trials_go_on_and_a_new_winner_begins_the_second_study_anew(
     config: ExperimentConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -364,6 +372,7 @@ def test_another_space_and_other_settings_under_the_same_name_are_refused(
     assert [len(one.trials) for one in studies(folder).values()] == [TRIALS, TRIALS]
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_trials_that_diverge_count_and_a_study_without_any_other_is_refused(
     config: ExperimentConfig, tmp_path: Path
 ) -> None:

@@ -3,17 +3,15 @@
 import gc
 import math
 import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+from kmpl.benchmarks.speed.memory import forget_peak, peak_memory
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.registry import read
@@ -39,23 +37,6 @@ class Cost:
     """Wall time."""
     peak: float
     """The process's largest memory during the step, MiB: libraries (some 500 MiB) and what earlier steps left too."""
-
-
-def peak_memory() -> float:
-    """Return the largest memory of this process, MiB, since ``forget_peak`` where the system can forget (Linux)."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / 2**20 if sys.platform == "darwin" else most / 1024
-
-
-def forget_peak() -> None:
-    """Begin the measurement of the largest memory anew; where the system cannot, it stays the largest so far."""
-    asked = Path("/proc/self/clear_refs")
-    if asked.exists():
-        asked.write_text("5")
 
 
 def settings_for(config: ExperimentConfig, images: int) -> ExperimentConfig:

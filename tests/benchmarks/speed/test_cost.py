@@ -3,14 +3,11 @@
 import math
 import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
+from processes import alive, children, wait_until
 from sweeping import kmpl, start
 
 from kmpl.benchmarks.options import CostOptions
@@ -50,55 +47,20 @@ def test_the_page_has_every_step_and_size_and_the_figure_is_drawn() -> None:
     assert png(figure(invented(1.0))).startswith(b"\x89PNG")
 
 
-OWN_PEAK = """
-import sys
-import numpy as np
-from kmpl.benchmarks.speed.cost import peak_memory
-block = np.ones(int(sys.argv[1]) * 2**20 // 8)
-print(peak_memory())
-"""
-
-
-def test_memory_is_what_a_process_has_had_at_most_and_its_own_alone() -> None:
-    """A process that is given nothing shows nothing of the memory of the one that started it."""
-    held, found = np.ones(2_000 * 2**20 // 8), []
-    for megabytes in (0, 300):
-        command = [sys.executable, "-c", OWN_PEAK, str(megabytes)]
-        found.append(float(subprocess.run(command, check=True, capture_output=True, text=True).stdout))
-    assert held[0] == 1
-    assert found[0] < 1_500
-    assert found[1] - found[0] == pytest.approx(300, rel=0.1)
-
-
-def test_steps_are_timed_at_each_size_in_processes_of_their_own() -> None:
+@pytest.mark.parametrize("sizes", [(400,), pytest.param((400, 800), marks=pytest.mark.slow)])
+def test_steps_are_timed_at_each_size_in_processes_of_their_own(sizes: tuple[int, ...]) -> None:
     brief = {"epochs": 1, "images_per_epoch": 200, "batch_size": 64}
     config = load("default", None, {"threads": 1, "pretrain": brief, "clustering": {"n_clusters": 40}})
     told: list[Cost] = []
-    costs = measure(config, (400, 800), told.append)
-    assert [(c.images, c.step) for c in costs] == [(n, step) for n in (400, 800) for step in STEPS]
+    costs = measure(config, sizes, told.append)
+    assert [(c.images, c.step) for c in costs] == [(n, step) for n in sizes for step in STEPS]
     assert all(c.seconds > 0 and 100 < c.peak < 4_000 for c in costs)
-    assert [c.step for c in told] == ["all", "all"]
+    assert [c.step for c in told] == ["all"] * len(sizes)
     parts = [c.seconds for c in costs if c.images == 400 and c.step != "all"]
     assert told[0].seconds == pytest.approx(sum(parts))
 
 
-def children(parent: int) -> list[int]:
-    rows = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], check=True, capture_output=True, text=True).stdout
-    return [pid for pid, above in (map(int, row.split()) for row in rows.splitlines()) if above == parent]
-
-
-def alive(pid: int) -> bool:
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True).stdout.strip()
-    return bool(state) and not state.startswith("Z")
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 30) -> bool:
-    end = time.monotonic() + seconds
-    while not true() and time.monotonic() < end:
-        time.sleep(0.1)
-    return true()
-
-
+@pytest.mark.slow
 def test_a_killed_measurement_leaves_no_process_at_work(tmp_path: Path) -> None:
     with start("benchmark", "cost", "--sizes", "60000", "--threads", "1", cwd=tmp_path) as process:
         assert wait_until(lambda: len(children(process.pid)) == 2)  # the one that measures, and Python's own tracker
