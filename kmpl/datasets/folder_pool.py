@@ -9,7 +9,7 @@ from kmpl.datasets.types import LEFT_OUT, Pool
 from kmpl.runtime.seeds import derive
 
 
-def held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
+def validation_mask(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Return which labels are hidden from training, for validation, (N,) bool.
 
     Every n-th label of each class (n = 1 / share) in a seeded order: a class with fewer than n labels gives none,
