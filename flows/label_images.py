@@ -52,7 +52,7 @@ def label_images(
         get_run_logger().warning("left out: %s (%s)", file, why)
     if len(found.left_out) > label_folder.SHOWN:
         get_run_logger().warning("left out in all: %d files", len(found.left_out))
-    for said in (*found.notes, *found.said):
+    for said in (*found.label_notes, *found.reading_notes):
         get_run_logger().warning("%s", said)
     done, run = label_folder.label(files, found, given, _mlruns(), _command(), wrap=as_tasks)
     get_run_logger().info("%s", check_line(done))

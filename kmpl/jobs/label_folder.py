@@ -9,7 +9,7 @@ from typing import Any
 
 from kmpl import tracking
 from kmpl.config.labelling import LabelOptions
-from kmpl.datasets.image_folder import OWN_LABELS, FolderImages, OnProgress, read_folder
+from kmpl.datasets.image_folder import LABELS_FILE, FolderImages, OnProgress, read_folder
 from kmpl.datasets.types import Pool
 from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning
 from kmpl.formats.given_labels import NO_RULES, Rules
@@ -56,7 +56,7 @@ class Files:
         Raises:
             UserError: as ``check_target``, or one of them is the CSV of given labels.
         """
-        given = self.labels or self.folder / OWN_LABELS
+        given = self.labels or self.folder / LABELS_FILE
         check_apart({"--labels": given, "--out": self.out, "--gallery": self.page, "the check": self.check_file})
         for path, flag in ((self.out, "--out"), (self.page, "--gallery"), (self.check_file, "the check beside --out")):
             if path is not None:
@@ -66,19 +66,19 @@ class Files:
 def read(files: Files, size: int, on_progress: OnProgress = silent) -> FolderImages:
     """Return the images of the folder; warn of files left out, of labels that may be wrong, of how files were read."""
     files.check()
-    found = read_folder(files.folder, files.labels, size, on_progress=on_progress, rules=files.rules)
-    for said in found.notes:
+    found = read_folder(files.folder, files.labels, size=size, on_progress=on_progress, rules=files.rules)
+    for said in found.label_notes:
         warnings.warn(f"{_labels_of(files)}: {said}", LabelsWarning, stacklevel=2)
     for said in (_left_out(found), _conflicts(found)):
         if said:
             warnings.warn(f"{found.root}: {said}", LeftOutWarning, stacklevel=2)
-    for said in found.said:
+    for said in found.reading_notes:
         warnings.warn(f"{found.root}: {said}", ReadingWarning, stacklevel=2)
     return found
 
 
 def _labels_of(files: Files) -> Path:
-    own = files.folder / OWN_LABELS
+    own = files.folder / LABELS_FILE
     return files.labels or (own if own.is_file() else files.folder)
 
 

@@ -130,7 +130,7 @@ def _rows(table: LabelTable) -> Iterator[tuple[str, ...]]:
     has_confidence = table.has_confidence
     for i, file in enumerate(table.folder.files):
         has_label = classes[i] != LEFT_OUT
-        from_kmpl = assigned[i] or file in table.folder.own  # assigned now, or earlier and handed back unchanged
+        from_kmpl = assigned[i] or file in table.folder.unreviewed  # assigned now, or earlier and handed back unchanged
         label = names[classes[i]] if has_label else ""
         yield (
             file,

@@ -164,7 +164,7 @@ def test_where_no_label_could_be_hidden_no_confidence_is_written(ran: Run) -> No
 def test_what_kmpl_assigned_earlier_is_said_to_be_its_own_again(ran: Run) -> None:
     """Given back and counted as given, it is trained on; but who gives the next file back is told, too."""
     own = frozenset(np.array(ran.done.folder.files)[ran.done.given][:5].tolist())
-    done = replace(ran.done, folder=replace(ran.done.folder, own=own))
+    done = replace(ran.done, folder=replace(ran.done.folder, unreviewed=own))
     rows = {row["file"]: row for row in csv.DictReader(io.StringIO(to_csv(done)))}
     assert all(rows[file]["source"] == "assigned" for file in own)
     assert all(rows[file]["assigned"] == rows[file]["label"] != "" for file in own)
