@@ -1,4 +1,4 @@
-"""MNIST from the package itself: four files, verified by digest, unpacked once, read by torchvision."""
+"""MNIST, which travels with the package: verified, unpacked once, read by torchvision."""
 
 import gzip
 import os
