@@ -12,8 +12,8 @@ from kmpl.config.labelling import LabelOptions
 from kmpl.formats.given_labels import Rules, Trust
 from kmpl.jobs import label_folder
 from kmpl.jobs.label_folder import Files
-from kmpl.labelling.label_table import Labelled
-from kmpl.labelling.summary import check_line, hidden_line, summary, summary_line, warnings_of
+from kmpl.labelling.label_table import LabelTable
+from kmpl.labelling.summary import check_line, class_summaries, summary_line, validation_line, warning_lines
 from kmpl.reports.sweep_page import grid
 
 _DEFAULT = LabelOptions()
@@ -52,11 +52,11 @@ def label_images(
         get_run_logger().warning("left out: %s (%s)", file, why)
     if len(found.left_out) > label_folder.SHOWN:
         get_run_logger().warning("left out in all: %d files", len(found.left_out))
-    for said in (*found.notes, *found.said):
+    for said in (*found.label_notes, *found.reading_notes):
         get_run_logger().warning("%s", said)
     done, run = label_folder.label(files, found, given, _mlruns(), _command(), wrap=as_tasks)
     get_run_logger().info("%s", check_line(done))
-    for line in warnings_of(done):
+    for line in warning_lines(done):
         get_run_logger().warning("%s", line)
     get_run_logger().info("%s; run %s in MLflow", summary_line(done), run)
     run_task("report", "report", lambda: _show(done))
@@ -71,10 +71,12 @@ def _command() -> str:
     return f"prefect deployment run label-images/{name}" if name else "label_images()"
 
 
-def _show(done: Labelled) -> None:
+def _show(done: LabelTable) -> None:
     """Put the summary on the flow run's page."""
-    rows = [[c.name, f"{c.given:,}", f"{c.assigned:,}", f"{c.unsure:,}", f"{c.median:.3f}"] for c in summary(done)]
+    rows = [
+        [c.name, f"{c.given:,}", f"{c.assigned:,}", f"{c.unsure:,}", f"{c.median:.3f}"] for c in class_summaries(done)
+    ]
     table = grid(["class", "given", "assigned", "unsure", "confidence, median"], rows, left=("class",))
-    said = [check_line(done), *warnings_of(done), f"{summary_line(done)}. {hidden_line(done)}"]
+    said = [check_line(done), *warning_lines(done), f"{summary_line(done)}. {validation_line(done)}"]
     text = "\n\n".join([*(f"{line}." for line in said), table]) + "\n"
-    create_markdown_artifact(text, key="labels", description=f"Labels of {done.found.root}")
+    create_markdown_artifact(text, key="labels", description=f"Labels of {done.folder.root}")

@@ -47,13 +47,13 @@ def chosen(settings: SweepConfig) -> Iterator[Place]:
 @contextmanager
 def present(here: Place, run: str) -> Iterator[None]:
     """Hold a lock that says that a flow run is alive; the operating system lets go of it when this process dies."""
-    with locks.present(_sign(here, run)):
+    with locks.hold(_sign(here, run)):
         yield
 
 
 def is_present(here: Place, run: str) -> bool:
     """Say whether a flow run is alive that works at this place."""
-    return locks.is_present(_sign(here, run))
+    return locks.is_held(_sign(here, run), remove_dead=True)
 
 
 def _sign(here: Place, run: str) -> Path:

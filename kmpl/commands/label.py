@@ -16,7 +16,7 @@ from kmpl.config.labelling import LabelOptions
 
 if TYPE_CHECKING:
     from kmpl.jobs.label_folder import Files
-    from kmpl.labelling.label_table import Labelled
+    from kmpl.labelling.label_table import LabelTable
 
 
 def label(
@@ -69,22 +69,22 @@ def label(
     _show(done, files, run, mlruns, console)
 
 
-def _show(done: "Labelled", files: "Files", run: str, mlruns: Path, console: Console) -> None:
+def _show(done: "LabelTable", files: "Files", run: str, mlruns: Path, console: Console) -> None:
     """Print what is expected, a line per class, and where the results are."""
-    from kmpl.labelling.summary import check_line, hidden_line, summary, summary_line, warnings_of
+    from kmpl.labelling.summary import check_line, class_summaries, summary_line, validation_line, warning_lines
 
     console.print(f"[bold]{escape(check_line(done))}.[/bold]", highlight=False, soft_wrap=True)
-    for warning in warnings_of(done):
+    for warning in warning_lines(done):
         print(f"kmpl: {warning}", file=sys.stderr)
     grid = Table("class", box=None, pad_edge=False)
     for name in ("given", "assigned", "unsure", "confidence, median"):
         grid.add_column(name, justify="right")
-    for line in summary(done):
+    for line in class_summaries(done):
         median = "–" if line.assigned == 0 else f"{line.median:.3f}"
         grid.add_row(escape(line.name), *(f"{n:,}" for n in (line.given, line.assigned, line.unsure)), median)
     console.print(grid)
     console.print(f"{summary_line(done)}.", highlight=False)
-    console.print(f"{hidden_line(done)}.", highlight=False)
+    console.print(f"{validation_line(done)}.", highlight=False)
     written = escape(", ".join(str(path) for path in (files.out, files.check_file, files.page) if path is not None))
     runs = [] if mlruns == Path("mlruns") else ["--mlruns", str(mlruns)]
     where = escape(shlex.join(["kmpl", "predict", "more-images", "--model", run, *runs]))

@@ -9,14 +9,14 @@ from typing import Any
 
 from kmpl import tracking
 from kmpl.config.labelling import LabelOptions
-from kmpl.datasets.image_folder import OWN_LABELS, FolderImages, OnProgress, read_folder
+from kmpl.datasets.image_folder import LABELS_FILE, FolderImages, OnProgress, read_folder
 from kmpl.datasets.types import Pool
 from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning
 from kmpl.formats.given_labels import NO_RULES, Rules
 from kmpl.labelling import gallery
 from kmpl.labelling.job import Job, prepare, run
-from kmpl.labelling.label_table import Labelled, table
-from kmpl.labelling.summary import check_record, note, numbers_of, shortened, target_name
+from kmpl.labelling.label_table import LabelTable, to_csv
+from kmpl.labelling.summary import abbreviate, check_record, folder_name, metrics_of, run_note
 from kmpl.method.experiment import Steps
 from kmpl.runtime.files import whole_file
 from kmpl.runtime.output_paths import check_apart, check_target
@@ -56,7 +56,7 @@ class Files:
         Raises:
             UserError: as ``check_target``, or one of them is the CSV of given labels.
         """
-        given = self.labels or self.folder / OWN_LABELS
+        given = self.labels or self.folder / LABELS_FILE
         check_apart({"--labels": given, "--out": self.out, "--gallery": self.page, "the check": self.check_file})
         for path, flag in ((self.out, "--out"), (self.page, "--gallery"), (self.check_file, "the check beside --out")):
             if path is not None:
@@ -66,32 +66,32 @@ class Files:
 def read(files: Files, size: int, on_progress: OnProgress = silent) -> FolderImages:
     """Return the images of the folder; warn of files left out, of labels that may be wrong, of how files were read."""
     files.check()
-    found = read_folder(files.folder, files.labels, size, on_progress=on_progress, rules=files.rules)
-    for said in found.notes:
+    found = read_folder(files.folder, files.labels, size=size, on_progress=on_progress, rules=files.rules)
+    for said in found.label_notes:
         warnings.warn(f"{_labels_of(files)}: {said}", LabelsWarning, stacklevel=2)
     for said in (_left_out(found), _conflicts(found)):
         if said:
             warnings.warn(f"{found.root}: {said}", LeftOutWarning, stacklevel=2)
-    for said in found.said:
+    for said in found.reading_notes:
         warnings.warn(f"{found.root}: {said}", ReadingWarning, stacklevel=2)
     return found
 
 
 def _labels_of(files: Files) -> Path:
-    own = files.folder / OWN_LABELS
+    own = files.folder / LABELS_FILE
     return files.labels or (own if own.is_file() else files.folder)
 
 
 def _left_out(found: FolderImages) -> str:
     names = [f"{file} ({why})" for file, why in found.left_out.items()]
     said = "1 file cannot be read and is" if len(names) == 1 else f"{len(names):,} files cannot be read and are"
-    return f"{said} left out: {shortened(names, SHOWN)}" if names else ""
+    return f"{said} left out: {abbreviate(names, SHOWN)}" if names else ""
 
 
 def _conflicts(found: FolderImages) -> str:
-    same = [shortened(files, 5, between=" = ") for files in found.conflicts]
+    same = [abbreviate(files, 5, between=" = ") for files in found.conflicts]
     said = "1 image has copies" if len(same) == 1 else f"{len(same):,} images have copies"
-    return f"{said} with another label: {shortened(same, SHOWN)}" if same else ""
+    return f"{said} with another label: {abbreviate(same, SHOWN)}" if same else ""
 
 
 def label(
@@ -103,7 +103,7 @@ def label(
     watch: Watch | None = None,
     entering: Callable[[str], None] = silent,
     wrap: Callable[[Steps, str], Steps] = lambda steps, name: steps,  # noqa: ARG005
-) -> tuple[Labelled, str]:
+) -> tuple[LabelTable, str]:
     """Label a folder, write what was asked for, and return the labels and the id of the run in MLflow.
 
     Args:
@@ -125,7 +125,7 @@ def label(
     plain = Steps(evaluate=_closed, watch=watch or Watch(), begun=pools.append, entering=entering)
     run_of_folder = labelling_run(
         client,
-        name=f"label {target_name(found.root)}",
+        name=f"label {folder_name(found.root)}",
         folder=found.root,
         settings=job.options.model_dump(mode="json"),
         locks=mlruns / "locks",
@@ -133,10 +133,10 @@ def label(
     )
     with tracking.store_answers(), run_of_folder as tracked:
         made, done = run(job, wrap(kept(plain, Store(mlruns / "cache")), f"label {found.root.name}"))
-        page, check = gallery.page(done, _about(job, command)), json.dumps(check_record(done), indent=2) + "\n"
-        texts = {"labels.csv": table(done), "gallery.html": page, "check.json": check}
-        tracked.finished(pools[0], made, numbers=numbers_of(done), note=note(done), files=texts)
-        for path, text in ((files.out, table(done)), (files.check_file, check), (files.page, page)):
+        page, check = gallery.html(done, _about(job, command)), json.dumps(check_record(done), indent=2) + "\n"
+        texts = {"labels.csv": to_csv(done), "gallery.html": page, "check.json": check}
+        tracked.finished(pools[0], made, numbers=metrics_of(done), note=run_note(done), files=texts)
+        for path, text in ((files.out, to_csv(done)), (files.check_file, check), (files.page, page)):
             if path is not None:
                 with whole_file(path) as draft:
                     draft.write_text(text, encoding="utf-8", newline="")

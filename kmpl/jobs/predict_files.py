@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from kmpl.images.decoding import PictureError
-from kmpl.images.file_kinds import IMAGE_SUFFIXES, look
+from kmpl.images.file_kinds import IMAGE_SUFFIXES, identify
 from kmpl.images.file_tree import walk
 from kmpl.models.classifier import Classifier
 
@@ -52,12 +52,12 @@ def _pictures_below(folder: Path, left_out: dict[Path, str], by_content: Callabl
 
     for name in walk(folder, refused):
         path = folder / name
-        if (seen := look(path)) and not seen.why_not:
+        if (file := identify(path)) and not file.unreadable:
             yield path
-            if seen.by_content:
+            if file.by_content:
                 by_content(path)
-        elif seen:
-            left_out[path] = seen.why_not
+        elif file:
+            left_out[path] = file.unreadable
 
 
 def read_batches(

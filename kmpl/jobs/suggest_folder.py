@@ -15,7 +15,7 @@ from kmpl.config.presets import merge
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.images.decoding import read_picture
 from kmpl.labelling.active_learning import Suggestions, check_budget, suggest
-from kmpl.labelling.contact_sheet import SIDE, Cell, sheet
+from kmpl.labelling.contact_sheet import SIDE_PIXELS, Cell, sheet
 from kmpl.labelling.job import prepare, run
 from kmpl.method.experiment import Steps
 from kmpl.reports.figures import png
@@ -57,7 +57,10 @@ def choose(found: FolderImages, budget: int, given: Mapping[str, Any], store: St
     use_threads(options.threads)
     features = features_without_labels(store, options, found.images, options.seed, watch)
     ask = _confidence(found, given, store, watch) if len(found.classes) > 1 else None
-    return Chosen(found, suggest(features, found.labels, budget, options.seed, ask, found.digests), budget)
+    suggestions = suggest(
+        features, found.labels, budget=budget, seed=options.seed, confidence=ask, digests=found.digests
+    )
+    return Chosen(found, suggestions, budget)
 
 
 def _confidence(found: FolderImages, given: Mapping[str, Any], store: Store, watch: Watch) -> Callable[[], np.ndarray]:
@@ -98,15 +101,15 @@ def picture(chosen: Chosen) -> bytes:
     """Return the contact sheet as the content of a PNG file."""
     found, which = chosen.found, chosen.suggestions
     shown = list(zip(which.images, which.reasons, strict=True))[:_SHOWN]
-    cells = [Cell(_read(found, int(i)), found.files[i], why) for i, why in shown]
+    cells = [Cell(image=_read(found, int(i)), caption=found.files[i], reason=why) for i, why in shown]
     name = found.root.resolve().name or str(found.root)
     first = f" (the first {_SHOWN} are shown)" if len(which.images) > _SHOWN else ""
     return png(sheet(cells, f"{name}: {len(which.images)} of {len(found.files):,} images to label next{first}"))
 
 
 def _read(found: FolderImages, i: int) -> np.ndarray:
-    """Return an image at the size of the sheet, (SIDE, SIDE, 1 or 3) uint8."""
-    return read_picture(found.root / found.files[i], (SIDE, SIDE), ranges=found.ranges)
+    """Return an image at the size of the sheet, (SIDE_PIXELS, SIDE_PIXELS, 1 or 3) uint8."""
+    return read_picture(found.root / found.files[i], (SIDE_PIXELS, SIDE_PIXELS), ranges=found.ranges)
 
 
 def write(chosen: Chosen, out: Path, sheet_file: Path | None) -> None:

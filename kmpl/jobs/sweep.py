@@ -183,7 +183,8 @@ def _conclude(
 ) -> SweepReport:
     """Compare, see to the champion, and log the report; a sweep that was finished before has done all this."""
     main = [summary for name, summary in summaries.items() if not is_untuned(name)]
-    found = compare(settings, main, [s for name, s in summaries.items() if is_untuned(name)], studies)
+    untuned = [summary for name, summary in summaries.items() if is_untuned(name)]
+    found = compare(settings, main, untuned=untuned, studies=studies)
     best = Candidates(settings, sweep, summaries)
     before = sweep.report() if sweep.finished_before else None
     same = before and before.digest == found.digest and before.settings.model == settings.model
@@ -197,7 +198,7 @@ def _conclude(
         "sweep.json": found.model_dump_json(indent=2),
         "report.html": sweep_page.html(found),
     }
-    sweep.closed(found, files | sweep_plots.pictures(found), sweep_page.markdown(found))
+    sweep.closed(found, files | sweep_plots.png_files(found), sweep_page.markdown(found))
     return found
 
 

@@ -7,7 +7,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from kmpl.datasets.types import LEFT_OUT
 from kmpl.errors import LabelsWarning
-from kmpl.formats.class_names import means_no_label, tidy
+from kmpl.formats.class_names import means_no_label, normalise
 
 _UNLABELLED = ("-1", "-1.0", b"-1", b"-1.0")
 
@@ -48,7 +48,7 @@ def encode(y: np.ndarray, given: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"class labels must be of one kind, strings or numbers: {error}") from error
     if len(classes) < 2:
         raise ValueError(f"all given labels are of one class, {classes[0]}; two classes are needed")
-    if words := [str(name) for name in classes if isinstance(name, str) and means_no_label(tidy(name))]:
+    if words := [str(name) for name in classes if isinstance(name, str) and means_no_label(normalise(name))]:
         said = f"y has {', '.join(map(repr, words))} among its classes: to mark unlabelled samples give the number -1"
         warnings.warn(said, LabelsWarning, stacklevel=3)
     codes = np.full(len(y), LEFT_OUT)

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from kmpl.config.experiment import Method
 from kmpl.config.labelling import clusters_for
 from kmpl.config.presets import merge
-from kmpl.datasets.pool import extent
+from kmpl.datasets.pool import count_images_and_classes
 
 M = TypeVar("M", bound=Method)
 
@@ -28,7 +28,7 @@ def fitted(config: M, told: Mapping[str, Any], made_for: int) -> M:
     said = "n_clusters" in told.get("clustering", {})
     if said or config.pool.size * config.pool.views_per_image >= made_for:  # 0 = as many as there are: see below
         return config
-    n_images, n_classes = extent(config)
+    n_images, n_classes = count_images_and_classes(config)
     if n_images >= made_for:
         return config
     return merge(config, {"clustering": {"n_clusters": clusters_for(n_images, n_classes)}})

@@ -25,7 +25,7 @@ from kmpl.method.kmeans import kmeans, prepare
 from kmpl.method.pseudo_labels import spreads
 from kmpl.models import embedding
 from kmpl.models import registry as networks
-from kmpl.runtime.devices import place
+from kmpl.runtime.devices import to_device
 from kmpl.runtime.seeds import derive
 from kmpl.training import examples, loop
 from kmpl.training.watch import Watch
@@ -85,7 +85,7 @@ def _round(config: Learning, images: Tensor, known: np.ndarray, seed: int, numbe
     per_epoch = settings.training.images_per_epoch or min(max(len(images), _LEAST), _MOST)
     name = f"without labels, round {number}"
     fit = loop.fit(
-        place(network, config.device, config.precision),
+        to_device(network, config.device, config.precision),
         examples.examples(images, clusters.assignment),
         settings.training.model_copy(update={"images_per_epoch": per_epoch}),
         config.augmentation,

@@ -18,7 +18,7 @@ from kmpl.method.pseudo_labels import STRATEGIES, Evidence, assign
 from kmpl.method.results import PseudoLabels, Voted
 from kmpl.models import embedding
 from kmpl.models import registry as networks
-from kmpl.runtime.devices import pick_device, place
+from kmpl.runtime.devices import pick_device, to_device
 from kmpl.runtime.seeds import derive
 from kmpl.training import examples, loop
 from kmpl.training.examples import Examples
@@ -76,7 +76,7 @@ def _train(
     seed = derive(config.seed, step)
     network = networks.build(config.network, pool.images.shape[1], len(pool.classes), derive(seed, "weights"))
     return loop.fit(
-        place(network, config.device, config.precision),
+        to_device(network, config.device, config.precision),
         data,
         settings,
         config.augmentation,

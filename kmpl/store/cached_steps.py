@@ -24,7 +24,7 @@ from kmpl.method.steps import cluster_seed, retraining
 from kmpl.models import embedding
 from kmpl.models import registry as networks
 from kmpl.models.network import Network
-from kmpl.runtime.devices import place
+from kmpl.runtime.devices import to_device
 from kmpl.store.fingerprints import code_version, key
 from kmpl.store.store import Entry, Store, content_digest
 from kmpl.training.history import Epoch, Fit
@@ -61,7 +61,7 @@ def _fit(entry: Entry, config: ExperimentConfig, pool: Pool) -> Fit:
     network = networks.build(config.network, pool.images.shape[1], len(pool.classes), seed=0)
     network.load_state_dict(entry.tensors)
     about = entry.about | {"history": tuple(Epoch(**epoch) for epoch in entry.about["history"])}
-    return Fit(place(network, config.device, config.precision), **about)
+    return Fit(to_device(network, config.device, config.precision), **about)
 
 
 class _Kept:

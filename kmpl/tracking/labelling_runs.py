@@ -20,7 +20,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from kmpl.datasets.types import Pool
 from kmpl.method.results import Labelling
-from kmpl.runtime.locks import is_present, present
+from kmpl.runtime.locks import hold, is_held
 from kmpl.tracking.client import closing, link, search
 from kmpl.tracking.environment import environment
 from kmpl.tracking.experiment_runs import log_params, points_of, start
@@ -82,7 +82,7 @@ def labelling_run(
         command: what was typed.
     """
     lock = locks.resolve() / f"labelling-{os.getpid()}-{uuid.uuid4().hex[:8]}.lock"
-    with present(lock):
+    with hold(lock):
         run = LabellingRun(client, name=name, folder=folder, settings=settings, command=command, lock=lock)
         with closing(client, run.id):
             yield run
@@ -97,7 +97,7 @@ def _close_dead(client: MlflowClient) -> list[Run]:
     for run in search(client, kind="labelling"):
         host, lock = (run.data.tags.get(name, "") for name in ("host", "lock"))
         here = run.info.status == "RUNNING" and lock and host == platform.node()
-        if here and not is_present(Path(lock)):
+        if here and not is_held(Path(lock), remove_dead=True):
             client.set_terminated(run.info.run_id, "KILLED")
             dead.append(run)
     return dead

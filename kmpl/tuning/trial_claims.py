@@ -15,7 +15,7 @@ import optuna
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
-from kmpl.runtime.locks import is_present
+from kmpl.runtime.locks import is_held
 from kmpl.runtime.seeds import derive
 from kmpl.tuning.search_space import Space
 
@@ -79,7 +79,7 @@ def alive(trial: FrozenTrial, studies: Path | None = None) -> bool:
     if worker["host"] == platform.node():
         if studies and worker.get("studies") and not _same_file(Path(worker["studies"]), studies):
             return False
-        return is_present(Path(worker["lock"]))
+        return is_held(Path(worker["lock"]), remove_dead=True)
     return seen is not None and datetime.now().astimezone() - datetime.fromisoformat(seen) < _SILENCE
 
 

@@ -48,7 +48,7 @@ def ways(features: np.ndarray, truth: np.ndarray, seed: int) -> dict[str, np.nda
     rng, nothing = np.random.default_rng(seed), np.full(len(truth), LEFT_OUT)
     each = [rng.permutation(np.flatnonzero(truth == c))[: BUDGET // 10] for c in range(10)]
     return {
-        "suggested": suggest(features, nothing, BUDGET, seed).images,
+        "suggested": suggest(features, nothing, budget=BUDGET, seed=seed).images,
         "random": rng.permutation(len(truth))[:BUDGET],
         "random, two of each class": np.concatenate(each),
     }

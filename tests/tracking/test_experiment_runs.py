@@ -4,14 +4,14 @@ from pathlib import Path
 
 from kmpl import tracking
 from kmpl.config.experiment import ExperimentConfig
-from kmpl.datasets.folder_dataset import LONGEST, PREFIX
+from kmpl.datasets.folder_dataset import MAX_PATH_LENGTH, PREFIX
 from kmpl.method.steps import load
 from kmpl.tracking.experiment_runs import experiment_run
 
 
 def test_the_longest_path_that_is_taken_is_a_data_set_in_mlflow(tiny: ExperimentConfig, tmp_path: Path) -> None:
     pool, _ = load(tiny)
-    named = tiny.model_copy(update={"dataset": PREFIX + "/a" * (LONGEST // 2)})
+    named = tiny.model_copy(update={"dataset": PREFIX + "/a" * (MAX_PATH_LENGTH // 2)})
     client = tracking.open_store(tmp_path)
     with experiment_run(client, named) as tracked:
         tracked.begun(pool)

@@ -31,7 +31,7 @@ from kmpl.method.steps import cluster_seed
 from kmpl.models import embedding
 from kmpl.models import registry as networks
 from kmpl.models.network import Network
-from kmpl.runtime.devices import place, use_threads
+from kmpl.runtime.devices import to_device, use_threads
 from kmpl.runtime.seeds import derive
 from kmpl.training import examples, loop, metrics
 from kmpl.training.history import Epoch
@@ -178,7 +178,7 @@ def _trained(
     use_threads(config.threads)
     seed = derive(config.seed, "pretrain")
     network = networks.build(config.network, images.shape[1], int(labels.max()) + 1, derive(seed, "weights"))
-    network = place(network, config.device, config.precision)
+    network = to_device(network, config.device, config.precision)
     nobody = (images[:0], np.empty(0, dtype=np.int64))
     watch: Callable[[Epoch, int], None] | None = partial(look, network) if look else None
     data = examples.examples(images, labels)

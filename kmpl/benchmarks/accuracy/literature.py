@@ -14,7 +14,7 @@ from kmpl.reports.comparison import Row, SweepReport, accuracies
 from kmpl.reports.figures import bare, canvas
 from kmpl.reports.published import LITERATURE
 from kmpl.reports.sweep_page import grid
-from kmpl.reports.sweep_plots import dots, look
+from kmpl.reports.sweep_plots import dots, style_of
 
 SETTINGS: Mapping[str, Any] = {"protocol": "literature"}
 RATIOS = (0.05, 0.01667, 0.01, 0.00167)
@@ -54,7 +54,7 @@ def figure(report: SweepReport) -> Figure:
     drawn, axes = canvas(1, 1, 9, 5.2)
     a, labels, arms = axes[0, 0], _labels(report), report.settings.arms
     for i, arm in enumerate(arms):
-        aside, (colour, marker) = _STEP ** (i - (len(arms) - 1) / 2), look(arm)
+        aside, (colour, marker) = _STEP ** (i - (len(arms) - 1) / 2), style_of(arm)
         errors = {aside * n: 1 - np.array(accuracies(report.results, ratio, arm)) for ratio, n in labels.items()}
         means = [100 * seeds.mean() for seeds in errors.values()]
         a.plot(list(errors), means, f"{marker}-", ms=5, color=colour, label=arm)

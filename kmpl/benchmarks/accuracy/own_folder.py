@@ -60,10 +60,10 @@ def measure(name: str, seed: int, folder: Path, mlruns: Path, given: dict[str, o
     done, _ = label_folder.label(files, images, settings, mlruns)
     minutes = (time.perf_counter() - begin) / 60
     rest = ~done.given
-    right, kept = numbers(done.found.classes, done.guesses) == truth, done.assigned
+    right, kept = numbers(done.folder.classes, done.guesses) == truth, done.assigned
     sure = rest & (done.confidence >= 0.9)
     by_pixels = (
-        numbers(done.found.classes, spread_pixels(images.images.flatten(1).numpy() / 255, images.labels)) == truth
+        numbers(done.folder.classes, spread_pixels(images.images.flatten(1).numpy() / 255, images.labels)) == truth
     )
     return Found(
         name=name,
@@ -71,11 +71,11 @@ def measure(name: str, seed: int, folder: Path, mlruns: Path, given: dict[str, o
         everything=float(right[rest].mean()),
         expected=float(right[kept].mean()) if kept.any() else None,
         coverage=done.coverage,
-        said=done.chosen.expected if np.isfinite(done.chosen.expected) else None,
+        said=done.choice.expected_accuracy if np.isfinite(done.choice.expected_accuracy) else None,
         surest=float(right[sure].mean()) if sure.any() else None,
         surest_share=float(sure.sum() / rest.sum()),
         spreading=float(by_pixels[rest].mean()),
-        hidden=f"{done.chosen.found_again} of {done.chosen.tested}",
+        hidden=f"{done.choice.n_found_again} of {done.choice.n_hidden}",
         read=len(truth) / (read - begin),
         minutes=minutes,
     )

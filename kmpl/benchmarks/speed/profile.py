@@ -8,7 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.datasets.types import Images
 from kmpl.models import registry as networks
-from kmpl.runtime.devices import place
+from kmpl.runtime.devices import to_device
 from kmpl.training import examples, loop
 
 STEPS = 40
@@ -23,7 +23,7 @@ def by_operation(config: ExperimentConfig, data: Images, steps: int = STEPS, mos
         steps: so many are looked at, after as many that are not.
         most: operations that are named.
     """
-    network = place(networks.build(config.network, 1, len(data.classes), seed=0), config.device, config.precision)
+    network = to_device(networks.build(config.network, 1, len(data.classes), seed=0), config.device, config.precision)
     n = steps * config.retrain.batch_size
     settings = config.retrain.model_copy(update={"epochs": 1, "images_per_epoch": n})
     some = examples.examples(data.images[:10_000], data.labels[:10_000].numpy())
