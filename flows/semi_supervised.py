@@ -129,4 +129,4 @@ def _close_dead(name: str, here: Place) -> None:
 
 def _link(report: SweepReport) -> Callable[[str], str]:
     """Return what makes an address on MLflow's pages of a run's id."""
-    return partial(tracking.page, report.environment.get("experiment", "1"))
+    return partial(tracking.run_url, report.environment.get("experiment", "1"))

@@ -81,7 +81,7 @@ def check(settings: SweepConfig) -> None:
         return
     from kmpl import tuning  # slow to import, and most sweeps do without
 
-    if taken := set(settings.seeds) & set(tuning.seeds(settings.draws)):
+    if taken := set(settings.seeds) & set(tuning.draw_seeds(settings.draws)):
         raise UserError(f"seed {min(taken)} is one that is tuned on; give other seeds")
     for ratio, config in _firsts(settings, configs).items():
         with saying(f"ratio {ratio}, tuning"):
@@ -125,9 +125,12 @@ def with_tuned(configs: Mapping[str, ExperimentConfig], studies: Sequence[StudyR
     """Return the experiments with what was found best at each ratio, and the untuned ones beside them."""
     if not studies:
         return dict(configs)
-    from kmpl.tuning import tuned
+    from kmpl.tuning import best_settings
 
-    best = {config.ratio: tuned(config, [s for s in studies if s.ratio == config.ratio]) for config in configs.values()}
+    best = {
+        config.ratio: best_settings(config, [s for s in studies if s.ratio == config.ratio])
+        for config in configs.values()
+    }
     both = {name: merge(best[config.ratio], {"seed": config.seed}) for name, config in configs.items()}
     return both | {untuned(name): config for name, config in configs.items()}
 
@@ -141,7 +144,7 @@ def _tuned(
     """
     from kmpl import tuning
 
-    tuning.open_studies(tuning.address(place.mlruns, place.studies))  # says at once if it does not answer
+    tuning.open_studies(tuning.storage_address(place.mlruns, place.studies))  # says at once if it does not answer
     found: tuple[StudyRecord, ...] = ()
     for ratio, config in _firsts(settings, configs).items():
         about = f"ratio {ratio}, tuning"

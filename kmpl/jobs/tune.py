@@ -44,12 +44,24 @@ def run_tuning(wrap: Wrap, cell: Tuning) -> Studies:
     journal, client = Journal(cell.place.events, cell=cell.name), tracking.open_store(cell.place.mlruns)
     with saying(cell.name), tracking.store_answers():
         journal.write(kind="begun")
-        where = tuning.address(cell.place.mlruns, cell.place.studies)
-        desk = tuning.Desk(
-            tuning.open_studies(where), client, cell.place.mlruns, cell.sweep, journal.say, tuning.studies_file(where)
+        address = tuning.storage_address(cell.place.mlruns, cell.place.studies)
+        context = tuning.StudyContext(
+            storage=tuning.open_studies(address),
+            client=client,
+            mlruns=cell.place.mlruns,
+            sweep=cell.sweep,
+            on_trial=journal.say,
+            studies_file=tuning.studies_file(address),
         )
-        steps = wrap(untested(cell.place, cell.name), cell.name)
-        with tuning.studies_answer(where):
-            found = tuning.tune(cell.config, cell.trials, steps, desk, cell.search, cell.before, cell.draws)
+        with tuning.studies_answer(address):
+            studies = tuning.tune(
+                cell.config,
+                trials=cell.trials,
+                steps=wrap(untested(cell.place, cell.name), cell.name),
+                context=context,
+                ranges=cell.search,
+                previous=cell.before,
+                draws=cell.draws,
+            )
         journal.write(kind="finished")
-    return found
+    return studies

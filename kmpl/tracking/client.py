@@ -158,11 +158,11 @@ def _search(client: MlflowClient, tags: Mapping[str, str], view: int) -> list[Ru
             return runs
 
 
-def page(experiment: str, run: str) -> str:
+def run_url(experiment: str, run_id: str) -> str:
     """Return the address of a run on MLflow's pages: the tracking server's, or those of ``kmpl up`` and ``kmpl ui``."""
     base = os.environ.get("MLFLOW_TRACKING_URI", "")
     base = base if base.startswith("http") else os.environ.get("KMPL_MLFLOW_PAGES", "http://127.0.0.1:5000")
-    return f"{base.rstrip('/')}/#/experiments/{experiment}/runs/{run}"
+    return f"{base.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
 
 
 def failed_outside(error: BaseException) -> bool:
@@ -175,12 +175,18 @@ def failed_outside(error: BaseException) -> bool:
     return False
 
 
-def link(client: MlflowClient, earlier: list[Run], successor: str) -> None:
-    """Say in the newest unfinished run, and in its successor, who goes on with the work."""
-    before = next((run for run in earlier if run.info.run_id != successor), None)
-    if before and before.info.status != "FINISHED":
-        client.set_tag(before.info.run_id, "successor", successor)
-        client.set_tag(successor, "predecessor", before.info.run_id)
+def link_successor(client: MlflowClient, earlier: list[Run], successor: str) -> None:
+    """Link the newest of the earlier runs, if it is unfinished, and the run that continues its work, by tags.
+
+    Args:
+        client: of the store.
+        earlier: runs, newest first.
+        successor: id of the run that continues the work.
+    """
+    previous = next((run for run in earlier if run.info.run_id != successor), None)
+    if previous and previous.info.status != "FINISHED":
+        client.set_tag(previous.info.run_id, "successor", successor)
+        client.set_tag(successor, "predecessor", previous.info.run_id)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,7 @@ from kmpl.config.presets import for_arm
 from kmpl.datasets.types import Pool
 from kmpl.method.results import ArmReport, Report, Round
 from kmpl.reports import experiment_plots
-from kmpl.tracking.client import closing, experiment_id, link, search
+from kmpl.tracking.client import closing, experiment_id, link_successor, search
 from kmpl.tracking.environment import environment, installed_packages
 from kmpl.tracking.log_model import log_model
 from kmpl.training.history import Fit
@@ -62,7 +62,7 @@ class ExperimentRun:
         self.pool: Pool | None = None
         earlier = self._earlier(kind="experiment")
         self.id = start(client, _title(config), {"kind": "experiment", "command": command} | environment() | self.tags)
-        link(client, earlier, self.id)
+        link_successor(client, earlier, self.id)
         log_params(client, self.id, config.model_dump(mode="json"))
 
     def begun(self, pool: Pool) -> None:
@@ -126,7 +126,7 @@ class ExperimentRun:
         assert self.pool is not None, "begun comes first"
         own = {"kind": "arm", "arm": arm.arm, "stop_reason": arm.stop_reason, MLFLOW_PARENT_RUN_ID: self.id}
         run = start(self.client, arm.arm, self.tags | own, seconds_ago=sum(arm.seconds.values()))
-        link(self.client, earlier, run)
+        link_successor(self.client, earlier, run)
         with closing(self.client, run):
             log_params(self.client, run, for_arm(self.config, arm.arm).model_dump(mode="json"))
             self._log_data(run)

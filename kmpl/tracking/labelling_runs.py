@@ -21,7 +21,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from kmpl.datasets.types import Pool
 from kmpl.method.results import Labelling
 from kmpl.runtime.locks import is_present, present
-from kmpl.tracking.client import closing, link, search
+from kmpl.tracking.client import closing, link_successor, search
 from kmpl.tracking.environment import environment
 from kmpl.tracking.experiment_runs import log_params, points_of, start
 from kmpl.tracking.log_model import log_model
@@ -39,7 +39,7 @@ class LabellingRun:
         tags = {"kind": "labelling", "folder": root, "command": command} | environment()
         tags |= {"host": platform.node(), "lock": str(lock)}
         self.id = start(client, name, tags)
-        link(client, [run for run in dead if run.data.tags.get("folder") == root], self.id)
+        link_successor(client, [run for run in dead if run.data.tags.get("folder") == root], self.id)
         log_params(client, self.id, settings)
 
     def finished(

@@ -19,7 +19,7 @@ from kmpl.config.sweep import SweepConfig
 from kmpl.errors import UserError
 from kmpl.reports.comparison import SweepReport
 from kmpl.runtime.servers import masked
-from kmpl.tracking.client import closing, experiment_id, link, search, search_deleted
+from kmpl.tracking.client import closing, experiment_id, link_successor, search, search_deleted
 from kmpl.tracking.environment import environment
 from kmpl.tracking.experiment_runs import log_params, start
 
@@ -42,7 +42,7 @@ class SweepRun:
         tags["settings"] = settings.configuration()
         self.id = start(client, settings.name, environment() | tags)
         log_params(client, self.id, settings.model_dump(mode="json"))
-        link(client, earlier, self.id)
+        link_successor(client, earlier, self.id)
 
     def finished(self, key: str) -> dict[str, Any] | None:
         """Return the summary of an experiment that this sweep has finished, now or before it was killed."""
