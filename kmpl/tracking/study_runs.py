@@ -11,7 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
-from kmpl.tracking.client import experiment_id, link_successor, run_url, search
+from kmpl.tracking.client import experiment_id, kill_running, link_successor, run_url, search
 from kmpl.tracking.environment import environment
 from kmpl.tracking.experiment_runs import log_params, start
 
@@ -69,9 +69,7 @@ class StudyRun:
 
     def _supersede(self, others: Sequence[Run]) -> None:
         """Close the runs of studies of the same name that were deleted in Optuna, and link the newest to this run."""
-        for run in others:
-            if run.info.status == "RUNNING":
-                self.client.set_terminated(run.info.run_id, "KILLED")
+        kill_running(self.client, others)
         link_successor(self.client, [run for run in others if "successor" not in run.data.tags], self.id)
 
     def reopen(self) -> None:
@@ -87,11 +85,12 @@ class StudyRun:
 
     def close_dead(self, running_trials: Collection[int]) -> None:
         """Close as KILLED the runs of all trials but those with these numbers."""
-        for run in search(self.client, kind="trial", study=self.name):
-            of_this_study = run.data.tags.get(_KEY, self.key) == self.key
-            is_running = of_this_study and int(run.data.tags["trial"]) in running_trials
-            if run.info.status == "RUNNING" and not is_running:
-                self.client.set_terminated(run.info.run_id, "KILLED")
+
+        def is_running(run: Run) -> bool:
+            return run.data.tags.get(_KEY, self.key) == self.key and int(run.data.tags["trial"]) in running_trials
+
+        runs = search(self.client, kind="trial", study=self.name)
+        kill_running(self.client, [run for run in runs if not is_running(run)])
 
     def start_trial(self, number: int, values: Mapping[str, Any]) -> "TrialRun":
         """Open the run of a trial."""
