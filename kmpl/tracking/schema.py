@@ -59,8 +59,8 @@ def check_schema(uri: str) -> None:
     copy = f"cp {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}" if path else "make a backup of the database"
     raise UserError(
         f"the runs at {masked(uri)} were written by an older MLflow (schema {version}) than {mlflow.__version__}, "
-        f"which is installed; stop all that writes to them (sweeps, kmpl up, kmpl ui), copy the database ({copy}), then "
-        f"run: mlflow db upgrade {shlex.quote(masked(uri))}"
+        f"which is installed; stop all that writes to them (sweeps, kmpl up, kmpl ui), copy the database ({copy}), "
+        f"then run: mlflow db upgrade {shlex.quote(masked(uri))}"
     )
 
 

@@ -21,7 +21,7 @@ def test_a_flow_run_is_present_while_it_works(tmp_path: Path) -> None:
 def test_a_flow_run_whose_process_was_killed_is_not(tmp_path: Path) -> None:
     script = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from flows.workspace import flow_lock\nfrom kmpl.jobs.experiment import Place\n"
+        "from flows.workspace import flow_lock\nfrom kmpl.jobs.workspace import Place\n"
         "with flow_lock(Place(Path(sys.argv[1])), 'one'):\n    os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
