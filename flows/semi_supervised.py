@@ -1,4 +1,4 @@
-"""The flow ``semi-supervised``: labelled ratios × seeds × arms, tracked, resumable, compared in one report."""
+"""The flow ``semi-supervised``: a sweep over labelled ratios, seeds and arms, and its report."""
 
 import os
 from collections.abc import Callable
@@ -32,14 +32,14 @@ _DEFAULT = SweepConfig()
 
 
 def _run_name() -> str:
-    """Return the sweep's name, for the flow run's."""
-    return sweep.named(_fitted(SweepConfig(**flow_run.parameters))).name
+    """Return the name of the flow run: the sweep's."""
+    return sweep.with_name(_fitted(SweepConfig(**flow_run.parameters))).name
 
 
 def _fitted(settings: SweepConfig) -> SweepConfig:
-    """Return the settings with clusters that fit the pool, where a form or a deployment says nothing of them."""
-    told = settings.experiment.model_dump(exclude_unset=True)
-    return settings.model_copy(update={"experiment": fitted(settings.experiment, told, made_for("default"))})
+    """Return the settings; a number of clusters that no parameter sets is chosen to fit the pool."""
+    overrides = settings.experiment.model_dump(exclude_unset=True)
+    return settings.model_copy(update={"experiment": fitted(settings.experiment, overrides, made_for("default"))})
 
 
 @flow(name="semi-supervised", flow_run_name=_run_name, timeout_seconds=14 * 24 * 3600, persist_result=False)
@@ -55,19 +55,21 @@ def semi_supervised(
     model: str = _DEFAULT.model,
     experiment: Method = _DEFAULT.experiment,
 ) -> SweepReport:
-    """Compare all arms at all labelled ratios on all seeds; run again, it goes on where it was.
+    """Compare all arms at all labelled ratios on all seeds. A second run with the same parameters resumes the sweep.
 
     Args:
-        ratios: Labelled ratios, each in (0, 1).
-        seeds: Seeds: each draws labels, views and weights anew, the same draws for every arm.
-        arms: Methods to compare.
-        trials: Trials of each of the two studies (labelled-only, pseudo-label) that tune a ratio first; 0 = none.
-        search: Ranges that tuning searches instead of its own: clustering.n_clusters=50:400, say.
-        draws: Draws of labels that decide a study: its best trials meet on those after the first.
-        jobs: Experiments that run at once, each in a process of its own with its share of the cores.
-        name: Name of the sweep (letters, digits, . _ + -): one configuration. Empty: made from the settings.
-        model: Registered model whose champion the sweep may move.
-        experiment: What all experiments share: data, network, training, clustering, pseudo-labels.
+        ratios: Labelled ratios (shares of the pool that are labelled); each in (0, 1).
+        seeds: Seeds. Each seed draws labels, views and weights anew; all arms share its draws.
+        arms: Arms (methods) to compare.
+        trials: Number of trials of each of the two studies per ratio (labelled-only, pseudo-label); 0 = no tuning.
+        search: Search ranges that replace the default ones: clustering.n_clusters=50:400, say.
+        draws: Number of draws of labels that decide a study: trials use the first draw, the final comparison the
+            others.
+        jobs: Number of experiments that run at once. Each has a process of its own and its share of the cores.
+        name: Name of the sweep (letters, digits, . _ + -). It belongs to one configuration. Empty: made from the
+            settings.
+        model: Registered model whose champion the sweep may replace.
+        experiment: Settings of all experiments: data, network, training, clustering, pseudo-labels.
     """
     settings = SweepConfig(
         ratios=ratios,
@@ -82,14 +84,17 @@ def semi_supervised(
         experiment=experiment,
     )
     settings = _fitted(settings)
-    with workspace.chosen(settings) as here, workspace.present(here, flow_run.id):
-        concluded = partial(_concluded, here)
-        engine = sweep.Engine(wrap=as_tasks, spread=partial(spread, elsewhere=_elsewhere()), conclude=concluded)
+    with workspace.current_workspace(settings) as here, workspace.flow_lock(here, flow_run.id):
+        engine = sweep.Engine(
+            wrap=as_tasks,
+            spread=partial(spread, elsewhere=_dask_runner()),
+            conclude=partial(_conclude_as_task, here),
+        )
         return sweep.run(settings, here, engine)
 
 
-def _elsewhere() -> TaskRunner[Any] | None:
-    """Return the runner of the Dask scheduler that ``KMPL_DASK`` names; None where it names none."""
+def _dask_runner() -> TaskRunner[Any] | None:
+    """Return the runner of the Dask scheduler that ``KMPL_DASK`` names; None if it is not set."""
     address = os.environ.get("KMPL_DASK")
     if not address:
         return None
@@ -98,35 +103,32 @@ def _elsewhere() -> TaskRunner[Any] | None:
     return DaskTaskRunner(address=address)
 
 
-def _concluded(here: Place, conclude: Callable[[], SweepReport]) -> SweepReport:
-    """Run the last step, and put the report on the flow run's page."""
-    return run_task("report", "all: report", partial(_with_artifact, here, conclude))
+def _conclude_as_task(here: Place, conclude: Callable[[], SweepReport]) -> SweepReport:
+    """Run the last step as a task, and show the report on the flow run's page."""
+    return run_task("report", "all: report", partial(_conclude_with_artifact, here, conclude))
 
 
-def _with_artifact(here: Place, conclude: Callable[[], SweepReport]) -> SweepReport:
+def _conclude_with_artifact(here: Place, conclude: Callable[[], SweepReport]) -> SweepReport:
     report = conclude()
-    _close_dead(report.name, here)
+    _mark_crashed(report.name, here)
+    url_of_run = partial(tracking.run_url, report.environment.get("experiment", "1"))
     key = "sweep-" + "".join(c if c.isalnum() else "-" for c in report.name.lower())
-    create_markdown_artifact(
-        sweep_page.markdown(report, link=_link(report)), key=key, description=f"Sweep {report.name}"
-    )
+    create_markdown_artifact(sweep_page.markdown(report, link=url_of_run), key=key, description=f"Sweep {report.name}")
     return report
 
 
-def _close_dead(name: str, here: Place) -> None:
-    """Mark as crashed what killed turns left running in Prefect; who tunes beside this one is alive."""
+def _mark_crashed(name: str, here: Place) -> None:
+    """Mark the sweep's flow runs as crashed whose processes were killed; Prefect still shows them as running.
+
+    Processes that tune beside this one are alive: they hold their locks.
+    """
     running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(
             flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[name]), state=running)
         ):
-            if not workspace.is_present(here, str(run.id)):
+            if not workspace.is_alive(here, str(run.id)):
                 state: State[None] = Crashed(
-                    message=f"The process was killed; flow run {flow_run.id} went on with its work."
+                    message=f"The process was killed; flow run {flow_run.id} resumed its work."
                 )
                 client.set_flow_run_state(run.id, state, force=True)
-
-
-def _link(report: SweepReport) -> Callable[[str], str]:
-    """Return what makes an address on MLflow's pages of a run's id."""
-    return partial(tracking.page, report.environment.get("experiment", "1"))

@@ -63,9 +63,11 @@ def label(
     with warnings_in_one_line():
         found = read_from_options(files, size, console)
         command = shlex.join(["kmpl", *sys.argv[1:]])
-        with progress_bars.shown(console) as watch:
+        with progress_bars.show_training(console) as watch:
             part = lambda name: None if name == "label" else console.print(f"{name}:")  # noqa: E731
-            done, run = label_folder.label(files, found, chosen, mlruns, command, watch, part)
+            done, run = label_folder.label(
+                files, found, chosen, mlruns=mlruns, command=command, watch=watch, entering=part
+            )
     _show(done, files, run, mlruns, console)
 
 
@@ -85,7 +87,7 @@ def _show(done: "LabelTable", files: "Files", run: str, mlruns: Path, console: C
     console.print(grid)
     console.print(f"{summary_line(done)}.", highlight=False)
     console.print(f"{validation_line(done)}.", highlight=False)
-    written = escape(", ".join(str(path) for path in (files.out, files.check_file, files.page) if path is not None))
+    written = escape(", ".join(str(path) for path in (files.out, files.check_file, files.gallery) if path is not None))
     runs = [] if mlruns == Path("mlruns") else ["--mlruns", str(mlruns)]
     where = escape(shlex.join(["kmpl", "predict", "more-images", "--model", run, *runs]))
     console.print(f"Written: [bold]{written}[/bold]; the model labels more: [bold]{where}[/bold]", soft_wrap=True)

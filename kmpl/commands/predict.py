@@ -42,7 +42,7 @@ def predict(
     """
     from kmpl.images.file_kinds import by_content_sentence
     from kmpl.images.value_ranges import unknown_sentence
-    from kmpl.jobs.predict_files import find_pictures, texts
+    from kmpl.jobs.predict_files import find_pictures, prediction_texts
 
     if not paths:
         raise UserError("name the image files, or folders of them, that are to be predicted")
@@ -63,7 +63,7 @@ def predict(
             left_out[path] = reason
             _name_left_out(path, reason)
 
-        for done, images, text in texts(classifier, files, format, unread):
+        for done, images, text in prediction_texts(classifier, files, form=format, on_unreadable=unread):
             file.write(text)
             predicted += images
             advance(done)

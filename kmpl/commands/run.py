@@ -53,13 +53,13 @@ def run(
     loaded = load_pool(chosen)
     client = tracking.open_store(mlruns)
     with tracking.store_answers(), experiment_run(client, chosen, shlex.join(["kmpl", *sys.argv[1:]])) as tracked:
-        with progress_bars.shown(console) as watch:
+        with progress_bars.show_training(console) as watch:
             steps = experiment.Steps(
-                evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.begun, finished=tracked.finished
+                evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.log_pool, finished=tracked.log_arm
             )
             outcome = experiment.run(chosen, kept(steps, Place(mlruns).store))
         numbers = reports.summary(chosen, outcome, tracked.id)
-        tracked.closed(outcome, numbers)
+        tracked.log_report(outcome, numbers)
         if json is not None:
             reports.write_json(numbers, json)
     console.print(reports.table(outcome))

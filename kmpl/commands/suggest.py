@@ -57,9 +57,9 @@ def suggest(
     console, files = Console(quiet=quiet), label_folder.Files(folder, out, labels, None, overwrite, rules)
     with warnings_in_one_line():
         found = read_from_options(files, size, console)
-        with progress_bars.shown(console) as watch:
+        with progress_bars.show_training(console) as watch:
             store = Place(mlruns).store
-            best = suggest_folder.choose(found, budget, chosen, store, watch)
+            best = suggest_folder.choose(found, budget, overrides=chosen, store=store, watch=watch)
         suggest_folder.write(best, out, sheet)
     console.print(f"{suggest_folder.summary_line(best)}.", highlight=False, soft_wrap=True)
     written = escape(" and ".join(str(path) for path in (out, sheet) if path is not None))

@@ -69,7 +69,7 @@ def sweep_and_show(chosen: SweepConfig, how: How) -> "SweepReport":
         sweeps.check(chosen)  # starting its server takes seconds
     console, mlruns = Console(quiet=how.quiet), how.mlruns
     tracking.open_store(mlruns)  # says at once what is wrong with the folder or the server
-    with progress.shown(mlruns, chosen, console) as events:
+    with progress.show_progress(mlruns, chosen, console) as events:
         command = masked(shlex.join(["kmpl", *sys.argv[1:]]))
         place = Place(mlruns.resolve(), command, events, how.storage)
         if how.engine == "prefect":

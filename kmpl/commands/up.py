@@ -117,7 +117,7 @@ def _prepare(mlruns: Path, ports: Mapping[str, int]) -> dict[str, str]:
 
     tracking.open_store(mlruns)  # two processes that open a new database together trip over each other
     (mlruns / "logs").mkdir(exist_ok=True)
-    studies = tuning.address(mlruns)
+    studies = tuning.storage_address(mlruns)
     if "://" not in studies:
         Path(studies).touch()
     (mlruns / "studies").mkdir(exist_ok=True)

@@ -9,7 +9,7 @@ from kmpl import tracking
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.errors import UserError
 from kmpl.jobs.journal import Journal
-from kmpl.jobs.workers import live_and_die_with_parent
+from kmpl.jobs.workers import exit_with_parent
 from kmpl.jobs.workspace import Place
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
@@ -53,7 +53,7 @@ def untested(place: Place, name: str) -> Steps:
 
 def run_cell(wrap: Wrap, cell: Cell) -> Summary:
     """Run one experiment with steps that are kept, track it, and return its summary."""
-    live_and_die_with_parent()
+    exit_with_parent()
     use_threads(cell.config.threads)
     journal = Journal(cell.place.events, cell=cell.name)
     client, tags = tracking.open_store(cell.place.mlruns), dict(cell.tags)
@@ -66,13 +66,13 @@ def run_cell(wrap: Wrap, cell: Cell) -> Summary:
         plain = Steps(
             evaluate=evaluate,
             watch=journal.watch(),
-            begun=tracked.begun,
+            begun=tracked.log_pool,
             entering=lambda arm: journal.write(kind="arm", arm=arm),
-            finished=tracked.finished,
+            finished=tracked.log_arm,
         )
         outcome = experiment.run(cell.config, wrap(_naming_themselves(kept(plain, cell.place.store)), cell.name))
         numbers = experiment_report.summary(cell.config, outcome, tracked.id)
-        tracked.closed(outcome, numbers)
+        tracked.log_report(outcome, numbers)
         journal.write(kind="finished")
     return numbers
 

@@ -1,4 +1,4 @@
-"""A model by its address: a file of kmpl's, an ONNX file, or MLflow's registry."""
+"""Open a model by its address: a file of kmpl's, an ONNX file, a run, or MLflow's registry."""
 
 import re
 from pathlib import Path
@@ -15,10 +15,10 @@ CHAMPION = "models:/kmpl@champion"
 
 
 def open_classifier(model: str, mlruns: Path) -> "Classifier":
-    """Return the model at an address of MLflow's, of a run, or in a file.
+    """Return the classifier at one of MLflow's addresses, of a run, or in a file.
 
     Raises:
-        UserError: there is none, or none that can be used.
+        UserError: there is no model, or it cannot be used.
     """
     if not is_address(model) and Path(model).suffix.lower() == ".onnx":
         from kmpl.models.onnx_file import read_onnx
@@ -28,11 +28,16 @@ def open_classifier(model: str, mlruns: Path) -> "Classifier":
 
 
 def is_address(model: str) -> bool:
-    """Say whether a text is an address of MLflow's or a run's id, and no file."""
+    """Say whether a text is one of MLflow's addresses or a run's id, not a file."""
     return model.startswith(("models:/", "runs:/")) or re.fullmatch("[0-9a-f]{32}", model) is not None
 
 
 def open_trained(model: str, mlruns: Path) -> "TrainedModel":
+    """Return the model, with its network, at one of MLflow's addresses, of a run, or in a file of kmpl's.
+
+    Raises:
+        UserError: there is no model, or it cannot be used.
+    """
     if is_address(model):
         from kmpl.tracking.load_model import open_model
 
@@ -41,8 +46,8 @@ def open_trained(model: str, mlruns: Path) -> "TrainedModel":
     if path.suffix.lower() == ".onnx" and path.exists():
         raise UserError(f"--model {model}: is ONNX already; name what it was exported from")
     if path.suffix.lower() != ".safetensors" or not path.exists():
-        what = "is neither .safetensors nor .onnx" if path.exists() else "there is no such file"
-        raise UserError(f"--model {model}: {what}; give {CHAMPION}, runs:/…/model, a run's id or a file")
+        reason = "is neither .safetensors nor .onnx" if path.exists() else "there is no such file"
+        raise UserError(f"--model {model}: {reason}; give {CHAMPION}, runs:/…/model, a run's id or a file")
     from kmpl.models.model_file import read_model
 
     return read_model(path)

@@ -1,5 +1,5 @@
-"""Reports into MLflow; the only folder that imports it."""
+"""Experiment tracking with MLflow. The only folder that imports MLflow."""
 
-from kmpl.tracking.client import failed_outside, open_store, page, store_answers, tracking_uri
+from kmpl.tracking.client import failed_outside, open_store, run_url, store_answers, tracking_uri
 
-__all__ = ["failed_outside", "open_store", "page", "store_answers", "tracking_uri"]
+__all__ = ["failed_outside", "open_store", "run_url", "store_answers", "tracking_uri"]

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from kmpl.jobs.workers import stopping_all
+from kmpl.jobs.workers import children_stopped_on_signal
 
 
 class StoppedError(BaseException):
@@ -23,7 +23,7 @@ def test_who_is_stopped_alone_stops_its_processes_too(error: type[BaseException]
     child = multiprocessing.get_context("fork").Process(target=work)
     child.start()
     begin = time.monotonic()
-    with pytest.raises(error), stopping_all():
+    with pytest.raises(error), children_stopped_on_signal():
         raise error
     child.join(5 if error is StoppedError else 0.2)
     assert child.is_alive() == (error is not StoppedError)  # on Ctrl-C the terminal tells all of them

@@ -87,7 +87,7 @@ def label(folder: tuple[Path, Path, np.ndarray], place: Path) -> Run:
     watch = Watch(epoch=lambda step, epoch, n: computed.append(step) if epoch.number == n else None, found=found.append)
     with pytest.warns(UserWarning, match=r"1 file cannot be read and is left out: broken.jpg \("):
         images = label_folder.read(files, 28)
-    done, run = label_folder.label(files, images, SETTINGS, place / "mlruns", "kmpl label", watch)
+    done, run = label_folder.label(files, images, SETTINGS, mlruns=place / "mlruns", command="kmpl label", watch=watch)
     return Run(place, done, run, computed, found)
 
 
@@ -377,7 +377,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     monkeypatch.setattr(Path, "write_text", full)
     files = label_folder.Files(folder[0], tmp_path / "out.csv", folder[1])
     with pytest.raises(UserError, match=r"cannot write .*out.csv: No space left on device"):
-        label_folder.label(files, ran.done.folder, SETTINGS, ran.place / "mlruns")
+        label_folder.label(files, ran.done.folder, SETTINGS, mlruns=ran.place / "mlruns")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,7 +14,7 @@ def test_the_longest_path_that_is_taken_is_a_data_set_in_mlflow(tiny: Experiment
     named = tiny.model_copy(update={"dataset": PREFIX + "/a" * (MAX_PATH_LENGTH // 2)})
     client = tracking.open_store(tmp_path)
     with experiment_run(client, named) as tracked:
-        tracked.begun(pool)
+        tracked.log_pool(pool)
     name = client.get_run(tracked.id).info.run_name
     assert (len(name), name[0], name[-39:]) == (250, "…", "/a/a/a/a/a literature labels 100 seed 0")
     (data,) = client.get_run(tracked.id).inputs.dataset_inputs

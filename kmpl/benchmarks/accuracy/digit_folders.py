@@ -136,7 +136,11 @@ def draw(labels: np.ndarray, n: int, seed: int, balanced: bool) -> np.ndarray:
 def suggested(folder: Path, n: int, seed: int, mlruns: Path) -> np.ndarray:
     """Return the indices of the ``n`` images of a folder without labels that ``kmpl suggest`` chooses."""
     found, settings = read_folder(folder), {"seed": seed}
-    return np.sort(suggest_folder.choose(found, n, settings, Store(mlruns / "cache"), Watch()).suggestions.images)
+    return np.sort(
+        suggest_folder.choose(
+            found, n, overrides=settings, store=Store(mlruns / "cache"), watch=Watch()
+        ).suggestions.images
+    )
 
 
 def write_labels(labels: np.ndarray, chosen: np.ndarray, path: Path) -> None:

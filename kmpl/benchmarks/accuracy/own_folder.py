@@ -57,7 +57,7 @@ def measure(name: str, seed: int, folder: Path, mlruns: Path, given: dict[str, o
     begin = time.perf_counter()
     images = label_folder.read(files, label_folder.options(settings).size)
     read = time.perf_counter()
-    done, _ = label_folder.label(files, images, settings, mlruns)
+    done, _ = label_folder.label(files, images, settings, mlruns=mlruns)
     minutes = (time.perf_counter() - begin) / 60
     rest = ~done.given
     right, kept = numbers(done.folder.classes, done.guesses) == truth, done.assigned
