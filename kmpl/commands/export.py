@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kmpl.commands.predict import Flag, Folder
+from kmpl.commands.flags import MLRUNS, Flag, Folder
 from kmpl.errors import UserError
 from kmpl.jobs.open_model import CHAMPION, is_address, open_trained
 from kmpl.runtime.output_paths import check_apart, check_target
@@ -20,7 +20,7 @@ def export(
     onnx: Path | None = None,
     safetensors: Path | None = None,
     overwrite: Flag = False,
-    mlruns: Folder = Path("mlruns"),
+    mlruns: Folder = MLRUNS,
 ) -> None:
     """Write a model as a file that needs no store of runs; what is written is read again and compared first.
 

@@ -8,16 +8,13 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Literal, TextIO
+from typing import Literal, TextIO
 
-from cyclopts import Parameter
-
+from kmpl.commands.flags import MLRUNS, Flag, Folder
 from kmpl.errors import IncompleteError, UserError
 from kmpl.jobs.open_model import CHAMPION, open_classifier
 from kmpl.runtime.output_paths import check_target
 
-Folder = Annotated[Path, Parameter(name="--mlruns")]
-Flag = Annotated[bool, Parameter(negative="")]
 _BAR_FROM = 500  # files; fewer are read before a bar is seen
 
 
@@ -27,7 +24,7 @@ def predict(
     format: Literal["csv", "json", "request"] = "csv",
     out: Path | None = None,
     overwrite: Flag = False,
-    mlruns: Folder = Path("mlruns"),
+    mlruns: Folder = MLRUNS,
 ) -> None:
     """Say the class of image files, with a probability for each class. Exit status 1: some could not be read.
 

@@ -2,13 +2,12 @@
 
 import os
 import sys
-from pathlib import Path
 
-from kmpl.commands.options import Folder
+from kmpl.commands.flags import MLRUNS, Folder
 from kmpl.runtime.servers import HOST, check_port
 
 
-def ui(*, mlruns: Folder = Path("mlruns"), port: int = 5000) -> None:
+def ui(*, mlruns: Folder = MLRUNS, port: int = 5000) -> None:
     """Start MLflow's pages on the runs so far, for this machine only. Ctrl-C stops them.
 
     Args:

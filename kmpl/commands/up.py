@@ -19,6 +19,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from kmpl.commands.flags import MLRUNS, Folder
 from kmpl.errors import UserError
 from kmpl.runtime import proxies
 from kmpl.runtime.processes import Processes
@@ -38,7 +39,7 @@ Port = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65_535))]
 
 def up(
     *,
-    mlruns: Path = Path("mlruns"),
+    mlruns: Folder = MLRUNS,
     prefect_port: Port = PREFECT_PORT,
     mlflow_port: Port = 5000,
     optuna_port: Port = 8080,

@@ -79,7 +79,7 @@ def prefect_settings(mlruns: Path) -> dict[str, str]:
 def masked(text: str) -> str:
     """Return text without the passwords of the addresses in it.
 
-    >>> masked("postgresql://me:secret@host/db")
-    'postgresql://me:***@host/db'
+    >>> masked("postgresql://me:secret@host/db redis://:secret@host")
+    'postgresql://me:***@host/db redis://:***@host'
     """
-    return re.sub(r"(://[^:/@\s]+):[^@\s]+@", r"\1:***@", text)
+    return re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", text)
