@@ -41,12 +41,12 @@ def settle(database: Path, experiment: str) -> None:
     """
     now = database.parent
     with contextlib.closing(sqlite3.connect(database, _PATIENCE, isolation_level=None)) as connection:
-        before = _home(connection, experiment)
-        if before is None or _same(before, now):
+        before = home_of(connection, experiment)
+        if before is None or is_same_folder(before, now):
             return
         _refuse_at_work(before, now)
         connection.execute("BEGIN IMMEDIATE")  # nobody else writes from here on; until the end all others read
-        if _home(connection, experiment) != before:  # somebody was quicker
+        if home_of(connection, experiment) != before:  # somebody was quicker
             return
         _back_up(database)
         changed = _rewrite(connection, before, now)
@@ -63,7 +63,7 @@ def settle(database: Path, experiment: str) -> None:
     warnings.warn(said, MovedWarning, stacklevel=2)
 
 
-def _home(connection: sqlite3.Connection, experiment: str) -> Path | None:
+def home_of(connection: sqlite3.Connection, experiment: str) -> Path | None:
     """Return the folder that the database was in when its locations were written; None where it does not say."""
     if not _has(connection, "experiments", "experiment_tags"):
         return None
@@ -72,14 +72,14 @@ def _home(connection: sqlite3.Connection, experiment: str) -> Path | None:
     tag = "SELECT value FROM experiment_tags WHERE experiment_id = ? AND key = ?"
     if named := connection.execute(tag, (number, HOME)).fetchone():
         return Path(named[0])
-    path = _path(location or "")  # of a version that did not say
+    path = path_of(location or "")  # of a version that did not say
     if path is None or path.name != "artifacts":
         return None
     now = Path(connection.execute("PRAGMA database_list").fetchone()[2]).parent
     return path.parent if (now / "artifacts").exists() or not path.exists() else None
 
 
-def _same(before: Path, now: Path) -> bool:
+def is_same_folder(before: Path, now: Path) -> bool:
     """Say whether the former folder is this one, maybe by another name."""
     try:
         return before == now or before.samefile(now)
@@ -145,7 +145,7 @@ def _has(connection: sqlite3.Connection, *tables: str) -> bool:
     return all(connection.execute(ask, (table,)).fetchone()[0] for table in tables)
 
 
-def _path(location: str) -> Path | None:
+def path_of(location: str) -> Path | None:
     """Return the path that a location on this machine's disks names, as URI or plainly; None for all others."""
     if location.startswith("file:"):
         return Path(unquote(urlsplit(location).path))
@@ -153,7 +153,7 @@ def _path(location: str) -> Path | None:
 
 
 def _moved(location: str, before: Path, now: Path) -> str:
-    path = _path(location)
+    path = path_of(location)
     if path is None or not path.is_relative_to(before):
         return location
     there = now / path.relative_to(before)
@@ -167,7 +167,7 @@ def _elsewhere(connection: sqlite3.Connection, now: Path) -> list[str]:
         used = "WHERE experiment_id IN (SELECT experiment_id FROM runs)" if table == "experiments" else ""
         rows = connection.execute(f"SELECT DISTINCT {column} FROM {table} {used} ORDER BY 1").fetchall()
         for location in (row[0] for row in rows if row[0] and not row[0].startswith("mlflow-artifacts:")):
-            path = _path(location)
+            path = path_of(location)
             inside = path is not None and path.is_relative_to(now)
             if not inside and not location.startswith(tuple(f"{above}/" for above in found)):
                 found.append(location)
@@ -178,7 +178,7 @@ def _left_behind(connection: sqlite3.Connection, before: Path, now: Path) -> int
     """Return how many runs have files in the former folder and none here."""
     count = 0
     for (location,) in connection.execute("SELECT artifact_uri FROM runs").fetchall():
-        path = _path(location or "")
+        path = path_of(location or "")
         if path is not None and path.is_relative_to(now) and not path.exists():
             count += (before / path.relative_to(now)).exists()
     return count
