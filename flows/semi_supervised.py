@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
@@ -20,7 +20,7 @@ from flows.tasks import as_tasks, run_task, spread
 from kmpl import tracking
 from kmpl.config.base import Ratios, Seeds
 from kmpl.config.experiment import Arms, Method
-from kmpl.config.presets import made_for
+from kmpl.config.presets import layered, made_for
 from kmpl.config.sweep import Ranges, SweepConfig
 from kmpl.jobs import sweep
 from kmpl.jobs.workspace import Place
@@ -29,20 +29,40 @@ from kmpl.reports import sweep_page
 from kmpl.reports.comparison import SweepReport
 
 _DEFAULT = SweepConfig()
+Preset = Literal["default", "quick", "notebook"]
+_PRESET_HELP = "What the experiment's settings are laid over: what is given of them wins, the rest is the preset's."
+F = TypeVar("F", bound=Callable[..., SweepReport])
 
 
 def _run_name() -> str:
-    """Return the name of the flow run: the sweep's."""
-    return sweep.with_name(_fitted(SweepConfig(**flow_run.parameters))).name
+    """Return the sweep's name, for the flow run's."""
+    given = dict(flow_run.parameters)
+    preset = given.pop("preset", "default")
+    return sweep.with_name(_over_preset(SweepConfig(**given), preset)).name
 
 
-def _fitted(settings: SweepConfig) -> SweepConfig:
-    """Return the settings; a number of clusters that no parameter sets is chosen to fit the pool."""
-    overrides = settings.experiment.model_dump(exclude_unset=True)
-    return settings.model_copy(update={"experiment": fitted(settings.experiment, overrides, made_for("default"))})
+def _over_preset(settings: SweepConfig, preset: str) -> SweepConfig:
+    """Return the settings over a preset: what a form or a deployment says of the experiment, and nothing else, wins.
+
+    Where nobody says how many clusters there are, they fit the pool.
+    """
+    told = settings.experiment.model_dump(exclude_unset=True)
+    method = layered(Method(), preset, None, told)
+    return settings.model_copy(update={"experiment": fitted(method, told, made_for(preset))})
+
+
+def _with_help_of_fields(function: F) -> F:
+    """Give each parameter the help of the setting that it is; Prefect's form reads it from the docstring."""
+    lines = [
+        f"    {name}: {str(field.description).replace(', separated by commas', '')}"
+        for name, field in SweepConfig.model_fields.items()
+    ]
+    function.__doc__ = "\n".join([f"{function.__doc__}\n\nArgs:", *lines, f"    preset: {_PRESET_HELP}"])
+    return function
 
 
 @flow(name="semi-supervised", flow_run_name=_run_name, timeout_seconds=14 * 24 * 3600, persist_result=False)
+@_with_help_of_fields
 def semi_supervised(
     ratios: Ratios = _DEFAULT.ratios,
     seeds: Seeds = _DEFAULT.seeds,
@@ -54,23 +74,9 @@ def semi_supervised(
     name: str = _DEFAULT.name,
     model: str = _DEFAULT.model,
     experiment: Method = _DEFAULT.experiment,
+    preset: Preset = "default",
 ) -> SweepReport:
-    """Compare all arms at all labelled ratios on all seeds. A second run with the same parameters resumes the sweep.
-
-    Args:
-        ratios: Labelled ratios (shares of the pool that are labelled); each in (0, 1).
-        seeds: Seeds. Each seed draws labels, views and weights anew; all arms share its draws.
-        arms: Arms (methods) to compare.
-        trials: Number of trials of each of the two studies per ratio (labelled-only, pseudo-label); 0 = no tuning.
-        search: Search ranges that replace the default ones: clustering.n_clusters=50:400, say.
-        draws: Number of draws of labels that decide a study: trials use the first draw, the final comparison the
-            others.
-        jobs: Number of experiments that run at once. Each has a process of its own and its share of the cores.
-        name: Name of the sweep (letters, digits, . _ + -). It belongs to one configuration. Empty: made from the
-            settings.
-        model: Registered model whose champion the sweep may replace.
-        experiment: Settings of all experiments: data, network, training, clustering, pseudo-labels.
-    """
+    """Compare all arms at all labelled ratios on all seeds. A second run with the same parameters resumes the sweep."""
     settings = SweepConfig(
         ratios=ratios,
         seeds=seeds,
@@ -83,7 +89,7 @@ def semi_supervised(
         model=model,
         experiment=experiment,
     )
-    settings = _fitted(settings)
+    settings = _over_preset(settings, preset)
     with workspace.current_workspace(settings) as here, workspace.flow_lock(here, flow_run.id):
         engine = sweep.Engine(
             wrap=as_tasks,

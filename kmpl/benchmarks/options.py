@@ -1,12 +1,27 @@
-"""Options of the benchmarks."""
+"""What each benchmark is run with, and its options."""
 
-from typing import get_args
+from collections.abc import Mapping
+from typing import Any, get_args
 
 from pydantic import Field
 
 from kmpl.config.base import Ratios, Seeds, Settings, Sizes
-from kmpl.config.experiment import Arm, Arms
+from kmpl.config.experiment import AFTER, BEFORE, Arm, Arms
 from kmpl.config.sweep import SweepOptions
+
+SETTINGS: Mapping[str, dict[str, Any]] = {
+    "literature": {"protocol": "literature"},
+    "notebook": {"protocol": "notebook"},
+    "fewest": {"protocol": "literature", "arms": (BEFORE, AFTER)},
+    "ingredients": {"protocol": "literature", "pool": {"size": 50_000}},
+}
+"""Of each table, over the defaults; single settings win over them."""
+RATIOS = {
+    "literature": (0.05, 0.01667, 0.01, 0.00167),  # 3,000, 1,000, 600 and 100 labels of 60,000 images
+    "notebook": (0.8, 0.4, 0.1),
+}
+AUDIT = ("notebook", None, {"network": "cnn"})
+"""Preset, file and settings of the audit: VGG16 would take days on a laptop."""
 
 
 class BenchmarkOptions(SweepOptions):

@@ -1,12 +1,11 @@
 """Where the table of a benchmark is written, and what it says of the machine."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.errors import UserError
+from kmpl.runtime.typed_command import typed_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +24,7 @@ def run_environment() -> dict[str, str]:
     """Return versions, machine, command and date: how a table came about."""
     from kmpl.tracking.environment import environment, now
 
-    return environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]]), "date": now()}
+    return environment() | {"command": typed_command(), "date": now()}
 
 
 def stored_steps(mlruns: Path, evaluate: "Callable[[ExperimentConfig, Network], Evaluation] | None" = None) -> "Steps":

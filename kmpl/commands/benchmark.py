@@ -1,6 +1,7 @@
 """``kmpl benchmark``: each command makes one table, with its figure and its numbers."""
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -11,72 +12,52 @@ from cyclopts.validators import Number
 
 from kmpl.benchmarks.options import BenchmarkOptions, CostOptions, IngredientOptions, SeedOptions
 from kmpl.benchmarks.writing import RESULTS, check_out_folder, run_environment, stored_steps, write_table
-from kmpl.commands.options import Folder, How, given, sweep_settings
+from kmpl.commands.flags import MLRUNS, Folder
+from kmpl.commands.options import How, given, sweep_settings
 from kmpl.commands.sweep import sweep_and_show
 from kmpl.config.experiment import ExperimentConfig, Method
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.presets import load, merge
 
 
-def literature(
-    *,
-    out: Path = RESULTS,
-    join: Path | None = None,
-    options: Annotated[BenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    how: Annotated[How | None, Parameter(name="*")] = None,
-    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
-) -> None:
-    """Compare few labels with what papers printed. Takes hours; run again, it goes on where it was.
+def _comparison(which: str) -> Callable[..., None]:
+    """Return the command that makes a table of a sweep, beside what others printed."""
 
-    Args:
-        out: Folder that the table (markdown, JSON) and its figure are written to.
-        join: Numbers (JSON) of an earlier turn, on another day or machine, whose arms come into the table too.
-        options: What of it to run.
-        how: How to run it.
-        settings: Single settings; they win over the file and the preset.
-    """
-    _compare("literature", out, join, options, how, settings)
+    def command(
+        *,
+        out: Path = RESULTS,
+        join: Path | None = None,
+        options: Annotated[BenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
+        how: Annotated[How | None, Parameter(name="*")] = None,
+        settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+    ) -> None:
+        """Compare all arms with what others printed. Takes hours; run again, it goes on where it was.
 
+        Args:
+            out: Folder that the table (markdown, JSON) and its figure are written to.
+            join: Numbers (JSON) of an earlier turn, on another day or machine, whose arms come into the table too.
+            options: What of it to run.
+            how: How to run it.
+            settings: Single settings; they win over the file and the preset.
+        """
+        check_out_folder(out)
+        how = how or How()
+        table = import_module(f"kmpl.benchmarks.accuracy.{which}")
+        own = BenchmarkOptions(ratios=table.RATIOS, name=which).model_dump()
+        chosen = sweep_settings(own | given(options), how, {**table.SETTINGS, **given(settings)})
+        from kmpl.benchmarks import merge_arms
 
-def notebook(
-    *,
-    out: Path = RESULTS,
-    join: Path | None = None,
-    options: Annotated[BenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    how: Annotated[How | None, Parameter(name="*")] = None,
-    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
-) -> None:
-    """Compare ratios 0.8, 0.4, 0.1 with what the notebook printed. Takes hours; run again, it goes on where it was.
+        earlier = merge_arms.read(join, chosen) if join else None
+        merge_arms.check_standing(out / f"{which}.json", {*chosen.arms, *(earlier.settings.arms if earlier else ())})
+        found = sweep_and_show(chosen, how)
+        found = merge_arms.joined(found, earlier) if earlier else found
+        write_table(out / which, table.page(found), table.figure(found), found.model_dump(mode="json"))
 
-    Args:
-        out: Folder that the table (markdown, JSON) and its figure are written to.
-        join: Numbers (JSON) of an earlier turn, on another day or machine, whose arms come into the table too.
-        options: What of it to run.
-        how: How to run it.
-        settings: Single settings; they win over the file and the preset.
-    """
-    _compare("notebook", out, join, options, how, settings)
+    return command
 
 
-def _compare(
-    which: str,
-    out: Path,
-    join: Path | None,
-    options: BenchmarkOptions | None,
-    how: How | None,
-    settings: Method | None,
-) -> None:
-    check_out_folder(out)
-    how, table = how or How(), import_module(f"kmpl.benchmarks.accuracy.{which}")
-    own = BenchmarkOptions(ratios=table.RATIOS, name=which).model_dump()
-    chosen = sweep_settings(own | given(options), how, {**table.SETTINGS, **given(settings)})
-    from kmpl.benchmarks import merge_arms
-
-    earlier = merge_arms.read(join, chosen) if join else None
-    merge_arms.check_standing(out / f"{which}.json", {*chosen.arms, *(earlier.settings.arms if earlier else ())})
-    found = sweep_and_show(chosen, how)
-    found = merge_arms.joined(found, earlier) if earlier else found
-    write_table(out / which, table.page(found), table.figure(found), found.model_dump(mode="json"))
+literature = _comparison("literature")
+notebook = _comparison("notebook")
 
 
 def fewest(
@@ -84,7 +65,7 @@ def fewest(
     out: Path = RESULTS,
     join: Path | None = None,
     options: Annotated[SeedOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    mlruns: Folder = Path("mlruns"),
+    mlruns: Folder = MLRUNS,
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
     """Learn from one and two labels a class, at random and suggested. Takes an hour or more.
@@ -118,7 +99,7 @@ def ingredients(
     out: Path = RESULTS,
     join: Path | None = None,
     options: Annotated[IngredientOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    mlruns: Folder = Path("mlruns"),
+    mlruns: Folder = MLRUNS,
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
     """Take each ingredient of the method out, and put others in: what is each worth? Takes hours.
@@ -209,7 +190,7 @@ def folder(
     *,
     out: Path = RESULTS,
     options: Annotated[SeedOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    mlruns: Folder = Path("mlruns"),
+    mlruns: Folder = MLRUNS,
     settings: Annotated[LabelOptions | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
     """Write a known set out as PNG files, label it by a few, and hold the labels against the true ones.

@@ -82,7 +82,7 @@ def prefect_settings(mlruns: Path) -> dict[str, str]:
 def masked(text: str) -> str:
     """Return a text with the passwords in its addresses replaced by ``***``.
 
-    >>> masked("postgresql://me:secret@host/db")
-    'postgresql://me:***@host/db'
+    >>> masked("postgresql://me:secret@host/db redis://:secret@host")
+    'postgresql://me:***@host/db redis://:***@host'
     """
-    return re.sub(r"(://[^:/@\s]+):[^@\s]+@", r"\1:***@", text)
+    return re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", text)

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from kmpl.errors import UserError
 from kmpl.runtime.files import describe
 from kmpl.runtime.servers import masked
+from kmpl.tracking.local_models import EXPERIMENT, check_there
 from kmpl.tracking.relocation import HOME, relocate
 from kmpl.tracking.schema import check_schema, database_file, make_database, sqlite_uri
 
@@ -30,8 +31,6 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")  # half a minute; by default four, for every call
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-
-EXPERIMENT = "kmpl"
 
 Client = MlflowClient
 """The client's type, for folders that pass a client on without importing MLflow."""
@@ -81,8 +80,7 @@ def open_existing(folder: Path) -> MlflowClient:
     Raises:
         UserError: there is no store, or an error of ``open_store``.
     """
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not (folder / "mlflow.db").is_file():
-        raise UserError(f"there are no runs in {folder}; `kmpl sweep` makes some, or name their folder with --mlruns")
+    check_there(folder)
     return open_store(folder)
 
 

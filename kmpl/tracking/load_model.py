@@ -14,7 +14,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from kmpl.errors import UserError
 from kmpl.models.model_file import TrainedModel, read_description
 from kmpl.tracking.client import open_existing, search
-from kmpl.tracking.log_model import STATE
+from kmpl.tracking.local_models import STATE, Judged, judged_by
 
 
 def open_model(mlruns: Path, address: str) -> TrainedModel:
@@ -67,6 +67,18 @@ def fetch_state(mlruns: Path, address: str, folder: Path) -> Path:
     return path
 
 
+def judged_on_server(mlruns: Path, address: str) -> Judged | None:
+    """Return on what a registered model was chosen; None where nobody chose it."""
+    client = open_existing(mlruns)
+    name, _, alias = address.removeprefix("models:/").partition("@")
+    try:
+        if alias:
+            return judged_by(client.get_model_version_by_alias(name, alias).tags)
+        return judged_by(client.get_model_version(*name.split("/", 1)).tags)
+    except (MlflowException, TypeError):  # a model that is not registered
+        return None
+
+
 def _info(client: MlflowClient, address: str) -> tuple[str, ModelInfo]:
     """Return MLflow's address of a model, and its metadata."""
     try:
@@ -74,6 +86,8 @@ def _info(client: MlflowClient, address: str) -> tuple[str, ModelInfo]:
         return uri, mlflow.models.get_model_info(uri)
     except (MlflowException, OSError) as error:
         hint = "`kmpl sweep` trains models and registers the best as models:/kmpl@champion"
+        labelled = [run.info.run_id for run in search(client, kind="labelling") if run.info.status == "FINISHED"]
+        hint += f"; the last `kmpl label` left a model, too: --model {labelled[0]}" if labelled else ""
         raise UserError(f"there is no {address} among the runs at {client.tracking_uri}; {hint}") from error
 
 

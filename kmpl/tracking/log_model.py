@@ -22,9 +22,7 @@ from kmpl.models.model_file import describe_network, write_model
 from kmpl.models.network import Network
 from kmpl.models.raw_image_classifier import RawImageClassifier
 from kmpl.tracking import served_model
-
-STATE = "network.safetensors"
-"""An arm's network among the artifacts of its run, in a file that describes itself."""
+from kmpl.tracking.local_models import STATE
 
 SERVED = "kmpl_served"
 """Module name of served_model.py beside a logged model; no other package has this name."""

@@ -42,12 +42,12 @@ def relocate(database: Path, experiment: str) -> None:
     """
     new = database.parent
     with contextlib.closing(sqlite3.connect(database, _LOCK_TIMEOUT_SECONDS, isolation_level=None)) as connection:
-        old = _home(connection, experiment)
-        if old is None or _is_same_folder(old, new):
+        old = home_of(connection, experiment)
+        if old is None or is_same_folder(old, new):
             return
         _refuse_if_in_use(old, new)
         connection.execute("BEGIN IMMEDIATE")  # from here to COMMIT no other process writes; reading goes on
-        if _home(connection, experiment) != old:  # another process has done it
+        if home_of(connection, experiment) != old:  # another process has done it
             return
         _back_up(database)
         changed = _rewrite(connection, old, new)
@@ -65,7 +65,7 @@ def relocate(database: Path, experiment: str) -> None:
     warnings.warn(message, MovedWarning, stacklevel=2)
 
 
-def _home(connection: sqlite3.Connection, experiment: str) -> Path | None:
+def home_of(connection: sqlite3.Connection, experiment: str) -> Path | None:
     """Return the folder of the database at the time when its locations were written; None if it is unknown."""
     if not _has(connection, "experiments", "experiment_tags"):
         return None
@@ -74,14 +74,14 @@ def _home(connection: sqlite3.Connection, experiment: str) -> Path | None:
     tag_query = "SELECT value FROM experiment_tags WHERE experiment_id = ? AND key = ?"
     if row := connection.execute(tag_query, (number, HOME)).fetchone():
         return Path(row[0])
-    path = _path(location or "")  # an early version wrote no tag
+    path = path_of(location or "")  # an early version wrote no tag
     if path is None or path.name != "artifacts":
         return None
     new = Path(connection.execute("PRAGMA database_list").fetchone()[2]).parent
     return path.parent if (new / "artifacts").exists() or not path.exists() else None
 
 
-def _is_same_folder(old: Path, new: Path) -> bool:
+def is_same_folder(old: Path, new: Path) -> bool:
     """Say whether the old folder is this one, perhaps under another name."""
     try:
         return old == new or old.samefile(new)
@@ -147,7 +147,7 @@ def _has(connection: sqlite3.Connection, *tables: str) -> bool:
     return all(connection.execute(query, (table,)).fetchone()[0] for table in tables)
 
 
-def _path(location: str) -> Path | None:
+def path_of(location: str) -> Path | None:
     """Return the path of a location on this machine, from a URI or a plain path; None for all other locations."""
     if location.startswith("file:"):
         return Path(unquote(urlsplit(location).path))
@@ -155,7 +155,7 @@ def _path(location: str) -> Path | None:
 
 
 def _new_location(location: str, old: Path, new: Path) -> str:
-    path = _path(location)
+    path = path_of(location)
     if path is None or not path.is_relative_to(old):
         return location
     new_path = new / path.relative_to(old)
@@ -169,7 +169,7 @@ def _locations_elsewhere(connection: sqlite3.Connection, new: Path) -> list[str]
         used = "WHERE experiment_id IN (SELECT experiment_id FROM runs)" if table == "experiments" else ""
         rows = connection.execute(f"SELECT DISTINCT {column} FROM {table} {used} ORDER BY 1").fetchall()
         for location in (row[0] for row in rows if row[0] and not row[0].startswith("mlflow-artifacts:")):
-            path = _path(location)
+            path = path_of(location)
             inside = path is not None and path.is_relative_to(new)
             if not inside and not location.startswith(tuple(f"{above}/" for above in locations)):
                 locations.append(location)
@@ -180,7 +180,7 @@ def _count_left_behind(connection: sqlite3.Connection, old: Path, new: Path) -> 
     """Return the number of runs whose files are in the old folder and not here."""
     count = 0
     for (location,) in connection.execute("SELECT artifact_uri FROM runs").fetchall():
-        path = _path(location or "")
+        path = path_of(location or "")
         if path is not None and path.is_relative_to(new) and not path.exists():
             count += (old / path.relative_to(new)).exists()
     return count

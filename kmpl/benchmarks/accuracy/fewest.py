@@ -3,12 +3,12 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
 
-from kmpl.config.experiment import AFTER, BEFORE, ExperimentConfig
+from kmpl.benchmarks import options
+from kmpl.config.experiment import AFTER, ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.pool import divide
 from kmpl.datasets.registry import read
@@ -20,7 +20,7 @@ from kmpl.runtime.devices import use_threads
 
 PER_CLASS = (1, 2)
 WAYS = ("at random", "suggested")
-SETTINGS: dict[str, Any] = {"protocol": "literature", "arms": (BEFORE, AFTER)}
+SETTINGS = options.SETTINGS["fewest"]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 from torch import Tensor
 
+from kmpl.benchmarks import options
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.pool import PROTOCOLS, show
@@ -23,7 +24,7 @@ from kmpl.runtime.devices import use_threads
 from kmpl.runtime.seeds import derive
 from kmpl.training import metrics
 
-SETTINGS: dict[str, Any] = {"protocol": "literature", "pool": {"size": 50_000}}
+SETTINGS = options.SETTINGS["ingredients"]
 
 Judges = tuple[Tensor, np.ndarray]
 """Images (n, channels, height, width), uint8, that no pool has seen, and their classes (n,)."""

@@ -1,13 +1,13 @@
 """Error with few labels, beside what papers printed."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from kmpl.benchmarks import options
 from kmpl.benchmarks.provenance import circumstances, gains, pool, run_of, spread
 from kmpl.config.experiment import AFTER
 from kmpl.reports.comparison import Row, SweepReport, accuracies
@@ -16,9 +16,8 @@ from kmpl.reports.published import LITERATURE
 from kmpl.reports.sweep_page import grid
 from kmpl.reports.sweep_plots import dots, style_of
 
-SETTINGS: Mapping[str, Any] = {"protocol": "literature"}
-RATIOS = (0.05, 0.01667, 0.01, 0.00167)
-"""3,000, 1,000, 600 and 100 labels of 60,000 images."""
+SETTINGS = options.SETTINGS["literature"]
+RATIOS = options.RATIOS["literature"]
 
 _GREY = "#808080"
 _STEP = 1.035  # from arm to arm, a factor: side by side, none hides another

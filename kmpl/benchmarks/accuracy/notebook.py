@@ -1,11 +1,9 @@
 """The reference notebook's task done honestly, view by view, beside the numbers that it printed."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from matplotlib.figure import Figure
 
+from kmpl.benchmarks import options
 from kmpl.benchmarks.provenance import circumstances, gains, pool, run_of, spread
 from kmpl.config.experiment import AFTER
 from kmpl.reports.comparison import SweepReport
@@ -13,8 +11,8 @@ from kmpl.reports.published import NOTEBOOK
 from kmpl.reports.sweep_page import grid
 from kmpl.reports.sweep_plots import accuracy_by_ratio
 
-SETTINGS: Mapping[str, Any] = {"protocol": "notebook"}
-RATIOS = (0.8, 0.4, 0.1)
+SETTINGS = options.SETTINGS["notebook"]
+RATIOS = options.RATIOS["notebook"]
 
 _INTRODUCTION = """\
 Accuracy in % on the views of the test images; mixed is their mean. Each image of the pool is seen in one view (clean,
