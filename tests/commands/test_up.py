@@ -8,12 +8,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from honcho.environ import parse_procfile
-from terminal import behind_a_dead_proxy
+from terminal import behind_a_dead_proxy, one_line, without_prefect
 
 from kmpl.commands import up
 from kmpl.errors import UserError
@@ -31,18 +31,6 @@ TINY = {
 }
 
 
-def refused(*arguments: str | Path, cwd: Path) -> str:
-    """Return the one line with which `kmpl up` refuses; nothing may have been left behind."""
-    before = sorted(cwd.rglob("*"))
-    done = subprocess.run(
-        [BIN / "kmpl", "up", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert sorted(cwd.rglob("*")) == before
-    return done.stderr
-
-
 def ports(**chosen: int | str) -> list[str]:
     """Return the flags of three ports: those chosen, else free ones."""
     free: set[int] = set()
@@ -53,32 +41,41 @@ def ports(**chosen: int | str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["prefect", "mlflow", "optuna"])
-def test_a_port_in_use_is_named_with_its_flag_before_anything_starts(tmp_path: Path, name: str) -> None:
+def test_a_port_in_use_is_named_with_its_flag_before_anything_starts(
+    tmp_path: Path, name: str, refused: Callable[..., str]
+) -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        line = refused(*ports(**{name: port}), cwd=tmp_path)
+        line = refused("up", *ports(**{name: port}))
     assert f"port {port} on {HOST} cannot be used" in line
     assert f"--{name}-port" in line
+    assert not list(tmp_path.iterdir())
 
 
 def test_equal_ports_are_refused(tmp_path: Path) -> None:
     port = free_port()
-    line = refused(*ports(mlflow=port, optuna=port), cwd=tmp_path)
+    command = [BIN / "kmpl", "up", *ports(mlflow=port, optuna=port)]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    line = one_line(done.stderr)
     assert f"port {port} cannot serve two: give --mlflow-port and --optuna-port different ports" in line
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
-def test_what_is_no_port_is_refused(tmp_path: Path, port: str) -> None:
-    line = refused(*ports(prefect=port), cwd=tmp_path)
+def test_what_is_no_port_is_refused(tmp_path: Path, port: str, refused: Callable[..., str]) -> None:
+    line = refused("up", *ports(prefect=port))
     assert "--prefect-port" in line
     assert port in line
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     (tmp_path / "file").touch()
-    assert "choose another folder with --mlruns" in refused(*ports(), "--mlruns", "file/mlruns", cwd=tmp_path)
+    assert "choose another folder with --mlruns" in refused("up", *ports(), "--mlruns", "file/mlruns")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_without_the_project_around_it_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,8 +109,7 @@ def test_prefect_reads_in_the_projects_folder_where_the_server_is_and_the_enviro
     tmp_path: Path, url: str | None
 ) -> None:
     ask = "from prefect.settings import get_current_settings as s; print(s().api.url, s().server.analytics_enabled)"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
-    environment |= {"PREFECT_HOME": str(tmp_path)} | ({"PREFECT_API_URL": url} if url else {})
+    environment = without_prefect() | {"PREFECT_HOME": str(tmp_path)} | ({"PREFECT_API_URL": url} if url else {})
     said = subprocess.check_output([sys.executable, "-c", ask], cwd=ROOT, env=environment, text=True)
     assert said.split() == [url or f"http://{HOST}:{up.PREFECT_PORT}/api", "False"]
 

@@ -1,5 +1,6 @@
 """Claims: as many trials as asked for, none lost and none doubled, whoever works on a study and whoever dies."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -43,27 +44,40 @@ def values(one: TrialClaims) -> list[dict[str, float]]:
 
 
 def process(script: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start a process that has this file as ``t``."""
-    here = str(Path(__file__).parent)
-    start = f"import sys; from pathlib import Path; sys.path.insert(0, {here!r}); import test_trial_claims as t"
-    command = [sys.executable, "-c", f"{start}\n{script}", *map(str, arguments)]
+    """Start a process that has this file as ``t``; it imports it once for all that it forks."""
+    imports = f"import os, signal, sys; from pathlib import Path; sys.path.insert(0, {str(Path(__file__).parent)!r})"
+    command = [sys.executable, "-c", f"{imports}\nimport test_trial_claims as t\n{script}", *map(str, arguments)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def killed_at_work(folder: Path, trials: int) -> int:
-    """Let a process claim a trial and be killed; return the trial's number."""
-    script = (
-        "one = t.claims(Path(sys.argv[1]), int(sys.argv[2])); worker = t.Worker(one.locks); worker.__enter__()\n"
-        "print(one.claim(worker)[0].number, flush=True); sys.stdin.read()"
-    )
-    with process(script, folder, trials) as working:
+CLAIMING = """
+for folder in map(Path, sys.argv[2:]):
+    if not os.fork():
+        one = t.claims(folder, int(sys.argv[1])); worker = t.Worker(one.locks); worker.__enter__()
+        print(folder.name, os.getpid(), one.claim(worker)[0].number, flush=True)
+        signal.pause()
+for _ in sys.argv[2:]:
+    os.wait()
+"""
+
+
+@pytest.fixture(scope="module")
+def killed_at_work(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Path, int]]:
+    """By the trials that were finished before: a study, and the trial that a process had claimed and was killed at."""
+    folder, found = tmp_path_factory.mktemp("killed"), {}
+    for before in (0, 4):
+        (folder / str(before)).mkdir()
+        work(folder / str(before), before)
+    with process(CLAIMING, 8, folder / "0", folder / "4") as working:
         assert working.stdout is not None
-        number = int(working.stdout.readline())
-        [trial] = [t for t in claims(folder, trials).study.trials if t.number == number]
-        assert is_running(trial)
-        working.send_signal(signal.SIGKILL)
-        working.wait()
-    return number
+        for _ in range(2):
+            name, pid, number = working.stdout.readline().split()
+            [trial] = [t for t in claims(folder / name, 8).study.trials if t.number == int(number)]
+            assert is_running(trial)
+            os.kill(int(pid), signal.SIGKILL)
+            found[int(name)] = (folder / name, int(number))
+        assert working.wait() == 0
+    return found
 
 
 def test_trials_are_counted_in_all(tmp_path: Path) -> None:
@@ -87,12 +101,12 @@ def test_a_study_that_goes_on_draws_what_it_would_have_drawn(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("before", [0, 4])
-def test_law_5_a_trial_of_a_dead_process_is_failed_and_its_values_are_tried_again(tmp_path: Path, before: int) -> None:
-    whole = values(work(tmp_path / "a", 8))
-    if before:
-        work(tmp_path / "b", before)
-    number = killed_at_work(tmp_path / "b", 8)
-    again = work(tmp_path / "b", 8)
+def test_law_5_a_trial_of_a_dead_process_is_failed_and_its_values_are_tried_again(
+    before: int, killed_at_work: dict[int, tuple[Path, int]], tmp_path: Path
+) -> None:
+    whole = values(work(tmp_path, 8))
+    folder, number = killed_at_work[before]
+    again = work(folder, 8)
     assert [t.state for t in again.study.trials if t.number == number] == [TrialState.FAIL]
     assert values(again) == whole
     assert len(again.study.trials) == 9
@@ -163,10 +177,16 @@ def test_a_process_elsewhere_is_alive_while_it_gives_signs(tmp_path: Path) -> No
 
 
 def test_three_processes_share_a_study_without_a_lost_or_doubled_trial(tmp_path: Path) -> None:
-    working = [process("t.work(Path(sys.argv[1]), 12, seconds=0.4)", tmp_path) for _ in range(3)]
-    for busy in working:
-        busy.communicate(timeout=120)
-    assert [busy.returncode for busy in working] == [0, 0, 0]
+    script = """
+for _ in range(3):
+    if not os.fork():
+        t.work(Path(sys.argv[1]), 12, seconds=0.4)
+        sys.exit()
+sys.exit(any(os.wait()[1] for _ in range(3)))
+"""
+    with process(script, tmp_path) as working:
+        working.communicate(timeout=120)
+    assert working.returncode == 0
     one = claims(tmp_path, 12)
     assert len(one.study.trials) == 12
     assert {t.state for t in one.study.trials} == {TrialState.COMPLETE}
