@@ -26,7 +26,7 @@ from kmpl.method.results import Clusters
 Reason = Literal["no label in its cluster", "least certain"]
 
 NEAR_DUPLICATE_DISTANCE = 0.1
-"""Distance up to which two images are near-duplicates, as a share of the spread of all features (see docs/log.md)."""
+"""Distance up to which two images are near-duplicates, as a share of the spread of all features (see docs/log)."""
 _MIN_IMAGES_PER_CLUSTER = 20  # on average: smaller clusters are chance
 
 
