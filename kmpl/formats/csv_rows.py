@@ -90,7 +90,7 @@ def open_table(path: Path, required: Collection[str]) -> Table:
         return Table(path, possible[0], columns[possible[0]], lines, above)
     words = {normalise(word).casefold() for word in re.split(f"[{_SEPARATORS}]", head)}
     if set(required) <= words:
-        problem = f"'sep={declared[1]}' is not what it is separated by" if declared else "its separators are mixed"
+        problem = f"'sep={declared[1]}' does not name its separator" if declared else "its separators are mixed"
         raise UserError(f"{path} line {above + 1}: '{head[:80]}': {problem}; use commas, semicolons or tabs throughout")
     required_names = " and ".join(required)
     raise UserError(f"{path}: the first line must name the columns {required_names}; it is '{head[:80]}'")

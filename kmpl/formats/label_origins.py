@@ -54,7 +54,7 @@ def counted_rows(
     total = len(personal_files) + len(assigned)
     share = f"{len(assigned):,} of {total:,} labels are kmpl's own (source=assigned)"
     uncertain = any(row.label.origin is Origin.UNCERTAIN for row in assigned)
-    doubt = "; whether somebody changed one cannot be told, for the column assigned is missing" if uncertain else ""
+    doubt = "; the column assigned is missing, so a change by hand cannot be seen" if uncertain else ""
     if rules.trust == "given":
         return personal, (f"{share} and do not count{doubt}",) if doubt else ()
     origins = Counter(row.label.origin for row in personal)

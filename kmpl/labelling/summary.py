@@ -81,11 +81,11 @@ def check_line(table: LabelTable) -> str:
 def validation_line(table: LabelTable) -> str:
     """Return how many of the held-out validation labels the last network found again."""
     right = int(table.validation_right.sum())
-    hidden = len(table.validation_right)
-    if hidden:
-        return f"Of {hidden} given labels that were hidden from the last network, {right} were found again"
+    n = len(table.validation_right)
+    if n:
+        return f"Of {n} held-out validation labels, the last network found {right} again"
     if table.choice.n_hidden:
-        return "No label was hidden from the last network; those that were hidden in turn say what to expect"
+        return "No label was held out for validation; the labels hidden in turn give the expected accuracy"
     return "Too few labels to hide any, so nothing checks the result"
 
 
@@ -99,7 +99,7 @@ def warning_lines(table: LabelTable) -> list[str]:
     expected = unlabelled.sum() * given / given.sum()  # images of each class, if given labels are a random sample
     absent = [names[c] for c in np.flatnonzero((predicted == 0) & (expected >= _MIN_EXPECTED_IMAGES))]
     if absent:
-        lines.append(f"Look at the clusters: no unlabelled image was taken for {abbreviate(absent, 5)}")
+        lines.append(f"No unlabelled image was named {abbreviate(absent, 5)}: look at the clusters")
     return [line for line in lines if line]
 
 

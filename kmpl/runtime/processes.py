@@ -71,7 +71,7 @@ class Processes(Manager):
         if self.dead_process is not None:
             name = self.dead_process
             line = self.log.last_errors.get(name) or self.log.last_lines.get(name, "none")
-            raise UserError(f"{name} stopped; its last words: {line}")
+            raise UserError(f"{name} stopped; its last line: {line}")
         if self.failure is not None:
             raise self.failure
 

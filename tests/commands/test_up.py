@@ -214,6 +214,6 @@ def test_a_server_that_dies_is_named_with_its_reason(tmp_path: Path) -> None:
         assert process.wait(120) == 2
     lines = (tmp_path / "out").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 2
-    assert lines[1].startswith("kmpl: prefect stopped; its last words: ")
+    assert lines[1].startswith("kmpl: prefect stopped; its last line: ")
     assert "unable to open database file" in lines[1]
     assert lines[1].endswith("mlruns/logs/up.log); everything is stopped")

@@ -182,12 +182,12 @@ def test_whoever_clears_the_source_says_that_the_labels_are_theirs(read: Read) -
 
 def test_where_nothing_keeps_what_was_assigned_it_is_said_that_changes_cannot_be_told(read: Read) -> None:
     before = "file,label,confidence,source\na.png,cat,1,given\nb.png,dog,0.9,assigned\nc.png,,0.1,\n"
-    with pytest.raises(UserError, match=r"1 of 2 .* cannot be told, for the column assigned is missing; .* --trust"):
+    with pytest.raises(UserError, match=r"1 of 2 .* the column assigned is missing, so .* cannot be seen; .* --trust"):
         read(before)
     assert read(before, trust="assigned") == GivenLabels({"a.png": "cat", "b.png": "dog"})
     found = read(before, trust="given")
     assert found.labels == {"a.png": "cat"}
-    assert "1 of 2 labels are kmpl's own (source=assigned) and do not count; whether" in found.notes[0]
+    assert "1 of 2 labels are kmpl's own (source=assigned) and do not count; the column assigned" in found.notes[0]
     assert read(before.replace("c.png,,", "c.png,cat,")).labels == {"a.png": "cat", "b.png": "dog", "c.png": "cat"}
 
 

@@ -129,13 +129,13 @@ def test_what_was_expected_is_said(ran: Run) -> None:
 
 def test_what_speaks_against_the_result_is_said_whatever_hidden_labels_say(ran: Run) -> None:
     done = ran.done
-    assert "hidden from the last network, " in validation_line(done)
+    assert " held-out validation labels, the last network found " in validation_line(done)
     assert warning_lines(done) == []
     never = replace(done, guesses=np.where(done.given, done.guesses, 0), validation_right=np.zeros(0, dtype=bool))
-    assert validation_line(never).startswith("No label was hidden from the last network")
+    assert validation_line(never).startswith("No label was held out for validation")
     share, clusters = warning_lines(never)
     assert share.startswith("162 of 162 were named 1/one; given: 6 of 18")
-    assert clusters == "Look at the clusters: no unlabelled image was taken for nought, two, 🐈"
+    assert clusters == "No unlabelled image was named nought, two, 🐈: look at the clusters"
 
 
 def test_what_is_expected_is_the_first_thing_on_page_and_run_and_stands_beside_the_csv(ran: Run) -> None:
