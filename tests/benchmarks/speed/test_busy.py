@@ -21,7 +21,7 @@ def bench() -> Bench:
 
 def test_a_training_is_measured_for_as_long_as_is_said(bench: Bench) -> None:
     begin = time.perf_counter()
-    rate = busy.images_per_second(bench, 0.3)
+    rate = busy.training_rate(bench, 0.3)
     took = time.perf_counter() - begin
     assert took > 0.3
     assert 1 < rate < 10**6 / took  # and not until a million images are seen
