@@ -42,7 +42,7 @@ def test_the_others_compute_as_long_as_the_work_lasts_and_are_gone_then() -> Non
 
 @pytest.mark.slow
 def test_the_three_rows_come_from_one_run_in_turn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(busy, "_SECONDS", 0.3)
+    monkeypatch.setattr(busy, "_TRAINING_SECONDS", 0.3)
     rows = [row(bench) for row in (busy.quiet, busy.beside_one, busy.beside_two)]
     assert busy.speeds(bench) is busy.speeds(bench)
     assert [(row.must, len(row.values)) for row in rows] == [(0.97, 1), (0.45, 1), (0.3, 1)]

@@ -78,7 +78,7 @@ def test_the_operations_of_a_step_are_those_that_its_layers_have() -> None:
 
 
 def test_a_step_and_the_loop_around_it_are_measured(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_BRIEF", 2)
+    monkeypatch.setattr(table, "_TIMED_STEPS", 2)
     share, loop = table.step_against_ceiling(bench), table.loop_against_step(bench)
     assert 1 < share.median < 200
     assert 0.5 < loop.median < 20
@@ -97,7 +97,7 @@ def test_the_rounds_are_run_once_and_kmeans_starts_from_it(bench: Bench, monkeyp
     brief = {"epochs": 1, "images_per_epoch": 640}
     change = {"pool": {"size": 2_000}, "pretrain": brief, "retrain": brief, "pseudo_labels": {"threshold": 0}}
     small = Bench(merge(bench.config, change), bench.data, 1)
-    monkeypatch.setattr(rounds, "_CLUSTERS", 60)
+    monkeypatch.setattr(rounds, "_N_CLUSTERS", 60)
     share, warm = rounds.voting_share(small), rounds.kmeans_between_rounds(small)
     assert len(share.values) == 3
     assert all(0 < value < 100 for value in share.values)
