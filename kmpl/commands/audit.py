@@ -41,4 +41,4 @@ def audit(
         answers.append(answer)
     about = run_environment()
     numbers = {"answers": [asdict(answer) for answer in answers], "environment": about}
-    write_table(out / "audit", audit_page.page(answers, about), audit_page.figure(answers), numbers)
+    write_table(out / "audit", audit_page.markdown(answers, about), audit_page.figure(answers), numbers)

@@ -48,10 +48,10 @@ def _comparison(which: str) -> Callable[..., None]:
         from kmpl.benchmarks import merge_arms
 
         earlier = merge_arms.read(join, chosen) if join else None
-        merge_arms.check_standing(out / f"{which}.json", {*chosen.arms, *(earlier.settings.arms if earlier else ())})
+        merge_arms.refuse_lost_arms(out / f"{which}.json", {*chosen.arms, *(earlier.settings.arms if earlier else ())})
         found = sweep_and_show(chosen, how)
-        found = merge_arms.joined(found, earlier) if earlier else found
-        write_table(out / which, table.page(found), table.figure(found), found.model_dump(mode="json"))
+        found = merge_arms.merge(found, earlier) if earlier else found
+        write_table(out / which, table.markdown(found), table.figure(found), found.model_dump(mode="json"))
 
     return command
 
@@ -84,13 +84,15 @@ def fewest(
     from kmpl.benchmarks.accuracy import fewest, fewest_page
 
     config, seeds = load("default", None, {**fewest.SETTINGS, **given(settings)}), (options or SeedOptions()).seeds
-    earlier = merge_seeds.before(out / "fewest.json", join, merge_seeds.Turns[fewest.Draw], config, seeds)
+    earlier = merge_seeds.read_earlier(
+        join, out=out / "fewest.json", kind=merge_seeds.Sessions[fewest.Draw], config=config, seeds=seeds
+    )
     steps, draws = stored_steps(mlruns), []
     for draw in fewest.measure(config, seeds, steps):
         print(f"seed {draw.seed}, {draw.labels} labels {draw.way}: computed in {draw.seconds:,.0f} s", flush=True)
         draws.append(draw)
-    found = merge_seeds.joined(merge_seeds.turn(config, draws, run_environment()), earlier)
-    page, figure = fewest_page.page(found.rows, found.parts), fewest_page.figure(found.rows)
+    found = merge_seeds.merge(merge_seeds.one_session(config, draws, run_environment()), earlier)
+    page, figure = fewest_page.markdown(found.rows, found.parts), fewest_page.figure(found.rows)
     write_table(out / "fewest", page, figure, asdict(found))
 
 
@@ -120,15 +122,19 @@ def ingredients(
     asked = options or IngredientOptions()
     own = load("default", None, {**ingredients.SETTINGS, "labels": asked.labels})
     config = merge(own, given(settings))
-    earlier = merge_seeds.before(
-        out / "ingredients.json", join, merge_seeds.Turns[ingredients.Outcome], config, asked.seeds
+    earlier = merge_seeds.read_earlier(
+        join,
+        out=out / "ingredients.json",
+        kind=merge_seeds.Sessions[ingredients.Outcome],
+        config=config,
+        seeds=asked.seeds,
     )
-    steps, outcomes = stored_steps(mlruns, ingredients.shut), []
+    steps, outcomes = stored_steps(mlruns, ingredients.no_test_set), []
     for outcome in ingredients.measure(config, asked.seeds, steps):
         print(f"seed {outcome.seed}, {outcome.change}: computed in {outcome.seconds:,.0f} s", flush=True)
         outcomes.append(outcome)
-    found = merge_seeds.joined(merge_seeds.turn(config, outcomes, run_environment()), earlier)
-    page, figure = ingredients_page.page(found.rows, found.parts), ingredients_page.figure(found.rows)
+    found = merge_seeds.merge(merge_seeds.one_session(config, outcomes, run_environment()), earlier)
+    page, figure = ingredients_page.markdown(found.rows, found.parts), ingredients_page.figure(found.rows)
     write_table(out / "ingredients", page, figure, asdict(found))
 
 
@@ -152,7 +158,7 @@ def speed(
 
     found = table.measure(config, turns, lambda line: print(line, flush=True))
     about = run_environment()
-    page, figure = table_page.page(found, about), table_page.figure(found.rows)
+    page, figure = table_page.markdown(found, about), table_page.figure(found.rows)
     write_table(out / "speed", page, figure, asdict(found) | {"environment": about})
 
 
@@ -173,13 +179,13 @@ def cost(
     config = load("default", None, given(settings))
     from kmpl.benchmarks.speed import cost, cost_page
 
-    def told(one: cost.Cost) -> None:
+    def print_size(one: cost.Cost) -> None:
         print(f"{one.images:,} images: {one.seconds:,.1f} s, {one.peak:,.0f} MiB at most", flush=True)
 
-    costs = cost.measure(config, (options or CostOptions()).sizes, told)
+    costs = cost.measure(config, (options or CostOptions()).sizes, print_size)
     about = run_environment()
     numbers = cost.numbers(costs) | {"environment": about}
-    write_table(out / "cost", cost_page.page(costs, about), cost_page.figure(costs), numbers)
+    write_table(out / "cost", cost_page.markdown(costs, about), cost_page.figure(costs), numbers)
 
 
 def folder(
@@ -217,11 +223,11 @@ def folder(
         chosen = {"expect_accuracy": 0.99} | chosen
     demanded, rows = LabelOptions.model_validate(chosen).expect_accuracy, []
     for seed in (options or SeedOptions()).seeds:
-        rows.append(own_folder.measure(which, seed, mlruns / "own-images", mlruns, chosen))
+        rows.append(own_folder.measure(which, seed, folder=mlruns / "own-images", mlruns=mlruns, overrides=chosen))
         print(rows[-1], flush=True)
     about = run_environment()
     path = out / f"folder-{which}"
     write_json({"rows": [asdict(row) for row in rows], "environment": about}, path.with_suffix(".json"))
     with whole_file(path.with_suffix(".md")) as draft:
-        draft.write_text(own_folder.page(rows, demanded, about), encoding="utf-8")
+        draft.write_text(own_folder.markdown(rows, demanded, about), encoding="utf-8")
     print(f"{path}.md and .json are written")

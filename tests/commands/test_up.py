@@ -56,7 +56,7 @@ def test_a_port_in_use_is_named_with_its_flag_before_anything_starts(
 
 def test_equal_ports_are_refused(tmp_path: Path) -> None:
     port = free_port()
-    command = [BIN / "kmpl", "up", *ports(mlflow=port, optuna=port)]
+    command = [str(BIN / "kmpl"), "up", *map(str, ports(mlflow=port, optuna=port))]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     line = one_line(done.stderr)
