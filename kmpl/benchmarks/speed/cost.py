@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kmpl.benchmarks.speed.memory import peak_memory
+from kmpl.benchmarks.speed.memory import peak_memory, reset_peak
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.registry import read
