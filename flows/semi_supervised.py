@@ -93,7 +93,7 @@ def semi_supervised(
     with workspace.current_workspace(settings) as here, workspace.flow_lock(here, flow_run.id):
         engine = sweep.Engine(
             wrap=as_tasks,
-            spread=partial(spread, elsewhere=_dask_runner()),
+            distribute=partial(spread, elsewhere=_dask_runner()),
             conclude=partial(_conclude_as_task, here),
         )
         return sweep.run(settings, here, engine)

@@ -109,8 +109,8 @@ def _merge_results(
     for number, here, there in _differences(ours, theirs, ("config.arms", *free)):
         name = experiment_name(ours["config"]["ratio"], ours["seed"])
         raise UserError(
-            f"{name}: {number} is {here} here and {there} in what was to be joined; nothing is written "
-            "(the same command without --join writes what was run here, at once)"
+            f"{name}: {number} is {here} here and {there} in the run to join; nothing is written (the same command "
+            "without --join writes the table of this run at once)"
         )
     results = {**ours["arms"], **theirs["arms"]}
     config = {**ours["config"], "arms": list(arms)}

@@ -111,7 +111,7 @@ def open_trained(model: str, mlruns: Path) -> "TrainedModel":
         return open_model(mlruns, model)
     path = Path(model)
     if path.suffix.lower() == ".onnx" and path.exists():
-        raise UserError(f"--model {model}: is ONNX already; name what it was exported from")
+        raise UserError(f"--model {model}: is ONNX already; give the model that it was exported from")
     if path.suffix.lower() != ".safetensors" or not path.exists():
         reason = "is neither .safetensors nor .onnx" if path.exists() else "there is no such file"
         raise UserError(f"--model {model}: {reason}; give {CHAMPION}, runs:/…/model, a run's id or a file")

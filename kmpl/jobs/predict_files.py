@@ -28,7 +28,7 @@ def find_pictures(
     """Return the files to read, each once, and the paths that are left out, with the reason.
 
     A folder stands for all files in it and below it that are images by their suffix or content, sorted, as ``walk``
-    finds them. A file among ``paths`` is read whatever its suffix.
+    finds them. A file among ``paths`` is read, with any suffix.
 
     Args:
         paths: files and folders.

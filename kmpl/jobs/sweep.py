@@ -37,7 +37,7 @@ class Engine:
     """How steps and experiments are run. The default needs nothing but this machine."""
 
     wrap: Wrap = as_they_are
-    spread: Callable[[Callable[[Any], Any], Sequence[Any], int], Iterator[Callable[[], Any]]] = run_in_processes
+    distribute: Callable[[Callable[[Any], Any], Sequence[Any], int], Iterator[Callable[[], Any]]] = run_in_processes
     conclude: Callable[[Callable[[], SweepReport]], SweepReport] = lambda report: report()
 
 
@@ -157,7 +157,7 @@ def _tune(
             draws=settings.draws,
         )
         with children_stopped_on_signal():
-            waits = list(engine.spread(partial(run_tuning, engine.wrap), job.copies(settings.jobs), settings.jobs))
+            waits = list(engine.distribute(partial(run_tuning, engine.wrap), job.copies(settings.jobs), settings.jobs))
             pair, *_ = [wait() for wait in waits]  # all processes return the same studies
         studies += pair
     return studies
@@ -171,7 +171,7 @@ def _run_experiments(cells: Sequence[Cell], sweep: SweepRun, engine: Engine, job
             Journal(cell.place.events).write(cell=cell.name, kind="finished before")
     missing = [cell for cell in cells if not summaries[cell.name]]
     diverged: list[DivergedError] = []
-    waits = engine.spread(partial(run_cell, engine.wrap), missing, jobs) if missing else iter(())
+    waits = engine.distribute(partial(run_cell, engine.wrap), missing, jobs) if missing else iter(())
     for cell, wait in zip(missing, waits, strict=True):
         try:
             summaries[cell.name] = wait()

@@ -108,7 +108,7 @@ class _Ratio:
             settings=settings,
             base_values={name: value for record in earlier for name, value in record.best.items()},
             space=limits,
-            first_values=[{name: one.nearest(values[name]) for name, one in limits.items()} for values in starts],
+            first_values=[{name: limit.nearest(values[name]) for name, limit in limits.items()} for values in starts],
             trials=self.trials,
             seed=derive(SEED, label),
             train=train,
@@ -171,5 +171,5 @@ def check(config: ExperimentConfig, ranges: tuple[str, ...] = ()) -> None:
     for arm in (BEFORE, AFTER):
         limits = space(config, arm, n_images, ranges)
         for end in ("low", "high"):
-            values = {name: one.nearest(getattr(one, end)) for name, one in limits.items()}
+            values = {name: limit.nearest(getattr(limit, end)) for name, limit in limits.items()}
             check_experiment(merge(config, tree(values)))

@@ -1,7 +1,7 @@
 """Re-evaluation: a study's best trials and the untuned settings run on further draws of labels; the mean decides.
 
-The best of many trials on one draw with few validation images is good and lucky. Draws that the study has not used tell
-the two apart. They cost little, because only a handful of trials is re-evaluated.
+The best of many trials on one draw with few validation images may be lucky rather than good. Further draws, which the
+study has not used, separate the two. They cost little, because only a handful of trials is re-evaluated.
 """
 
 import hashlib

@@ -99,7 +99,7 @@ def _open_run(spec: StudySpec, context: StudyContext, claims: TrialClaims) -> St
 def _deletion_reported(study: optuna.Study) -> Iterator[None]:
     """Turn any exception into a ``UserError`` of one line if the study was deleted during the block.
 
-    Optuna raises whatever its storage raises then: KeyError, UnboundLocalError, errors of the database.
+    Optuna then passes on the exceptions of its storage: KeyError, UnboundLocalError, errors of the database.
 
     Raises:
         UserError: instead.

@@ -22,7 +22,9 @@ def config() -> ExperimentConfig:
 def draws(*seeds: int) -> list[Draw]:
     ways = [(seed, labels, way) for seed in seeds for labels in (20, 10) for way in fewest.WAYS]
     errors = {"labelled-only": 0.5, "pseudo-label": 0.1}
-    return [Draw(labels, way, seed, 10, errors, 90.0) for seed, labels, way in ways]
+    return [
+        Draw(labels=labels, way=way, seed=seed, classes=10, errors=errors, seconds=90.0) for seed, labels, way in ways
+    ]
 
 
 def written(found: merge_seeds.Sessions[Draw], folder: Path) -> Path:

@@ -130,8 +130,8 @@ def draw(labels: np.ndarray, n: int, seed: int, balanced: bool) -> np.ndarray:
     n_classes = int(labels.max()) + 1
     if not balanced:
         return np.sort(rng.permutation(len(labels))[:n])
-    chosen = [rng.permutation(np.flatnonzero(labels == c))[: n // n_classes] for c in range(n_classes)]
-    return np.sort(np.concatenate(chosen))
+    by_class = [rng.permutation(np.flatnonzero(labels == c))[: n // n_classes] for c in range(n_classes)]
+    return np.sort(np.concatenate(by_class))
 
 
 def suggested(folder: Path, n: int, seed: int, mlruns: Path) -> np.ndarray:
@@ -141,9 +141,9 @@ def suggested(folder: Path, n: int, seed: int, mlruns: Path) -> np.ndarray:
     return np.sort(best.suggestions.images)
 
 
-def write_labels(labels: np.ndarray, chosen: np.ndarray, path: Path) -> None:
-    """Write a CSV with the labels of the images ``chosen``."""
+def write_labels(labels: np.ndarray, indices: np.ndarray, path: Path) -> None:
+    """Write a CSV with the labels of the images at ``indices``."""
     with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("file", "label"))
-        writer.writerows((f"{i:05}.png", labels[i]) for i in chosen)
+        writer.writerows((f"{i:05}.png", labels[i]) for i in indices)

@@ -23,7 +23,7 @@ WAYS = ("at random", "suggested")
 SETTINGS = options.SETTINGS["fewest"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Draw:
     """The result of one draw of labels."""
 
@@ -55,15 +55,15 @@ def measure(config: ExperimentConfig, seeds: Sequence[int], steps: Steps) -> Ite
         for labels in (n * len(pool.classes) for n in PER_CLASS):
             few = merge(drawn, {"labels": labels})
             for way in WAYS:
-                chosen = _at_random(few, pool) if way == "at random" else _suggested(features, labels, seed)
-                yield _draw(few, pool, truth, chosen=chosen, features=features, way=way, steps=steps)
+                to_label = _at_random(few, pool) if way == "at random" else _suggested(features, labels, seed)
+                yield _draw(few, pool, truth, to_label=to_label, features=features, way=way, steps=steps)
 
 
-def relabelled(pool: Pool, truth: np.ndarray, chosen: np.ndarray) -> tuple[Pool, np.ndarray]:
-    """Return the pool with the labels of ``chosen`` (n,) only, and the new order (N,) of its images: these first."""
-    order = np.concatenate([np.sort(chosen), np.setdiff1d(np.arange(len(truth)), chosen)])
+def relabelled(pool: Pool, truth: np.ndarray, to_label: np.ndarray) -> tuple[Pool, np.ndarray]:
+    """Return the pool with the labels of ``to_label`` (n,) only, and the new order (N,) of its images: these first."""
+    order = np.concatenate([np.sort(to_label), np.setdiff1d(np.arange(len(truth)), to_label)])
     labels = np.full(len(truth), LEFT_OUT)
-    labels[: len(chosen)] = truth[order[: len(chosen)]]
+    labels[: len(to_label)] = truth[order[: len(to_label)]]
     return replace(
         pool,
         images=pool.images[torch.as_tensor(order)],
@@ -79,19 +79,19 @@ def _draw(
     pool: Pool,
     truth: np.ndarray,
     *,
-    chosen: np.ndarray,
+    to_label: np.ndarray,
     features: np.ndarray,
     way: str,
     steps: Steps,
 ) -> Draw:
-    new_pool, order = relabelled(pool, truth, chosen)
+    new_pool, order = relabelled(pool, truth, to_label)
     new_steps = replace(steps, load=lambda _: (new_pool, truth[order]), pretext=lambda *_: features[order])
     arms = experiment.run(config, new_steps).arms
     return Draw(
-        labels=len(chosen),
+        labels=len(to_label),
         way=way,
         seed=config.seed,
-        classes=len(np.unique(truth[chosen])),
+        classes=len(np.unique(truth[to_label])),
         errors={name: 1 - arm.evaluation.accuracy for name, arm in arms.items()},
         seconds=sum(arms[AFTER].seconds.values()),
     )

@@ -66,7 +66,7 @@ IN: Mapping[str, Mapping[str, Any]] = {
 """Ingredients that are put in, and the settings that do it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
     """The result of one change with one seed."""
 

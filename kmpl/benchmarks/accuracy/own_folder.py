@@ -15,7 +15,7 @@ from kmpl.method.pseudo_labels import STRATEGIES, Evidence
 from kmpl.reports.sweep_page import grid
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FolderResult:
     """The result of one labelling. Accuracies are fractions of the labels that were not given."""
 
@@ -49,10 +49,10 @@ def measure(name: str, seed: int, *, folder: Path, mlruns: Path, overrides: dict
     kind = SETS[name]
     table = folder / f"{name} labels, seed {seed}.csv"
     if kind.drawn == "suggested":
-        chosen = suggested(folder / name, kind.n_labels, seed, mlruns)
+        to_label = suggested(folder / name, kind.n_labels, seed, mlruns)
     else:
-        chosen = draw(truth, kind.n_labels, seed, kind.drawn == "balanced")
-    write_labels(truth, chosen, table)
+        to_label = draw(truth, kind.n_labels, seed, kind.drawn == "balanced")
+    write_labels(truth, to_label, table)
     files = label_folder.Files(folder / name, folder / f"{name} labelled, seed {seed}.csv", table, overwrite=True)
     settings = overrides | {"seed": seed}
     begin = time.perf_counter()

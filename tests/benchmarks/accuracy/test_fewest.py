@@ -94,7 +94,14 @@ def test_what_is_found_in_the_store_is_the_same(config: ExperimentConfig, tmp_pa
 
 def test_the_page_holds_every_draw_and_compares_seed_by_seed() -> None:
     draws = [
-        Draw(labels, way, seed, 10 if way == "at random" else 8, {"labelled-only": 0.5, "pseudo-label": error}, 90.0)
+        Draw(
+            labels=labels,
+            way=way,
+            seed=seed,
+            classes=10 if way == "at random" else 8,
+            errors={"labelled-only": 0.5, "pseudo-label": error},
+            seconds=90.0,
+        )
         for seed in (0, 1)
         for labels in (10, 20)
         for way, error in (("at random", 0.10 + 0.02 * seed), ("suggested", 0.03 + 0.01 * seed))

@@ -104,7 +104,7 @@ def test_the_test_stays_shut(config: ExperimentConfig) -> None:
 
 def test_the_page_says_what_a_change_adds_seed_by_seed() -> None:
     made = [
-        Outcome(change, seed, 0.01 + more + seed / 1_000, (0.9, 0.95), 0.99, 120.0)
+        Outcome(change=change, seed=seed, error=0.01 + more + seed / 1_000, right=(0.9, 0.95), kept=0.99, seconds=120.0)
         for change, more in {WHOLE: 0.0, **dict.fromkeys(OUT, 0.02), **dict.fromkeys(IN, -0.001)}.items()
         for seed in (0, 1)
     ]
@@ -120,7 +120,11 @@ def test_the_page_says_what_a_change_adds_seed_by_seed() -> None:
 
 def test_a_seed_whose_labels_settled_early_counts_in_later_rounds_too() -> None:
     rights = {1000: (0.9, 0.94, 0.96), 1001: (0.92,)}
-    made = [Outcome(c, seed, 0.01, right, 1.0, 60.0) for c in (WHOLE, *OUT, *IN) for seed, right in rights.items()]
+    made = [
+        Outcome(change=c, seed=seed, error=0.01, right=right, kept=1.0, seconds=60.0)
+        for c in (WHOLE, *OUT, *IN)
+        for seed, right in rights.items()
+    ]
     page = ingredients_page.markdown(made, [{"seeds": "1000, 1001", "command": "kmpl benchmark ingredients"}])
     assert "91.00, 93.00, 94.00" in next(line for line in page.splitlines() if WHOLE in line)
 
