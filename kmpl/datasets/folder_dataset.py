@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from kmpl.datasets.image_folder import DEFAULT_SIZE_PIXELS, LABELS_FILE, FolderImages, read_folder, scan
-from kmpl.datasets.types import LEFT_OUT, Images
+from kmpl.datasets.types import UNLABELLED, Images
 from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning, UserError
 
 PREFIX = "folder:"
@@ -36,7 +36,7 @@ def read(name: str, train: bool, size: int = 0) -> Images:
     """
     root = _root(name)
     folder = _read_once(root, size or DEFAULT_SIZE_PIXELS, _state(root))
-    part = np.flatnonzero((folder.labels != LEFT_OUT) & (is_test(folder) != train))
+    part = np.flatnonzero((folder.labels != UNLABELLED) & (is_test(folder) != train))
     return Images(folder.images[part], torch.from_numpy(folder.labels[part]), folder.classes, folder.ranges)
 
 
@@ -50,7 +50,7 @@ def content(name: str) -> str:
     folder = _read_once(root, DEFAULT_SIZE_PIXELS, _state(root))
     digest = hashlib.sha256()
     for file, image, label in zip(folder.files, folder.digests, folder.labels, strict=True):
-        class_name = folder.classes[label] if label != LEFT_OUT else ""
+        class_name = folder.classes[label] if label != UNLABELLED else ""
         digest.update(f"{file}\0{image}\0{class_name}\0".encode())
     if folder.ranges:  # with another range the same bytes are other pixels
         digest.update(json.dumps(folder.ranges, sort_keys=True).encode())

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.runtime.seeds import derive
 
 
@@ -36,7 +36,7 @@ def folds(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
         n: number of folds.
         seed: of the order in which the labels of a class are dealt to the folds.
     """
-    fold = np.full(len(labels), LEFT_OUT)
+    fold = np.full(len(labels), UNLABELLED)
     start = 0
     for order in _orders(labels, derive(seed, "folds")):
         if len(order) > 1:
@@ -61,8 +61,8 @@ def pool_of(folder: FolderImages, hidden: np.ndarray) -> Pool:
         folder: the images and given labels; ``Pool.sources`` are indices of its files.
         hidden: (N,) bool, labelled images whose label the method must not use.
     """
-    labels = np.where(hidden, LEFT_OUT, folder.labels)
-    sources = np.concatenate([np.flatnonzero(labels != LEFT_OUT), np.flatnonzero(labels == LEFT_OUT)])
+    labels = np.where(hidden, UNLABELLED, folder.labels)
+    sources = np.concatenate([np.flatnonzero(labels != UNLABELLED), np.flatnonzero(labels == UNLABELLED)])
     validation = np.flatnonzero(hidden)
     digest = hashlib.sha256(folder.images.numpy().tobytes())
     for part in (sources, labels[sources], validation, folder.labels[validation]):

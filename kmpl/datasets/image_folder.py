@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.formats.csv_labels import read_labels
 from kmpl.formats.folder_labels import labels_of_folders
@@ -61,7 +61,7 @@ class FolderImages:
     def conflicts(self) -> list[tuple[str, ...]]:
         """Groups of labelled files with the same content and different labels."""
         copies = defaultdict(list)
-        for i in np.flatnonzero(self.labels != LEFT_OUT):
+        for i in np.flatnonzero(self.labels != UNLABELLED):
             copies[self.digests[i]].append(int(i))
         return [tuple(self.files[i] for i in group) for group in copies.values() if len(set(self.labels[group])) > 1]
 
@@ -163,7 +163,7 @@ def read_folder(
         raise UserError(f"{root}: none of {len(files)} images can be read; {files[0]}: {left_out[files[0]]}")
     classes = tuple(sorted({label_of[file] for file in images if file in label_of}))
     numbers = {name: number for number, name in enumerate(classes)}
-    class_numbers = [numbers[label_of[file]] if file in label_of else LEFT_OUT for file in images]
+    class_numbers = [numbers[label_of[file]] if file in label_of else UNLABELLED for file in images]
     return FolderImages(
         root=root,
         files=tuple(images),

@@ -13,7 +13,7 @@ import torch
 
 from kmpl.config.experiment import ExperimentConfig, Method
 from kmpl.datasets.registry import read
-from kmpl.datasets.types import LEFT_OUT, Images, Pool
+from kmpl.datasets.types import UNLABELLED, Images, Pool
 from kmpl.errors import UserError
 from kmpl.images.transforms import resize, to_float, to_uint8
 from kmpl.images.views import VIEWS
@@ -212,7 +212,7 @@ def build_pool(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
     validation = np.flatnonzero(np.isin(source_of, parts.validation))
     sources = source_of[order]
     validation_sources = source_of[validation]
-    labels = np.where(is_labelled[order], true[sources], LEFT_OUT)
+    labels = np.where(is_labelled[order], true[sources], UNLABELLED)
     digest = hashlib.sha256(images.numpy().tobytes())
     for part in (sources, labels, validation_sources, true[validation_sources]):
         digest.update(np.ascontiguousarray(part, dtype=np.int64).tobytes())

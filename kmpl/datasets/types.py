@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-LEFT_OUT = -1  # scikit-learn's own mark for "not labelled"
+UNLABELLED = -1
+"""Label of an image without a label, and of a pseudo-label that was left out; scikit-learn's own mark."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Pool:
     @property
     def labelled(self) -> np.ndarray:
         """(N,) bool: images with a given label."""
-        return self.labels != LEFT_OUT
+        return self.labels != UNLABELLED
 
     @property
     def budget(self) -> int:

@@ -18,7 +18,7 @@ from sklearn.metrics import pairwise_distances, pairwise_distances_argmin_min
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.method.kmeans import kmeans
 from kmpl.method.results import Clusters
@@ -53,7 +53,7 @@ def check_budget(labels: np.ndarray, budget: int) -> None:
     Raises:
         UserError: the budget is below 1, no image is unlabelled, or fewer images are than the budget.
     """
-    unlabelled = int((labels == LEFT_OUT).sum())
+    unlabelled = int((labels == UNLABELLED).sum())
     if budget < 1:
         raise UserError(f"budget {budget}: give at least 1")
     if not unlabelled:
@@ -91,7 +91,7 @@ def suggest(
         UserError: as ``check_budget``.
     """
     check_budget(labels, budget)
-    n_labels = int((labels != LEFT_OUT).sum())
+    n_labels = int((labels != UNLABELLED).sum())
     n_clusters = min(n_labels + budget, max(1, len(labels) // _MIN_IMAGES_PER_CLUSTER))
     clusters = kmeans(features, n_clusters, seed)
     selection = _Selection(features, labels, near=near, digests=digests)
@@ -120,11 +120,11 @@ class _Selection:
 
     def __init__(self, features: np.ndarray, labels: np.ndarray, *, near: float, digests: Sequence[str] | None) -> None:
         n = len(features)
-        labelled = np.flatnonzero(labels != LEFT_OUT)
+        labelled = np.flatnonzero(labels != UNLABELLED)
         self.features = features
         self.limit = near * float(np.sqrt(features.var(axis=0).sum()))
         self.content = np.unique(digests, return_inverse=True)[1] if digests is not None else np.arange(n)
-        self.candidates = (labels == LEFT_OUT) & ~np.isin(self.content, self.content[labelled])
+        self.candidates = (labels == UNLABELLED) & ~np.isin(self.content, self.content[labelled])
         if len(labelled):
             with threadpool_limits(1):
                 self.candidates &= pairwise_distances_argmin_min(features, features[labelled])[1] > self.limit
@@ -142,7 +142,7 @@ class _Selection:
 
 def _unlabelled_clusters(features: np.ndarray, labels: np.ndarray, clusters: Clusters) -> Iterator[np.ndarray]:
     """Yield the members of each cluster without a given label, nearest to its centroid first; large clusters first."""
-    labelled_clusters = np.unique(clusters.assignment[labels != LEFT_OUT])
+    labelled_clusters = np.unique(clusters.assignment[labels != UNLABELLED])
     distance = np.linalg.norm(features - clusters.centroids[clusters.assignment], axis=1)
     for k in np.argsort(-clusters.sizes, kind="stable"):
         if k not in labelled_clusters:

@@ -11,7 +11,7 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.folder_pool import folds, pool_of
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.labelling.thresholds import HiddenLabels, confidence_ranks
 from kmpl.method import experiment
 from kmpl.method.experiment import Steps
@@ -68,17 +68,17 @@ def cross_fit(folder: FolderImages, config: ExperimentConfig, *, n_folds: int, s
     ranks = [np.zeros(0)]
     right = [np.zeros(0, dtype=bool)]
     probabilities = []
-    for number in np.unique(fold_of_label[fold_of_label != LEFT_OUT]):
+    for number in np.unique(fold_of_label[fold_of_label != UNLABELLED]):
         steps.entering(f"fold {number + 1} of {n_folds}")
         hidden = fold_of_label == number
         pool = pool_of(folder, hidden)
         predicted = in_folder_order(pool, experiment.label(settings, pool, steps).vote.probabilities)
-        unlabelled = np.flatnonzero(hidden | (folder.labels == LEFT_OUT))
+        unlabelled = np.flatnonzero(hidden | (folder.labels == UNLABELLED))
         in_fold = hidden[unlabelled]
         ranks.append(confidence_ranks(predicted[unlabelled].max(axis=1))[in_fold])
         right.append(predicted[unlabelled].argmax(axis=1)[in_fold] == folder.labels[unlabelled[in_fold]])
         probabilities.append(predicted)
-    singles = int(((folder.labels != LEFT_OUT) & (fold_of_label == LEFT_OUT)).sum())
+    singles = int(((folder.labels != UNLABELLED) & (fold_of_label == UNLABELLED)).sum())
     stacked = np.stack(probabilities) if probabilities else np.empty((0, len(folder.files), len(folder.classes)))
     return CrossFit(HiddenLabels(np.concatenate(ranks), np.concatenate(right), singles), stacked)
 

@@ -11,7 +11,7 @@ from kmpl.config.labelling import LabelOptions
 from kmpl.config.labelling import experiment as experiment_of
 from kmpl.datasets.folder_pool import pool_of, validation_mask
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.errors import UserError, look_up
 from kmpl.labelling.cross_fitting import cross_fit, in_folder_order
 from kmpl.labelling.label_table import LabelTable, assemble
@@ -55,7 +55,7 @@ def prepare(folder: FolderImages, overrides: Mapping[str, Any]) -> Job:
         UserError: fewer than two classes, no unlabelled image, or a setting that the folder is too small for.
     """
     n_images = len(folder.files)
-    n_labels = int((folder.labels != LEFT_OUT).sum())
+    n_labels = int((folder.labels != UNLABELLED).sum())
     if len(folder.classes) < 2:
         labels = f"one class only ({folder.classes[0]})" if folder.classes else "no label at all"
         raise UserError(

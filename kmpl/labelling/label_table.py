@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.labelling.thresholds import ThresholdChoice
 from kmpl.method.results import Labelling
 
@@ -42,17 +42,17 @@ class LabelTable:
     @property
     def given(self) -> np.ndarray:
         """(N,) bool: images with a given label."""
-        return self.folder.labels != LEFT_OUT
+        return self.folder.labels != UNLABELLED
 
     @property
     def classes(self) -> np.ndarray:
         """(N,) int64: given and assigned labels; −1 where the confidence is below the threshold."""
-        return np.where(self.given | (self.confidence >= self.choice.threshold), self.guesses, LEFT_OUT)
+        return np.where(self.given | (self.confidence >= self.choice.threshold), self.guesses, UNLABELLED)
 
     @property
     def assigned(self) -> np.ndarray:
         """(N,) bool: images with an assigned label."""
-        return ~self.given & (self.classes != LEFT_OUT)
+        return ~self.given & (self.classes != UNLABELLED)
 
     @property
     def has_confidence(self) -> bool:
@@ -81,20 +81,20 @@ def assemble(
     vote = labelling.vote.labels
     probabilities = labelling.vote.probabilities
     index = pool.sources  # row of the pool → image of the folder
-    guesses = np.full(n, LEFT_OUT, dtype=np.int64)
-    rounds = np.full(n, LEFT_OUT, dtype=np.int64)
-    clusters = np.full(n, LEFT_OUT, dtype=np.int64)
+    guesses = np.full(n, UNLABELLED, dtype=np.int64)
+    rounds = np.full(n, UNLABELLED, dtype=np.int64)
+    clusters = np.full(n, UNLABELLED, dtype=np.int64)
     confidence = np.zeros(n)
     distances = np.zeros(n)
     guesses[index] = probabilities.argmax(axis=1)
     confidence[index] = probabilities.max(axis=1)
-    agrees = (vote.guesses == guesses[index]) & (vote.rounds != LEFT_OUT)
+    agrees = (vote.guesses == guesses[index]) & (vote.rounds != UNLABELLED)
     rounds[index] = np.where(agrees, vote.rounds, len(labelling.rounds) + 1)
     if vote.clusters:
         clusters[index] = vote.clusters.assignment
         offsets = labelling.vote.features - vote.clusters.centroids[vote.clusters.assignment]
         distances[index] = np.linalg.norm(offsets, axis=1)
-    given = folder.labels != LEFT_OUT
+    given = folder.labels != UNLABELLED
     return LabelTable(
         folder=folder,
         guesses=np.where(given, folder.labels, guesses),
@@ -129,14 +129,14 @@ def _rows(table: LabelTable) -> Iterator[tuple[str, ...]]:
     given = table.given
     has_confidence = table.has_confidence
     for i, file in enumerate(table.folder.files):
-        has_label = classes[i] != LEFT_OUT
+        has_label = classes[i] != UNLABELLED
         from_kmpl = assigned[i] or file in table.folder.unreviewed  # assigned now, or earlier and handed back unchanged
         label = names[classes[i]] if has_label else ""
         yield (
             file,
             label,
             f"{table.confidence[i]:.4f}" if has_confidence or given[i] else "",
-            str(table.clusters[i]) if table.clusters[i] != LEFT_OUT else "",
+            str(table.clusters[i]) if table.clusters[i] != UNLABELLED else "",
             str(table.rounds[i]) if has_label else "",
             "assigned" if from_kmpl else "given" if has_label else "",
             label if from_kmpl else "",

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.method.results import Diagnostics, PseudoLabels
 from kmpl.training.metrics import accuracy, class_shares, purity
 
@@ -16,7 +16,7 @@ def diagnose(labels: PseudoLabels, given: np.ndarray, true: np.ndarray, n_classe
         true: (N,) true classes, −1 where nobody knows; what is said of labels and clusters is said of the known ones.
         n_classes: C.
     """
-    known, assigned = true != LEFT_OUT, labels.kept & ~given
+    known, assigned = true != UNLABELLED, labels.kept & ~given
     right, judged = labels.guesses == true, assigned & known
     told = labels.clusters is not None and bool((known & ~given).any())
     return Diagnostics(

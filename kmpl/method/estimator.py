@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_para
 from kmpl.config.base import Settings
 from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.config.presets import one_line
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError, unknown
 from kmpl.method.experiment import alternate
 from kmpl.method.kmeans import prepare
@@ -157,7 +157,7 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             kept = repeated(given, voted.labels.kept, voting.labelled_share)
             return self._train(X[kept], voted.labels.classes[kept], voted.labels.confidence[kept], seed)
 
-        trained_on = [PseudoLabels(codes, codes, given.astype(float), np.where(given, 0, LEFT_OUT))]
+        trained_on = [PseudoLabels(codes, codes, given.astype(float), np.where(given, 0, UNLABELLED))]
         model, stopped = self._train(X[given], codes[given], None, seed), "every sample has a label"
         if not given.all():
             try:

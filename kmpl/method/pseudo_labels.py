@@ -15,7 +15,7 @@ from sklearn.semi_supervised import LabelSpreading
 from threadpoolctl import threadpool_limits
 
 from kmpl.config.experiment import Clustering, PseudoLabelling
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError, look_up
 from kmpl.method.cluster_graph import links, nearest_points, spread, vote
 from kmpl.method.kmeans import cluster, kmeans
@@ -41,7 +41,7 @@ class Evidence:
     @property
     def labelled(self) -> np.ndarray:
         """(L,) indices of the labelled images."""
-        return np.flatnonzero(self.labels != LEFT_OUT)
+        return np.flatnonzero(self.labels != UNLABELLED)
 
 
 @dataclass(frozen=True)
@@ -194,13 +194,13 @@ def assign(evidence: Evidence, before: PseudoLabels | None, number: int) -> Pseu
         number: this round, from 1.
     """
     guess = look_up(STRATEGIES, evidence.settings.strategy, "strategy")(evidence)
-    given = evidence.labels != LEFT_OUT
+    given = evidence.labels != UNLABELLED
     guesses = np.where(given, evidence.labels, guess.classes)
     confidence = np.where(given, 1.0, guess.confidence)
     threshold = evidence.settings.graph_threshold if guess.spread else evidence.settings.threshold
     kept = given | ((confidence > 0) & (confidence >= threshold))
-    classes = np.where(kept, guesses, LEFT_OUT)
+    classes = np.where(kept, guesses, UNLABELLED)
     same = (before.classes == classes) & kept if before is not None else np.zeros(len(given), dtype=bool)
     rounds = np.where(same, before.rounds if before is not None else 0, number)
-    rounds = np.where(given, 0, np.where(kept, rounds, LEFT_OUT))
+    rounds = np.where(given, 0, np.where(kept, rounds, UNLABELLED))
     return PseudoLabels(classes, guesses, confidence, rounds, guess.clusters)

@@ -12,7 +12,7 @@ from kmpl.config.experiment import AFTER, ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.pool import divide
 from kmpl.datasets.registry import read
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.labelling.active_learning import suggest
 from kmpl.method import experiment
 from kmpl.method.experiment import Steps
@@ -46,9 +46,7 @@ def measure(config: ExperimentConfig, seeds: Sequence[int], steps: Steps) -> Ite
     """
     use_threads(config.threads)
     for seed in seeds:
-        n_classes = len(
-            read(config.dataset, train=True).classes
-        )  # with as many labels, the rest of the pool is unlabelled
+        n_classes = len(read(config.dataset, train=True).classes)  # as many labels; the rest of the pool has none
         drawn = merge(config, {"seed": seed, "ratio": None, "labels": n_classes})
         pool, truth = steps.load(drawn)
         features = steps.pretext(drawn, pool, steps.watch)
@@ -62,7 +60,7 @@ def measure(config: ExperimentConfig, seeds: Sequence[int], steps: Steps) -> Ite
 def relabelled(pool: Pool, truth: np.ndarray, to_label: np.ndarray) -> tuple[Pool, np.ndarray]:
     """Return the pool with the labels of ``to_label`` (n,) only, and the new order (N,) of its images: these first."""
     order = np.concatenate([np.sort(to_label), np.setdiff1d(np.arange(len(truth)), to_label)])
-    labels = np.full(len(truth), LEFT_OUT)
+    labels = np.full(len(truth), UNLABELLED)
     labels[: len(to_label)] = truth[order[: len(to_label)]]
     return replace(
         pool,
@@ -104,4 +102,4 @@ def _at_random(config: ExperimentConfig, pool: Pool) -> np.ndarray:
 
 
 def _suggested(features: np.ndarray, labels: int, seed: int) -> np.ndarray:
-    return suggest(features, np.full(len(features), LEFT_OUT), budget=labels, seed=seed).images
+    return suggest(features, np.full(len(features), UNLABELLED), budget=labels, seed=seed).images
