@@ -84,9 +84,8 @@ def fewest(
     from kmpl.benchmarks.accuracy import fewest, fewest_page
 
     config, seeds = load("default", None, {**fewest.SETTINGS, **given(settings)}), (options or SeedOptions()).seeds
-    earlier = merge_seeds.read_earlier(
-        join, out=out / "fewest.json", kind=merge_seeds.Sessions[fewest.Draw], config=config, seeds=seeds
-    )
+    kind = merge_seeds.Sessions[fewest.Draw]
+    earlier = merge_seeds.read_earlier(join, out=out / "fewest.json", kind=kind, config=config, seeds=seeds)
     steps, draws = stored_steps(mlruns), []
     for draw in fewest.measure(config, seeds, steps):
         print(f"seed {draw.seed}, {draw.labels} labels {draw.way}: computed in {draw.seconds:,.0f} s", flush=True)
@@ -122,13 +121,8 @@ def ingredients(
     asked = options or IngredientOptions()
     own = load("default", None, {**ingredients.SETTINGS, "labels": asked.labels})
     config = merge(own, given(settings))
-    earlier = merge_seeds.read_earlier(
-        join,
-        out=out / "ingredients.json",
-        kind=merge_seeds.Sessions[ingredients.Outcome],
-        config=config,
-        seeds=asked.seeds,
-    )
+    kind = merge_seeds.Sessions[ingredients.Outcome]
+    earlier = merge_seeds.read_earlier(join, out=out / "ingredients.json", kind=kind, config=config, seeds=asked.seeds)
     steps, outcomes = stored_steps(mlruns, ingredients.no_test_set), []
     for outcome in ingredients.measure(config, asked.seeds, steps):
         print(f"seed {outcome.seed}, {outcome.change}: computed in {outcome.seconds:,.0f} s", flush=True)

@@ -136,17 +136,22 @@ def label(
     )
     with tracking.store_answers(), run_of_folder as tracked:
         labelling, labels = run(job, wrap(kept(plain, Store(mlruns / "cache")), f"label {images.root.name}"))
-        texts = {
-            "labels.csv": to_csv(labels),
-            "gallery.html": gallery.html(labels, _gallery_details(job, command)),
-            "check.json": json.dumps(check_record(labels), indent=2) + "\n",
-        }
+        texts = _texts(labels, job, command)
         tracked.log_result(pools[0], labelling, numbers=metrics_of(labels), note=run_note(labels), files=texts)
         _write(files.out, texts["labels.csv"])
         _write(files.check_file, texts["check.json"])
         if files.gallery is not None:
             _write(files.gallery, texts["gallery.html"])
     return labels, tracked.id
+
+
+def _texts(labels: Labelled, job: Job, command: str) -> dict[str, str]:
+    """Return the contents of the output files, by the name that they have in MLflow."""
+    return {
+        "labels.csv": to_csv(labels),
+        "gallery.html": gallery.html(labels, _gallery_details(job, command)),
+        "check.json": json.dumps(check_record(labels), indent=2) + "\n",
+    }
 
 
 def _write(path: Path, text: str) -> None:
