@@ -25,7 +25,7 @@ from kmpl.datasets import registry, test_set
 from kmpl.datasets.types import Images
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
+from kmpl.method.step_interface import Steps
 from kmpl.reports import experiment_report
 from kmpl.reports.comparison import SweepReport, compare
 from kmpl.reports.studies import FinalRecord, State, StudyRecord, TrialRecord

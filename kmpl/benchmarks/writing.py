@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kmpl.config.experiment import ExperimentConfig
 from kmpl.errors import UserError
 
 if TYPE_CHECKING:
@@ -13,9 +12,9 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from kmpl.method.experiment import Steps
     from kmpl.method.results import Evaluation
-    from kmpl.models.network import Network
+    from kmpl.method.step_inputs import EvaluateInput
+    from kmpl.method.step_interface import Steps
 
 
 RESULTS = Path("docs/results")
@@ -28,14 +27,14 @@ def run_environment() -> dict[str, str]:
     return environment() | {"command": shlex.join(["kmpl", *sys.argv[1:]]), "date": now()}
 
 
-def stored_steps(mlruns: Path, evaluate: "Callable[[ExperimentConfig, Network], Evaluation] | None" = None) -> "Steps":
+def stored_steps(mlruns: Path, evaluate: "Callable[[EvaluateInput], Evaluation] | None" = None) -> "Steps":
     """Return the steps, kept in a store; the test is opened unless another judge is given."""
     from kmpl.jobs.workspace import Place
     from kmpl.method import evaluation
-    from kmpl.method.experiment import Steps
-    from kmpl.store.cached_steps import kept
+    from kmpl.method.step_interface import Steps
+    from kmpl.store.cached_steps import cached
 
-    return kept(Steps(evaluate=evaluate or evaluation.evaluate), Place(mlruns).store)
+    return cached(Steps(evaluate=evaluate or evaluation.evaluate), Place(mlruns).store)
 
 
 def check_out_folder(out: Path) -> None:

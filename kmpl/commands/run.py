@@ -43,9 +43,10 @@ def run(
     from kmpl.method import experiment
     from kmpl.method.evaluation import evaluate
     from kmpl.method.pool_size import fitted
+    from kmpl.method.step_interface import Steps
     from kmpl.method.steps import load as load_pool
     from kmpl.reports import experiment_report as reports
-    from kmpl.store.cached_steps import kept
+    from kmpl.store.cached_steps import cached
     from kmpl.tracking.experiment_runs import experiment_run
 
     console = Console(quiet=quiet)
@@ -54,10 +55,10 @@ def run(
     client = tracking.open_store(mlruns)
     with tracking.store_answers(), experiment_run(client, chosen, shlex.join(["kmpl", *sys.argv[1:]])) as tracked:
         with progress_bars.shown(console) as watch:
-            steps = experiment.Steps(
-                evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.begun, finished=tracked.finished
+            steps = Steps(
+                evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.begun, report=tracked.finished
             )
-            outcome = experiment.run(chosen, kept(steps, Place(mlruns).store))
+            outcome = experiment.run(chosen, cached(steps, Place(mlruns).store))
         numbers = reports.summary(chosen, outcome, tracked.id)
         tracked.closed(outcome, numbers)
         if json is not None:

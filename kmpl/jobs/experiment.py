@@ -2,8 +2,8 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from kmpl import tracking
 from kmpl.config.experiment import ExperimentConfig
@@ -13,12 +13,14 @@ from kmpl.jobs.workers import live_and_die_with_parent
 from kmpl.jobs.workspace import Place
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
+from kmpl.method.step_interface import Steps, no_test_set, wrap_each
 from kmpl.reports import experiment_report
 from kmpl.runtime.devices import use_threads
-from kmpl.store.cached_steps import kept
+from kmpl.store.cached_steps import cached
 from kmpl.tracking.experiment_runs import experiment_run
 
+Given = TypeVar("Given")
+Result = TypeVar("Result")
 Summary = dict[str, Any]
 
 
@@ -37,18 +39,16 @@ Wrap = Callable[[Steps, str], Steps]
 """Steps and the experiment's name → the same steps as the engine runs them."""
 
 
-def as_they_are(steps: Steps, name: str) -> Steps:  # noqa: ARG001
+def identity(steps: Steps, name: str) -> Steps:  # noqa: ARG001
+    """Return the steps as they are, for an engine that wraps nothing."""
     return steps
 
 
-def untested(place: Place, name: str) -> Steps:
-    """Return steps that are kept and told of, without a way to the test set."""
-
-    def closed(*_: object) -> Any:
-        raise AssertionError("the test set is not opened here")
-
+def without_test_set(place: Place, name: str) -> Steps:
+    """Return steps that are cached and told of, without a way to the test set."""
     watch = Journal(place.events, cell=name).watch()
-    return _naming_themselves(kept(Steps(evaluate=closed, watch=watch), place.store))
+    steps = Steps(evaluate=no_test_set("the test set is not opened here"), watch=watch)
+    return wrap_each(cached(steps, place.store), named_in_errors)
 
 
 def run_cell(wrap: Wrap, cell: Cell) -> Summary:
@@ -58,7 +58,7 @@ def run_cell(wrap: Wrap, cell: Cell) -> Summary:
     journal = Journal(cell.place.events, cell=cell.name)
     client, tags = tracking.open_store(cell.place.mlruns), dict(cell.tags)
     with (
-        saying(cell.name),
+        error_context(cell.name),
         tracking.store_answers(),
         experiment_run(client, cell.config, cell.place.command, tags) as tracked,
     ):
@@ -68,34 +68,29 @@ def run_cell(wrap: Wrap, cell: Cell) -> Summary:
             watch=journal.watch(),
             begun=tracked.begun,
             entering=lambda arm: journal.write(kind="arm", arm=arm),
-            finished=tracked.finished,
+            report=tracked.finished,
         )
-        outcome = experiment.run(cell.config, wrap(_naming_themselves(kept(plain, cell.place.store)), cell.name))
+        steps = wrap_each(cached(plain, cell.place.store), named_in_errors)
+        outcome = experiment.run(cell.config, wrap(steps, cell.name))
         numbers = experiment_report.summary(cell.config, outcome, tracked.id)
         tracked.closed(outcome, numbers)
         journal.write(kind="finished")
     return numbers
 
 
-def _naming_themselves(steps: Steps) -> Steps:
-    """Return the same steps, which say in every failure which step it was."""
+def named_in_errors(name: str, step: Callable[[Given], Result]) -> Callable[[Given], Result]:
+    """Return the same step; every error in it says which step it was."""
 
-    def named(name: str) -> Callable[..., Any]:
-        step = getattr(steps, name)
+    def run(given: Given) -> Result:
+        with error_context(name.replace("_", "-")):
+            return step(given)
 
-        def run(*inputs: Any, **more: Any) -> Any:
-            with saying(name.replace("_", "-")):
-                return step(*inputs, **more)
-
-        return run
-
-    changed: dict[str, Any] = {n: named(n) for n in ("load", "pretrain", "pseudo_label", "retrain", "evaluate")}
-    return replace(steps, **changed)
+    return run
 
 
 @contextlib.contextmanager
-def saying(name: str) -> Iterator[None]:
-    """Say in every failure where it was."""
+def error_context(name: str) -> Iterator[None]:
+    """Say in every error where it was."""
     try:
         yield
     except UserError as error:

@@ -17,10 +17,10 @@ from kmpl.labelling import gallery
 from kmpl.labelling.job import Job, prepare, run
 from kmpl.labelling.label_table import Labelled, table
 from kmpl.labelling.summary import check_record, note, numbers_of, shortened, target_name
-from kmpl.method.experiment import Steps
+from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.runtime.files import whole_file
 from kmpl.runtime.output_paths import check_apart, check_target
-from kmpl.store.cached_steps import kept
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 from kmpl.tracking.environment import environment
 from kmpl.tracking.labelling_runs import labelling_run
@@ -122,7 +122,12 @@ def label(
     job = prepare(found, given)
     client = tracking.open_store(mlruns)
     pools: list[Pool] = []
-    plain = Steps(evaluate=_closed, watch=watch or Watch(), begun=pools.append, entering=entering)
+    plain = Steps(
+        evaluate=no_test_set("a folder of one's own has no test set"),
+        watch=watch or Watch(),
+        begun=pools.append,
+        entering=entering,
+    )
     run_of_folder = labelling_run(
         client,
         name=f"label {target_name(found.root)}",
@@ -132,7 +137,7 @@ def label(
         command=command,
     )
     with tracking.store_answers(), run_of_folder as tracked:
-        made, done = run(job, wrap(kept(plain, Store(mlruns / "cache")), f"label {found.root.name}"))
+        made, done = run(job, wrap(cached(plain, Store(mlruns / "cache")), f"label {found.root.name}"))
         page, check = gallery.page(done, _about(job, command)), json.dumps(check_record(done), indent=2) + "\n"
         texts = {"labels.csv": table(done), "gallery.html": page, "check.json": check}
         tracked.finished(pools[0], made, numbers=numbers_of(done), note=note(done), files=texts)
@@ -141,10 +146,6 @@ def label(
                 with whole_file(path) as draft:
                     draft.write_text(text, encoding="utf-8", newline="")
     return done, tracked.id
-
-
-def _closed(*_: object) -> Any:
-    raise AssertionError("a folder of one's own has no test set")
 
 
 def _about(job: Job, command: str) -> dict[str, str]:

@@ -17,11 +17,11 @@ from kmpl.images.decoding import read_picture
 from kmpl.labelling.active_learning import Suggestions, check_budget, suggest
 from kmpl.labelling.contact_sheet import SIDE, Cell, sheet
 from kmpl.labelling.job import prepare, run
-from kmpl.method.experiment import Steps
+from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.reports.figures import png
 from kmpl.runtime.devices import use_threads
 from kmpl.runtime.files import whole_file
-from kmpl.store.cached_steps import features_without_labels, kept
+from kmpl.store.cached_steps import cached, features_without_labels
 from kmpl.store.store import Store
 from kmpl.training.watch import Watch
 
@@ -55,7 +55,7 @@ def choose(found: FolderImages, budget: int, given: Mapping[str, Any], store: St
     check_budget(found.labels, budget)
     options = merge(LabelOptions(), given)
     use_threads(options.threads)
-    features = features_without_labels(store, options, found.images, options.seed, watch)
+    features = features_without_labels(store, options, found.images, seed=options.seed, watch=watch)
     ask = _confidence(found, given, store, watch) if len(found.classes) > 1 else None
     return Chosen(found, suggest(features, found.labels, budget, options.seed, ask, found.digests), budget)
 
@@ -64,15 +64,11 @@ def _confidence(found: FolderImages, given: Mapping[str, Any], store: Store, wat
     """Return what gives how sure the last network of ``kmpl label`` is, (N,), out of the store if it has been run."""
 
     def ask() -> np.ndarray:
-        steps = kept(Steps(evaluate=_closed, watch=watch), store)
+        steps = cached(Steps(evaluate=no_test_set("a folder of one's own has no test set"), watch=watch), store)
         unchecked = {name: value for name, value in given.items() if name != "expect_accuracy"} | {"check": "off"}
         return run(prepare(found, unchecked), steps)[1].confidence
 
     return ask
-
-
-def _closed(*_: object) -> Any:
-    raise AssertionError("a folder of one's own has no test set")
 
 
 def summary_line(chosen: Chosen) -> str:

@@ -19,7 +19,7 @@ from kmpl.config.presets import merge
 from kmpl.config.sweep import SweepConfig, experiment_name, is_untuned, untuned
 from kmpl.datasets.registry import content
 from kmpl.errors import DivergedError, UserError
-from kmpl.jobs.experiment import Cell, Summary, Wrap, as_they_are, run_cell, saying
+from kmpl.jobs.experiment import Cell, Summary, Wrap, error_context, identity, run_cell
 from kmpl.jobs.journal import Journal
 from kmpl.jobs.tune import Tuning, run_tuning
 from kmpl.jobs.workers import in_processes, stopping_all
@@ -39,7 +39,7 @@ from kmpl.tracking.sweep_runs import SweepRun, refuse_other_settings, sweep_run
 class Engine:
     """How a sweep is run. The default needs nothing but this machine."""
 
-    wrap: Wrap = as_they_are
+    wrap: Wrap = identity
     spread: Callable[[Callable[[Any], Any], Sequence[Any], int], Iterator[Callable[[], Any]]] = in_processes
     conclude: Callable[[Callable[[], SweepReport]], SweepReport] = lambda report: report()
 
@@ -75,7 +75,7 @@ def check(settings: SweepConfig) -> None:
     """
     configs = experiments(settings)
     for name, config in configs.items():
-        with saying(name):
+        with error_context(name):
             steps.check(config)
     if not settings.trials:
         return
@@ -84,7 +84,7 @@ def check(settings: SweepConfig) -> None:
     if taken := set(settings.seeds) & set(tuning.seeds(settings.draws)):
         raise UserError(f"seed {min(taken)} is one that is tuned on; give other seeds")
     for ratio, config in _firsts(settings, configs).items():
-        with saying(f"ratio {ratio}, tuning"):
+        with error_context(f"ratio {ratio}, tuning"):
             tuning.check(config, settings.search)
 
 

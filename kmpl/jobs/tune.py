@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from kmpl import tracking
 from kmpl.config.experiment import ExperimentConfig
-from kmpl.jobs.experiment import Wrap, saying, untested
+from kmpl.jobs.experiment import Wrap, error_context, without_test_set
 from kmpl.jobs.journal import Journal
 from kmpl.jobs.workers import live_and_die_with_parent
 from kmpl.jobs.workspace import Place
@@ -42,13 +42,13 @@ def run_tuning(wrap: Wrap, cell: Tuning) -> Studies:
     live_and_die_with_parent()
     use_threads(cell.config.threads)
     journal, client = Journal(cell.place.events, cell=cell.name), tracking.open_store(cell.place.mlruns)
-    with saying(cell.name), tracking.store_answers():
+    with error_context(cell.name), tracking.store_answers():
         journal.write(kind="begun")
         where = tuning.address(cell.place.mlruns, cell.place.studies)
         desk = tuning.Desk(
             tuning.open_studies(where), client, cell.place.mlruns, cell.sweep, journal.say, tuning.studies_file(where)
         )
-        steps = wrap(untested(cell.place, cell.name), cell.name)
+        steps = wrap(without_test_set(cell.place, cell.name), cell.name)
         with tuning.studies_answer(where):
             found = tuning.tune(cell.config, cell.trials, steps, desk, cell.search, cell.before, cell.draws)
         journal.write(kind="finished")

@@ -11,8 +11,8 @@ from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import LEFT_OUT, Pool
 from kmpl.labelling.thresholds import Hidden, ranks
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
-from kmpl.training.watch import Watch
+from kmpl.method.step_inputs import StepInput
+from kmpl.method.step_interface import Steps
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,13 @@ def by_image(pool: Pool, rows: np.ndarray) -> np.ndarray:
 
 def _learning_features_once(found: FolderImages, steps: Steps) -> Steps:
     """Return steps that learn features without labels once for all folds: they do not depend on what is hidden."""
-    known: list[np.ndarray] = []
+    learnt: list[np.ndarray] = []
     nothing = np.zeros(len(found.files), dtype=bool)
 
-    def pretext(config: ExperimentConfig, pool: Pool, watch: Watch) -> np.ndarray:
-        if not known:
+    def pretext(given: StepInput) -> np.ndarray:
+        if not learnt:
             whole = pool_of(found, nothing)
-            known.append(by_image(whole, steps.pretext(config, whole, watch)))
-        return known[0][pool.sources]
+            learnt.append(by_image(whole, steps.pretext(replace(given, pool=whole))))
+        return learnt[0][given.pool.sources]
 
     return replace(steps, pretext=pretext)

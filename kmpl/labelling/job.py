@@ -17,8 +17,8 @@ from kmpl.labelling.cross_fitting import by_image, cross_fit
 from kmpl.labelling.label_table import Labelled, assemble
 from kmpl.labelling.thresholds import as_given, as_set, by_cross_fitting, chances, ranks
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
 from kmpl.method.results import Labelling
+from kmpl.method.step_interface import Steps
 from kmpl.method.steps import check_voting
 from kmpl.models.registry import NETWORKS
 from kmpl.runtime.devices import use_threads
@@ -70,7 +70,7 @@ def run(job: Job, steps: Steps) -> tuple[Labelling, Labelled]:
 
     Args:
         job: what is to be done.
-        steps: of the method; with those of ``kmpl.store.cached_steps.kept`` a killed run goes on where it was.
+        steps: of the method; with those of ``kmpl.store.cached_steps.cached`` a killed run goes on where it was.
     """
     use_threads(job.config.threads)
     pool = job.pool

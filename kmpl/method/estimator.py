@@ -19,7 +19,7 @@ from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.config.presets import one_line
 from kmpl.datasets.types import LEFT_OUT
 from kmpl.errors import UserError, unknown
-from kmpl.method.experiment import alternate
+from kmpl.method.experiment import self_train
 from kmpl.method.kmeans import prepare
 from kmpl.method.label_encoding import encode, given_labels
 from kmpl.method.pseudo_labels import STRATEGIES, Evidence, assign
@@ -161,7 +161,7 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         model, stopped = self._train(X[given], codes[given], None, seed), "every sample has a label"
         if not given.all():
             try:
-                model, stopped = alternate(model, vote, retrain, voting.rounds)
+                model, stopped = self_train(model, vote, retrain, rounds=voting.rounds)
             except UserError as error:
                 here = str(error).replace("clustering.", "").replace("pseudo_labels.", "")
                 raise ValueError(here) from error

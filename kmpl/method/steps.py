@@ -2,7 +2,6 @@
 
 import math
 import time
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -15,7 +14,8 @@ from kmpl.errors import UserError, look_up
 from kmpl.images.views import MIRRORING
 from kmpl.method.kmeans import prepare
 from kmpl.method.pseudo_labels import STRATEGIES, Evidence, assign
-from kmpl.method.results import PseudoLabels, Voted
+from kmpl.method.results import Voted
+from kmpl.method.step_inputs import RetrainInput, RoundInput, StepInput
 from kmpl.models import embedding
 from kmpl.models import registry as networks
 from kmpl.runtime.devices import pick_device, place
@@ -23,7 +23,6 @@ from kmpl.runtime.seeds import derive
 from kmpl.training import examples, loop
 from kmpl.training.examples import Examples
 from kmpl.training.history import Fit
-from kmpl.training.watch import Watch
 
 
 def check(config: ExperimentConfig) -> None:
@@ -57,8 +56,10 @@ def check_voting(config: ExperimentConfig, n_images: int, n_labelled: int) -> No
         UserError: in one line.
     """
     look_up(STRATEGIES, config.pseudo_labels.strategy, "strategy")
-    strategy, k = config.pseudo_labels.strategy, config.pseudo_labels.k
-    clusters, prototypes = config.clustering.n_clusters, config.clustering.n_prototypes
+    strategy = config.pseudo_labels.strategy
+    k = config.pseudo_labels.k
+    clusters = config.clustering.n_clusters
+    prototypes = config.clustering.n_prototypes
     if strategy in ("cluster-graph", "consensus", "cluster-vote") and clusters > n_images:
         raise UserError(f"clustering.n_clusters {clusters}: the pool has {n_images} images; give 1 to {n_images}")
     if strategy == "prototype-knn" and prototypes > n_labelled:
@@ -69,10 +70,10 @@ def check_voting(config: ExperimentConfig, n_images: int, n_labelled: int) -> No
         raise UserError(f"pseudo_labels.k {k}: there are {prototypes} prototypes; give 1 to {prototypes}")
 
 
-def _train(
-    config: ExperimentConfig, pool: Pool, data: Examples, settings: Training, step: str, name: str, watch: Watch
-) -> Fit:
-    """Train a new network; ``step`` names its seeds, ``name`` is for people."""
+def _train(given: StepInput, data: Examples, settings: Training, *, step: str, title: str) -> Fit:
+    """Train a new network; ``step`` names its seeds, ``title`` is for people."""
+    config = given.config
+    pool = given.pool
     seed = derive(config.seed, step)
     network = networks.build(config.network, pool.images.shape[1], len(pool.classes), derive(seed, "weights"))
     return loop.fit(
@@ -82,16 +83,17 @@ def _train(
         config.augmentation,
         seed,
         validation=(pool.validation_images, pool.validation_labels),
-        on_epoch=partial(watch.epoch, name),
-        on_batch=partial(watch.batch, name),
+        on_epoch=partial(given.watch.epoch, title),
+        on_batch=partial(given.watch.batch, title),
     )
 
 
-def pretrain(config: ExperimentConfig, pool: Pool, watch: Watch) -> Fit:
+def pretrain(given: StepInput) -> Fit:
     """Train a new network on the labelled images alone."""
-    kept = pool.labelled
-    given = examples.examples(pool.images[kept], pool.labels[kept], mirrored=_mirrored(pool)[kept])
-    return _train(config, pool, given, config.pretrain, "pretrain", "pretrain", watch)
+    pool = given.pool
+    labelled = pool.labelled
+    data = examples.examples(pool.images[labelled], pool.labels[labelled], mirrored=_mirrored(pool)[labelled])
+    return _train(given, data, given.config.pretrain, step="pretrain", title="pretrain")
 
 
 def _mirrored(pool: Pool) -> np.ndarray:
@@ -99,44 +101,26 @@ def _mirrored(pool: Pool) -> np.ndarray:
     return np.isin(pool.views, MIRRORING)
 
 
-Embed = Callable[..., tuple[np.ndarray, np.ndarray]]
-
-
 def cluster_seed(config: ExperimentConfig, number: int) -> int:
     """Return the seed of a round's clustering."""
     return derive(config.seed, "cluster", number)
 
 
-def pseudo_label(
-    config: ExperimentConfig,
-    pool: Pool,
-    fit: Fit,
-    before: PseudoLabels | None,
-    number: int,
-    known: np.ndarray | None = None,
-    embed: Embed = embedding.embed,
-) -> Voted:
-    """Embed all pool images, cluster them and vote.
-
-    Args:
-        config: settings.
-        pool: N images.
-        fit: whose network embeds them.
-        before: the last round's pseudo-labels; its clusters are where K-means starts.
-        number: this round, from 1.
-        known: (N, D) prepared features to cluster instead of the network's.
-        embed: what embeds.
-    """
-    clock = [time.perf_counter()]
-    deep, probabilities = embed(fit.network, pool.images, components=config.clustering.maps)
-    clock.append(time.perf_counter())
-    seed = cluster_seed(config, number)
-    features = prepare(deep, config.clustering, seed) if known is None else known
-    last = before.clusters if before else None
+def pseudo_label(given: RoundInput) -> Voted:
+    """Embed all pool images, cluster them and vote."""
+    config = given.config
+    pool = given.pool
+    begin = time.perf_counter()
+    embed = given.embed or embedding.embed
+    deep, probabilities = embed(given.fit.network, pool.images, components=config.clustering.maps)
+    embedded = time.perf_counter()
+    seed = cluster_seed(config, given.number)
+    features = prepare(deep, config.clustering, seed) if given.features is None else given.features
+    last = given.previous.clusters if given.previous else None
     evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed, last)
-    labels = assign(evidence, before, number)
-    clock.append(time.perf_counter())
-    seconds = {"embed": clock[1] - clock[0], "cluster and vote": clock[2] - clock[1]}
+    labels = assign(evidence, given.previous, given.number)
+    voted = time.perf_counter()
+    seconds = {"embed": embedded - begin, "cluster and vote": voted - embedded}
     return Voted(features, labels, seconds, probabilities)
 
 
@@ -160,10 +144,15 @@ def retraining(config: ExperimentConfig, number: int) -> Retraining:
     return settings.model_copy(update={"epochs": times * settings.epochs})
 
 
-def retrain(config: ExperimentConfig, pool: Pool, labels: PseudoLabels, watch: Watch, number: int) -> Fit:
+def retrain(given: RetrainInput) -> Fit:
     """Train a new network on all images that have a label, given or assigned."""
-    kept, clusters = repeated(pool.labelled, labels.kept, config.pseudo_labels.labelled_share), labels.clusters
+    config = given.config
+    pool = given.pool
+    labels = given.labels
+    kept = repeated(pool.labelled, labels.kept, config.pseudo_labels.labelled_share)
     weights = labels.confidence[kept] if config.pseudo_labels.weighted else None
-    groups = clusters.assignment[kept] if clusters and config.retrain.clustering_target == "cluster" else None
+    clusters = labels.clusters if config.retrain.clustering_target == "cluster" else None
+    groups = clusters.assignment[kept] if clusters else None
     data = examples.examples(pool.images[kept], labels.classes[kept], weights, groups, _mirrored(pool)[kept])
-    return _train(config, pool, data, retraining(config, number), "retrain", f"retrain, round {number}", watch)
+    settings = retraining(config, given.number)
+    return _train(given, data, settings, step="retrain", title=f"retrain, round {given.number}")

@@ -26,6 +26,7 @@ _NO_NUMBERS = {
     "kmpl.datasets.types",
     "kmpl.errors",
     "kmpl.method.results",
+    "kmpl.method.step_inputs",
     "kmpl.training.history",
 }
 _CODE = {

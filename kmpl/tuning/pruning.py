@@ -5,10 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from kmpl.config.experiment import ExperimentConfig
-from kmpl.datasets.types import Pool
-from kmpl.method.experiment import Steps
-from kmpl.method.results import PseudoLabels
+from kmpl.method.step_inputs import RetrainInput
+from kmpl.method.step_interface import Steps
 from kmpl.method.steps import retraining
 from kmpl.training.history import Epoch, Fit
 from kmpl.training.watch import Watch
@@ -69,9 +67,11 @@ class Course:
     def followed(self, steps: Steps) -> Steps:
         """Return the same steps, with each retraining watched."""
 
-        def retrain(config: ExperimentConfig, pool: Pool, labels: PseudoLabels, watch: Watch, number: int) -> Fit:
-            epochs = retraining(config, number).epochs
-            return self.watched(watch, number, epochs, lambda told: steps.retrain(config, pool, labels, told, number))
+        def retrain(given: RetrainInput) -> Fit:
+            epochs = retraining(given.config, given.number).epochs
+            return self.watched(
+                given.watch, given.number, epochs, lambda watch: steps.retrain(replace(given, watch=watch))
+            )
 
         return replace(steps, retrain=retrain)
 

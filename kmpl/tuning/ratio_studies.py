@@ -15,7 +15,8 @@ from kmpl.datasets.registry import content
 from kmpl.datasets.types import Pool
 from kmpl.errors import UserError
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
+from kmpl.method.step_inputs import StepInput
+from kmpl.method.step_interface import Steps
 from kmpl.method.steps import check as check_experiment
 from kmpl.reports.studies import StudyRecord
 from kmpl.runtime.devices import use_threads
@@ -113,17 +114,22 @@ def _labelled_only(
     base: ExperimentConfig, drawn: Drawn, steps: Steps, values: Mapping[str, Any], course: Course, seed: int
 ) -> Trained:
     tried, (pool, _) = merge(base, tree(values) | {"seed": seed}), drawn(seed)
-    train = partial(steps.pretrain, tried, pool)
-    return course.watched(steps.watch, 1, tried.pretrain.epochs, train), ()
+    return course.watched(
+        steps.watch,
+        1,
+        tried.pretrain.epochs,
+        lambda watch: steps.pretrain(StepInput(config=tried, pool=pool, watch=watch)),
+    ), ()
 
 
 def _pseudo_label(
     base: ExperimentConfig, drawn: Drawn, steps: Steps, values: Mapping[str, Any], course: Course, seed: int
 ) -> Trained:
     tried, (pool, truth) = merge(base, tree(values) | {"seed": seed}), drawn(seed)
-    start = steps.pretrain(tried, pool, steps.watch)  # the first study's winner, from the store
+    # The first study's winner, from the store.
+    start = steps.pretrain(StepInput(config=tried, pool=pool, watch=steps.watch))
     course.found += start.seconds
-    fit, rounds, _ = experiment.run_rounds(tried, pool, truth, start, course.followed(steps))
+    fit, rounds, _ = experiment.run_rounds(tried, pool, truth=truth, start=start, steps=course.followed(steps))
     return fit, rounds
 
 

@@ -19,9 +19,8 @@ from kmpl.datasets.types import LEFT_OUT
 from kmpl.labelling import job as labelling
 from kmpl.labelling.active_learning import suggest
 from kmpl.method import pretext
-from kmpl.method.experiment import Steps
 from kmpl.method.pseudo_labels import Evidence, cluster_graph
-from kmpl.training import watch
+from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.training.watch import Watch
 
 BUDGET = 20
@@ -68,13 +67,13 @@ def named_by_label(images: Tensor, features: np.ndarray, labels: np.ndarray, see
     given = np.where(labels == LEFT_OUT, LEFT_OUT, np.searchsorted(there, labels))
     found = FolderImages(Path("own"), files, images, given, tuple(map(str, there)), files, {})
     job = labelling.prepare(found, {"seed": seed, "threads": 1, "validation": 0})
-    return there[labelling.run(job, Steps(evaluate=watch.silent))[1].guesses]  # type: ignore[arg-type]
+    return there[labelling.run(job, Steps(evaluate=no_test_set("a folder has none")))[1].guesses]
 
 
 @cache
 def learnt(source: Source, seed: int) -> np.ndarray:
     """Return the features of the images, learnt without a label."""
-    return pretext.features(Learning(threads=1), source(seed)[0], seed, Watch())
+    return pretext.features(Learning(threads=1), source(seed)[0], seed=seed, watch=Watch())
 
 
 def measure(source: Source, learner: Learner, seed: int) -> dict[str, float]:

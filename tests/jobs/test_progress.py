@@ -16,12 +16,12 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.config.sweep import SweepConfig, experiment_name
 from kmpl.jobs import progress
-from kmpl.jobs.experiment import as_they_are
+from kmpl.jobs.experiment import identity
 from kmpl.jobs.journal import Journal, said
 from kmpl.jobs.progress import Display, State, picture
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
 from kmpl.method.results import Evaluation
+from kmpl.method.step_interface import Steps
 from kmpl.training.history import Epoch
 
 SETTINGS = SweepConfig(ratios=(0.4, 0.2), seeds=(0, 1), arms=("labelled-only", "pseudo-label", "oracle"))
@@ -153,9 +153,9 @@ def test_a_real_training_is_told_step_by_step(tiny: ExperimentConfig, tmp_path: 
     journal = Journal(path, cell="a cell")
     nothing = Evaluation(0.0, {}, (), 0, 0.0, 0.0, 0.0)  # type: ignore[arg-type]
     handed = Steps(
-        evaluate=lambda *_: nothing, watch=journal.watch(), entering=lambda a: journal.write(kind="arm", arm=a)
+        evaluate=lambda _: nothing, watch=journal.watch(), entering=lambda a: journal.write(kind="arm", arm=a)
     )
-    experiment.run(merge(tiny, {"arms": "pseudo-label"}), as_they_are(handed, ""))
+    experiment.run(merge(tiny, {"arms": "pseudo-label"}), identity(handed, ""))
     events = events_in(path)
     assert {event["cell"] for event in events} == {"a cell"}
     told = [event for event in events if event["kind"] == "epoch"]

@@ -64,7 +64,7 @@ def rounds_of(votes: list[list[int]], rounds: int) -> tuple[list[int], str]:
         trained.append(number)
         return number
 
-    last, stopped = experiment.alternate(0, vote, retrain, rounds)
+    last, stopped = experiment.self_train(0, vote, retrain, rounds=rounds)
     assert last == (trained[-1] if trained else 0), "the last network is the one handed back"
     return trained, stopped
 

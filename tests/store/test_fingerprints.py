@@ -19,7 +19,8 @@ import torch
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.method import steps
-from kmpl.store import cached_steps, fingerprints
+from kmpl.method.step_interface import STEP_NAMES
+from kmpl.store import fingerprints, kept_results
 from kmpl.store.fingerprints import code_version, key
 
 PACKAGE = Path(fingerprints.__file__).parents[1]
@@ -126,6 +127,11 @@ def test_all_that_a_step_imports_is_in_its_code_version(step: str, monkeypatch: 
     assert modules_of(step, monkeypatch) == found
 
 
+def test_every_step_is_kept_under_its_code_or_gives_nothing_to_keep() -> None:
+    assert set(kept_results.CACHED) | {"load", "report"} == set(STEP_NAMES)
+    assert {how.code for how in kept_results.CACHED.values()} <= set(fingerprints._CODE)
+
+
 def test_what_the_whole_experiment_runs_is_what_its_steps_run(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = modules_of("experiment", monkeypatch)
     for step in STEPS:
@@ -156,7 +162,7 @@ _OTHERWISE_IN_THE_KEY = {"kmpl.runtime.devices"}
 @pytest.mark.parametrize(
     ("step", "functions"),
     [
-        ("fit", (steps.pretrain, steps.retrain, steps.repeated, steps._train, cached_steps._fit)),
+        ("fit", (steps.pretrain, steps.retrain, steps.repeated, steps._train, kept_results._unpack_fit)),
         ("vote", (steps.pseudo_label, steps.cluster_seed)),
     ],
 )

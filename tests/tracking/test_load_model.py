@@ -32,8 +32,8 @@ from kmpl.datasets.folder_pool import pool_of
 from kmpl.datasets.image_folder import read_folder
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
 from kmpl.method.results import ArmReport
+from kmpl.method.step_interface import Steps
 from kmpl.models.model_file import read_model
 from kmpl.models.raw_image_classifier import RawImageClassifier
 from kmpl.models.registry import build
@@ -56,7 +56,7 @@ def champion(tiny: ExperimentConfig, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("champion")
     client, config = tracking.open_store(folder / "mlruns"), merge(tiny, {"arms": ("labelled-only",)})
     with experiment_run(client, config) as tracked:
-        steps = Steps(evaluate=evaluate, begun=tracked.begun, finished=tracked.finished)
+        steps = Steps(evaluate=evaluate, begun=tracked.begun, report=tracked.finished)
         (arm,) = experiment.run(config, steps).arms.values()
     run = search(client, kind="arm")[0].info.run_id
     promote(client, "kmpl", Candidate(run, "MNIST", 0.9, 0.5, 100, "a test"))

@@ -9,6 +9,7 @@ import pytest
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.datasets.types import Pool
 from kmpl.errors import PrunedError
+from kmpl.method.step_inputs import StepInput
 from kmpl.method.steps import load, pretrain
 from kmpl.training.history import Epoch, Fit
 from kmpl.training.watch import Watch, silent
@@ -39,7 +40,7 @@ def pool(tiny: ExperimentConfig) -> Pool:
 
 @pytest.fixture(scope="module")
 def fit(tiny: ExperimentConfig, pool: Pool) -> Fit:
-    return pretrain(tiny, pool, Watch())
+    return pretrain(StepInput(config=tiny, pool=pool))
 
 
 def told(fit: Fit, *turns: list[float], found: bool = False) -> dict[int, float]:
@@ -79,7 +80,11 @@ def test_the_store_tells_what_training_told(fit: Fit, turns: tuple[list[float], 
 def test_a_real_training_tells_as_it_goes(tiny: ExperimentConfig, pool: Pool) -> None:
     points: dict[int, float] = {}
     course = Course(lambda one, step: points.update({step: one}))
-    fit = course.watched(Watch(), 1, tiny.pretrain.epochs, lambda watch: pretrain(tiny, pool, watch))
+
+    def train(watch: Watch) -> Fit:
+        return pretrain(StepInput(config=tiny, pool=pool, watch=watch))
+
+    fit = course.watched(Watch(), 1, tiny.pretrain.epochs, train)
     assert set(points) == set(range(3, PARTS))
     assert course.computed == pytest.approx(sum(e.seconds for e in fit.history))
     assert (course.found, course.pruned) == (0.0, 0.0)

@@ -13,6 +13,7 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.datasets.types import Pool
 from kmpl.errors import DivergedError
 from kmpl.method.results import Round
+from kmpl.method.step_inputs import StepInput
 from kmpl.method.steps import load, pretrain
 from kmpl.reports.studies import StudyRecord
 from kmpl.training.history import Epoch, Fit
@@ -75,7 +76,7 @@ class Landscape:
 def trained(tiny: ExperimentConfig) -> tuple[Pool, Fit]:
     """A real pool and a real training, which all that are made up look like."""
     pool, _ = load(tiny)
-    return pool, pretrain(tiny, pool, Watch())
+    return pool, pretrain(StepInput(config=tiny, pool=pool))
 
 
 def heights(record: StudyRecord) -> list[float]:

@@ -21,10 +21,11 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.types import Pool
 from kmpl.errors import UserError
-from kmpl.jobs.experiment import untested
+from kmpl.jobs.experiment import without_test_set
 from kmpl.jobs.workspace import Place
-from kmpl.method.experiment import Steps
 from kmpl.method.results import Round
+from kmpl.method.step_inputs import EvaluateInput, StepInput
+from kmpl.method.step_interface import Steps
 from kmpl.method.steps import load, pretrain
 from kmpl.models.registry import build
 from kmpl.reports.studies import StudyRecord
@@ -53,7 +54,7 @@ def run(
     config: ExperimentConfig, trials: int, folder: Path, steps: Steps | None = None, **more: Any
 ) -> tuple[tuple[StudyRecord, StudyRecord], ExperimentConfig]:
     desk = Desk(open_studies(str(folder / "optuna.journal")), tracking.open_store(folder), folder, "tiny")
-    found = tune(config, trials, steps or untested(Place(folder), "tiny"), desk, **more)
+    found = tune(config, trials, steps or without_test_set(Place(folder), "tiny"), desk, **more)
     return found, tuned(config, found)
 
 
@@ -101,7 +102,7 @@ def test_a_trial_below_the_median_is_pruned_and_short_trainings_are_not_pruned_f
     config: ExperimentConfig, tmp_path: Path
 ) -> None:
     pool, _ = load(config)
-    fit = pretrain(config, pool, Watch())
+    fit = pretrain(StepInput(config=config, pool=pool))
     asked: list[int] = []
 
     def train(values: Mapping[str, Any], course: Course, _: int) -> tuple[Fit, tuple[Round, ...]]:
@@ -311,7 +312,7 @@ def test_law_5_killed_anywhere_the_studies_end_as_if_nothing_had_been(
 def test_law_1_the_true_labels_of_unlabelled_images_decide_nothing(
     config: ExperimentConfig, done: Any, tmp_path: Path
 ) -> None:
-    steps = untested(Place(tmp_path), "tiny")
+    steps = without_test_set(Place(tmp_path), "tiny")
 
     def permuted(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
         pool, truth = steps.load(config)
@@ -327,10 +328,11 @@ def test_law_1_the_true_labels_of_unlabelled_images_decide_nothing(
 
 
 def test_law_7_a_trial_that_asks_for_the_test_is_refused(config: ExperimentConfig, tmp_path: Path) -> None:
-    steps = untested(Place(tmp_path), "tiny")
+    steps = without_test_set(Place(tmp_path), "tiny")
     pool, _ = steps.load(config)
+    network = steps.pretrain(StepInput(config=config, pool=pool)).network
     with pytest.raises(AssertionError, match="the test set is not opened here"):
-        steps.evaluate(config, steps.pretrain(config, pool, Watch()).network)
+        steps.evaluate(EvaluateInput(config=config, network=network))
 
 
 @pytest.mark.usefixtures("without_figures")

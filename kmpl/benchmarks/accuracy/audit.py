@@ -24,9 +24,10 @@ from kmpl.errors import UserError
 from kmpl.images.transforms import flip, to_float, to_uint8
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
 from kmpl.method.kmeans import kmeans
 from kmpl.method.pseudo_labels import Evidence, by_prototypes
+from kmpl.method.step_inputs import EvaluateInput, StepInput
+from kmpl.method.step_interface import Steps
 from kmpl.method.steps import cluster_seed
 from kmpl.models import embedding
 from kmpl.models import registry as networks
@@ -35,7 +36,6 @@ from kmpl.runtime.devices import place, use_threads
 from kmpl.runtime.seeds import derive
 from kmpl.training import examples, loop, metrics
 from kmpl.training.history import Epoch
-from kmpl.training.watch import Watch
 
 Numbers = dict[str, float]
 """What was measured, by name: fractions or counts."""
@@ -53,7 +53,7 @@ def second_kmeans(config: ExperimentConfig, steps: Steps) -> Numbers:
     """Give unlabelled images the nearest prototypes' class at once, and cluster by cluster, as the notebook does."""
     config = for_arm(config, "notebook")
     pool, _ = steps.load(config)
-    network = steps.pretrain(config, pool, Watch()).network
+    network = steps.pretrain(StepInput(config=config, pool=pool)).network
     hidden, knn = _prototypes(config, pool, pool.images, network)
     clusters = kmeans(hidden, config.clustering.n_prototypes, cluster_seed(config, 1))
     with threadpool_limits(1):
@@ -73,7 +73,7 @@ def other_draw(config: ExperimentConfig, steps: Steps) -> Numbers:
     """Take features of the images as training saw them, and of another draw of their views, as the notebook does."""
     config = for_arm(config, "notebook")
     pool, truth = steps.load(config)
-    network = steps.pretrain(config, pool, Watch()).network
+    network = steps.pretrain(StepInput(config=config, pool=pool)).network
     data, views = read(config.dataset, train=True), np.array(pool.views)
     again = pool.images.clone()
     for view in np.unique(views):
@@ -117,7 +117,7 @@ def best_epoch(config: ExperimentConfig, steps: Steps) -> Numbers:
     seen: list[float] = []
 
     def look(network: Network, *_: object) -> None:
-        seen.append(evaluate(config, network).accuracy)
+        seen.append(evaluate(EvaluateInput(config=config, network=network)).accuracy)
 
     _trained(config, pool.images[pool.labelled], pool.labels[pool.labelled], look)
     numbers = {f"epoch {i}": accuracy for i, accuracy in enumerate(seen, start=1)}
@@ -127,7 +127,7 @@ def best_epoch(config: ExperimentConfig, steps: Steps) -> Numbers:
 def flips(config: ExperimentConfig, steps: Steps) -> Numbers:
     """Turn the clean test images as the blur and noise views do, and count what becomes of each digit."""
     pool, _ = steps.load(config)
-    network = steps.pretrain(config, pool, Watch()).network
+    network = steps.pretrain(StepInput(config=config, pool=pool)).network
     test = open_test_set(config)
     images, n = to_float(test.views["clean"]), len(test.labels)
     numbers: Numbers = {}
@@ -149,7 +149,7 @@ def flips(config: ExperimentConfig, steps: Steps) -> Numbers:
 def last_batch(config: ExperimentConfig, steps: Steps) -> Numbers:
     """Compute the test's loss over all its images, and as the notebook does: the last batch's over the batches."""
     pool, _ = steps.load(config)
-    network, test = steps.pretrain(config, pool, Watch()).network, open_test_set(config)
+    network, test = steps.pretrain(StepInput(config=config, pool=pool)).network, open_test_set(config)
     probabilities = np.concatenate([embedding.predict(network, images) for images in test.views.values()])
     true, size = np.tile(test.labels, len(test.views)), config.pretrain.batch_size
     order, batches = np.random.default_rng(derive(config.seed, "batches")).permutation(len(true)), -(-len(true) // size)

@@ -15,7 +15,8 @@ from kmpl.datasets.registry import read
 from kmpl.datasets.types import LEFT_OUT, Pool
 from kmpl.labelling.active_learning import suggest
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
+from kmpl.method.step_inputs import StepInput
+from kmpl.method.step_interface import Steps
 from kmpl.runtime.devices import use_threads
 
 PER_CLASS = (1, 2)
@@ -49,7 +50,7 @@ def measure(config: ExperimentConfig, seeds: Sequence[int], steps: Steps) -> Ite
         n_classes = len(read(config.dataset, train=True).classes)  # so many labels: all other images have none
         drawn = merge(config, {"seed": seed, "ratio": None, "labels": n_classes})
         pool, truth = steps.load(drawn)
-        known = steps.pretext(drawn, pool, steps.watch)
+        known = steps.pretext(StepInput(config=drawn, pool=pool, watch=steps.watch))
         for labels in (n * len(pool.classes) for n in PER_CLASS):
             asked = merge(drawn, {"labels": labels})
             for way in WAYS:
@@ -82,7 +83,7 @@ def _draw(
     steps: Steps,
 ) -> Draw:
     few, order = relabelled(pool, truth, chosen)
-    given = replace(steps, load=lambda _: (few, truth[order]), pretext=lambda *_: known[order])
+    given = replace(steps, load=lambda _: (few, truth[order]), pretext=lambda _: known[order])
     arms = experiment.run(config, given).arms
     return Draw(
         labels=len(chosen),

@@ -5,7 +5,7 @@ Training images outside the pool are the judges. The test stays shut: this is ho
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -17,7 +17,8 @@ from kmpl.datasets.registry import read
 from kmpl.datasets.types import Pool
 from kmpl.errors import UserError
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
+from kmpl.method.step_inputs import StepInput
+from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.models.embedding import predict
 from kmpl.runtime.devices import use_threads
 from kmpl.runtime.seeds import derive
@@ -96,17 +97,16 @@ def measure(config: ExperimentConfig, seeds: Sequence[int], steps: Steps) -> Ite
             yield outcome(change, merge(drawn, settings), pool, truth, judges, steps)  # no change touches the pool
 
 
-def shut(*_: object) -> NoReturn:
-    """Stand where the test would be opened."""
-    raise AssertionError("ingredients are not judged by the test")
+shut = no_test_set("ingredients are not judged by the test")
+"""Stands where the test would be opened."""
 
 
 def outcome(
     change: str, config: ExperimentConfig, pool: Pool, truth: np.ndarray, judges: Judges, steps: Steps
 ) -> Outcome:
     """Return what one configuration gives on a pool."""
-    start = steps.pretrain(config, pool, steps.watch)
-    fit, rounds, _ = experiment.run_rounds(config, pool, truth, start, steps)
+    start = steps.pretrain(StepInput(config=config, pool=pool, watch=steps.watch))
+    fit, rounds, _ = experiment.run_rounds(config, pool, truth=truth, start=start, steps=steps)
     images, labels = judges
     return Outcome(
         change=change,

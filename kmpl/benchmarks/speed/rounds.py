@@ -12,12 +12,12 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.types import Pool
 from kmpl.method import experiment, steps
-from kmpl.method.evaluation import evaluate
 from kmpl.method.kmeans import kmeans, prepare
 from kmpl.method.results import Round
+from kmpl.method.step_inputs import StepInput
+from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.models import embedding
 from kmpl.training.history import Fit
-from kmpl.training.watch import Watch
 
 _CLUSTERS, _DIMENSION = 200, 512  # of what is clustered
 
@@ -38,8 +38,9 @@ def all_rounds(bench: Bench) -> Rounds:
     change = {"protocol": "literature", "labels": 100, "ratio": None, "clustering": {"n_clusters": _CLUSTERS}}
     config = merge(bench.config, change)
     pool, truth = steps.load(config)
-    start = steps.pretrain(config, pool, Watch())
-    _, rounds, _ = experiment.run_rounds(config, pool, truth, start, experiment.Steps(evaluate=evaluate))
+    start = steps.pretrain(StepInput(config=config, pool=pool))
+    plain = Steps(evaluate=no_test_set("the speed of rounds needs no test"))
+    _, rounds, _ = experiment.run_rounds(config, pool, truth=truth, start=start, steps=plain)
     return Rounds(config, pool, start, rounds)
 
 

@@ -16,9 +16,10 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import load, merge
 from kmpl.errors import UserError
 from kmpl.method import steps
-from kmpl.method.experiment import Steps
+from kmpl.method.step_inputs import EvaluateInput
+from kmpl.method.step_interface import Steps
 from kmpl.models import registry as networks
-from kmpl.store.cached_steps import kept
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 
 BRIEF = {"epochs": 3, "images_per_epoch": 2_000}
@@ -33,7 +34,9 @@ def config() -> ExperimentConfig:
 
 @pytest.fixture(scope="module")
 def outcomes(config: ExperimentConfig, tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
-    return list(ingredients.measure(config, (1_000,), kept(Steps(evaluate=shut), Store(tmp_path_factory.mktemp("i")))))
+    return list(
+        ingredients.measure(config, (1_000,), cached(Steps(evaluate=shut), Store(tmp_path_factory.mktemp("i"))))
+    )
 
 
 @pytest.mark.slow
@@ -95,7 +98,7 @@ def test_the_test_stays_shut(config: ExperimentConfig) -> None:
     pool, _ = steps.load(config)
     untrained = networks.build(config.network, 1, len(pool.classes), seed=0)
     with pytest.raises(AssertionError, match="not judged by the test"):
-        Steps(evaluate=shut).evaluate(config, untrained)
+        Steps(evaluate=shut).evaluate(EvaluateInput(config=config, network=untrained))
 
 
 def test_the_page_says_what_a_change_adds_seed_by_seed() -> None:
