@@ -42,7 +42,7 @@ PROTOCOLS = {
 def show(images: torch.Tensor, view: str, size: int, seed: int) -> torch.Tensor:
     """Return uint8 images resized to ``size`` and seen in one view, drawn once from ``seed``."""
     draws = generator(seed, "view", view)
-    blocks = [to_uint8(VIEWS[view](resize(to_float(b), size), draws)) for b in images.split(5_000)]
+    blocks = [to_uint8(VIEWS[view].show(resize(to_float(b), size), draws)) for b in images.split(5_000)]
     return torch.cat(blocks)
 
 

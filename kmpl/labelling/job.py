@@ -9,6 +9,7 @@ import numpy as np
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.labelling import experiment as experiment_of
+from kmpl.config.networks import NETWORKS
 from kmpl.datasets.folder_pool import held_out, pool_of
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import LEFT_OUT, Pool
@@ -20,7 +21,6 @@ from kmpl.method import experiment
 from kmpl.method.results import Labelling
 from kmpl.method.step_interface import Steps
 from kmpl.method.steps import check_voting
-from kmpl.models.registry import NETWORKS
 from kmpl.runtime.devices import use_threads
 
 

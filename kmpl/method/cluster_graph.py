@@ -1,4 +1,4 @@
-"""Labels of clusters: by the votes of their members, and spread from cluster to neighbouring cluster."""
+"""Labels of clusters: by the votes of their members, and by label propagation from cluster to cluster."""
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array, eye_array
@@ -56,7 +56,7 @@ def links(clusters: Clusters, features: np.ndarray, k: int = 1) -> csr_array:
     return csr_array(half + half.T)
 
 
-def spread(graph: csr_array, votes: np.ndarray, share: float = 0.99) -> np.ndarray:
+def propagate_labels(graph: csr_array, votes: np.ndarray, share: float = 0.99) -> np.ndarray:
     """Return what reaches each cluster of the votes that were cast in all of them, (K, C) shares that sum to one.
 
     Solves F = share · S F + (1 − share) · votes with S = D^−½ · graph · D^−½, then divides each class's column by its

@@ -17,12 +17,13 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_para
 from kmpl.config.base import Settings
 from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.config.presets import one_line
+from kmpl.config.strategies import STRATEGIES
 from kmpl.datasets.types import LEFT_OUT
 from kmpl.errors import UserError, unknown
 from kmpl.method.experiment import self_train
 from kmpl.method.kmeans import prepare
 from kmpl.method.label_encoding import encode, given_labels
-from kmpl.method.pseudo_labels import STRATEGIES, Evidence, assign
+from kmpl.method.pseudo_labels import Evidence, assign
 from kmpl.method.results import PseudoLabels, Voted
 from kmpl.method.steps import repeated
 from kmpl.runtime.seeds import derive

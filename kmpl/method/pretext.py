@@ -22,7 +22,7 @@ from kmpl.datasets.types import Pool
 from kmpl.errors import UserError
 from kmpl.images.transforms import resize, to_float
 from kmpl.method.kmeans import kmeans, prepare
-from kmpl.method.pseudo_labels import spreads
+from kmpl.method.pseudo_labels import propagates
 from kmpl.method.step_inputs import StepInput
 from kmpl.models import embedding
 from kmpl.models import registry as networks
@@ -42,7 +42,7 @@ def wanted(config: ExperimentConfig, pool: Pool) -> bool:
     """Say whether labels are so few that what the images alone teach is worth more than what these teach."""
     n_labelled = int(pool.labelled.sum())
     few = n_labelled <= config.pretext.up_to * len(pool.classes)
-    return few and spreads(config.pseudo_labels.strategy, n_labelled, config.clustering.n_clusters)
+    return few and propagates(config.pseudo_labels.strategy, n_labelled, config.clustering.n_clusters)
 
 
 def of_pool(given: StepInput) -> np.ndarray:

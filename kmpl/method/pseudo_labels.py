@@ -1,7 +1,7 @@
 """Strategies: evidence about all pool images → a guess and a confidence for each.
 
-A new strategy is a function ``Evidence → Guess`` and one line in ``STRATEGIES``. No strategy sees a true label of an
-unlabelled image. Shapes: N images, D feature dimension, C classes.
+A new strategy is a function ``Evidence → Guess`` and one line in ``kmpl.config.strategies``. No strategy sees a true
+label of an unlabelled image. Shapes: N images, D feature dimension, C classes.
 """
 
 import warnings
@@ -15,9 +15,10 @@ from sklearn.semi_supervised import LabelSpreading
 from threadpoolctl import threadpool_limits
 
 from kmpl.config.experiment import Clustering, PseudoLabelling
+from kmpl.config.strategies import STRATEGIES
 from kmpl.datasets.types import LEFT_OUT
 from kmpl.errors import UserError, look_up
-from kmpl.method.cluster_graph import links, nearest_points, spread, vote
+from kmpl.method.cluster_graph import links, nearest_points, propagate_labels, vote
 from kmpl.method.kmeans import cluster, kmeans
 from kmpl.method.results import Clusters, PseudoLabels
 
@@ -53,8 +54,8 @@ class Guess:
     confidence: np.ndarray
     """(N,) in [0, 1]; 0 = do not use."""
     clusters: Clusters | None = None
-    spread: bool = False
-    """Labels were spread over a graph: confidence is another kind of number, and ``graph_threshold`` applies to it."""
+    propagated: bool = False
+    """Labels have spread over a graph: confidence is another kind of number, and ``graph_threshold`` applies to it."""
 
 
 def prototype_knn(e: Evidence) -> Guess:
@@ -119,12 +120,18 @@ def _agreed(by_cluster: Guess, by_network: Guess) -> Guess:
     return Guess(by_cluster.classes, confidence, by_cluster.clusters)
 
 
-_FEW, _MANY = 0.3, 2.0  # given labels a cluster; docs/log/attempts-few-labels.md has the table of each
+# Given labels a cluster; docs/log/attempts-few-labels.md has the table of each.
+_FEW_LABELS_PER_CLUSTER = 0.3
+_MANY_LABELS_PER_CLUSTER = 2.0
 
 
-def spreads(strategy: str, n_labelled: int, n_clusters: int) -> bool:
+def propagates(strategy: str, n_labelled: int, n_clusters: int) -> bool:
     """Say whether labels are so few for the clusters that a strategy spreads them, whatever the network thinks."""
-    return strategy == "cluster-graph" and n_labelled < _FEW * n_clusters
+    return look_up(STRATEGIES, strategy, "strategy").propagates and _few(n_labelled, n_clusters)
+
+
+def _few(n_labelled: int, n_clusters: int) -> bool:
+    return n_labelled < _FEW_LABELS_PER_CLUSTER * n_clusters
 
 
 def cluster_graph(e: Evidence) -> Guess:
@@ -140,14 +147,16 @@ def cluster_graph(e: Evidence) -> Guess:
     cluster or more there is little to spread: ``consensus`` decides.
     """
     clusters = cluster(e.features, e.labels, e.clustering, e.seed, e.before)
-    n_labelled, n_clusters = len(e.labelled), len(clusters.centroids)
-    if n_labelled >= _MANY * n_clusters:
+    n_labelled = len(e.labelled)
+    n_clusters = len(clusters.centroids)
+    if n_labelled >= _MANY_LABELS_PER_CLUSTER * n_clusters:
         return _agreed(_members_vote(e, clusters), self_training(e))
     votes = np.zeros((n_clusters, e.probabilities.shape[1]))
     np.add.at(votes, (clusters.assignment[e.labelled], e.labels[e.labelled]), 1.0)
-    shares = spread(links(clusters, e.features, e.settings.links), votes)[clusters.assignment]
-    by_graph = Guess(shares.argmax(axis=1), shares.max(axis=1), clusters, spread=True)
-    if spreads("cluster-graph", n_labelled, n_clusters):
+    graph = links(clusters, e.features, e.settings.links)
+    shares = propagate_labels(graph, votes)[clusters.assignment]
+    by_graph = Guess(shares.argmax(axis=1), shares.max(axis=1), clusters, propagated=True)
+    if _few(n_labelled, n_clusters):
         return by_graph
     return _agreed(replace(by_graph, confidence=np.sign(by_graph.confidence)), self_training(e))
 
@@ -172,16 +181,6 @@ def label_spreading(e: Evidence) -> Guess:
     return Guess(model.classes_[shares.argmax(axis=1)], np.minimum(shares.max(axis=1), 1.0))
 
 
-STRATEGIES: dict[str, Callable[[Evidence], Guess]] = {
-    "cluster-graph": cluster_graph,
-    "consensus": consensus,
-    "cluster-vote": cluster_vote,
-    "prototype-knn": prototype_knn,
-    "self-training": self_training,
-    "label-spreading": label_spreading,
-}
-
-
 def assign(evidence: Evidence, before: PseudoLabels | None, number: int) -> PseudoLabels:
     """Return pseudo-labels for all images by the strategy of the settings.
 
@@ -193,11 +192,12 @@ def assign(evidence: Evidence, before: PseudoLabels | None, number: int) -> Pseu
         before: the last round's pseudo-labels.
         number: this round, from 1.
     """
-    guess = look_up(STRATEGIES, evidence.settings.strategy, "strategy")(evidence)
+    strategy: Callable[[Evidence], Guess] = look_up(STRATEGIES, evidence.settings.strategy, "strategy").load()
+    guess = strategy(evidence)
     given = evidence.labels != LEFT_OUT
     guesses = np.where(given, evidence.labels, guess.classes)
     confidence = np.where(given, 1.0, guess.confidence)
-    threshold = evidence.settings.graph_threshold if guess.spread else evidence.settings.threshold
+    threshold = evidence.settings.graph_threshold if guess.propagated else evidence.settings.threshold
     kept = given | ((confidence > 0) & (confidence >= threshold))
     classes = np.where(kept, guesses, LEFT_OUT)
     same = (before.classes == classes) & kept if before is not None else np.zeros(len(given), dtype=bool)

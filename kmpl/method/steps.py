@@ -7,13 +7,15 @@ from functools import partial
 import numpy as np
 
 from kmpl.config.experiment import ExperimentConfig, Retraining, Training
+from kmpl.config.networks import NETWORKS
 from kmpl.config.presets import for_arm
+from kmpl.config.strategies import STRATEGIES
 from kmpl.datasets.pool import build_pool, divide
 from kmpl.datasets.types import Pool
 from kmpl.errors import UserError, look_up
-from kmpl.images.views import MIRRORING
+from kmpl.images.views import VIEWS
 from kmpl.method.kmeans import prepare
-from kmpl.method.pseudo_labels import STRATEGIES, Evidence, assign
+from kmpl.method.pseudo_labels import Evidence, assign
 from kmpl.method.results import Voted
 from kmpl.method.step_inputs import RetrainInput, RoundInput, StepInput
 from kmpl.models import embedding
@@ -31,7 +33,7 @@ def check(config: ExperimentConfig) -> None:
     Raises:
         UserError: in one line.
     """
-    look_up(networks.NETWORKS, config.network, "network")
+    look_up(NETWORKS, config.network, "network")
     pick_device(config.device)
     _, (labelled, _, unlabelled) = divide(config)
     n_labelled, n_images = (len(part) * config.pool.views_per_image for part in (labelled, [*labelled, *unlabelled]))
@@ -55,18 +57,17 @@ def check_voting(config: ExperimentConfig, n_images: int, n_labelled: int) -> No
     Raises:
         UserError: in one line.
     """
-    look_up(STRATEGIES, config.pseudo_labels.strategy, "strategy")
-    strategy = config.pseudo_labels.strategy
+    needs = look_up(STRATEGIES, config.pseudo_labels.strategy, "strategy").needs
     k = config.pseudo_labels.k
     clusters = config.clustering.n_clusters
     prototypes = config.clustering.n_prototypes
-    if strategy in ("cluster-graph", "consensus", "cluster-vote") and clusters > n_images:
+    if needs == "clusters" and clusters > n_images:
         raise UserError(f"clustering.n_clusters {clusters}: the pool has {n_images} images; give 1 to {n_images}")
-    if strategy == "prototype-knn" and prototypes > n_labelled:
+    if needs == "prototypes" and prototypes > n_labelled:
         raise UserError(
             f"clustering.n_prototypes {prototypes}: {n_labelled} images are labelled; give 1 to {n_labelled}"
         )
-    if strategy == "prototype-knn" and k > prototypes:
+    if needs == "prototypes" and k > prototypes:
         raise UserError(f"pseudo_labels.k {k}: there are {prototypes} prototypes; give 1 to {prototypes}")
 
 
@@ -98,7 +99,7 @@ def pretrain(given: StepInput) -> Fit:
 
 def _mirrored(pool: Pool) -> np.ndarray:
     """Return which of a pool's images (N,) are seen in a view that mirrors at random."""
-    return np.isin(pool.views, MIRRORING)
+    return np.isin(pool.views, [name for name, view in VIEWS.items() if view.mirrors])
 
 
 def cluster_seed(config: ExperimentConfig, number: int) -> int:

@@ -17,7 +17,7 @@ from kmpl.errors import UserError
 from kmpl.models.classifier import Classifier
 from kmpl.models.network import Network
 from kmpl.models.raw_image_classifier import RawImageClassifier
-from kmpl.models.registry import NETWORKS, build
+from kmpl.models.registry import build, name_of
 from kmpl.models.weights import load_network, save_network
 
 HEADER = "kmpl"
@@ -30,7 +30,7 @@ class Description(Settings):
     """What a network's weights do not say: enough to build it again and to feed it with raw images."""
 
     network: str
-    """Name in ``NETWORKS``."""
+    """Name in ``kmpl.config.networks``."""
     classes: tuple[str, ...] = Field(min_length=1)
     """Names of the C classes."""
     raw_shape: tuple[Literal[1, 3], _Side, _Side]
@@ -82,7 +82,7 @@ def describe_network(
     """Return the description of a trained network; the arguments are the fields of ``Description``."""
     return Description.model_validate(
         {
-            "network": next(name for name, make in NETWORKS.items() if make is type(network)),
+            "network": name_of(network),
             "classes": tuple(classes),
             "raw_shape": tuple(raw_shape),
             "size": size,

@@ -8,6 +8,7 @@ import ast
 import hashlib
 import json
 import platform
+import re
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -44,13 +45,19 @@ _CODE = {
 }
 
 
+_LATER_IMPORT = re.compile(r"(kmpl(?:\.\w+)+):\w+")  # how records of kmpl.config name code: module:function
+
+
 def _imports(source: str) -> set[str]:
-    """Return the modules of kmpl that a module's source names in its imports."""
-    found = set()
+    """Return the modules of kmpl that a module's source imports, at once or by ``Choice.load``."""
+    modules = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "kmpl":
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            later = _LATER_IMPORT.fullmatch(node.value)
+            modules |= {later[1]} if later else set()
+    return modules
 
 
 def _source(module: str) -> str | None:

@@ -19,7 +19,7 @@ from kmpl.datasets.types import LEFT_OUT
 from kmpl.errors import UserError
 from kmpl.images.transforms import resize, to_float
 from kmpl.method import kmeans as clustering
-from kmpl.method.cluster_graph import links, nearest_points, spread, vote
+from kmpl.method.cluster_graph import links, nearest_points, propagate_labels, vote
 from kmpl.method.kmeans import cluster, kmeans, prepare, seeded_kmeans
 from kmpl.method.results import Clusters
 
@@ -362,8 +362,8 @@ def test_links_are_counted_as_by_hand() -> None:
 def test_one_cluster_has_no_links_and_its_classes_weigh_the_same() -> None:
     alone = links(Clusters(np.zeros(4, dtype=np.int64), np.zeros((1, 2)), 0.0), np.ones((4, 2)))
     assert alone.shape == (1, 1)
-    np.testing.assert_allclose(spread(alone, np.array([[3.0, 1.0]])), [[0.5, 0.5]])
-    np.testing.assert_allclose(spread(alone, np.array([[3.0, 0.0]])), [[1.0, 0.0]])
+    np.testing.assert_allclose(propagate_labels(alone, np.array([[3.0, 1.0]])), [[0.5, 0.5]])
+    np.testing.assert_allclose(propagate_labels(alone, np.array([[3.0, 0.0]])), [[1.0, 0.0]])
 
 
 @pytest.mark.parametrize("share", [0.5, 0.99])
@@ -377,8 +377,8 @@ def test_law_few_labels_never_make_one_class_take_the_others_clusters(
         graph, votes = links(clusters, features, 5), np.zeros((60, 10))
         given = np.random.default_rng(seed).permutation(len(truth))[:20]
         np.add.at(votes, (clusters.assignment[given], truth[given]), 1.0)
-        shares = spread(graph, votes, share)
-        heavier = spread(graph, votes * np.linspace(1, 50, 10), share)
+        shares = propagate_labels(graph, votes, share)
+        heavier = propagate_labels(graph, votes * np.linspace(1, 50, 10), share)
         np.testing.assert_allclose(heavier, shares, rtol=1e-9)
         named = np.bincount(shares.argmax(axis=1)[clusters.assignment], minlength=10)
         assert named.max() < 0.35 * len(truth)
@@ -391,7 +391,7 @@ def test_votes_spread_to_the_clusters_that_are_linked_and_to_no_others() -> None
         graph[a, b] = graph[b, a] = 1.0
     votes = np.zeros((6, 2))
     votes[0, 0] = votes[3, 1] = 1.0
-    shares = spread(csr_array(graph), votes)
+    shares = propagate_labels(csr_array(graph), votes)
     assert shares[:4].argmax(axis=1).tolist() == [0, 0, 1, 1]
     np.testing.assert_allclose(shares[:4].sum(axis=1), 1)
     np.testing.assert_allclose(shares[0], shares[3][::-1])
@@ -412,7 +412,7 @@ def test_spreading_solves_the_equation_that_it_names(digits: tuple[np.ndarray, n
     with np.errstate(invalid="ignore"):
         equal = np.nan_to_num(reached / reached.sum(axis=0))  # a class without a vote stays without
         expected = np.nan_to_num(equal / equal.sum(axis=1, keepdims=True))
-    np.testing.assert_allclose(spread(graph, votes, share), expected, atol=1e-8)
+    np.testing.assert_allclose(propagate_labels(graph, votes, share), expected, atol=1e-8)
 
 
 MEASURE = """

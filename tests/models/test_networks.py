@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import vgg
 
+from kmpl.config.networks import NETWORKS
 from kmpl.datasets import registry
 from kmpl.errors import UserError
 from kmpl.images.transforms import resize, to_float
@@ -84,7 +85,7 @@ def test_cnn_is_small() -> None:
     assert 200_000 < parameters(networks.build("cnn", 1, 10, 0)) < 400_000
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("shape", [(1, 28, 28), (1, 32, 32), (3, 32, 32), (3, 20, 33), (2, 64, 48)])
 def test_every_network_takes_images_of_any_size_and_colour(name: str, shape: tuple[int, int, int]) -> None:
     network = networks.build(name, shape[0], 7, 0).eval()
@@ -97,7 +98,7 @@ def test_every_network_takes_images_of_any_size_and_colour(name: str, shape: tup
         assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_an_image_is_embedded_by_itself(name: str, digits: Tensor) -> None:
     """What else is in the batch does not matter once training is over."""
     network = networks.build(name, 1, 10, 0).eval()

@@ -14,7 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from kmpl.config.base import flatten
+from kmpl.config.choices import Choice
 from kmpl.config.experiment import ExperimentConfig
+from kmpl.config.networks import NETWORKS
 from kmpl.config.presets import load, merge
 from kmpl.datasets import registry, test_set
 from kmpl.datasets.types import Images, Pool
@@ -71,7 +73,7 @@ def few_images() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kmpl.datasets.pool.read", _few)
         patch.setattr("kmpl.datasets.test_set.read", lambda name, train, size: _head(_few(name, train, size), 150))
-        patch.setitem(networks.NETWORKS, "negative", Negative)
+        patch.setitem(NETWORKS, "negative", Choice("negative", Negative))
         yield
     test_set._rendered.cache_clear()
 

@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Any
@@ -16,8 +16,12 @@ import grimp
 import pytest
 import torch
 
+from kmpl.config.choices import Choice
+from kmpl.config.datasets import DATASETS
 from kmpl.config.experiment import ExperimentConfig
+from kmpl.config.networks import NETWORKS
 from kmpl.config.presets import merge
+from kmpl.config.strategies import STRATEGIES
 from kmpl.method import steps
 from kmpl.method.step_interface import STEP_NAMES
 from kmpl.store import fingerprints, kept_results
@@ -73,6 +77,7 @@ RUNS = {
     "images.augmentation": {"fit", "experiment"},
     "images.transforms": {"fit", "embed", "evaluate", "experiment"},
     "images.views": {"fit", "evaluate", "experiment"},
+    "config.strategies": {"vote", "experiment"},
     "runtime.seeds": {"fit", "vote", "evaluate", "experiment"},
     "method.steps": {"fit", "vote", "experiment"},
     "method.pseudo_labels": {"vote", "experiment"},
@@ -109,6 +114,13 @@ def test_a_copy_elsewhere_is_the_same_code(edit: Edit) -> None:  # noqa: ARG001
     assert [fresh(step) for step in STEPS] == [code_version(step) for step in STEPS]
 
 
+CHOICES: dict[str, Mapping[str, Choice]] = {
+    "kmpl.config.strategies": STRATEGIES,
+    "kmpl.config.networks": NETWORKS,
+    "kmpl.config.datasets": DATASETS,
+}
+
+
 def reached(step: str) -> set[str]:
     """Return all modules that a step's modules import by grimp's graph, as fingerprints promises to follow them."""
     graph, waiting, found = grimp.build_graph("kmpl"), list(fingerprints._CODE[step]), set[str]()
@@ -117,6 +129,7 @@ def reached(step: str) -> set[str]:
         if module not in found and module not in fingerprints._NO_NUMBERS:
             found.add(module)
             waiting += graph.find_modules_directly_imported_by(module) if module != "kmpl.method.steps" else ()
+            waiting += [str(choice.code).partition(":")[0] for choice in CHOICES.get(module, {}).values()]
     return {module for module in found if PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py").is_file()}
 
 
@@ -234,7 +247,10 @@ def test_a_key_does_not_differ_by_what_a_step_does_not_read(tiny: ExperimentConf
 
 
 SCRIPT = """
+from kmpl.config.choices import Choice
+from kmpl.config.datasets import DATASETS
 from kmpl.config.experiment import ExperimentConfig
+from kmpl.config.networks import NETWORKS
 from kmpl.runtime.devices import use_threads
 from kmpl.store.fingerprints import key
 use_threads(1)

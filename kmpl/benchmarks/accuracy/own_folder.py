@@ -11,7 +11,7 @@ from kmpl.benchmarks.accuracy.digit_folders import SETS, draw, suggested, write,
 from kmpl.benchmarks.provenance import made
 from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.jobs import label_folder
-from kmpl.method.pseudo_labels import STRATEGIES, Evidence
+from kmpl.method.pseudo_labels import Evidence, label_spreading
 from kmpl.reports.sweep_page import grid
 
 
@@ -85,7 +85,7 @@ def spread_pixels(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the classes (N,) that the strategy label-spreading gives images by their pixels (N, D)."""
     nobody = np.zeros((len(labels), int(labels.max()) + 1))
     evidence = Evidence(pixels, nobody, labels, Clustering(), PseudoLabelling(), seed=0)
-    return STRATEGIES["label-spreading"](evidence).classes
+    return label_spreading(evidence).classes
 
 
 def numbers(classes: Sequence[str], guesses: np.ndarray) -> np.ndarray:
