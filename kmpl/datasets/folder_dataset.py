@@ -11,7 +11,7 @@ import torch
 
 from kmpl.datasets.image_folder import SIZE, FolderImages, read_folder, scan
 from kmpl.datasets.types import LEFT_OUT, Images
-from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning, UserError
+from kmpl.errors import FileError, LabelsWarning, LeftOutWarning, ReadingWarning, UserError
 
 PREFIX = "folder:"
 _TEST = 5  # every fifth
@@ -103,14 +103,17 @@ def tested(found: FolderImages) -> np.ndarray:
     """
     if len(found.classes) < 2:
         names = found.classes[0] if found.classes else "none"
-        raise UserError(
+        raise FileError(
             f"{found.root}: a data set needs at least 2 classes, it has {len(found.classes)} ({names}); "
-            "make a sub-folder for each class, or a labels.csv with the columns file and label"
+            "make a sub-folder for each class, or a labels.csv with the columns file and label",
+            found.root,
         )
     digests, chosen = np.array(found.digests), set[str]()
     for number, name in enumerate(found.classes):
         different = np.unique(digests[found.labels == number])
         if len(different) < 2:
-            raise UserError(f"{found.root}: class {name} has one image; give it one to train and one to test on")
+            raise FileError(
+                f"{found.root}: class {name} has one image; give it one to train and one to test on", found.root
+            )
         chosen |= set(different[: max(1, round(len(different) / _TEST))].tolist())
     return np.isin(digests, list(chosen))

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from kmpl.datasets.types import LEFT_OUT
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.formats.csv_labels import read_labels
 from kmpl.formats.folder_labels import labels_of_folders
 from kmpl.formats.given_labels import NO_RULES, Given, Rules
@@ -78,14 +78,14 @@ def scan(root: Path, by_content: Callable[[str], None] = lambda file: None) -> t
     """
     if not root.is_dir():
         wrong = "is a file" if root.exists() else "there is no such folder"
-        raise UserError(f"{root}: {wrong}; name a folder of images")
+        raise FileError(f"{root}: {wrong}; name a folder of images", root)
     files: list[str] = []
     left_out: dict[str, str] = {}
 
     def refused(folder: str, error: OSError) -> None:
         reason = error.strerror or str(error)
         if not folder:
-            raise UserError(f"cannot read the folder {root}: {reason}") from error
+            raise FileError(f"cannot read the folder {root}: {reason}", root) from error
         left_out[_readable(folder)] = f"the folder cannot be read: {reason}"
 
     for name in walk(root, refused):
@@ -99,7 +99,7 @@ def scan(root: Path, by_content: Callable[[str], None] = lambda file: None) -> t
             left_out[name] = seen.why_not
     if not files:
         looks = f"; {len(left_out):,} files are left out, the first: {_first(left_out)}" if left_out else ""
-        raise UserError(f"{root}: no image in it or below it ({_formats()}); name a folder of images{looks}")
+        raise FileError(f"{root}: no image in it or below it ({_formats()}); name a folder of images{looks}", root)
     return sorted(files), left_out
 
 
@@ -161,7 +161,7 @@ def read_folder(
             pictures.append(one[0])
             digests.append(one[1])
     if not kept:
-        raise UserError(f"{root}: none of {len(files)} images can be read; {files[0]}: {left_out[files[0]]}")
+        raise FileError(f"{root}: none of {len(files)} images can be read; {files[0]}: {left_out[files[0]]}", root)
     classes = tuple(sorted({named[file] for file in kept if file in named}))
     numbers = {name: number for number, name in enumerate(classes)}
     given = np.array([numbers[named[file]] if file in named else LEFT_OUT for file in kept], dtype=np.int64)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from kmpl.datasets.types import Images
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.runtime.files import cache_folder, describe, sha256
 
 PACKED = Path(__file__).with_name("mnist_files")
@@ -46,7 +46,9 @@ def _unpack(target: Path) -> None:
             path = PACKED / f"{name}.gz"
             found = sha256(path) if path.is_file() else "no file"
             if found != packed:
-                raise UserError(f"{path} is damaged: expected SHA-256 {packed}, found {found}; install kmpl again")
+                raise FileError(
+                    f"{path} is damaged: expected SHA-256 {packed}, found {found}; install kmpl again", path
+                )
             with gzip.open(path, "rb") as source, (draft / name).open("wb") as copy:
                 shutil.copyfileobj(source, copy)
         target.mkdir(exist_ok=True)
@@ -90,7 +92,7 @@ def unpacked_folder() -> Path:
             _unpack(target)
         except OSError as error:
             hint = f"; set KMPL_CACHE to another folder (now {os.environ.get('KMPL_CACHE') or cache_folder()})"
-            raise UserError(describe(error, target) + hint) from error
+            raise FileError(describe(error, target) + hint, target) from error
     return root
 
 

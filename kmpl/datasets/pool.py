@@ -13,7 +13,7 @@ import torch
 from kmpl.config.experiment import ExperimentConfig, Method
 from kmpl.datasets.registry import read
 from kmpl.datasets.types import LEFT_OUT, Images, Pool
-from kmpl.errors import UserError
+from kmpl.errors import SettingError
 from kmpl.images.transforms import resize, to_float, to_uint8
 from kmpl.images.views import VIEWS
 from kmpl.runtime.seeds import derive, generator
@@ -71,7 +71,7 @@ def split(labels: np.ndarray, size: int, budget: int, validation: float, seed: i
         seed: draws the order; the sets of a smaller budget lie inside those of a larger one.
 
     Raises:
-        UserError: a class would have no label, or fewer images than it must give.
+        SettingError: a class would have no label, or fewer images than it must give.
     """
     n_classes = int(labels.max()) + 1
     orders = _order(labels, n_classes, seed)
@@ -79,17 +79,18 @@ def split(labels: np.ndarray, size: int, budget: int, validation: float, seed: i
         wanted = _quotas(size, n_classes, seed)
         short = [c for c in range(n_classes) if len(orders[c]) < wanted[c]]
         if short:
-            raise UserError(
-                f"pool.size {size}: class {short[0]} has {len(orders[short[0]])} images, not the "
-                f"{wanted[short[0]]} that a balanced pool needs; choose a smaller pool"
-            )
+            first = short[0]
+            needs = f"not the {wanted[first]} that a balanced pool needs; choose a smaller pool"
+            raise SettingError("pool.size", size, f"class {first} has {len(orders[first])} images, {needs}")
         orders = [order[:quota] for order, quota in zip(orders, wanted, strict=True)]
     quotas = _quotas(budget, n_classes, seed)
     for c, (order, quota) in enumerate(zip(orders, quotas, strict=True)):
         if quota < 1:
-            raise UserError(f"{budget} labels leave class {c} without one; give at least {n_classes}")
+            line = f"{budget} labels leave class {c} without one; give at least {n_classes}"
+            raise SettingError("labels", budget, "too few", f"at least {n_classes}", line=line)
         if quota > len(order):
-            raise UserError(f"{budget} labels ask for {quota} images of class {c}, which has {len(order)} in the pool")
+            line = f"{budget} labels ask for {quota} images of class {c}, which has {len(order)} in the pool"
+            raise SettingError("labels", budget, "too many", line=line)
     step = round(1 / validation)
     parts: tuple[list, list, list] = ([], [], [])
     for order, quota in zip(orders, quotas, strict=True):
@@ -103,14 +104,16 @@ def labels_asked(config: ExperimentConfig, size: int, n_classes: int) -> int:
     """Return the labelled budget in images that ``ratio`` or ``labels`` means.
 
     Raises:
-        UserError: too few for one per class, or nothing left unlabelled.
+        SettingError: too few for one per class, or nothing left unlabelled.
     """
-    budget = config.labels or round((config.ratio or 0.1) * size)
-    said = f"labels {budget}" if config.labels else f"ratio {config.ratio or 0.1} ({budget} labels of {size} images)"
+    ratio = config.ratio or 0.1
+    budget = config.labels or round(ratio * size)
+    setting = "labels" if config.labels else "ratio"
+    value = str(budget) if config.labels else f"{ratio} ({budget} labels of {size} images)"
     if budget < n_classes:
-        raise UserError(f"{said}: fewer labels than the {n_classes} classes; give at least {n_classes}")
+        raise SettingError(setting, value, f"fewer labels than the {n_classes} classes", f"at least {n_classes}")
     if budget >= size:
-        raise UserError(f"{said}: the pool has {size} images and some must stay unlabelled; give fewer")
+        raise SettingError(setting, value, f"the pool has {size} images and some must stay unlabelled", "fewer")
     return budget
 
 
@@ -156,7 +159,8 @@ def divide(config: ExperimentConfig) -> tuple[Images, tuple[np.ndarray, ...]]:
     """
     data, size = _asked(config)
     if size > len(data.labels):
-        raise UserError(f"pool.size {size}: {config.dataset} has {len(data.labels)} training images; give no more")
+        reason = f"{config.dataset} has {len(data.labels)} training images"
+        raise SettingError("pool.size", size, reason, "no more")
     budget = labels_asked(config, size, len(data.classes))
     return data, split(data.labels.numpy(), size, budget, config.pool.validation, config.seed)
 

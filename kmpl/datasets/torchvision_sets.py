@@ -8,7 +8,7 @@ from torchvision import datasets
 from torchvision.datasets.utils import download_and_extract_archive
 
 from kmpl.datasets.types import Images
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.runtime.files import cache_folder
 
 
@@ -84,5 +84,7 @@ def _cifar(n_classes: int, train: bool) -> Images:
 def _records(path: Path, size: int) -> np.ndarray:
     data = np.fromfile(path, dtype=np.uint8)
     if len(data) == 0 or len(data) % size:
-        raise UserError(f"{path} is damaged: {len(data)} bytes are no whole number of records of {size}; delete it")
+        raise FileError(
+            f"{path} is damaged: {len(data)} bytes are no whole number of records of {size}; delete it", path
+        )
     return data.reshape(-1, size)

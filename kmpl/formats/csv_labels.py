@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.formats.csv_rows import Row, Table, open_table
 from kmpl.formats.given_labels import NO_RULES, Given, Names, Rules
 from kmpl.formats.label_columns import LABEL, LabelColumns
@@ -33,15 +33,16 @@ def read_labels(path: Path, root: Path, files: Iterable[str], rules: Rules = NO_
     """
     table, names = open_table(path, (FILE, LABEL)), Names(rules)
     if table.columns.count(FILE) > 1:
-        raise UserError(f"{path}: two columns are called file; leave one")
+        raise FileError(f"{path}: two columns are called file; leave one", path)
     columns = LabelColumns(table, names)
     rows, said = settle(path, _named(table, columns, root, files), columns.exported, rules)
     first: dict[str, Named] = {}
     for row in rows:
         if row.label.name and (before := first.setdefault(row.file, row)).label.name != row.label.name:
-            raise UserError(
+            raise FileError(
                 f"{path} line {row.line}: {row.file} is '{row.label.name}' here and '{before.label.name}' in line "
-                f"{before.line}; give each file one label"
+                f"{before.line}; give each file one label",
+                path,
             )
     labels = {file: row.label.name for file, row in first.items()}
     own = frozenset(file for file, row in first.items() if row.assigned)
@@ -61,15 +62,15 @@ def _named(table: Table, columns: LabelColumns, root: Path, files: Iterable[str]
         where = f"{table.path} line {row.line}"
         if len(row.cells) <= max(place, label):
             few = f"has {len(row.cells)} of {len(table.columns)} columns"
-            raise UserError(f"{where}: {few}; the first line has '{table.separator}' between them")
+            raise FileError(f"{where}: {few}; the first line has '{table.separator}' between them", table.path)
         name = row.cells[place]
         if not name.strip():
-            raise UserError(f"{where}: names no file")
+            raise FileError(f"{where}: names no file", table.path)
         _check_closed(row, table, place, images)
         try:
             file = images.find(name)
         except ValueError as error:
-            raise UserError(f"{where}: {error}; give paths relative to {root}") from error
+            raise FileError(f"{where}: {error}; give paths relative to {root}", table.path) from error
         if file is None:
             missing.append((where, name.strip()))
         else:
@@ -77,7 +78,7 @@ def _named(table: Table, columns: LabelColumns, root: Path, files: Iterable[str]
     if missing:
         (where, name), more = missing[0], len(missing) - 1
         others = f" (and {more} more)" if more else ""
-        raise UserError(f"{where}: {root} has no image {name}{others}; give paths relative to {root}")
+        raise FileError(f"{where}: {root} has no image {name}{others}; give paths relative to {root}", table.path)
 
 
 def _check_closed(row: Row, table: Table, place: int, images: "_Images") -> None:
@@ -90,7 +91,7 @@ def _check_closed(row: Row, table: Table, place: int, images: "_Images") -> None
         cells = next(csv.reader([line], delimiter=table.separator), [])
         if len(cells) > place and (file := images.known(cells[place])):
             taken = f"a quote that opens here takes in line {number}, which names {file}"
-            raise UserError(f"{table.path} line {row.line}: {taken}; close it where its cell ends")
+            raise FileError(f"{table.path} line {row.line}: {taken}; close it where its cell ends", table.path)
 
 
 class _Images:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.formats.class_names import tidy
 from kmpl.formats.csv_rows import Row, Table
 from kmpl.formats.given_labels import Names
@@ -63,7 +63,9 @@ class LabelColumns:
         texts = {place: row.cells[place] if place < len(row.cells) else "" for place in self._counts + self._others}
         for text in texts.values():
             if text.strip().startswith(_SEVERAL):
-                raise UserError(f"{self._table.path} line {row.line}: gives several classes, {text}; give one")
+                raise FileError(
+                    f"{self._table.path} line {row.line}: gives several classes, {text}; give one", self._table.path
+                )
         meant = {place: self._names.meaning(text) for place, text in texts.items()}
         place = next((place for place in self._counts if meant[place]), self._counts[0])
         other = next((p for p, name in meant.items() if name and p != place and name != meant[place]), None)

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.formats.given_labels import Rules
 from kmpl.formats.label_columns import Label, Origin
 
@@ -62,7 +62,8 @@ def settle(path: Path, rows: Iterable[Named], exported: bool, rules: Rules) -> t
     if changed or added:
         done = f"{changed:,} changed and {added:,} added by hand"
         return theirs + own, (f"{what} and count as given, too, because of {done}; --trust given leaves them out",)
-    raise UserError(
+    raise FileError(
         f"{path}: {what}, and none was changed or added by hand{blind}; to count them as given say --trust assigned "
-        "(or clear the column source), to leave them out --trust given"
+        "(or clear the column source), to leave them out --trust given",
+        path,
     )

@@ -94,7 +94,8 @@ def error_context(name: str) -> Iterator[None]:
     try:
         yield
     except UserError as error:
-        raise type(error)(f"{name}: {error}") from error
+        error.add_context(name)
+        raise
     except Exception as error:
         error.add_note(f"in {name}")
         raise

@@ -19,7 +19,7 @@ from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.config.presets import one_line
 from kmpl.config.strategies import STRATEGIES
 from kmpl.datasets.types import LEFT_OUT
-from kmpl.errors import UserError, unknown
+from kmpl.errors import SettingError, UserError, unknown
 from kmpl.method.experiment import self_train
 from kmpl.method.kmeans import prepare
 from kmpl.method.label_encoding import encode, given_labels
@@ -163,9 +163,10 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         if not given.all():
             try:
                 model, stopped = self_train(model, vote, retrain, rounds=voting.rounds)
+            except SettingError as error:
+                raise ValueError(error.called(error.setting.rpartition(".")[2])) from error
             except UserError as error:
-                here = str(error).replace("clustering.", "").replace("pseudo_labels.", "")
-                raise ValueError(here) from error
+                raise ValueError(str(error)) from error
         self.estimator_, self.termination_condition_, self.n_iter_ = model, stopped, len(trained_on) - 1
         self._keep(trained_on[-1], y)
         return self

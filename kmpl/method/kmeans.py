@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from kmpl.config.experiment import Clustering
 from kmpl.datasets.types import LEFT_OUT
-from kmpl.errors import UserError
+from kmpl.errors import SettingError, UserError
 from kmpl.method.results import Clusters
 
 _ITERATIONS = 15  # of Lloyd's, at most: thirty take half a per cent more off the inertia, and twice the time
@@ -34,7 +34,7 @@ def prepare(features: np.ndarray, settings: Clustering, seed: int) -> np.ndarray
     if settings.whiten:
         limit = min(ready.shape)
         if settings.whiten > limit:
-            raise UserError(f"clustering.whiten {settings.whiten}: features have at most {limit} components")
+            raise SettingError("clustering.whiten", settings.whiten, f"features have at most {limit} components")
         with threadpool_limits(1):
             pca = PCA(settings.whiten, whiten=True, random_state=seed, svd_solver="covariance_eigh")
             ready = pca.fit_transform(ready)
@@ -43,7 +43,7 @@ def prepare(features: np.ndarray, settings: Clustering, seed: int) -> np.ndarray
 
 def _check(n_clusters: int, n_points: int) -> None:
     if not 1 <= n_clusters <= n_points:
-        raise UserError(f"n_clusters {n_clusters}: there are {n_points} points; give 1 to {n_points}")
+        raise SettingError("n_clusters", n_clusters, f"there are {n_points} points", f"1 to {n_points}")
 
 
 def _without_empty(assignment: np.ndarray, centroids: np.ndarray, inertia: float) -> Clusters:
@@ -81,7 +81,7 @@ def kmeans(
             the means of these groups.
 
     Raises:
-        UserError: fewer than one or more than N clusters.
+        SettingError: fewer than one or more than N clusters.
 
     >>> kmeans(np.array([[0.0], [0.1], [5.0]]), 2, seed=0).sizes.tolist() in ([1, 2], [2, 1])
     True
@@ -117,7 +117,8 @@ def seeded_kmeans(
         max_iter: rounds of assigning and moving, at most.
 
     Raises:
-        UserError: fewer clusters than classes, or more than N.
+        SettingError: fewer clusters than classes, or more than N.
+        UserError: no point is labelled.
 
     Source: Basu et al. 2002, "Semi-supervised clustering by seeding" (constrained K-means).
     """
@@ -126,7 +127,8 @@ def seeded_kmeans(
     if not len(classes):
         raise UserError("seeded K-means needs labelled points; none has a label")
     if n_clusters < len(classes):
-        raise UserError(f"n_clusters {n_clusters}: seeded K-means needs one for each of {len(classes)} classes")
+        reason = f"seeded K-means needs one for each of {len(classes)} classes"
+        raise SettingError("n_clusters", n_clusters, reason)
     owner = np.sort(np.resize(np.arange(len(classes)), n_clusters))
     centroids = _starts(features, labels, classes, owner, seed)
     clamped = [(np.flatnonzero(labels == c), np.flatnonzero(owner == i)) for i, c in enumerate(classes)]

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.config.strategies import STRATEGIES
 from kmpl.datasets.types import LEFT_OUT
-from kmpl.errors import UserError, look_up
+from kmpl.errors import SettingError, look_up
 from kmpl.method.cluster_graph import links, nearest_points, propagate_labels, vote
 from kmpl.method.kmeans import cluster, kmeans
 from kmpl.method.results import Clusters, PseudoLabels
@@ -71,12 +71,12 @@ def by_prototypes(e: Evidence) -> KNeighborsClassifier:
     """Return what classifies features by the nearest prototypes.
 
     Raises:
-        UserError: more neighbours are asked for than there are prototypes.
+        SettingError: more neighbours are asked for than there are prototypes.
     """
     features, labels, n = e.features[e.labelled], e.labels[e.labelled], e.clustering.n_prototypes
     prototypes = np.unique(nearest_points(features, kmeans(features, n, e.seed).centroids, 1)[:, 0])
     if e.settings.k > len(prototypes):
-        raise UserError(f"pseudo_labels.k {e.settings.k}: there are {len(prototypes)} prototypes; give no more")
+        raise SettingError("pseudo_labels.k", e.settings.k, f"there are {len(prototypes)} prototypes", "no more")
     with threadpool_limits(1):
         return KNeighborsClassifier(e.settings.k, algorithm="brute").fit(features[prototypes], labels[prototypes])
 

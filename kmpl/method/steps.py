@@ -12,7 +12,7 @@ from kmpl.config.presets import for_arm
 from kmpl.config.strategies import STRATEGIES
 from kmpl.datasets.pool import build_pool, divide
 from kmpl.datasets.types import Pool
-from kmpl.errors import UserError, look_up
+from kmpl.errors import SettingError, look_up
 from kmpl.images.views import VIEWS
 from kmpl.method.kmeans import prepare
 from kmpl.method.pseudo_labels import Evidence, assign
@@ -55,20 +55,22 @@ def check_voting(config: ExperimentConfig, n_images: int, n_labelled: int) -> No
     """Refuse a strategy that does not exist, and more clusters, prototypes or neighbours than there can be.
 
     Raises:
-        UserError: in one line.
+        UnknownNameError: there is no such strategy.
+        SettingError: more than there can be.
     """
     needs = look_up(STRATEGIES, config.pseudo_labels.strategy, "strategy").needs
     k = config.pseudo_labels.k
     clusters = config.clustering.n_clusters
     prototypes = config.clustering.n_prototypes
     if needs == "clusters" and clusters > n_images:
-        raise UserError(f"clustering.n_clusters {clusters}: the pool has {n_images} images; give 1 to {n_images}")
+        reason = f"the pool has {n_images} images"
+        raise SettingError("clustering.n_clusters", clusters, reason, f"1 to {n_images}")
     if needs == "prototypes" and prototypes > n_labelled:
-        raise UserError(
-            f"clustering.n_prototypes {prototypes}: {n_labelled} images are labelled; give 1 to {n_labelled}"
-        )
+        reason = f"{n_labelled} images are labelled"
+        raise SettingError("clustering.n_prototypes", prototypes, reason, f"1 to {n_labelled}")
     if needs == "prototypes" and k > prototypes:
-        raise UserError(f"pseudo_labels.k {k}: there are {prototypes} prototypes; give 1 to {prototypes}")
+        reason = f"there are {prototypes} prototypes"
+        raise SettingError("pseudo_labels.k", k, reason, f"1 to {prototypes}")
 
 
 def _train(given: StepInput, data: Examples, settings: Training, *, step: str, title: str) -> Fit:

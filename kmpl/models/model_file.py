@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from kmpl.config.base import Settings
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.models.classifier import Classifier
 from kmpl.models.network import Network
 from kmpl.models.raw_image_classifier import RawImageClassifier
@@ -111,16 +111,17 @@ def read_description(path: Path) -> Description:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise FileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}", path) from error
     if HEADER not in header:
-        raise UserError(
-            f"{path} does not say which network and classes it holds; `kmpl export --safetensors` writes what does"
+        raise FileError(
+            f"{path} does not say which network and classes it holds; `kmpl export --safetensors` writes what does",
+            path,
         )
     try:
         return Description.model_validate(json.loads(header[HEADER]))
     except (ValidationError, ValueError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise UserError(f"{path}: its header does not describe a model of kmpl: {reason}") from error
+        raise FileError(f"{path}: its header does not describe a model of kmpl: {reason}", path) from error
 
 
 def read_model(path: Path) -> TrainedModel:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError, UserError
 from kmpl.models.classifier import Classifier, largest_difference, probes
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def read_onnx(path: Path) -> Classifier:
     """
     runtime = _needed("onnxruntime")
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
+        raise FileError(f"{path}: there is no such file", path)
     try:
         session = runtime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
         about = session.get_modelmeta().custom_metadata_map
@@ -45,9 +45,9 @@ def read_onnx(path: Path) -> Classifier:
         _, height, width, *colour = given.shape
         raw_shape = (colour[0] if colour else 1, int(height), int(width))
     except KeyError as error:
-        raise UserError(f"{path} does not name its classes; `kmpl export --onnx` writes what does") from error
+        raise FileError(f"{path} does not name its classes; `kmpl export --onnx` writes what does", path) from error
     except Exception as error:  # onnxruntime's errors have no common class
-        raise UserError(f"{path} is no model that onnxruntime can read: {str(error).splitlines()[0]}") from error
+        raise FileError(f"{path} is no model that onnxruntime can read: {str(error).splitlines()[0]}", path) from error
     classify = lambda images: np.asarray(session.run(None, {given.name: images})[0])  # noqa: E731
     return Classifier(classes, raw_shape, classify, ranges)
 

@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kmpl.errors import DamagedWarning, UserError
+from kmpl.errors import DamagedWarning, FileError
 from kmpl.runtime.files import whole_file
 
 _FORMAT = "v1"  # part of every entry's path: a store that another version wrote is never misread, only not found
@@ -93,7 +93,7 @@ class Store:
             try:
                 save_file(whole, draft, header)
             except SafetensorError as error:  # its own wrapping of the operating system's refusal
-                raise UserError(f"cannot write {path}: {error}") from error
+                raise FileError(f"cannot write {path}: {error}", path) from error
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Return entries and bytes by kind; what other versions or killed writers left is ``other``."""
@@ -117,4 +117,4 @@ class Store:
             if self.folder.exists():
                 shutil.rmtree(self.folder)
         except OSError as error:
-            raise UserError(f"cannot clear {self.folder}: {error.strerror or error}") from error
+            raise FileError(f"cannot clear {self.folder}: {error.strerror or error}", self.folder) from error

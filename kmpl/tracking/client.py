@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from sqlalchemy.exc import SQLAlchemyError
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError, StoreError
 from kmpl.runtime.files import describe
 from kmpl.runtime.servers import masked
 from kmpl.tracking.relocation import HOME, settle
@@ -69,7 +69,7 @@ def open_store(folder: Path) -> MlflowClient:
                 settle(database, EXPERIMENT)
             return _opened(uri, folder)
     except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-        raise UserError(f"cannot open the runs at {uri}: {str(error).splitlines()[0]}") from error
+        raise StoreError(f"cannot open the runs at {uri}: {str(error).splitlines()[0]}", masked(uri)) from error
 
 
 def open_existing(folder: Path) -> MlflowClient:
@@ -79,7 +79,9 @@ def open_existing(folder: Path) -> MlflowClient:
         UserError: there is none, or as ``open_store``.
     """
     if not os.environ.get("MLFLOW_TRACKING_URI") and not (folder / "mlflow.db").is_file():
-        raise UserError(f"there are no runs in {folder}; `kmpl sweep` makes some, or name their folder with --mlruns")
+        raise FileError(
+            f"there are no runs in {folder}; `kmpl sweep` makes some, or name their folder with --mlruns", folder
+        )
     return open_store(folder)
 
 
@@ -105,7 +107,7 @@ def _opened(uri: str, folder: Path) -> MlflowClient:
         home = {HOME: str(database.parent)} if database else {}
         client.create_experiment(EXPERIMENT, place, {"mlflow.experimentKind": "custom_model_development"} | home)
     elif found.lifecycle_stage != "active":
-        raise UserError(_deleted(uri, found.experiment_id))
+        raise StoreError(_deleted(uri, found.experiment_id), masked(uri))
     return client
 
 
@@ -125,7 +127,7 @@ def _check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(f"{describe(error, folder)}; choose another folder with --mlruns") from error
+        raise FileError(f"{describe(error, folder)}; choose another folder with --mlruns", folder) from error
 
 
 def experiment_id(client: MlflowClient) -> str:
@@ -216,10 +218,11 @@ def store_answers() -> Iterator[None]:
         if "'active' state" in str(error):  # something was deleted meanwhile
             found = MlflowClient(uri).get_experiment_by_name(EXPERIMENT)
             if found is not None and found.lifecycle_stage != "active":
-                raise UserError(_deleted(uri, found.experiment_id)) from error
-        raise UserError(
+                raise StoreError(_deleted(uri, found.experiment_id), masked(uri)) from error
+        raise StoreError(
             f"the runs at {uri} can no longer be written: {_reason(error)}; all steps done so "
-            "far are kept: give the same command again"
+            "far are kept: give the same command again",
+            masked(uri),
         ) from error
 
 

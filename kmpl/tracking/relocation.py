@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from kmpl.errors import MovedWarning, UserError
+from kmpl.errors import FileError, MovedWarning
 from kmpl.runtime.locks import is_held
 
 HOME = "kmpl.home"
@@ -90,9 +90,10 @@ def _same(before: Path, now: Path) -> bool:
 def _refuse_at_work(before: Path, now: Path) -> None:
     for lock in [*(now / "locks").glob("*.lock"), now / "logs" / "up.lock"]:
         if is_held(lock):
-            raise UserError(
+            raise FileError(
                 f"{now} was {before} before, and a process that knows it by that name is at work in it ({lock.name}); "
-                "stop it or wait for it, then give the same command again"
+                "stop it or wait for it, then give the same command again",
+                now,
             )
 
 
@@ -107,9 +108,10 @@ def _back_up(database: Path) -> None:
         draft.replace(database.parent / BACKUP)
     except (sqlite3.Error, OSError) as error:
         draft.unlink(missing_ok=True)
-        raise UserError(
+        raise FileError(
             f"{database.parent} was moved or copied, and its database cannot be kept as it is before it is changed: "
-            f"{error}; nothing is changed"
+            f"{error}; nothing is changed",
+            database.parent,
         ) from error
 
 

@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from kmpl.errors import DamagedWarning, UserError
+from kmpl.errors import DamagedWarning, FileError, StoreError
 from kmpl.runtime.files import describe
 from kmpl.runtime.servers import masked
 
@@ -43,17 +43,21 @@ def open_studies(where: str) -> BaseStorage:
         return _open_journal(Path(where))
     try:
         if where.startswith("redis"):
-            raise UserError(f"{masked(where)}: studies are kept in a journal file or a database, not in Redis")
+            raise StoreError(
+                f"{masked(where)}: studies are kept in a journal file or a database, not in Redis", masked(where)
+            )
         return RDBStorage(where)
     except ImportError as error:  # nothing to start: the database's driver is not installed
-        raise UserError(
+        raise StoreError(
             f"the studies' storage {masked(where)} does not answer: its driver is not installed; install "
-            "kmpl[postgres] for postgresql://…, or give another --storage"
+            "kmpl[postgres] for postgresql://…, or give another --storage",
+            masked(where),
         ) from error
     except (SQLAlchemyError, OSError, RuntimeError, ValueError) as error:
-        raise UserError(
+        raise StoreError(
             f"the studies' storage {masked(where)} does not answer: {masked(str(error).splitlines()[0])}; start it, or "
-            "give another --storage"
+            "give another --storage",
+            masked(where),
         ) from error
 
 
@@ -67,9 +71,10 @@ def studies_answer(where: str) -> Iterator[None]:
     try:
         yield
     except StorageInternalError as error:
-        raise UserError(
+        raise StoreError(
             f"the studies at {masked(where)} can no longer be written: {masked(str(error).splitlines()[0])}; all "
-            "trials done so far are kept: give the same command again"
+            "trials done so far are kept: give the same command again",
+            masked(where),
         ) from error
 
 
@@ -80,9 +85,11 @@ def _open_journal(path: Path) -> JournalStorage:
         _mend(path)
         return JournalStorage(backend)
     except OSError as error:
-        raise UserError(f"{describe(error, path)}; give another --storage") from error
+        raise FileError(f"{describe(error, path)}; give another --storage", path) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no journal of studies: {error}; move it away, or give another --storage") from error
+        raise FileError(
+            f"{path} is no journal of studies: {error}; move it away, or give another --storage", path
+        ) from error
 
 
 def _mend(path: Path) -> None:
@@ -110,9 +117,10 @@ def _cut(path: Path) -> None:
             try:
                 json.loads(line)
             except ValueError as error:
-                raise UserError(
+                raise FileError(
                     f"{path}, line {number}, is damaged ({error}); mend the line, or move the file away: those before "
-                    "it are whole"
+                    "it are whole",
+                    path,
                 ) from error
             whole += len(line)
         cut = path.stat().st_size - whole
