@@ -17,8 +17,9 @@ from kmpl.reports.comparison import SweepReport
 from kmpl.runtime import proxies
 from kmpl.runtime.servers import HOST, answers, free_port, prefect_settings, wait_for
 
-_PATIENCE = 120.0  # seconds; a first start makes the database
-_LOOK, _GONE = 5.0, 30.0  # seconds between two looks, and of silence until the server counts as gone
+_START_SECONDS = 120.0  # at most; a first start makes the database
+_LOOK_SECONDS = 5.0  # between two looks at the server
+_SILENCE_SECONDS = 30.0  # until the server counts as gone
 # The server gets the end of a pipe as its input: when this process dies, however it dies, the pipe closes, and the
 # shell that waits for that stops the server.
 _GUARD = '"$@" </dev/null & server=$!; cat; kill $server'
@@ -51,7 +52,7 @@ def server(mlruns: Path) -> Iterator[None]:
             ["sh", "-c", _GUARD, "sh", *start], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
         )
         try:
-            if not wait_for(f"{own['PREFECT_API_URL']}/health", _PATIENCE):
+            if not wait_for(f"{own['PREFECT_API_URL']}/health", _START_SECONDS):
                 raise UserError(f"Prefect's server did not start, see {log.name}; or give --engine direct")
             yield
         finally:
@@ -90,11 +91,11 @@ def _watched(api: str) -> Iterator[None]:
 
     def watch() -> None:
         silent = 0.0
-        while not over.wait(_LOOK):
-            silent = 0.0 if answers(f"{api}/health", timeout=_LOOK) else silent + _LOOK
-            if silent >= _GONE:
+        while not over.wait(_LOOK_SECONDS):
+            silent = 0.0 if answers(f"{api}/health", timeout=_LOOK_SECONDS) else silent + _LOOK_SECONDS
+            if silent >= _SILENCE_SECONDS:
                 _thread.interrupt_main()  # closes the runs in MLflow
-                over.wait(_LOOK)
+                over.wait(_LOOK_SECONDS)
                 print(
                     f"kmpl: Prefect's server at {api} is gone; start it again and give the same command: all is kept",
                     file=sys.stderr,
@@ -106,7 +107,7 @@ def _watched(api: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if not answers(f"{api}/health", timeout=_LOOK):
+        if not answers(f"{api}/health", timeout=_LOOK_SECONDS):
             over.wait()  # the line above is the reason, not Ctrl-C
         raise
     finally:

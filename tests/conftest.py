@@ -121,7 +121,7 @@ def fewer_test_images() -> Iterator[None]:
 
     def few(name: str, train: bool, size: int = 0) -> Images:
         data = registry.read(name, train, size)
-        return Images(data.images[:500], data.labels[:500], data.classes)
+        return Images(images=data.images[:500], labels=data.labels[:500], classes=data.classes)
 
     test_set._rendered.cache_clear()
     with pytest.MonkeyPatch.context() as patch:

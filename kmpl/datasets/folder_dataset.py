@@ -36,7 +36,12 @@ def read(name: str, train: bool, size: int = 0) -> Images:
     root = _root(name)
     found = _read_once(root, size or SIZE, _state(root))
     chosen = np.flatnonzero((found.labels != LEFT_OUT) & (tested(found) != train))
-    return Images(found.images[chosen], torch.from_numpy(found.labels[chosen]), found.classes, found.ranges)
+    return Images(
+        images=found.images[chosen],
+        labels=torch.from_numpy(found.labels[chosen]),
+        classes=found.classes,
+        ranges=found.ranges,
+    )
 
 
 def content(name: str) -> str:
@@ -108,7 +113,8 @@ def tested(found: FolderImages) -> np.ndarray:
             "make a sub-folder for each class, or a labels.csv with the columns file and label",
             found.root,
         )
-    digests, chosen = np.array(found.digests), set[str]()
+    digests = np.array(found.digests)
+    chosen = set[str]()
     for number, name in enumerate(found.classes):
         different = np.unique(digests[found.labels == number])
         if len(different) < 2:

@@ -32,7 +32,7 @@ OWN_LABELS = "labels.csv"
 """The CSV that counts if none is named."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FolderImages:
     """All images of a folder that can be read, in the order of their paths."""
 
@@ -117,7 +117,7 @@ def _readable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _given(root: Path, table: Path | None, files: Sequence[str], rules: Rules) -> Given:
+def _given(root: Path, table: Path | None, files: Sequence[str], *, rules: Rules) -> Given:
     if table is None and (root / OWN_LABELS).is_file():
         table = root / OWN_LABELS
     return labels_of_folders(files, root, rules) if table is None else read_labels(table, root, files, rules)
@@ -126,6 +126,7 @@ def _given(root: Path, table: Path | None, files: Sequence[str], rules: Rules) -
 def read_folder(
     root: Path,
     labels: Path | None = None,
+    *,
     size: int = SIZE,
     channels: int = 0,
     on_progress: OnProgress = lambda done, total: None,  # noqa: ARG005
@@ -147,7 +148,7 @@ def read_folder(
     """
     by_content: list[str] = []
     files, left_out = scan(root, by_content.append)
-    said = _given(root, labels, files, rules)
+    said = _given(root, labels, files, rules=rules)
     named = said.labels
     kept: list[str] = []
     pictures: list[np.ndarray] = []

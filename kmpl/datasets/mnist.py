@@ -101,7 +101,8 @@ def read(train: bool) -> Images:
 
     Read here and not by torchvision, whose import takes longer than most commands that read them.
     """
-    part, raw = "train" if train else "t10k", unpacked_folder() / "MNIST" / "raw"
+    part = "train" if train else "t10k"
+    raw = unpacked_folder() / "MNIST" / "raw"
     images = np.fromfile(raw / f"{part}-images-idx3-ubyte", dtype=np.uint8, offset=16).reshape(-1, 1, 28, 28)
     labels = np.fromfile(raw / f"{part}-labels-idx1-ubyte", dtype=np.uint8, offset=8)
-    return Images(torch.from_numpy(images), torch.from_numpy(labels).long(), tuple("0123456789"))
+    return Images(images=torch.from_numpy(images), labels=torch.from_numpy(labels).long(), classes=tuple("0123456789"))

@@ -19,7 +19,7 @@ from kmpl.images.views import VIEWS
 from kmpl.runtime.seeds import derive, generator
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ProtocolRules:
     """What a protocol fixes."""
 
@@ -34,12 +34,17 @@ class ProtocolRules:
 
 
 PROTOCOLS = {
-    "notebook": ProtocolRules(30_000, ("clean", "blur", "rotation"), ("clean", "noise", "rotation", "blur"), 32),
-    "literature": ProtocolRules(0, ("clean",), ("clean",), 0),
+    "notebook": ProtocolRules(
+        pool_size=30_000,
+        views=("clean", "blur", "rotation"),
+        test_views=("clean", "noise", "rotation", "blur"),
+        image_size=32,
+    ),
+    "literature": ProtocolRules(pool_size=0, views=("clean",), test_views=("clean",), image_size=0),
 }
 
 
-def show(images: torch.Tensor, view: str, size: int, seed: int) -> torch.Tensor:
+def show(images: torch.Tensor, view: str, *, size: int, seed: int) -> torch.Tensor:
     """Return uint8 images resized to ``size`` and seen in one view, drawn once from ``seed``."""
     draws = generator(seed, "view", view)
     blocks = [to_uint8(VIEWS[view].show(resize(to_float(b), size), draws)) for b in images.split(5_000)]
@@ -60,7 +65,7 @@ def _order(labels: np.ndarray, n_classes: int, seed: int) -> list[np.ndarray]:
     return [rng.permutation(np.flatnonzero(labels == c)) for c in range(n_classes)]
 
 
-def split(labels: np.ndarray, size: int, budget: int, validation: float, seed: int) -> tuple[np.ndarray, ...]:
+def split(labels: np.ndarray, *, size: int, budget: int, validation: float, seed: int) -> tuple[np.ndarray, ...]:
     """Return the indices of the labelled, the validation and the unlabelled images of a pool.
 
     Args:
@@ -117,20 +122,21 @@ def labels_asked(config: ExperimentConfig, size: int, n_classes: int) -> int:
     return budget
 
 
-def _views_of(sources: np.ndarray, names: tuple[str, ...], per_image: int, seed: int) -> list[tuple[int, str]]:
+def _views_of(sources: np.ndarray, names: tuple[str, ...], *, per_image: int, seed: int) -> list[tuple[int, str]]:
     """Return ``per_image`` (source, view) pairs for each source, every view equally often."""
     start = np.random.default_rng(derive(seed, "views")).permutation(len(sources))
     return [(int(s), names[(start[i] + j) % len(names)]) for i, s in enumerate(sources) for j in range(per_image)]
 
 
-def _render(data: Images, pairs: list[tuple[int, str]], size: int, seed: int) -> torch.Tensor:
+def _render(data: Images, pairs: list[tuple[int, str]], *, size: int, seed: int) -> torch.Tensor:
     """Return the images of (source, view) pairs, uint8, in their order."""
-    sources, names = np.array([s for s, _ in pairs], dtype=np.int64), np.array([v for _, v in pairs])
+    sources = np.array([s for s, _ in pairs], dtype=np.int64)
+    names = np.array([v for _, v in pairs])
     side = resize(to_float(data.images[:1]), size).shape
     out = torch.empty((len(pairs), *side[1:]), dtype=torch.uint8)
     for view in np.unique(names):
         where = np.flatnonzero(names == view)
-        out[where] = show(data.images[sources[where]], str(view), size, derive(seed, "copies"))
+        out[where] = show(data.images[sources[where]], str(view), size=size, seed=derive(seed, "copies"))
     return out
 
 
@@ -162,7 +168,9 @@ def divide(config: ExperimentConfig) -> tuple[Images, tuple[np.ndarray, ...]]:
         reason = f"{config.dataset} has {len(data.labels)} training images"
         raise SettingError("pool.size", size, reason, "no more")
     budget = labels_asked(config, size, len(data.classes))
-    return data, split(data.labels.numpy(), size, budget, config.pool.validation, config.seed)
+    return data, split(
+        data.labels.numpy(), size=size, budget=budget, validation=config.pool.validation, seed=config.seed
+    )
 
 
 def build_pool(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
@@ -171,12 +179,13 @@ def build_pool(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
     Raises:
         UserError: as ``divide``.
     """
-    rules, (data, (labelled, validation, unlabelled)) = PROTOCOLS[config.protocol], divide(config)
+    rules = PROTOCOLS[config.protocol]
+    data, (labelled, validation, unlabelled) = divide(config)
     true = data.labels.numpy()
     # One order of sources for all three parts: the view of an image does not depend on who is labelled.
     everyone = np.sort(np.concatenate([labelled, validation, unlabelled]))
-    pairs = _views_of(everyone, rules.views, config.pool.views_per_image, config.seed)
-    images = _render(data, pairs, config.pool.image_size or rules.image_size, config.seed)
+    pairs = _views_of(everyone, rules.views, per_image=config.pool.views_per_image, seed=config.seed)
+    images = _render(data, pairs, size=config.pool.image_size or rules.image_size, seed=config.seed)
     sources = np.array([s for s, _ in pairs], dtype=np.int64)
     rank = np.concatenate([np.flatnonzero(np.isin(sources, labelled)), np.flatnonzero(np.isin(sources, unlabelled))])
     held = np.flatnonzero(np.isin(sources, validation))

@@ -13,7 +13,7 @@ from kmpl.datasets.registry import read
 TEST_SEED = 20_130_621  # the test's views are the same for every experiment
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TestSet:
     """All test images in each view of the protocol."""
 
@@ -35,4 +35,6 @@ def _rendered(dataset: str, protocol: str, image_size: int) -> TestSet:
     rules = PROTOCOLS[protocol]
     size = image_size or rules.image_size
     data = read(dataset, train=False, size=size)
-    return TestSet({v: show(data.images, v, size, TEST_SEED) for v in rules.test_views}, data.labels.numpy())
+    return TestSet(
+        views={v: show(data.images, v, size=size, seed=TEST_SEED) for v in rules.test_views}, labels=data.labels.numpy()
+    )

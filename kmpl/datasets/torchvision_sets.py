@@ -19,7 +19,9 @@ def _images(pixels: torch.Tensor | np.ndarray, labels: object, classes: tuple[st
         batch = batch[:, None]
     elif batch.shape[-1] == 3:
         batch = batch.permute(0, 3, 1, 2)
-    return Images(batch.contiguous(), torch.as_tensor(np.asarray(labels), dtype=torch.int64), tuple(classes))
+    return Images(
+        images=batch.contiguous(), labels=torch.as_tensor(np.asarray(labels), dtype=torch.int64), classes=tuple(classes)
+    )
 
 
 def fashion_mnist(train: bool) -> Images:

@@ -8,7 +8,7 @@ from torch import Tensor
 LEFT_OUT = -1  # scikit-learn's own mark for "not labelled"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Images:
     """Images with their labels, as a data set gives them."""
 
@@ -22,7 +22,7 @@ class Images:
     """Which numbers were black and white in files of more than 8 bits, by kind of picture."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pool:
     """The training images as the method may see them: true labels of unlabelled images are not in here."""
 

@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 Summary = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
     """One experiment of a sweep."""
 
@@ -56,7 +56,8 @@ def run_cell(wrap: Wrap, cell: Cell) -> Summary:
     live_and_die_with_parent()
     use_threads(cell.config.threads)
     journal = Journal(cell.place.events, cell=cell.name)
-    client, tags = tracking.open_store(cell.place.mlruns), dict(cell.tags)
+    client = tracking.open_store(cell.place.mlruns)
+    tags = dict(cell.tags)
     with (
         error_context(cell.name),
         tracking.store_answers(),

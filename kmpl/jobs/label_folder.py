@@ -66,7 +66,7 @@ class Files:
 def read(files: Files, size: int, on_progress: OnProgress = silent) -> FolderImages:
     """Return the images of the folder; warn of files left out, of labels that may be wrong, of how files were read."""
     files.check()
-    found = read_folder(files.folder, files.labels, size, on_progress=on_progress, rules=files.rules)
+    found = read_folder(files.folder, files.labels, size=size, on_progress=on_progress, rules=files.rules)
     for said in found.notes:
         warnings.warn(f"{_labels_of(files)}: {said}", LabelsWarning, stacklevel=2)
     for said in (_left_out(found), _conflicts(found)):

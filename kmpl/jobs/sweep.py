@@ -100,7 +100,8 @@ def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> Sw
         UserError: what one line can say: settings that cannot be, a sweep of that name that runs now or stands for
             other settings, a store that does not answer, a training that diverged.
     """
-    settings, engine = named(settings), engine or Engine()
+    settings = named(settings)
+    engine = engine or Engine()
     check(settings)
     configs = experiments(settings)
     client = tracking.open_store(place.mlruns)
@@ -114,7 +115,8 @@ def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> Sw
         with tracking.store_answers(), sweep_run(client, settings, whole, place.command) as sweep:
             sweep.adopt([study.run for study in studies])
             cells = [
-                Cell(name, config, place, tuple(sweep.tags(keys[name]).items())) for name, config in configs.items()
+                Cell(name=name, config=config, place=place, tags=tuple(sweep.tags(keys[name]).items()))
+                for name, config in configs.items()
             ]
             with stopping_all():
                 summaries = _all_done(cells, sweep, engine, settings.jobs)
@@ -221,7 +223,8 @@ def _only_one(place: Place, settings: SweepConfig) -> Iterator[None]:
 
     Who has tuned together with others waits for the one that does the rest, and then finds all of it done.
     """
-    name, lock = settings.name, FileLock(_locks(place.mlruns) / f"sweep-{settings.name}.lock")
+    name = settings.name
+    lock = FileLock(_locks(place.mlruns) / f"sweep-{settings.name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:

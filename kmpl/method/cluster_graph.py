@@ -16,7 +16,7 @@ def nearest_points(features: np.ndarray, centroids: np.ndarray, k: int) -> np.nd
         return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features).kneighbors(centroids)[1]
 
 
-def vote(clusters: Clusters, features: np.ndarray, labels: np.ndarray, votes: np.ndarray, k: int) -> np.ndarray:
+def vote(clusters: Clusters, features: np.ndarray, labels: np.ndarray, *, votes: np.ndarray, k: int) -> np.ndarray:
     """Return what each cluster thinks of its members, (K, C) shares that sum to one.
 
     The ``k`` labelled points nearest to the centroid vote with one whole vote each, the members with ``votes``.
@@ -49,7 +49,8 @@ def links(clusters: Clusters, features: np.ndarray, k: int = 1) -> csr_array:
     with threadpool_limits(1):
         nearest = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(clusters.centroids)
         distance, near = nearest.kneighbors(features)
-    first, others = distance[:, :1], distance[:, 1:]
+    first = distance[:, :1]
+    others = distance[:, 1:]
     weight = np.exp(-np.square((others - first) / np.maximum(first, 1e-12)))
     pairs = np.repeat(near[:, 0], k), near[:, 1:].ravel()
     half = coo_array((weight.ravel(), pairs), shape=(n_clusters, n_clusters)).tocsr()

@@ -149,17 +149,33 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         def vote(model: Any, before: PseudoLabels | None, number: int) -> Voted:
             turn = derive(seed, "cluster", number)
-            features, probabilities = prepare(X, clustering, turn), _probabilities(model, X)
-            evidence = Evidence(features, probabilities, codes, clustering, voting, turn)
-            return Voted(features, assign(evidence, before, number), {}, probabilities)
+            features = prepare(X, clustering, turn)
+            probabilities = _probabilities(model, X)
+            evidence = Evidence(
+                features=features,
+                probabilities=probabilities,
+                labels=codes,
+                clustering=clustering,
+                settings=voting,
+                seed=turn,
+            )
+            return Voted(
+                features=features, labels=assign(evidence, before, number), seconds={}, probabilities=probabilities
+            )
 
         def retrain(voted: Voted, _: int) -> Any:
-            trained_on.append(voted.labels)
-            kept = repeated(given, voted.labels.kept, voting.labelled_share)
-            return self._train(X[kept], voted.labels.classes[kept], voted.labels.confidence[kept], seed)
+            labels = voted.labels
+            trained_on.append(labels)
+            kept = repeated(given, labels.kept, voting.labelled_share)
+            return self._train(X[kept], labels.classes[kept], confidence=labels.confidence[kept], seed=seed)
 
-        trained_on = [PseudoLabels(codes, codes, given.astype(float), np.where(given, 0, LEFT_OUT))]
-        model, stopped = self._train(X[given], codes[given], None, seed), "every sample has a label"
+        trained_on = [
+            PseudoLabels(
+                classes=codes, guesses=codes, confidence=given.astype(float), rounds=np.where(given, 0, LEFT_OUT)
+            )
+        ]
+        model = self._train(X[given], codes[given], confidence=None, seed=seed)
+        stopped = "every sample has a label"
         if not given.all():
             try:
                 model, stopped = self_train(model, vote, retrain, rounds=voting.rounds)
@@ -167,7 +183,9 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 raise ValueError(error.called(error.setting.rpartition(".")[2])) from error
             except UserError as error:
                 raise ValueError(str(error)) from error
-        self.estimator_, self.termination_condition_, self.n_iter_ = model, stopped, len(trained_on) - 1
+        self.estimator_ = model
+        self.termination_condition_ = stopped
+        self.n_iter_ = len(trained_on) - 1
         self._keep(trained_on[-1], y)
         return self
 
@@ -176,7 +194,8 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         assigned = labels.rounds > 0
         self.transduction_ = y.copy()
         self.transduction_[assigned] = self.classes_[labels.classes[assigned]]
-        self.label_confidence_, self.labeled_iter_ = labels.confidence, labels.rounds
+        self.label_confidence_ = labels.confidence
+        self.labeled_iter_ = labels.rounds
         self.clusters_ = labels.clusters.assignment if labels.clusters else None
         self.cluster_centers_ = labels.clusters.centroids if labels.clusters else None
 
@@ -184,7 +203,8 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """Return the parameters as kmpl's own settings, which know their ranges."""
         if self.strategy not in STRATEGIES:
             raise ValueError(unknown("strategy", str(self.strategy), STRATEGIES))
-        n_clusters, n_prototypes = self.n_clusters, self.n_prototypes
+        n_clusters = self.n_clusters
+        n_prototypes = self.n_prototypes
         clustering = _checked(
             Clustering,
             algorithm=self.algorithm,
@@ -212,7 +232,7 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             clustering = clustering.model_copy(update={"n_clusters": sensible})
         return clustering, voting
 
-    def _train(self, X: np.ndarray, codes: np.ndarray, confidence: np.ndarray | None, seed: int) -> Any:
+    def _train(self, X: np.ndarray, codes: np.ndarray, *, confidence: np.ndarray | None, seed: int) -> Any:
         """Return a new classifier trained on samples with classes (N,) in [0, C), weighted by confidence."""
         model = clone(self.estimator) if self.estimator is not None else LogisticRegression(max_iter=_ITERATIONS)
         open_seeds = (n for n, v in model.get_params().items() if v is None and n.split("__")[-1] == "random_state")

@@ -15,7 +15,7 @@ from kmpl.config.presets import for_arm
 from kmpl.datasets.types import Pool
 from kmpl.method import diagnostics, pretext
 from kmpl.method.results import ArmReport, Labelling, PseudoLabels, Report, Round, Voted
-from kmpl.method.step_inputs import EvaluateInput, RetrainInput, RoundInput, StepInput
+from kmpl.method.step_inputs import EvaluateInput, StepInput
 from kmpl.method.step_interface import Steps
 from kmpl.runtime.devices import use_threads
 from kmpl.training.history import Fit
@@ -34,49 +34,47 @@ def run(config: ExperimentConfig, steps: Steps) -> Report:
         steps.entering(arm)
         arms[arm] = run_arm(arm, for_arm(config, arm), pool, truth=truth, start=pretrained, steps=steps)
         steps.report(arms[arm])
-    return Report(pool, arms)
+    return Report(pool=pool, arms=arms)
 
 
 def run_arm(
     arm: str, config: ExperimentConfig, pool: Pool, *, truth: np.ndarray, start: Fit, steps: Steps
 ) -> ArmReport:
     """Return one arm's report; the test set is opened at the very end, once."""
-    fit, stopped = start, "no rounds by definition"
-    rounds: tuple[Round, ...] = ()
-    if arm == "oracle":
-        labels = oracle_labels(truth, pool)
-        fit = steps.retrain(RetrainInput(config=config, pool=pool, watch=steps.watch, number=0, labels=labels))
-    elif arm != "labelled-only":
-        fit, rounds, stopped = run_rounds(config, pool, truth=truth, start=start, steps=steps)
-    evaluation = steps.evaluate(EvaluateInput(config=config, network=fit.network))
-    return ArmReport(arm, None if arm == "oracle" else start, rounds, fit, evaluation, stopped)
-
-
-def run_rounds(
-    config: ExperimentConfig, pool: Pool, *, truth: np.ndarray, start: Fit, steps: Steps
-) -> tuple[Fit, tuple[Round, ...], str]:
-    """Return the last network, the rounds that led to it and why there was no further one."""
     base = StepInput(config=config, pool=pool, watch=steps.watch)
-    features = steps.pretext(base) if pretext.wanted(config, pool) else None
+    fit = start
+    rounds: tuple[Round, ...] = ()
+    stop_reason = "no rounds by definition"
+    if arm == "oracle":
+        fit = steps.retrain(base.for_retraining(0, oracle_labels(truth, pool)))
+    elif arm != "labelled-only":
+        fit, rounds, stop_reason = run_rounds(base, truth=truth, start=start, steps=steps)
+    return ArmReport(
+        arm=arm,
+        pretrained=None if arm == "oracle" else start,
+        rounds=rounds,
+        fit=fit,
+        evaluation=steps.evaluate(EvaluateInput(config=config, network=fit.network)),
+        stop_reason=stop_reason,
+    )
+
+
+def run_rounds(base: StepInput, *, truth: np.ndarray, start: Fit, steps: Steps) -> tuple[Fit, tuple[Round, ...], str]:
+    """Return the last network, the rounds that led to it and why there was no further one."""
+    features = steps.pretext(base) if pretext.wanted(base.config, base.pool) else None
     rounds: list[Round] = []
 
     def vote(fit: Fit, previous: PseudoLabels | None, number: int) -> Voted:
         first = features if number == 1 else None
-        return steps.pseudo_label(
-            RoundInput(config=config, pool=pool, number=number, fit=fit, previous=previous, features=first)
-        )
+        return steps.pseudo_label(base.for_round(number, fit, previous=previous, features=first))
 
     def retrain(voted: Voted, number: int) -> Fit:
-        fit = steps.retrain(
-            RetrainInput(config=config, pool=pool, watch=steps.watch, number=number, labels=voted.labels)
-        )
-        shown = diagnostics.diagnose(voted.labels, pool.labelled, truth, len(pool.classes))
-        seconds = voted.seconds | {"retrain": fit.seconds}
-        rounds.append(Round(number, voted.features, voted.labels, fit, shown, seconds))
+        fit = steps.retrain(base.for_retraining(number, voted.labels))
+        rounds.append(diagnostics.round_of(voted, fit, number=number, pool=base.pool, truth=truth))
         return fit
 
-    fit, stopped = self_train(start, vote, retrain, rounds=config.pseudo_labels.rounds)
-    return fit, tuple(rounds), stopped
+    fit, stop_reason = self_train(start, vote, retrain, rounds=base.config.pseudo_labels.rounds)
+    return fit, tuple(rounds), stop_reason
 
 
 def self_train(
@@ -98,13 +96,16 @@ def self_train(
 
 def label(config: ExperimentConfig, pool: Pool, steps: Steps) -> Labelling:
     """Return labels for all images of a pool: the rounds, then a last vote on the features of the last network."""
-    pretrained = steps.pretrain(StepInput(config=config, pool=pool, watch=steps.watch))
-    fit, rounds, stopped = run_rounds(config, pool, truth=pool.labels, start=pretrained, steps=steps)
+    base = StepInput(config=config, pool=pool, watch=steps.watch)
+    start = steps.pretrain(base)
+    fit, rounds, stop_reason = run_rounds(base, truth=pool.labels, start=start, steps=steps)
     previous = rounds[-1].pseudo_labels if rounds else None
-    last = RoundInput(config=config, pool=pool, number=len(rounds) + 1, fit=fit, previous=previous)
-    return Labelling(pretrained, rounds, fit, steps.pseudo_label(last), stopped)
+    vote = steps.pseudo_label(base.for_round(len(rounds) + 1, fit, previous=previous))
+    return Labelling(pretrained=start, rounds=rounds, fit=fit, vote=vote, stop_reason=stop_reason)
 
 
 def oracle_labels(truth: np.ndarray, pool: Pool) -> PseudoLabels:
     """Return the true labels as if they had been assigned: the oracle's ceiling."""
-    return PseudoLabels(truth, truth, np.ones(len(truth)), np.where(pool.labelled, 0, 1))
+    return PseudoLabels(
+        classes=truth, guesses=truth, confidence=np.ones(len(truth)), rounds=np.where(pool.labelled, 0, 1)
+    )

@@ -86,16 +86,18 @@ def _round(
     """Return the features of a new network that has learnt to name the clusters of ``features`` (N, D)."""
     settings = config.pretext
     n_clusters = min(settings.n_clusters, max(2, len(images) // _IMAGES_PER_CLUSTER))
-    clusters = kmeans(features, n_clusters, derive(seed, "cluster"))
-    network = networks.build(config.network, images.shape[1], len(clusters.centroids), derive(seed, "weights"))
+    clusters = kmeans(features, n_clusters, seed=derive(seed, "cluster"))
+    network = networks.build(
+        config.network, channels=images.shape[1], n_classes=len(clusters.centroids), seed=derive(seed, "weights")
+    )
     per_epoch = settings.training.images_per_epoch or min(max(len(images), _LEAST_PER_EPOCH), _MOST_PER_EPOCH)
     title = f"without labels, round {number}"
     fit = loop.fit(
         place(network, config.device, config.precision),
         examples.examples(images, clusters.assignment),
         settings.training.model_copy(update={"images_per_epoch": per_epoch}),
-        config.augmentation,
-        seed,
+        augmentation=config.augmentation,
+        seed=seed,
         validation=(images[:0], np.empty(0, dtype=np.int64)),
         on_epoch=partial(watch.epoch, title),
         on_batch=partial(watch.batch, title),

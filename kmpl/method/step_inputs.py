@@ -29,6 +29,24 @@ class StepInput:
     watch: Watch = field(default_factory=Watch)
     """Who is told of training while it goes on; it changes no number."""
 
+    def for_round(
+        self, number: int, fit: Fit, *, previous: PseudoLabels | None = None, features: np.ndarray | None = None
+    ) -> "RoundInput":
+        """Return what a round begins with, on the same pool."""
+        return RoundInput(
+            config=self.config,
+            pool=self.pool,
+            watch=self.watch,
+            number=number,
+            fit=fit,
+            previous=previous,
+            features=features,
+        )
+
+    def for_retraining(self, number: int, labels: PseudoLabels) -> "RetrainInput":
+        """Return what a round ends with, on the same pool."""
+        return RetrainInput(config=self.config, pool=self.pool, watch=self.watch, number=number, labels=labels)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoundInput(StepInput):

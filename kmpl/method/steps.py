@@ -78,13 +78,15 @@ def _train(given: StepInput, data: Examples, settings: Training, *, step: str, t
     config = given.config
     pool = given.pool
     seed = derive(config.seed, step)
-    network = networks.build(config.network, pool.images.shape[1], len(pool.classes), derive(seed, "weights"))
+    network = networks.build(
+        config.network, channels=pool.images.shape[1], n_classes=len(pool.classes), seed=derive(seed, "weights")
+    )
     return loop.fit(
         place(network, config.device, config.precision),
         data,
         settings,
-        config.augmentation,
-        seed,
+        augmentation=config.augmentation,
+        seed=seed,
         validation=(pool.validation_images, pool.validation_labels),
         on_epoch=partial(given.watch.epoch, title),
         on_batch=partial(given.watch.batch, title),
@@ -119,12 +121,19 @@ def pseudo_label(given: RoundInput) -> Voted:
     embedded = time.perf_counter()
     seed = cluster_seed(config, given.number)
     features = prepare(deep, config.clustering, seed) if given.features is None else given.features
-    last = given.previous.clusters if given.previous else None
-    evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed, last)
+    evidence = Evidence(
+        features=features,
+        probabilities=probabilities,
+        labels=pool.labels,
+        clustering=config.clustering,
+        settings=config.pseudo_labels,
+        seed=seed,
+        previous=given.previous.clusters if given.previous else None,
+    )
     labels = assign(evidence, given.previous, given.number)
     voted = time.perf_counter()
     seconds = {"embed": embedded - begin, "cluster and vote": voted - embedded}
-    return Voted(features, labels, seconds, probabilities)
+    return Voted(features=features, labels=labels, seconds=seconds, probabilities=probabilities)
 
 
 def repeated(given: np.ndarray, kept: np.ndarray, share: float) -> np.ndarray:
@@ -156,6 +165,8 @@ def retrain(given: RetrainInput) -> Fit:
     weights = labels.confidence[kept] if config.pseudo_labels.weighted else None
     clusters = labels.clusters if config.retrain.clustering_target == "cluster" else None
     groups = clusters.assignment[kept] if clusters else None
-    data = examples.examples(pool.images[kept], labels.classes[kept], weights, groups, _mirrored(pool)[kept])
+    data = examples.examples(
+        pool.images[kept], labels.classes[kept], weights=weights, groups=groups, mirrored=_mirrored(pool)[kept]
+    )
     settings = retraining(config, given.number)
     return _train(given, data, settings, step="retrain", title=f"retrain, round {given.number}")

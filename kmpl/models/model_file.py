@@ -47,7 +47,7 @@ class Description(Settings):
         return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedModel:
     """A model of raw images, ready to predict or to be exported."""
 
@@ -68,7 +68,7 @@ class TrainedModel:
             with torch.inference_mode():
                 return self.module(torch.from_numpy(images)).numpy()
 
-        return Classifier(self.classes, self.raw_shape, classify, self.ranges)
+        return Classifier(classes=self.classes, raw_shape=self.raw_shape, classify=classify, ranges=self.ranges)
 
 
 def describe_network(
@@ -131,6 +131,11 @@ def read_model(path: Path) -> TrainedModel:
         UserError: as ``read_description``; or the weights are another network's.
     """
     about = read_description(path)
-    network = build(about.network, about.raw_shape[0], len(about.classes), seed=0)
+    network = build(about.network, channels=about.raw_shape[0], n_classes=len(about.classes), seed=0)
     load_network(network, path)
-    return TrainedModel(RawImageClassifier(network, about.size), about.classes, about.raw_shape, about.ranges)
+    return TrainedModel(
+        module=RawImageClassifier(network, about.size),
+        classes=about.classes,
+        raw_shape=about.raw_shape,
+        ranges=about.ranges,
+    )

@@ -49,7 +49,7 @@ def read_onnx(path: Path) -> Classifier:
     except Exception as error:  # onnxruntime's errors have no common class
         raise FileError(f"{path} is no model that onnxruntime can read: {str(error).splitlines()[0]}", path) from error
     classify = lambda images: np.asarray(session.run(None, {given.name: images})[0])  # noqa: E731
-    return Classifier(classes, raw_shape, classify, ranges)
+    return Classifier(classes=classes, raw_shape=raw_shape, classify=classify, ranges=ranges)
 
 
 def write_onnx(model: "TrainedModel", path: Path) -> float:

@@ -13,7 +13,7 @@ from kmpl.errors import look_up
 from kmpl.models.network import Network
 
 
-def build(name: str, channels: int, n_classes: int, seed: int) -> Network:
+def build(name: str, *, channels: int, n_classes: int, seed: int) -> Network:
     """Return a new network with weights drawn from ``seed``; the global random state is left as it was.
 
     Raises:

@@ -29,12 +29,12 @@ def cached(steps: Steps, store: Store) -> Steps:
 
     def around(name: str, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
         how = CACHED.get(name)
-        return step if how is None else lambda given: _look_up(how, step, _embedding_once(given, store), store)
+        return step if how is None else lambda given: _look_up(how, step, _embedding_once(given, store), store=store)
 
     return wrap_each(steps, around)
 
 
-def _look_up(how: Cached, step: Callable[[Any], Any], given: Any, store: Store) -> Any:
+def _look_up(how: Cached, step: Callable[[Any], Any], given: Any, *, store: Store) -> Any:
     at = key(how.code, given.config, **how.inputs(given))
     entry = store.read(how.kind, at)
     if entry is not None:
@@ -43,7 +43,7 @@ def _look_up(how: Cached, step: Callable[[Any], Any], given: Any, store: Store) 
         return how.unpack(entry, given)
     result = step(given)
     kept = how.pack(result)
-    store.write(how.kind, at, kept.tensors, kept.about)
+    store.write(how.kind, at, kept.tensors, about=kept.about)
     return result
 
 
@@ -59,8 +59,11 @@ def _stored_embed(config: Learning, store: Store) -> Embed:
         entry = store.read("features", at)
         if entry is None:
             features, probabilities = embedding.embed(network, images, components=components)
-            entry = Entry({"features": torch.as_tensor(features), "probabilities": torch.as_tensor(probabilities)}, {})
-            store.write("features", at, entry.tensors, {})
+            entry = Entry(
+                tensors={"features": torch.as_tensor(features), "probabilities": torch.as_tensor(probabilities)},
+                about={},
+            )
+            store.write("features", at, entry.tensors, about={})
         return entry.array("features"), entry.array("probabilities")
 
     return embed
@@ -75,5 +78,5 @@ def features_without_labels(store: Store, config: Learning, images: Tensor, *, s
         watch.found(WITHOUT_LABELS)
         return entry.array("features")
     features = pretext.features(config, images, seed=seed, watch=watch)
-    store.write("features", at, {"features": torch.as_tensor(features)}, {})
+    store.write("features", at, {"features": torch.as_tensor(features)}, about={})
     return features

@@ -72,7 +72,8 @@ def code_version(step: str) -> str:
 
     steps.py only hands things on; following its imports too would make every step depend on all of kmpl.
     """
-    waiting, sources = list(_CODE[step]), dict[str, str]()
+    waiting = list(_CODE[step])
+    sources = dict[str, str]()
     while waiting:
         module = waiting.pop()
         source = None if module in _NO_NUMBERS or module in sources else _source(module)

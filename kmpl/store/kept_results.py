@@ -73,15 +73,17 @@ def _retrain_inputs(given: RetrainInput) -> dict[str, Any]:
 def _pack_fit(fit: Fit) -> Entry:
     about = {name: getattr(fit, name) for name in ("kept_epoch", "stop_reason", "images", "seconds")}
     about["history"] = [asdict(epoch) for epoch in fit.history]
-    return Entry(fit.network.state_dict(), about)
+    return Entry(tensors=fit.network.state_dict(), about=about)
 
 
 def _unpack_fit(entry: Entry, given: StepInput) -> Fit:
     config = given.config
-    network = networks.build(config.network, given.pool.images.shape[1], len(given.pool.classes), seed=0)
+    network = networks.build(
+        config.network, channels=given.pool.images.shape[1], n_classes=len(given.pool.classes), seed=0
+    )
     network.load_state_dict(entry.tensors)
     about = entry.about | {"history": tuple(Epoch(**epoch) for epoch in entry.about["history"])}
-    return Fit(place(network, config.device, config.precision), **about)
+    return Fit(network=place(network, config.device, config.precision), **about)
 
 
 # Learning without labels
@@ -135,7 +137,7 @@ def _vote_inputs(given: RoundInput) -> dict[str, Any]:
 
 def _pack_vote(voted: Voted) -> Entry:
     inertia = voted.labels.clusters.inertia if voted.labels.clusters else None
-    return Entry(_label_tensors(voted.labels), {"seconds": voted.seconds, "inertia": inertia})
+    return Entry(tensors=_label_tensors(voted.labels), about={"seconds": voted.seconds, "inertia": inertia})
 
 
 def _unpack_vote(entry: Entry, given: RoundInput) -> Voted:
@@ -147,8 +149,15 @@ def _unpack_vote(entry: Entry, given: RoundInput) -> Voted:
     arrays = {name: entry.array(name) for name in _LABELS}
     clusters = None
     if "centroids" in entry.tensors:
-        clusters = Clusters(entry.array("assignment"), entry.array("centroids"), entry.about["inertia"])
-    return Voted(features, PseudoLabels(**arrays, clusters=clusters), entry.about["seconds"], probabilities)
+        clusters = Clusters(
+            assignment=entry.array("assignment"), centroids=entry.array("centroids"), inertia=entry.about["inertia"]
+        )
+    return Voted(
+        features=features,
+        labels=PseudoLabels(**arrays, clusters=clusters),
+        seconds=entry.about["seconds"],
+        probabilities=probabilities,
+    )
 
 
 # The test
@@ -168,7 +177,7 @@ def _evaluate_inputs(given: EvaluateInput) -> dict[str, Any]:
 
 def _pack_evaluation(evaluation: Evaluation) -> Entry:
     about = {name: value for name, value in asdict(evaluation).items() if name != "confusion"}
-    return Entry({"confusion": torch.as_tensor(evaluation.confusion)}, about)
+    return Entry(tensors={"confusion": torch.as_tensor(evaluation.confusion)}, about=about)
 
 
 def _unpack_evaluation(entry: Entry, _: EvaluateInput) -> Evaluation:
@@ -189,7 +198,7 @@ CACHED: Mapping[str, Cached] = {
         kind="features",
         code="pretext",
         inputs=_pretext_of_pool_inputs,
-        pack=lambda features: Entry({"features": torch.as_tensor(features)}, {}),
+        pack=lambda features: Entry(tensors={"features": torch.as_tensor(features)}, about={}),
         unpack=lambda entry, _: entry.array("features"),
         title=lambda _: WITHOUT_LABELS,
     ),

@@ -33,7 +33,7 @@ def content_digest(tensors: Mapping[str, Tensor], about: str = "") -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """What the store keeps under one key."""
 
@@ -70,7 +70,7 @@ class Store:
                 header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
             if header.get("digest") == content_digest(tensors, f"{kind} {key} {header.get('about')}"):
-                return Entry(tensors, json.loads(header["about"]))
+                return Entry(tensors=tensors, about=json.loads(header["about"]))
         except (OSError, SafetensorError, ValueError) as error:
             reason = str(error).splitlines()[0]
         else:
@@ -80,13 +80,14 @@ class Store:
             path.unlink()
         return None
 
-    def write(self, kind: str, key: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    def write(self, kind: str, key: str, tensors: Mapping[str, Tensor], *, about: Mapping[str, Any]) -> None:
         """Keep tensors, and what JSON takes, under a key.
 
         Raises:
             UserError: the file system refuses; nothing half-written is left.
         """
-        text, path = json.dumps(about), self.path(kind, key)
+        text = json.dumps(about)
+        path = self.path(kind, key)
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         header = {"about": text, "digest": content_digest(whole, f"{kind} {key} {text}")}
         with whole_file(path) as draft:

@@ -41,7 +41,8 @@ def calibration_error(probabilities: np.ndarray, true: np.ndarray, bins: int = 1
     >>> calibration_error(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1]))  # says 80 %, is right in 50 %
     0.3
     """
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == true
     number = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(number, weights=confidence, minlength=bins) - np.bincount(number, weights=right, minlength=bins)
     return round(float(np.abs(gaps).sum() / len(true)), 12)

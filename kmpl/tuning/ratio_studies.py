@@ -127,9 +127,10 @@ def _pseudo_label(
 ) -> Trained:
     tried, (pool, truth) = merge(base, tree(values) | {"seed": seed}), drawn(seed)
     # The first study's winner, from the store.
-    start = steps.pretrain(StepInput(config=tried, pool=pool, watch=steps.watch))
+    given = StepInput(config=tried, pool=pool, watch=steps.watch)
+    start = steps.pretrain(given)
     course.found += start.seconds
-    fit, rounds, _ = experiment.run_rounds(tried, pool, truth=truth, start=start, steps=course.followed(steps))
+    fit, rounds, _ = experiment.run_rounds(given, truth=truth, start=start, steps=course.followed(steps))
     return fit, rounds
 
 

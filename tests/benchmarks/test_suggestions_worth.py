@@ -47,7 +47,7 @@ def ways(features: np.ndarray, truth: np.ndarray, seed: int) -> dict[str, np.nda
     rng, nothing = np.random.default_rng(seed), np.full(len(truth), LEFT_OUT)
     each = [rng.permutation(np.flatnonzero(truth == c))[: BUDGET // 10] for c in range(10)]
     return {
-        "suggested": suggest(features, nothing, BUDGET, seed).images,
+        "suggested": suggest(features, nothing, budget=BUDGET, seed=seed).images,
         "random": rng.permutation(len(truth))[:BUDGET],
         "random, two of each class": np.concatenate(each),
     }
@@ -57,7 +57,14 @@ def named_at_once(images: Tensor, features: np.ndarray, labels: np.ndarray, seed
     """Return the classes that the labels give to all images over the graph of clusters, nothing being trained."""
     settings = Clustering.model_validate(sized(len(labels), 10)["clustering"])
     return cluster_graph(
-        Evidence(features, np.zeros((len(labels), 10)), labels, settings, PseudoLabelling(), seed)
+        Evidence(
+            features=features,
+            probabilities=np.zeros((len(labels), 10)),
+            labels=labels,
+            clustering=settings,
+            settings=PseudoLabelling(),
+            seed=seed,
+        )
     ).classes
 
 
@@ -65,7 +72,15 @@ def named_by_label(images: Tensor, features: np.ndarray, labels: np.ndarray, see
     """Return the classes that ``kmpl label`` gives to all images."""
     there, files = np.unique(labels[labels != LEFT_OUT]), tuple(map(str, range(len(labels))))
     given = np.where(labels == LEFT_OUT, LEFT_OUT, np.searchsorted(there, labels))
-    found = FolderImages(Path("own"), files, images, given, tuple(map(str, there)), files, {})
+    found = FolderImages(
+        root=Path("own"),
+        files=files,
+        images=images,
+        labels=given,
+        classes=tuple(map(str, there)),
+        digests=files,
+        left_out={},
+    )
     job = labelling.prepare(found, {"seed": seed, "threads": 1, "validation": 0})
     return there[labelling.run(job, Steps(evaluate=no_test_set("a folder has none")))[1].guesses]
 

@@ -27,7 +27,7 @@ def two_digits(train: bool) -> Images:
     """The zeros and ones among the first digits: a data set."""
     data = mnist.read(train)
     few = torch.nonzero(data.labels[:2_000] < 2)[:, 0]
-    return Images(data.images[few], data.labels[few], ("zero", "one"))
+    return Images(images=data.images[few], labels=data.labels[few], classes=("zero", "one"))
 
 
 def upside_down(images: Tensor, generator: Generator) -> Tensor:  # noqa: ARG001
@@ -50,7 +50,7 @@ def nearest_label(evidence: Evidence) -> Guess:
     """A strategy: every image has the class of the labelled image that is most like it."""
     labelled = evidence.labelled
     nearest = pairwise_distances_argmin(evidence.features, evidence.features[labelled])
-    return Guess(evidence.labels[labelled][nearest], np.ones(len(nearest)))
+    return Guess(classes=evidence.labels[labelled][nearest], confidence=np.ones(len(nearest)))
 
 
 SETTINGS = "--dataset TwoDigits --network linear --pseudo-labels.strategy nearest-label --labels 20 --pool.size 200 \

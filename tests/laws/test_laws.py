@@ -30,7 +30,15 @@ from kmpl.training.watch import Watch
 
 def no_test(_: EvaluateInput) -> Evaluation:
     """Stand in for the test, which no law needs."""
-    return Evaluation(0.0, {}, (), np.zeros((10, 10)), 0.0, 0.0, 0.0)
+    return Evaluation(
+        accuracy=0.0,
+        views={},
+        class_accuracy=(),
+        confusion=np.zeros((10, 10)),
+        calibration_error=0.0,
+        log_loss=0.0,
+        seconds=0.0,
+    )
 
 
 def run(config: ExperimentConfig, **handed: Any) -> Report:
@@ -191,7 +199,15 @@ def own() -> tuple[FolderImages, np.ndarray]:
         given[places] = c
     digests = tuple(f"{i:064}" for i in range(200))
     names = tuple(f"{i:03}, a {label}.png" for i, label in enumerate(truth))
-    return FolderImages(Path("digits"), names, data.images[chosen], given, ("0", "1", "2"), digests, {}), truth
+    return FolderImages(
+        root=Path("digits"),
+        files=names,
+        images=data.images[chosen],
+        labels=given,
+        classes=("0", "1", "2"),
+        digests=digests,
+        left_out={},
+    ), truth
 
 
 closed = no_test_set("a folder of one's own has no test set")
@@ -249,7 +265,9 @@ def test_law_1_labels_that_are_hidden_in_turn_are_not_learnt_from(
             return fits[-1]
 
         wrong = replace(found, labels=given)
-        fit = cross_fitting.cross_fit(wrong, job.config, 2, job.options.seed, Steps(evaluate=closed, retrain=retrain))
+        fit = cross_fitting.cross_fit(
+            wrong, job.config, n_folds=2, seed=job.options.seed, steps=Steps(evaluate=closed, retrain=retrain)
+        )
         return fits[0], fit
 
     (honest, fit), (misled, wrong) = cross_fitted(found.labels), cross_fitted(given)

@@ -30,7 +30,7 @@ DEEP = merge(SHORT, {"clustering": {"maps": 0}})  # without the maps' components
 @pytest.fixture(scope="module")
 def digits() -> Images:
     data = mnist.read(train=True)
-    return Images(data.images[:800], data.labels[:800], data.classes)
+    return Images(images=data.images[:800], labels=data.labels[:800], classes=data.classes)
 
 
 def purity(features: np.ndarray, digits: Images) -> float:
@@ -114,13 +114,14 @@ def test_the_first_round_clusters_them_where_labels_are_few(
     pool, truth = steps.load(config)
     seen: list[np.ndarray | None] = []
 
-    def vote(given: RoundInput) -> Voted:
-        seen.append(given.features)
-        return steps.pseudo_label(given)
+    def vote(first: RoundInput) -> Voted:
+        seen.append(first.features)
+        return steps.pseudo_label(first)
 
     handed = Steps(evaluate=no_test_set("rounds have no test"), pseudo_label=vote)
-    start = steps.pretrain(StepInput(config=config, pool=pool))
-    _, rounds, _ = experiment.run_rounds(config, pool, truth=truth, start=start, steps=handed)
+    given = StepInput(config=config, pool=pool)
+    start = steps.pretrain(given)
+    _, rounds, _ = experiment.run_rounds(given, truth=truth, start=start, steps=handed)
     assert [known is not None for known in seen][:2] == [wanted, False][: len(seen)]
     own = pretext.of_pool(StepInput(config=config, pool=pool))
     assert np.array_equal(rounds[0].features, own) is wanted
@@ -131,12 +132,13 @@ def test_pool_features_are_learnt_once_and_steps_that_are_kept_say_the_same(
 ) -> None:
     config = merge(tiny, FEW)
     pool, truth = steps.load(config)
-    start = steps.pretrain(StepInput(config=config, pool=pool))
+    given = StepInput(config=config, pool=pool)
+    start = steps.pretrain(given)
     plain = Steps(evaluate=no_test_set("rounds have no test"))
-    results = [experiment.run_rounds(config, pool, truth=truth, start=start, steps=plain)]
+    results = [experiment.run_rounds(given, truth=truth, start=start, steps=plain)]
     for _ in range(2):
         told = cached_steps.cached(plain, Store(tmp_path))
-        results.append(experiment.run_rounds(config, pool, truth=truth, start=start, steps=told))
+        results.append(experiment.run_rounds(given, truth=truth, start=start, steps=told))
         monkeypatch.setattr(pretext, "features", None)  # would fail if it were called
     for _, rounds, _ in results[1:]:
         for mine, theirs in zip(rounds, results[0][1], strict=True):

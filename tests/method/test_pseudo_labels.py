@@ -34,7 +34,14 @@ def evidence(features: np.ndarray, true: np.ndarray, labelled: int) -> Evidence:
     """Return evidence whose first points are labelled and whose network is a logistic regression on those."""
     model = LogisticRegression(max_iter=1_000).fit(features[:labelled], true[:labelled])
     labels = np.where(np.arange(len(true)) < labelled, true, LEFT_OUT)
-    return Evidence(prepare(features, CLUSTERING, 0), model.predict_proba(features), labels, CLUSTERING, UNSURE, 0)
+    return Evidence(
+        features=prepare(features, CLUSTERING, 0),
+        probabilities=model.predict_proba(features),
+        labels=labels,
+        clustering=CLUSTERING,
+        settings=UNSURE,
+        seed=0,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +67,12 @@ def from_probabilities(probabilities: list[list[float]], labels: list[int], thre
     """Return evidence for self-training, in which the network's word is all that counts."""
     settings = PseudoLabelling(strategy="self-training", threshold=threshold)
     return Evidence(
-        np.zeros((len(labels), 2), np.float32), np.array(probabilities), np.array(labels), CLUSTERING, settings, 0
+        features=np.zeros((len(labels), 2), np.float32),
+        probabilities=np.array(probabilities),
+        labels=np.array(labels),
+        clustering=CLUSTERING,
+        settings=settings,
+        seed=0,
     )
 
 
@@ -148,10 +160,10 @@ def test_guesses_are_far_better_than_chance_and_surer_where_they_are_right(
 
 def test_no_strategy_is_handed_a_true_label_of_an_unlabelled_image(problem: Evidence) -> None:
     names = {field.name for field in fields(Evidence)}
-    assert names == {"features", "probabilities", "labels", "clustering", "settings", "seed", "before"}
+    assert names == {"features", "probabilities", "labels", "clustering", "settings", "seed", "previous"}
     assert (np.delete(problem.labels, problem.labelled) == LEFT_OUT).all()
     assert {field.name for field in fields(Clusters)} == {"assignment", "centroids", "inertia"}
-    assert list(inspect.signature(assign).parameters) == ["evidence", "before", "number"]
+    assert list(inspect.signature(assign).parameters) == ["evidence", "previous", "number"]
     for strategy in STRATEGIES.values():
         assert get_type_hints(strategy.load()) == {"e": Evidence, "return": Guess}
 
@@ -221,7 +233,7 @@ def test_consensus_keeps_nothing_on_which_cluster_and_network_disagree(problem: 
 def test_cluster_vote_gives_all_members_of_a_cluster_one_class_and_one_confidence(problem: Evidence) -> None:
     guess = guess_by("cluster-vote", problem)
     assert guess.clusters is not None
-    expected = cluster(problem.features, problem.labels, problem.clustering, problem.seed)
+    expected = cluster(problem.features, problem.labels, problem.clustering, seed=problem.seed)
     np.testing.assert_array_equal(guess.clusters.assignment, expected.assignment)
     for k in range(len(guess.clusters.sizes)):
         members = guess.clusters.assignment == k
@@ -243,7 +255,14 @@ def test_cluster_vote_counts_labelled_members_by_their_label_not_by_the_network(
     probabilities = np.tile([[0.6, 0.4]], (7, 1))
     settings = PseudoLabelling(strategy="cluster-vote", threshold=0.0, k=1)
     labels = np.array([1, 1, 1, 1, 1, -1, -1])
-    e = Evidence(np.zeros((7, 2), np.float32), probabilities, labels, Clustering(n_clusters=1), settings, 0)
+    e = Evidence(
+        features=np.zeros((7, 2), np.float32),
+        probabilities=probabilities,
+        labels=labels,
+        clustering=Clustering(n_clusters=1),
+        settings=settings,
+        seed=0,
+    )
     guess = guess_by("cluster-vote", e)
     assert (guess.classes == 1).all()
     np.testing.assert_allclose(guess.confidence, (1 + 5 + 2 * 0.4) / 8)
@@ -276,7 +295,14 @@ def test_cluster_graph_names_clusters_without_a_label_by_those_they_touch() -> N
     for c in (0, 1):
         labels[np.flatnonzero(classes == c)[0]] = c
     settings = PseudoLabelling(threshold=0.0, k=2)
-    e = Evidence(points.astype(np.float32), np.full((1_200, 2), 0.5), labels, Clustering(n_clusters=80), settings, 0)
+    e = Evidence(
+        features=points.astype(np.float32),
+        probabilities=np.full((1_200, 2), 0.5),
+        labels=labels,
+        clustering=Clustering(n_clusters=80),
+        settings=settings,
+        seed=0,
+    )
     right = {name: (guess_by(name, e).classes == classes).mean() for name in ("cluster-graph", "cluster-vote")}
     assert right["cluster-graph"] > 0.99
     assert right["cluster-vote"] < 0.8
@@ -285,7 +311,7 @@ def test_cluster_graph_names_clusters_without_a_label_by_those_they_touch() -> N
 def prototypes(e: Evidence) -> tuple[np.ndarray, np.ndarray]:
     """Return the notebook's prototypes and their labels, written as its text says: K-means, then ``cdist``."""
     features, labels = e.features[e.labelled], e.labels[e.labelled]
-    centroids = kmeans(features, e.clustering.n_prototypes, e.seed).centroids
+    centroids = kmeans(features, e.clustering.n_prototypes, seed=e.seed).centroids
     reference = KMeans(e.clustering.n_prototypes, n_init=1, random_state=e.seed).fit(features).cluster_centers_
     np.testing.assert_allclose(centroids, reference, atol=1e-5)
     nearest = sorted(set(cdist(reference, features).argmin(axis=1)))
@@ -306,7 +332,7 @@ def test_clustering_the_unlabelled_features_as_the_notebook_does_changes_nothing
     knn = KNeighborsClassifier(3).fit(*prototypes(problem))
     unlabelled = np.flatnonzero(problem.labels == LEFT_OUT)
     for n_clusters in (2, 20):
-        groups = kmeans(problem.features[unlabelled], n_clusters, 1).assignment
+        groups = kmeans(problem.features[unlabelled], n_clusters, seed=1).assignment
         for group in range(n_clusters):
             members = unlabelled[groups == group]
             np.testing.assert_array_equal(knn.predict(problem.features[members]), guess.classes[members])
@@ -339,7 +365,14 @@ def two_islands(n: int) -> Evidence:
     here = np.flatnonzero(island == 0)
     labels[here[:20]] = np.arange(20) % 2
     settings = PseudoLabelling(strategy="label-spreading", threshold=0.0)
-    return Evidence(features.astype(np.float32), np.full((n, 2), 0.5), labels, CLUSTERING, settings, 0)
+    return Evidence(
+        features=features.astype(np.float32),
+        probabilities=np.full((n, 2), 0.5),
+        labels=labels,
+        clustering=CLUSTERING,
+        settings=settings,
+        seed=0,
+    )
 
 
 def test_label_spreading_has_no_confidence_where_no_label_reaches_and_leaves_those_points_out() -> None:
@@ -357,7 +390,14 @@ def test_label_spreading_follows_the_graph_where_straight_distance_would_not() -
     features = np.concatenate([np.stack([along, np.full(50, y)], axis=1) for y in (0.0, 1.0)]).astype(np.float32)
     labels = np.full(100, LEFT_OUT)
     labels[0], labels[99] = 0, 1
-    e = Evidence(features, np.full((100, 2), 0.5), labels, CLUSTERING, PseudoLabelling(), 0)
+    e = Evidence(
+        features=features,
+        probabilities=np.full((100, 2), 0.5),
+        labels=labels,
+        clustering=CLUSTERING,
+        settings=PseudoLabelling(),
+        seed=0,
+    )
     guess, chain = guess_by("label-spreading", e), np.repeat([0, 1], 50)
     straight = cdist(features, features[[0, 99]]).argmin(axis=1)
     assert (straight != chain).mean() > 0.4, "otherwise this shows nothing"

@@ -30,7 +30,9 @@ def test_only_where_a_view_mirrors_are_images_seen_anew(protocol: str, same: boo
     with_views = merge(brief, {"protocol": protocol})
     without = merge(with_views, {"augmentation": {"views": 0.0}})
     pool, truth = steps.load(with_views)
-    labels = PseudoLabels(truth, truth, torch.ones(len(truth)).numpy(), (~pool.labelled).astype(int))
+    labels = PseudoLabels(
+        classes=truth, guesses=truth, confidence=torch.ones(len(truth)).numpy(), rounds=(~pool.labelled).astype(int)
+    )
     for train in (
         lambda config: steps.pretrain(StepInput(config=config, pool=pool)),
         lambda config: steps.retrain(RetrainInput(config=config, pool=pool, number=1, labels=labels)),

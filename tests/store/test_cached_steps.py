@@ -63,7 +63,7 @@ def _few(name: str, train: bool, size: int = 0) -> Images:  # noqa: ARG001
 @cache
 def _read(train: bool) -> Images:
     data = registry.read("MNIST", train)
-    return Images(data.images[:1_000].clone(), data.labels[:1_000].clone(), data.classes)
+    return Images(images=data.images[:1_000].clone(), labels=data.labels[:1_000].clone(), classes=data.classes)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -342,7 +342,7 @@ def test_a_changed_setting_never_finds_what_was_computed_with_another(name: str,
 
 def _negative(network: network.Network) -> network.Network:
     """Return another kind of network with the same weights."""
-    other = networks.build("negative", 1, 10, seed=0)
+    other = networks.build("negative", channels=1, n_classes=10, seed=0)
     other.load_state_dict(network.state_dict())
     return other
 

@@ -28,7 +28,15 @@ TASK = "MNIST, literature protocol"
 
 def no_test(_: EvaluateInput) -> Evaluation:
     """Stand in for the test, which no champion is chosen by."""
-    return Evaluation(0.0, {}, (), np.zeros((10, 10)), 0.0, 0.0, 0.0)
+    return Evaluation(
+        accuracy=0.0,
+        views={},
+        class_accuracy=(),
+        confusion=np.zeros((10, 10)),
+        calibration_error=0.0,
+        log_loss=0.0,
+        seconds=0.0,
+    )
 
 
 @pytest.fixture(scope="module")

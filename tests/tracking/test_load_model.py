@@ -254,7 +254,9 @@ def test_the_range_of_deep_pictures_goes_with_the_model(tmp_path: Path) -> None:
     found = read_folder(tmp_path / "in", size=28)
     client = tracking.open_store(tmp_path / "mlruns")
     run = start(client, "deep", {})
-    log_model(client, run, build("cnn", 1, 2, 0), pool_of(found, np.zeros(6, dtype=bool)), "a test")
+    log_model(
+        client, run, build("cnn", channels=1, n_classes=2, seed=0), pool_of(found, np.zeros(6, dtype=bool)), "a test"
+    )
     model = open_model(tmp_path / "mlruns", run)
     weights = read_model(fetch_state(tmp_path / "mlruns", run, tmp_path))
     assert model.ranges == weights.ranges == {"16-bit": (0.0, 1023.0)}

@@ -17,7 +17,18 @@ from kmpl.tuning.pruning import PARTS, Course, value
 
 
 def history(accuracies: list[float]) -> tuple[Epoch, ...]:
-    return tuple(Epoch(i, 0.5, 0.9, 0.3, a, 0.001, 2.0) for i, a in enumerate(accuracies, start=1))
+    return tuple(
+        Epoch(
+            number=i,
+            loss=0.5,
+            accuracy=0.9,
+            validation_loss=0.3,
+            validation_accuracy=a,
+            learning_rate=0.001,
+            seconds=2.0,
+        )
+        for i, a in enumerate(accuracies, start=1)
+    )
 
 
 def training(fit: Fit, accuracies: list[float], found: bool = False) -> Callable[[Watch], Fit]:

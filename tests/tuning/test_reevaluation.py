@@ -45,7 +45,15 @@ class Landscape:
         if self.diverges and seed != 1_000 and epochs != 3:
             raise DivergedError("diverged")
         height = 0.5 + 0.03 * epochs if seed == 1_000 else 0.9 - 0.05 * epochs
-        one = Epoch(1, 0.5, 0.9, 0.3, height, 0.001, 1.0)
+        one = Epoch(
+            number=1,
+            loss=0.5,
+            accuracy=0.9,
+            validation_loss=0.3,
+            validation_accuracy=height,
+            learning_rate=0.001,
+            seconds=1.0,
+        )
         fit = replace(self.fit, history=(one,), kept_epoch=1)
         return course.watched(Watch(), 1, 1, lambda _: fit), ()
 

@@ -109,7 +109,18 @@ def test_a_trial_below_the_median_is_pruned_and_short_trainings_are_not_pruned_f
         """Rise to 0.9 in as many epochs as are asked for; every fourth trial to half of it."""
         epochs, height = int(values["pretrain.epochs"]), 0.45 if len(asked) % 4 == 3 else 0.9
         asked.append(epochs)
-        rising = [Epoch(i, 0.5, 0.9, 0.3, height * i / epochs, 0.001, 1.0) for i in range(1, epochs + 1)]
+        rising = [
+            Epoch(
+                number=i,
+                loss=0.5,
+                accuracy=0.9,
+                validation_loss=0.3,
+                validation_accuracy=height * i / epochs,
+                learning_rate=0.001,
+                seconds=1.0,
+            )
+            for i in range(1, epochs + 1)
+        ]
 
         def tell(watch: Watch) -> Fit:
             for epoch in rising:
@@ -136,17 +147,35 @@ def test_a_trial_below_the_median_is_pruned_and_short_trainings_are_not_pruned_f
 def simple(config: ExperimentConfig, folder: Path, where: str, dies: Callable[[int], None]) -> tuple[Task, Desk]:
     """Return a study of four trials that train nothing; ``dies`` is told each training's number as it begins."""
     pool, _ = load(config)
-    network, counted = build(config.network, 1, 10, 0), itertools.count(1)
+    network, counted = build(config.network, channels=1, n_classes=10, seed=0), itertools.count(1)
 
     def train(values: Mapping[str, Any], course: Course, _: int) -> tuple[Fit, tuple[Round, ...]]:
         number, epochs = next(counted), int(values["pretrain.epochs"])
-        rising = [Epoch(i, 0.5, 0.9, 0.3, 0.5 + 0.01 * number, 0.001, 1.0) for i in range(1, epochs + 1)]
+        rising = [
+            Epoch(
+                number=i,
+                loss=0.5,
+                accuracy=0.9,
+                validation_loss=0.3,
+                validation_accuracy=0.5 + 0.01 * number,
+                learning_rate=0.001,
+                seconds=1.0,
+            )
+            for i in range(1, epochs + 1)
+        ]
 
         def tell(watch: Watch) -> Fit:
             dies(number)
             for epoch in rising:
                 watch.epoch("pretrain", epoch, epochs)
-            return Fit(network, tuple(rising), epochs, "all epochs done", 100, float(epochs))
+            return Fit(
+                network=network,
+                history=tuple(rising),
+                kept_epoch=epochs,
+                stop_reason="all epochs done",
+                images=100,
+                seconds=float(epochs),
+            )
 
         return course.watched(Watch(), 1, epochs, tell), ()
 

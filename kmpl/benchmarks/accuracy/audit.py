@@ -55,7 +55,7 @@ def second_kmeans(config: ExperimentConfig, steps: Steps) -> Numbers:
     pool, _ = steps.load(config)
     network = steps.pretrain(StepInput(config=config, pool=pool)).network
     hidden, knn = _prototypes(config, pool, pool.images, network)
-    clusters = kmeans(hidden, config.clustering.n_prototypes, cluster_seed(config, 1))
+    clusters = kmeans(hidden, config.clustering.n_prototypes, seed=cluster_seed(config, 1))
     with threadpool_limits(1):
         at_once = knn.predict(hidden)
         one_by_one = np.empty_like(at_once)
@@ -78,7 +78,7 @@ def other_draw(config: ExperimentConfig, steps: Steps) -> Numbers:
     again = pool.images.clone()
     for view in np.unique(views):
         where, seed = np.flatnonzero(views == view), derive(config.seed, "another draw")
-        again[where] = show(data.images[pool.sources[where]], str(view), again.shape[-1], seed)
+        again[where] = show(data.images[pool.sources[where]], str(view), size=again.shape[-1], seed=seed)
     named = []
     for images in (pool.images, again):
         hidden, knn = _prototypes(config, pool, images, network)
@@ -97,7 +97,9 @@ def siblings(config: ExperimentConfig, steps: Steps) -> Numbers:  # noqa: ARG001
     sources, views = drawn % n, drawn // n
     images = torch.empty((len(drawn), data.images.shape[1], rules.image_size, rules.image_size), dtype=torch.uint8)
     for i, view in enumerate(rules.views):
-        images[views == i] = show(data.images[sources[views == i]], view, rules.image_size, derive(config.seed, view))
+        images[views == i] = show(
+            data.images[sources[views == i]], view, size=rules.image_size, seed=derive(config.seed, view)
+        )
     labelled = np.arange(len(drawn)) < round((config.ratio or 0.1) * len(drawn))
     true, seen = data.labels.numpy()[sources], np.isin(sources[~labelled], sources[labelled])
     if not seen.any():
@@ -164,7 +166,14 @@ def _prototypes(
     """Return the features (U, D) of the unlabelled images and the notebook's classifier, fitted to prototypes."""
     features, probabilities = embedding.embed(network, images)
     seed = cluster_seed(config, 1)
-    evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed)
+    evidence = Evidence(
+        features=features,
+        probabilities=probabilities,
+        labels=pool.labels,
+        clustering=config.clustering,
+        settings=config.pseudo_labels,
+        seed=seed,
+    )
     return features[~pool.labelled], by_prototypes(evidence)
 
 
@@ -177,12 +186,16 @@ def _trained(
     """Return a network trained as pretraining is; ``look`` sees it after each epoch."""
     use_threads(config.threads)
     seed = derive(config.seed, "pretrain")
-    network = networks.build(config.network, images.shape[1], int(labels.max()) + 1, derive(seed, "weights"))
+    network = networks.build(
+        config.network, channels=images.shape[1], n_classes=int(labels.max()) + 1, seed=derive(seed, "weights")
+    )
     network = place(network, config.device, config.precision)
     nobody = (images[:0], np.empty(0, dtype=np.int64))
     watch: Callable[[Epoch, int], None] | None = partial(look, network) if look else None
     data = examples.examples(images, labels)
-    return loop.fit(network, data, config.pretrain, config.augmentation, seed, nobody, watch).network
+    return loop.fit(
+        network, data, config.pretrain, augmentation=config.augmentation, seed=seed, validation=nobody, on_epoch=watch
+    ).network
 
 
 QUESTIONS: Mapping[str, Callable[[ExperimentConfig, Steps], Numbers]] = {

@@ -102,4 +102,4 @@ def _at_random(config: ExperimentConfig, pool: Pool) -> np.ndarray:
 
 
 def _suggested(known: np.ndarray, labels: int, seed: int) -> np.ndarray:
-    return suggest(known, np.full(len(known), LEFT_OUT), labels, seed).images
+    return suggest(known, np.full(len(known), LEFT_OUT), budget=labels, seed=seed).images

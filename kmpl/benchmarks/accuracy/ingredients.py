@@ -105,8 +105,9 @@ def outcome(
     change: str, config: ExperimentConfig, pool: Pool, truth: np.ndarray, judges: Judges, steps: Steps
 ) -> Outcome:
     """Return what one configuration gives on a pool."""
-    start = steps.pretrain(StepInput(config=config, pool=pool, watch=steps.watch))
-    fit, rounds, _ = experiment.run_rounds(config, pool, truth=truth, start=start, steps=steps)
+    given = StepInput(config=config, pool=pool, watch=steps.watch)
+    start = steps.pretrain(given)
+    fit, rounds, _ = experiment.run_rounds(given, truth=truth, start=start, steps=steps)
     images, labels = judges
     return Outcome(
         change=change,
@@ -126,4 +127,4 @@ def outside(config: ExperimentConfig, pool: Pool) -> Judges:
     rest = np.setdiff1d(np.arange(len(data.labels)), taken)
     if not len(rest):
         raise UserError(f"pool.size: all {len(data.labels)} training images are in the pool; leave some to judge by")
-    return show(data.images[rest], "clean", size, derive(config.seed, "outside")), data.labels.numpy()[rest]
+    return show(data.images[rest], "clean", size=size, seed=derive(config.seed, "outside")), data.labels.numpy()[rest]

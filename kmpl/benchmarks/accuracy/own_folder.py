@@ -84,7 +84,14 @@ def measure(name: str, seed: int, folder: Path, mlruns: Path, given: dict[str, o
 def spread_pixels(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the classes (N,) that the strategy label-spreading gives images by their pixels (N, D)."""
     nobody = np.zeros((len(labels), int(labels.max()) + 1))
-    evidence = Evidence(pixels, nobody, labels, Clustering(), PseudoLabelling(), seed=0)
+    evidence = Evidence(
+        features=pixels,
+        probabilities=nobody,
+        labels=labels,
+        clustering=Clustering(),
+        settings=PseudoLabelling(),
+        seed=0,
+    )
     return label_spreading(evidence).classes
 
 

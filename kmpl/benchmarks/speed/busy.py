@@ -94,7 +94,7 @@ def serve() -> None:
     config = ExperimentConfig.model_validate_json(sys.argv[1])
     use_threads(config.threads)
     data = read(config.dataset, train=True)
-    bench = Bench(config, Images(data.images[:_IMAGES], data.labels[:_IMAGES], data.classes), 1)
+    bench = Bench(config, Images(images=data.images[:_IMAGES], labels=data.labels[:_IMAGES], classes=data.classes), 1)
     for _ in sys.stdin:
         print(images_per_second(bench, float(sys.argv[2])), flush=True)
 
@@ -122,5 +122,7 @@ def images_per_second(bench: Bench, seconds: float) -> float:
 
     fresh = network(bench, bench.config.network)
     with suppress(_Over):
-        loop.fit(fresh, data, settings, bench.config.augmentation, 0, nobody, on_batch=step)
+        loop.fit(
+            fresh, data, settings, augmentation=bench.config.augmentation, seed=0, validation=nobody, on_batch=step
+        )
     return seen

@@ -38,9 +38,10 @@ def all_rounds(bench: Bench) -> Rounds:
     change = {"protocol": "literature", "labels": 100, "ratio": None, "clustering": {"n_clusters": _CLUSTERS}}
     config = merge(bench.config, change)
     pool, truth = steps.load(config)
-    start = steps.pretrain(StepInput(config=config, pool=pool))
+    given = StepInput(config=config, pool=pool)
+    start = steps.pretrain(given)
     plain = Steps(evaluate=no_test_set("the speed of rounds needs no test"))
-    _, rounds, _ = experiment.run_rounds(config, pool, truth=truth, start=start, steps=plain)
+    _, rounds, _ = experiment.run_rounds(given, truth=truth, start=start, steps=plain)
     return Rounds(config, pool, start, rounds)
 
 
@@ -62,7 +63,7 @@ def kmeans_between_rounds(bench: Bench) -> Row:
     inertia: dict[str, float] = {}
 
     def ours() -> None:
-        inertia["kmpl"] = kmeans(after, _CLUSTERS, seed=0, before=start).inertia
+        inertia["kmpl"] = kmeans(after, _CLUSTERS, seed=0, previous=start).inertia
 
     def theirs() -> None:
         inertia["scikit-learn"] = KMeans(_CLUSTERS, n_init=1, random_state=0).fit(after).inertia_

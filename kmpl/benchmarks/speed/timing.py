@@ -75,11 +75,11 @@ def rate(work: Callable[[], int]) -> float:
 
 def network(bench: Bench, name: str) -> Network:
     """Return a network as kmpl trains it."""
-    made = networks.build(name, 1, len(bench.data.classes), seed=0)
+    made = networks.build(name, channels=1, n_classes=len(bench.data.classes), seed=0)
     return place(made, bench.config.device, bench.config.precision)
 
 
 def plain(bench: Bench, name: str) -> Network:
     """Return a network as PyTorch makes it: float32, its default memory layout."""
-    made = networks.build(name, 1, len(bench.data.classes), seed=0)
+    made = networks.build(name, channels=1, n_classes=len(bench.data.classes), seed=0)
     return made.to(bench.device).to(memory_format=torch.contiguous_format)

@@ -96,7 +96,7 @@ def test_a_pool_of_everything_leaves_no_judge(config: ExperimentConfig) -> None:
 
 def test_the_test_stays_shut(config: ExperimentConfig) -> None:
     pool, _ = steps.load(config)
-    untrained = networks.build(config.network, 1, len(pool.classes), seed=0)
+    untrained = networks.build(config.network, channels=1, n_classes=len(pool.classes), seed=0)
     with pytest.raises(AssertionError, match="not judged by the test"):
         Steps(evaluate=shut).evaluate(EvaluateInput(config=config, network=untrained))
 
