@@ -53,6 +53,7 @@ def nearest_label(evidence: Evidence) -> Guess:
     return Guess(classes=evidence.labels[labelled][nearest], confidence=np.ones(len(nearest)))
 
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")  # of MLflow's own import
 SETTINGS = "--dataset TwoDigits --network linear --pseudo-labels.strategy nearest-label --labels 20 --pool.size 200 \
     --pool.image-size 28 --pretrain.epochs 2 --pretrain.images-per-epoch 200 --retrain.epochs 1 \
     --retrain.images-per-epoch 200 --retrain.last-round 1 --pseudo-labels.rounds 1 --threads 1 --quiet"
