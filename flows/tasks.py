@@ -110,9 +110,9 @@ def as_tasks(steps: Steps, experiment: str) -> Steps:
     def around(name: str, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
         how = TASKS[name]
 
-        def run(given: Any) -> Any:
-            title = how.title.format(arm=current, number=getattr(given, "number", None))
-            return run_task(name, f"{experiment}: {title}", lambda: _logged(step(given), how.summary))
+        def run(inputs: Any) -> Any:
+            title = how.title.format(arm=current, number=getattr(inputs, "number", None))
+            return run_task(name, f"{experiment}: {title}", lambda: _logged(step(inputs), how.summary))
 
         return run
 

@@ -19,7 +19,7 @@ from kmpl.runtime.devices import use_threads
 from kmpl.store.cached_steps import cached
 from kmpl.tracking.experiment_runs import experiment_run
 
-Given = TypeVar("Given")
+Inputs = TypeVar("Inputs")
 Result = TypeVar("Result")
 Summary = dict[str, Any]
 
@@ -79,12 +79,12 @@ def run_cell(wrap: Wrap, cell: Cell) -> Summary:
     return numbers
 
 
-def named_in_errors(name: str, step: Callable[[Given], Result]) -> Callable[[Given], Result]:
+def named_in_errors(name: str, step: Callable[[Inputs], Result]) -> Callable[[Inputs], Result]:
     """Return the same step; every error in it says which step it was."""
 
-    def run(given: Given) -> Result:
+    def run(inputs: Inputs) -> Result:
         with error_context(name.replace("_", "-")):
-            return step(given)
+            return step(inputs)
 
     return run
 

@@ -89,10 +89,10 @@ def _learning_features_once(found: FolderImages, steps: Steps) -> Steps:
     learnt: list[np.ndarray] = []
     nothing = np.zeros(len(found.files), dtype=bool)
 
-    def pretext(given: StepInput) -> np.ndarray:
+    def pretext(inputs: StepInput) -> np.ndarray:
         if not learnt:
             whole = pool_of(found, nothing)
-            learnt.append(by_image(whole, steps.pretext(replace(given, pool=whole))))
-        return learnt[0][given.pool.sources]
+            learnt.append(by_image(whole, steps.pretext(replace(inputs, pool=whole))))
+        return learnt[0][inputs.pool.sources]
 
     return replace(steps, pretext=pretext)

@@ -28,11 +28,11 @@ def vote(clusters: Clusters, features: np.ndarray, labels: np.ndarray, *, votes:
         votes: (N, C) the members' votes: a row sums to one, or to zero for a member that does not vote.
         k: at least 1; where fewer points are labelled, all of them vote.
     """
-    given = np.flatnonzero(labels != LEFT_OUT)
-    near = nearest_points(features[given], clusters.centroids, min(k, len(given)))
+    labelled = np.flatnonzero(labels != LEFT_OUT)
+    near = nearest_points(features[labelled], clusters.centroids, min(k, len(labelled)))
     shares = np.zeros((len(clusters.centroids), votes.shape[1]))
     np.add.at(shares, clusters.assignment, votes)
-    for column in labels[given][near].T:
+    for column in labels[labelled][near].T:
         shares[np.arange(len(shares)), column] += 1
     return shares / shares.sum(axis=1, keepdims=True)
 

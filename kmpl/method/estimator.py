@@ -142,14 +142,14 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         X = _numbers(X)
         if max(float(X.max()), -float(X.min())) > _LARGEST:
             raise ValueError(f"X has values beyond {_LARGEST:g}: scale the features")
-        given = given_labels(y)
-        self.classes_, codes = encode(y, given)
-        clustering, voting = self._settings(len(y), int(given.sum()))
+        labelled = given_labels(y)
+        self.classes_, codes = encode(y, labelled)
+        clustering, voting = self._settings(len(y), int(labelled.sum()))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
 
-        def vote(model: Any, before: PseudoLabels | None, number: int) -> Voted:
-            turn = derive(seed, "cluster", number)
-            features = prepare(X, clustering, turn)
+        def vote(model: Any, previous: PseudoLabels | None, number: int) -> Voted:
+            round_seed = derive(seed, "cluster", number)
+            features = prepare(X, clustering, round_seed)
             probabilities = _probabilities(model, X)
             evidence = Evidence(
                 features=features,
@@ -157,26 +157,26 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
                 labels=codes,
                 clustering=clustering,
                 settings=voting,
-                seed=turn,
+                seed=round_seed,
             )
             return Voted(
-                features=features, labels=assign(evidence, before, number), seconds={}, probabilities=probabilities
+                features=features, labels=assign(evidence, previous, number), seconds={}, probabilities=probabilities
             )
 
         def retrain(voted: Voted, _: int) -> Any:
             labels = voted.labels
             trained_on.append(labels)
-            kept = repeated(given, labels.kept, voting.labelled_share)
+            kept = repeated(labelled, labels.kept, voting.labelled_share)
             return self._train(X[kept], labels.classes[kept], confidence=labels.confidence[kept], seed=seed)
 
         trained_on = [
             PseudoLabels(
-                classes=codes, guesses=codes, confidence=given.astype(float), rounds=np.where(given, 0, LEFT_OUT)
+                classes=codes, guesses=codes, confidence=labelled.astype(float), rounds=np.where(labelled, 0, LEFT_OUT)
             )
         ]
-        model = self._train(X[given], codes[given], confidence=None, seed=seed)
+        model = self._train(X[labelled], codes[labelled], confidence=None, seed=seed)
         stopped = "every sample has a label"
-        if not given.all():
+        if not labelled.all():
             try:
                 model, stopped = self_train(model, vote, retrain, rounds=voting.rounds)
             except SettingError as error:
@@ -258,11 +258,11 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             ValueError: no row has a label.
         """
         y = column_or_1d(y)
-        given = given_labels(y)
-        if not given.any():
+        labelled = given_labels(y)
+        if not labelled.any():
             raise ValueError("no row has a label: there is nothing to score on")
-        weights = None if sample_weight is None else np.asarray(sample_weight)[given]
-        return float(accuracy_score(y[given], self.predict(X)[given], sample_weight=weights))
+        weights = None if sample_weight is None else np.asarray(sample_weight)[labelled]
+        return float(accuracy_score(y[labelled], self.predict(X)[labelled], sample_weight=weights))
 
 
 def _numbers(X: np.ndarray) -> np.ndarray:

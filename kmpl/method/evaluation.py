@@ -11,11 +11,11 @@ from kmpl.models.embedding import predict
 from kmpl.training import metrics
 
 
-def evaluate(given: EvaluateInput) -> Evaluation:
+def evaluate(inputs: EvaluateInput) -> Evaluation:
     """Return how well a network does on the protocol's test images, in each view and over all of them."""
     begin = time.perf_counter()
-    test = open_test_set(given.config)
-    predictions = {view: predict(given.network, images) for view, images in test.views.items()}
+    test = open_test_set(inputs.config)
+    predictions = {view: predict(inputs.network, images) for view, images in test.views.items()}
     everything = np.concatenate(list(predictions.values()))
     true = np.tile(test.labels, len(predictions))
     predicted = everything.argmax(axis=1)

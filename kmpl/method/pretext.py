@@ -45,10 +45,10 @@ def wanted(config: ExperimentConfig, pool: Pool) -> bool:
     return few and propagates(config.pseudo_labels.strategy, n_labelled, config.clustering.n_clusters)
 
 
-def of_pool(given: StepInput) -> np.ndarray:
+def of_pool(inputs: StepInput) -> np.ndarray:
     """Return features (N, D) of a pool's images, learnt from these alone."""
-    seed = derive(given.config.seed, "without labels")
-    return features(given.config, given.pool.images, seed=seed, watch=given.watch)
+    seed = derive(inputs.config.seed, "without labels")
+    return features(inputs.config, inputs.pool.images, seed=seed, watch=inputs.watch)
 
 
 def features(config: Learning, images: Tensor, *, seed: int, watch: Watch) -> np.ndarray:

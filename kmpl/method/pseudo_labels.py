@@ -196,14 +196,14 @@ def assign(evidence: Evidence, previous: PseudoLabels | None, number: int) -> Ps
     """
     strategy: Callable[[Evidence], Guess] = look_up(STRATEGIES, evidence.settings.strategy, "strategy").load()
     guess = strategy(evidence)
-    given = evidence.labels != LEFT_OUT
-    guesses = np.where(given, evidence.labels, guess.classes)
-    confidence = np.where(given, 1.0, guess.confidence)
+    labelled = evidence.labels != LEFT_OUT
+    guesses = np.where(labelled, evidence.labels, guess.classes)
+    confidence = np.where(labelled, 1.0, guess.confidence)
     threshold = evidence.settings.graph_threshold if guess.propagated else evidence.settings.threshold
-    kept = given | ((confidence > 0) & (confidence >= threshold))
+    kept = labelled | ((confidence > 0) & (confidence >= threshold))
     classes = np.where(kept, guesses, LEFT_OUT)
-    rounds = np.full(len(given), number)
+    rounds = np.full(len(labelled), number)
     if previous is not None:
         rounds = np.where((previous.classes == classes) & kept, previous.rounds, number)
-    rounds = np.where(given, 0, np.where(kept, rounds, LEFT_OUT))
+    rounds = np.where(labelled, 0, np.where(kept, rounds, LEFT_OUT))
     return PseudoLabels(classes=classes, guesses=guesses, confidence=confidence, rounds=rounds, clusters=guess.clusters)

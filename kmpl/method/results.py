@@ -153,8 +153,8 @@ class ArmReport:
     def seconds(self) -> dict[str, float]:
         """Wall time per step, pretraining included: what this arm costs when it is run alone."""
         steps = {"pretrain": self.pretrained.seconds} if self.pretrained else {"train": self.fit.seconds}
-        for turn in self.rounds:
-            for step, seconds in turn.seconds.items():
+        for round_ in self.rounds:
+            for step, seconds in round_.seconds.items():
                 steps[step] = steps.get(step, 0.0) + seconds
         return steps | {"evaluate": self.evaluation.seconds}
 

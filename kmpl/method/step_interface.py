@@ -14,7 +14,7 @@ from kmpl.method.step_inputs import EvaluateInput, RetrainInput, RoundInput, Ste
 from kmpl.training.history import Fit
 from kmpl.training.watch import Watch, silent
 
-Given = TypeVar("Given")
+Inputs = TypeVar("Inputs")
 Result = TypeVar("Result")
 
 
@@ -47,13 +47,15 @@ class Steps(Listeners):
     """Keeps what an arm gave, where people find it."""
 
 
-STEP_NAMES = tuple(step.name for step in fields(Steps) if step.name not in {told.name for told in fields(Listeners)})
+_LISTENERS = {field.name for field in fields(Listeners)}
+STEP_NAMES = tuple(field.name for field in fields(Steps) if field.name not in _LISTENERS)
+"""The names of the steps, in the order of their fields."""
 
 
 class Around(Protocol):
     """Puts something around a step: its name and the step → a function of the same kind."""
 
-    def __call__(self, name: str, step: Callable[[Given], Result], /) -> Callable[[Given], Result]: ...
+    def __call__(self, name: str, step: Callable[[Inputs], Result], /) -> Callable[[Inputs], Result]: ...
 
 
 def wrap_each(steps: Steps, around: Around) -> Steps:
@@ -65,7 +67,7 @@ def wrap_each(steps: Steps, around: Around) -> Steps:
 def no_test_set(reason: str) -> Callable[[EvaluateInput], Evaluation]:
     """Return what stands in for the test where none may be opened; ``reason`` says why."""
 
-    def evaluate(given: EvaluateInput) -> Evaluation:  # noqa: ARG001
+    def evaluate(inputs: EvaluateInput) -> Evaluation:  # noqa: ARG001
         raise AssertionError(reason)
 
     return evaluate

@@ -73,10 +73,10 @@ def check_voting(config: ExperimentConfig, n_images: int, n_labelled: int) -> No
         raise SettingError("pseudo_labels.k", k, reason, f"1 to {prototypes}")
 
 
-def _train(given: StepInput, data: Examples, settings: Training, *, step: str, title: str) -> Fit:
+def _train(inputs: StepInput, data: Examples, settings: Training, *, step: str, title: str) -> Fit:
     """Train a new network; ``step`` names its seeds, ``title`` is for people."""
-    config = given.config
-    pool = given.pool
+    config = inputs.config
+    pool = inputs.pool
     seed = derive(config.seed, step)
     network = networks.build(
         config.network, channels=pool.images.shape[1], n_classes=len(pool.classes), seed=derive(seed, "weights")
@@ -88,17 +88,17 @@ def _train(given: StepInput, data: Examples, settings: Training, *, step: str, t
         augmentation=config.augmentation,
         seed=seed,
         validation=(pool.validation_images, pool.validation_labels),
-        on_epoch=partial(given.watch.epoch, title),
-        on_batch=partial(given.watch.batch, title),
+        on_epoch=partial(inputs.watch.epoch, title),
+        on_batch=partial(inputs.watch.batch, title),
     )
 
 
-def pretrain(given: StepInput) -> Fit:
+def pretrain(inputs: StepInput) -> Fit:
     """Train a new network on the labelled images alone."""
-    pool = given.pool
+    pool = inputs.pool
     labelled = pool.labelled
     data = examples.examples(pool.images[labelled], pool.labels[labelled], mirrored=_mirrored(pool)[labelled])
-    return _train(given, data, given.config.pretrain, step="pretrain", title="pretrain")
+    return _train(inputs, data, inputs.config.pretrain, step="pretrain", title="pretrain")
 
 
 def _mirrored(pool: Pool) -> np.ndarray:
@@ -111,16 +111,16 @@ def cluster_seed(config: ExperimentConfig, number: int) -> int:
     return derive(config.seed, "cluster", number)
 
 
-def pseudo_label(given: RoundInput) -> Voted:
+def pseudo_label(inputs: RoundInput) -> Voted:
     """Embed all pool images, cluster them and vote."""
-    config = given.config
-    pool = given.pool
+    config = inputs.config
+    pool = inputs.pool
     begin = time.perf_counter()
-    embed = given.embed or embedding.embed
-    deep, probabilities = embed(given.fit.network, pool.images, components=config.clustering.maps)
+    embed = inputs.embed or embedding.embed
+    deep, probabilities = embed(inputs.fit.network, pool.images, components=config.clustering.maps)
     embedded = time.perf_counter()
-    seed = cluster_seed(config, given.number)
-    features = prepare(deep, config.clustering, seed) if given.features is None else given.features
+    seed = cluster_seed(config, inputs.number)
+    features = prepare(deep, config.clustering, seed) if inputs.features is None else inputs.features
     evidence = Evidence(
         features=features,
         probabilities=probabilities,
@@ -128,25 +128,25 @@ def pseudo_label(given: RoundInput) -> Voted:
         clustering=config.clustering,
         settings=config.pseudo_labels,
         seed=seed,
-        previous=given.previous.clusters if given.previous else None,
+        previous=inputs.previous.clusters if inputs.previous else None,
     )
-    labels = assign(evidence, given.previous, given.number)
+    labels = assign(evidence, inputs.previous, inputs.number)
     voted = time.perf_counter()
     seconds = {"embed": embedded - begin, "cluster and vote": voted - embedded}
     return Voted(features=features, labels=labels, seconds=seconds, probabilities=probabilities)
 
 
-def repeated(given: np.ndarray, kept: np.ndarray, share: float) -> np.ndarray:
-    """Return the indices of all kept images, the given ones repeated until they are at least ``share`` of the whole.
+def repeated(labelled: np.ndarray, kept: np.ndarray, share: float) -> np.ndarray:
+    """Return the indices of all kept images, the labelled ones repeated until they are at least ``share`` of the whole.
 
     Args:
-        given: (N,) bool, labelled.
+        labelled: (N,) bool, labelled.
         kept: (N,) bool, labelled or pseudo-labelled.
         share: in [0, 1).
     """
-    assigned = np.flatnonzero(kept & ~given)
-    times = max(1, math.ceil(share / (1 - share) * len(assigned) / given.sum()))
-    return np.concatenate([np.tile(np.flatnonzero(given), times), assigned])
+    assigned = np.flatnonzero(kept & ~labelled)
+    times = max(1, math.ceil(share / (1 - share) * len(assigned) / labelled.sum()))
+    return np.concatenate([np.tile(np.flatnonzero(labelled), times), assigned])
 
 
 def retraining(config: ExperimentConfig, number: int) -> Retraining:
@@ -156,11 +156,11 @@ def retraining(config: ExperimentConfig, number: int) -> Retraining:
     return settings.model_copy(update={"epochs": times * settings.epochs})
 
 
-def retrain(given: RetrainInput) -> Fit:
+def retrain(inputs: RetrainInput) -> Fit:
     """Train a new network on all images that have a label, given or assigned."""
-    config = given.config
-    pool = given.pool
-    labels = given.labels
+    config = inputs.config
+    pool = inputs.pool
+    labels = inputs.labels
     kept = repeated(pool.labelled, labels.kept, config.pseudo_labels.labelled_share)
     weights = labels.confidence[kept] if config.pseudo_labels.weighted else None
     clusters = labels.clusters if config.retrain.clustering_target == "cluster" else None
@@ -168,5 +168,5 @@ def retrain(given: RetrainInput) -> Fit:
     data = examples.examples(
         pool.images[kept], labels.classes[kept], weights=weights, groups=groups, mirrored=_mirrored(pool)[kept]
     )
-    settings = retraining(config, given.number)
-    return _train(given, data, settings, step="retrain", title=f"retrain, round {given.number}")
+    settings = retraining(config, inputs.number)
+    return _train(inputs, data, settings, step="retrain", title=f"retrain, round {inputs.number}")

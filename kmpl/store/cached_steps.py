@@ -29,27 +29,27 @@ def cached(steps: Steps, store: Store) -> Steps:
 
     def around(name: str, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
         how = CACHED.get(name)
-        return step if how is None else lambda given: _look_up(how, step, _embedding_once(given, store), store=store)
+        return step if how is None else lambda inputs: _look_up(how, step, _embedding_once(inputs, store), store=store)
 
     return wrap_each(steps, around)
 
 
-def _look_up(how: Cached, step: Callable[[Any], Any], given: Any, *, store: Store) -> Any:
-    at = key(how.code, given.config, **how.inputs(given))
+def _look_up(how: Cached, step: Callable[[Any], Any], inputs: Any, *, store: Store) -> Any:
+    at = key(how.code, inputs.config, **how.key_inputs(inputs))
     entry = store.read(how.kind, at)
     if entry is not None:
         if how.title is not None:
-            given.watch.found(how.title(given))
-        return how.unpack(entry, given)
-    result = step(given)
+            inputs.watch.found(how.title(inputs))
+        return how.unpack(entry, inputs)
+    result = step(inputs)
     kept = how.pack(result)
     store.write(how.kind, at, kept.tensors, about=kept.about)
     return result
 
 
-def _embedding_once(given: Any, store: Store) -> Any:
+def _embedding_once(inputs: Any, store: Store) -> Any:
     """Return what a step is given; a round embeds by the store: other clusters of the same features cost no pass."""
-    return replace(given, embed=_stored_embed(given.config, store)) if isinstance(given, RoundInput) else given
+    return replace(inputs, embed=_stored_embed(inputs.config, store)) if isinstance(inputs, RoundInput) else inputs
 
 
 def _stored_embed(config: Learning, store: Store) -> Embed:

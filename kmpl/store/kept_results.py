@@ -34,7 +34,7 @@ class Cached:
     """Folder of the store."""
     code: str
     """Entry of ``kmpl.store.fingerprints._CODE``: the modules that the step runs."""
-    inputs: Callable[[Any], dict[str, Any]]
+    key_inputs: Callable[[Any], dict[str, Any]]
     """What the step is given → all of it that determines the result."""
     pack: Callable[[Any], Entry]
     """The result → what is kept."""
@@ -52,22 +52,22 @@ def weights_digest(network: Network) -> str:
 # Training
 
 
-def _training_inputs(given: StepInput, task: str, training: Training, **more: Any) -> dict[str, Any]:
-    config = given.config
-    about = {"pool": given.pool.digest, "classes": len(given.pool.classes), "network": config.network}
+def _training_inputs(inputs: StepInput, task: str, training: Training, **more: Any) -> dict[str, Any]:
+    config = inputs.config
+    about = {"pool": inputs.pool.digest, "classes": len(inputs.pool.classes), "network": config.network}
     about |= {"seed": config.seed, "augmentation": config.augmentation.model_dump()}
     return about | {"task": task, "training": training.model_dump(exclude={"last_round"})} | more
 
 
-def _pretrain_inputs(given: StepInput) -> dict[str, Any]:
-    return _training_inputs(given, "pretrain", given.config.pretrain)
+def _pretrain_inputs(inputs: StepInput) -> dict[str, Any]:
+    return _training_inputs(inputs, "pretrain", inputs.config.pretrain)
 
 
-def _retrain_inputs(given: RetrainInput) -> dict[str, Any]:
+def _retrain_inputs(inputs: RetrainInput) -> dict[str, Any]:
     """The round is not among them: with equal epochs each trains alike, so equal labels give an equal network."""
-    voting = given.config.pseudo_labels.model_dump(include={"labelled_share", "weighted"})
-    training = retraining(given.config, given.number)
-    return _training_inputs(given, "retrain", training, labels=labels_digest(given.labels), **voting)
+    voting = inputs.config.pseudo_labels.model_dump(include={"labelled_share", "weighted"})
+    training = retraining(inputs.config, inputs.number)
+    return _training_inputs(inputs, "retrain", training, labels=labels_digest(inputs.labels), **voting)
 
 
 def _pack_fit(fit: Fit) -> Entry:
@@ -76,10 +76,10 @@ def _pack_fit(fit: Fit) -> Entry:
     return Entry(tensors=fit.network.state_dict(), about=about)
 
 
-def _unpack_fit(entry: Entry, given: StepInput) -> Fit:
-    config = given.config
+def _unpack_fit(entry: Entry, inputs: StepInput) -> Fit:
+    config = inputs.config
     network = networks.build(
-        config.network, channels=given.pool.images.shape[1], n_classes=len(given.pool.classes), seed=0
+        config.network, channels=inputs.pool.images.shape[1], n_classes=len(inputs.pool.classes), seed=0
     )
     network.load_state_dict(entry.tensors)
     about = entry.about | {"history": tuple(Epoch(**epoch) for epoch in entry.about["history"])}
@@ -100,8 +100,8 @@ def pretext_inputs(config: Learning, images: Tensor) -> dict[str, Any]:
     }
 
 
-def _pretext_of_pool_inputs(given: StepInput) -> dict[str, Any]:
-    return pretext_inputs(given.config, given.pool.images) | {"seed": given.config.seed, "of": "pool"}
+def _pretext_of_pool_inputs(inputs: StepInput) -> dict[str, Any]:
+    return pretext_inputs(inputs.config, inputs.pool.images) | {"seed": inputs.config.seed, "of": "pool"}
 
 
 # Pseudo-labels
@@ -119,16 +119,16 @@ def _label_tensors(labels: PseudoLabels) -> dict[str, Tensor]:
     return {name: torch.as_tensor(np.ascontiguousarray(array)) for name, array in arrays.items()}
 
 
-def _vote_inputs(given: RoundInput) -> dict[str, Any]:
-    config = given.config
+def _vote_inputs(inputs: RoundInput) -> dict[str, Any]:
+    config = inputs.config
     return {
-        "pool": given.pool.digest,
+        "pool": inputs.pool.digest,
         "network": config.network,
-        "weights": weights_digest(given.fit.network),
+        "weights": weights_digest(inputs.fit.network),
         "seed": config.seed,
-        "previous": labels_digest(given.previous),
-        "number": given.number,
-        "features": "" if given.features is None else content_digest({"": torch.as_tensor(given.features)}),
+        "previous": labels_digest(inputs.previous),
+        "number": inputs.number,
+        "features": "" if inputs.features is None else content_digest({"": torch.as_tensor(inputs.features)}),
         "clustering": config.clustering.model_dump(),
         "settings": config.pseudo_labels.model_dump(exclude={"rounds", "labelled_share", "weighted"}),
         "embed": code_version("embed"),
@@ -140,12 +140,12 @@ def _pack_vote(voted: Voted) -> Entry:
     return Entry(tensors=_label_tensors(voted.labels), about={"seconds": voted.seconds, "inertia": inertia})
 
 
-def _unpack_vote(entry: Entry, given: RoundInput) -> Voted:
-    assert given.embed is not None, "a cached round embeds by the store"
-    clustering = given.config.clustering
-    deep, probabilities = given.embed(given.fit.network, given.pool.images, components=clustering.maps)
-    seed = cluster_seed(given.config, given.number)
-    features = prepare(deep, clustering, seed) if given.features is None else given.features
+def _unpack_vote(entry: Entry, inputs: RoundInput) -> Voted:
+    assert inputs.embed is not None, "a cached round embeds by the store"
+    clustering = inputs.config.clustering
+    deep, probabilities = inputs.embed(inputs.fit.network, inputs.pool.images, components=clustering.maps)
+    seed = cluster_seed(inputs.config, inputs.number)
+    features = prepare(deep, clustering, seed) if inputs.features is None else inputs.features
     arrays = {name: entry.array(name) for name in _LABELS}
     clusters = None
     if "centroids" in entry.tensors:
@@ -163,11 +163,11 @@ def _unpack_vote(entry: Entry, given: RoundInput) -> Voted:
 # The test
 
 
-def _evaluate_inputs(given: EvaluateInput) -> dict[str, Any]:
-    config = given.config
+def _evaluate_inputs(inputs: EvaluateInput) -> dict[str, Any]:
+    config = inputs.config
     return {
         "network": config.network,
-        "weights": weights_digest(given.network),
+        "weights": weights_digest(inputs.network),
         "dataset": config.dataset,
         "content": content(config.dataset),
         "protocol": config.protocol,
@@ -189,7 +189,7 @@ CACHED: Mapping[str, Cached] = {
     "pretrain": Cached(
         kind="networks",
         code="fit",
-        inputs=_pretrain_inputs,
+        key_inputs=_pretrain_inputs,
         pack=_pack_fit,
         unpack=_unpack_fit,
         title=lambda _: "pretrain",
@@ -197,7 +197,7 @@ CACHED: Mapping[str, Cached] = {
     "pretext": Cached(
         kind="features",
         code="pretext",
-        inputs=_pretext_of_pool_inputs,
+        key_inputs=_pretext_of_pool_inputs,
         pack=lambda features: Entry(tensors={"features": torch.as_tensor(features)}, about={}),
         unpack=lambda entry, _: entry.array("features"),
         title=lambda _: WITHOUT_LABELS,
@@ -205,22 +205,22 @@ CACHED: Mapping[str, Cached] = {
     "pseudo_label": Cached(
         kind="pseudo-labels",
         code="vote",
-        inputs=_vote_inputs,
+        key_inputs=_vote_inputs,
         pack=_pack_vote,
         unpack=_unpack_vote,
     ),
     "retrain": Cached(
         kind="networks",
         code="fit",
-        inputs=_retrain_inputs,
+        key_inputs=_retrain_inputs,
         pack=_pack_fit,
         unpack=_unpack_fit,
-        title=lambda given: f"retrain, round {given.number}",
+        title=lambda inputs: f"retrain, round {inputs.number}",
     ),
     "evaluate": Cached(
         kind="evaluations",
         code="evaluate",
-        inputs=_evaluate_inputs,
+        key_inputs=_evaluate_inputs,
         pack=_pack_evaluation,
         unpack=_unpack_evaluation,
     ),

@@ -54,8 +54,8 @@ def log_loss(probabilities: np.ndarray, true: np.ndarray) -> float:
     >>> round(log_loss(np.array([[0.5, 0.5]]), np.array([1])), 4)
     0.6931
     """
-    chosen = probabilities[np.arange(len(true)), true].astype(np.float64)
-    return float(-np.log(np.maximum(chosen, 1e-12)).mean())
+    of_true_class = probabilities[np.arange(len(true)), true].astype(np.float64)
+    return float(-np.log(np.maximum(of_true_class, 1e-12)).mean())
 
 
 def purity(assignment: np.ndarray, true: np.ndarray) -> float:

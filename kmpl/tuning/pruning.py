@@ -67,10 +67,10 @@ class Course:
     def followed(self, steps: Steps) -> Steps:
         """Return the same steps, with each retraining watched."""
 
-        def retrain(given: RetrainInput) -> Fit:
-            epochs = retraining(given.config, given.number).epochs
+        def retrain(inputs: RetrainInput) -> Fit:
+            epochs = retraining(inputs.config, inputs.number).epochs
             return self.watched(
-                given.watch, given.number, epochs, lambda watch: steps.retrain(replace(given, watch=watch))
+                inputs.watch, inputs.number, epochs, lambda watch: steps.retrain(replace(inputs, watch=watch))
             )
 
         return replace(steps, retrain=retrain)

@@ -127,10 +127,10 @@ def _pseudo_label(
 ) -> Trained:
     tried, (pool, truth) = merge(base, tree(values) | {"seed": seed}), drawn(seed)
     # The first study's winner, from the store.
-    given = StepInput(config=tried, pool=pool, watch=steps.watch)
-    start = steps.pretrain(given)
+    inputs = StepInput(config=tried, pool=pool, watch=steps.watch)
+    start = steps.pretrain(inputs)
     course.found += start.seconds
-    fit, rounds, _ = experiment.run_rounds(given, truth=truth, start=start, steps=course.followed(steps))
+    fit, rounds, _ = experiment.run_rounds(inputs, truth=truth, start=start, steps=course.followed(steps))
     return fit, rounds
 
 

@@ -142,7 +142,7 @@ def labelling(rng: np.random.Generator, given: np.ndarray, true: np.ndarray) -> 
 def test_diagnostics_count_only_what_was_assigned(rng: np.random.Generator) -> None:
     true, given = rng.integers(0, C, N), rng.random(N) < 0.2
     labels = labelling(rng, given, true)
-    shown = diagnostics.diagnose(labels, given=given, true=true, n_classes=C)
+    shown = diagnostics.diagnose(labels, labelled=given, true=true, n_classes=C)
     assigned = [i for i in range(N) if not given[i] and labels.classes[i] != LEFT_OUT]
     assert shown.accuracy == pytest.approx(np.mean([labels.classes[i] == true[i] for i in assigned]))
     assert shown.coverage == pytest.approx(len(assigned) / (~given).sum())
@@ -156,8 +156,8 @@ def test_diagnostics_do_not_look_at_the_classes_of_given_labels(rng: np.random.G
     labels = labelling(rng, given, true)
     other = np.where(given, (true + 1) % C, true)
     one, two = (
-        diagnostics.diagnose(labels, given=given, true=true, n_classes=C),
-        diagnostics.diagnose(labels, given=given, true=other, n_classes=C),
+        diagnostics.diagnose(labels, labelled=given, true=true, n_classes=C),
+        diagnostics.diagnose(labels, labelled=given, true=other, n_classes=C),
     )
     for name in (field.name for field in fields(one) if field.name != "purity"):  # purity is about all images
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name), err_msg=name)
@@ -167,7 +167,7 @@ def test_diagnostics_of_nothing_assigned_are_nan_with_coverage_zero(rng: np.rand
     true, given = rng.integers(0, C, N), rng.random(N) < 0.2
     classes = np.where(given, true, LEFT_OUT)
     labels = PseudoLabels(classes=classes, guesses=true, confidence=np.ones(N), rounds=np.where(given, 0, LEFT_OUT))
-    shown = diagnostics.diagnose(labels, given=given, true=true, n_classes=C)
+    shown = diagnostics.diagnose(labels, labelled=given, true=true, n_classes=C)
     assert math.isnan(shown.accuracy)
     assert math.isnan(shown.purity)
     assert all(math.isnan(share) for share in shown.class_accuracy)

@@ -105,9 +105,9 @@ def outcome(
     change: str, config: ExperimentConfig, pool: Pool, truth: np.ndarray, judges: Judges, steps: Steps
 ) -> Outcome:
     """Return what one configuration gives on a pool."""
-    given = StepInput(config=config, pool=pool, watch=steps.watch)
-    start = steps.pretrain(given)
-    fit, rounds, _ = experiment.run_rounds(given, truth=truth, start=start, steps=steps)
+    inputs = StepInput(config=config, pool=pool, watch=steps.watch)
+    start = steps.pretrain(inputs)
+    fit, rounds, _ = experiment.run_rounds(inputs, truth=truth, start=start, steps=steps)
     images, labels = judges
     return Outcome(
         change=change,

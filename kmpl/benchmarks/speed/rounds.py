@@ -38,10 +38,10 @@ def all_rounds(bench: Bench) -> Rounds:
     change = {"protocol": "literature", "labels": 100, "ratio": None, "clustering": {"n_clusters": _CLUSTERS}}
     config = merge(bench.config, change)
     pool, truth = steps.load(config)
-    given = StepInput(config=config, pool=pool)
-    start = steps.pretrain(given)
+    inputs = StepInput(config=config, pool=pool)
+    start = steps.pretrain(inputs)
     plain = Steps(evaluate=no_test_set("the speed of rounds needs no test"))
-    _, rounds, _ = experiment.run_rounds(given, truth=truth, start=start, steps=plain)
+    _, rounds, _ = experiment.run_rounds(inputs, truth=truth, start=start, steps=plain)
     return Rounds(config, pool, start, rounds)
 
 
