@@ -16,14 +16,14 @@ from prefect.task_runners import TaskRunner
 from pydantic import Field
 
 from flows import workspace
-from flows.tasks import as_tasks, run_task, spread
+from flows.tasks import as_tasks, distribute, run_task
 from kmpl import tracking
 from kmpl.config.base import Ratios, Seeds
 from kmpl.config.experiment import Arms, Method
 from kmpl.config.presets import made_for
 from kmpl.config.sweep import Ranges, SweepConfig
 from kmpl.jobs import sweep
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.method.pool_size import fitted
 from kmpl.reports import sweep_page
 from kmpl.reports.comparison import SweepReport
@@ -84,7 +84,7 @@ def semi_supervised(
     settings = _fitted(settings)
     with workspace.chosen(settings) as here, workspace.present(here, flow_run.id):
         concluded = partial(_concluded, here)
-        engine = sweep.Engine(wrap=as_tasks, spread=partial(spread, elsewhere=_elsewhere()), conclude=concluded)
+        engine = sweep.Engine(wrap=as_tasks, distribute=partial(distribute, elsewhere=_elsewhere()), conclude=concluded)
         return sweep.run(settings, here, engine)
 
 
@@ -98,12 +98,12 @@ def _elsewhere() -> TaskRunner[Any] | None:
     return DaskTaskRunner(address=address)
 
 
-def _concluded(here: Place, conclude: Callable[[], SweepReport]) -> SweepReport:
+def _concluded(here: Workspace, conclude: Callable[[], SweepReport]) -> SweepReport:
     """Run the last step, and put the report on the flow run's page."""
     return run_task("report", "all: report", partial(_with_artifact, here, conclude))
 
 
-def _with_artifact(here: Place, conclude: Callable[[], SweepReport]) -> SweepReport:
+def _with_artifact(here: Workspace, conclude: Callable[[], SweepReport]) -> SweepReport:
     report = conclude()
     _close_dead(report.name, here)
     key = "sweep-" + "".join(c if c.isalnum() else "-" for c in report.name.lower())
@@ -113,7 +113,7 @@ def _with_artifact(here: Place, conclude: Callable[[], SweepReport]) -> SweepRep
     return report
 
 
-def _close_dead(name: str, here: Place) -> None:
+def _close_dead(name: str, here: Workspace) -> None:
     """Mark as crashed what killed turns left running in Prefect; who tunes beside this one is alive."""
     running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
     with get_client(sync_client=True) as client:

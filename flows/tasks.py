@@ -128,26 +128,26 @@ def _logged(result: T, summary: Callable[[T], str] | None) -> T:
 
 @task(
     name="elsewhere",
-    task_run_name="{cell.name}",
+    task_run_name="{job.name}",
     timeout_seconds=72 * _HOUR_SECONDS,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def in_its_own_process(run: Callable[[Any], Any], cell: Any) -> Any:
+def in_its_own_process(run: Callable[[Any], Any], job: Any) -> Any:
     """Run an experiment, or a share of tuning, in a process of its own; its steps are tasks below this one."""
     logging.getLogger("prefect").propagate = False  # its pages get all it logs, the terminal has kmpl's own display
-    return run(cell)
+    return run(job)
 
 
-def spread(
-    run: Callable[[Any], Any], cells: Sequence[Any], jobs: int, elsewhere: TaskRunner[Any] | None = None
+def distribute(
+    run: Callable[[Any], Any], jobs: Sequence[Any], n_processes: int, *, elsewhere: TaskRunner[Any] | None = None
 ) -> Iterator[Any]:
     """Yield what waits for each piece of work: done here one by one, in processes, or on ``elsewhere``'s machines."""
-    if jobs == 1 and elsewhere is None:
-        yield from (partial(run, cell) for cell in cells)
+    if n_processes == 1 and elsewhere is None:
+        yield from (partial(run, job) for job in jobs)
         return
-    with elsewhere or ProcessPoolTaskRunner(max_workers=jobs) as runner:
-        futures = [runner.submit(in_its_own_process, {"run": run, "cell": cell}) for cell in cells]
+    with elsewhere or ProcessPoolTaskRunner(max_workers=n_processes) as runner:
+        futures = [runner.submit(in_its_own_process, {"run": run, "job": job}) for job in jobs]
         yield from [future.result for future in futures]
         for future in futures:  # who takes them all at once is here before Prefect's threads have handed them on
             future.wait()

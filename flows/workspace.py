@@ -13,15 +13,15 @@ from rich.console import Console
 from kmpl import tracking
 from kmpl.config.sweep import SweepConfig
 from kmpl.jobs import progress
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.runtime import locks
 
 # Not in the flow's own module: Prefect copies a flow with all it names into other processes, and this cannot be copied.
-_HANDED: ContextVar[Place | None] = ContextVar("place", default=None)
+_HANDED: ContextVar[Workspace | None] = ContextVar("place", default=None)
 
 
 @contextmanager
-def handed(place: Place) -> Iterator[None]:
+def handed(place: Workspace) -> Iterator[None]:
     """Let flows run within this block work at ``place``."""
     token = _HANDED.set(place)
     try:
@@ -31,7 +31,7 @@ def handed(place: Place) -> Iterator[None]:
 
 
 @contextmanager
-def chosen(settings: SweepConfig) -> Iterator[Place]:
+def chosen(settings: SweepConfig) -> Iterator[Workspace]:
     """Give the place to work at; a flow run that nobody watches tells of its progress in its own log."""
     place = _HANDED.get()
     if place is not None:
@@ -41,20 +41,20 @@ def chosen(settings: SweepConfig) -> Iterator[Place]:
     tracking.open_store(mlruns)  # before this run's own lock: a folder that was moved is not touched while one is held
     command = f"prefect deployment run semi-supervised/{deployment.name}" if deployment.name else "semi_supervised()"
     with progress.shown(mlruns, settings, Console(quiet=True), say=get_run_logger().info) as events:
-        yield Place(mlruns, command, events)
+        yield Workspace(mlruns, command, events)
 
 
 @contextmanager
-def present(here: Place, run: str) -> Iterator[None]:
+def present(here: Workspace, run: str) -> Iterator[None]:
     """Hold a lock that says that a flow run is alive; the operating system lets go of it when this process dies."""
     with locks.present(_sign(here, run)):
         yield
 
 
-def is_present(here: Place, run: str) -> bool:
+def is_present(here: Workspace, run: str) -> bool:
     """Say whether a flow run is alive that works at this place."""
     return locks.is_present(_sign(here, run))
 
 
-def _sign(here: Place, run: str) -> Path:
+def _sign(here: Workspace, run: str) -> Path:
     return here.mlruns / "locks" / f"flow-{run}.lock"

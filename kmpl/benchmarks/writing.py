@@ -29,12 +29,12 @@ def run_environment() -> dict[str, str]:
 
 def stored_steps(mlruns: Path, evaluate: "Callable[[EvaluateInput], Evaluation] | None" = None) -> "Steps":
     """Return the steps, kept in a store; the test is opened unless another judge is given."""
-    from kmpl.jobs.workspace import Place
+    from kmpl.jobs.workspace import Workspace
     from kmpl.method import evaluation
     from kmpl.method.step_interface import Steps
     from kmpl.store.cached_steps import cached
 
-    return cached(Steps(evaluate=evaluate or evaluation.evaluate), Place(mlruns).store)
+    return cached(Steps(evaluate=evaluate or evaluation.evaluate), Workspace(mlruns).store)
 
 
 def check_out_folder(out: Path) -> None:

@@ -39,7 +39,7 @@ def run(
     # What is heavy is imported only now that the settings are known to be right.
     from kmpl import tracking
     from kmpl.jobs import progress_bars
-    from kmpl.jobs.workspace import Place
+    from kmpl.jobs.workspace import Workspace
     from kmpl.method import experiment
     from kmpl.method.evaluation import evaluate
     from kmpl.method.pool_size import fitted
@@ -58,7 +58,7 @@ def run(
             steps = Steps(
                 evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.begun, report=tracked.finished
             )
-            outcome = experiment.run(chosen, cached(steps, Place(mlruns).store))
+            outcome = experiment.run(chosen, cached(steps, Workspace(mlruns).store))
         numbers = reports.summary(chosen, outcome, tracked.id)
         tracked.closed(outcome, numbers)
         if json is not None:

@@ -51,14 +51,14 @@ def suggest(
     size = LabelOptions.model_validate(chosen).size
     from kmpl.formats.given_labels import Rules
     from kmpl.jobs import label_folder, progress_bars, suggest_folder
-    from kmpl.jobs.workspace import Place
+    from kmpl.jobs.workspace import Workspace
 
     rules = Rules(class_named, trust)
     console, files = Console(quiet=quiet), label_folder.Files(folder, out, labels, None, overwrite, rules)
     with warnings_in_one_line():
         found = read_from_options(files, size, console)
         with progress_bars.shown(console) as watch:
-            store = Place(mlruns).store
+            store = Workspace(mlruns).store
             best = suggest_folder.choose(found, budget, chosen, store, watch)
         suggest_folder.write(best, out, sheet)
     console.print(f"{suggest_folder.summary_line(best)}.", highlight=False, soft_wrap=True)

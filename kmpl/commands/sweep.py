@@ -61,7 +61,7 @@ def sweep_and_show(chosen: SweepConfig, how: How) -> "SweepReport":
     from kmpl import tracking
     from kmpl.jobs import progress
     from kmpl.jobs import sweep as sweeps
-    from kmpl.jobs.workspace import Place
+    from kmpl.jobs.workspace import Workspace
     from kmpl.reports import experiment_report as reports
     from kmpl.reports import sweep_page
 
@@ -71,7 +71,7 @@ def sweep_and_show(chosen: SweepConfig, how: How) -> "SweepReport":
     tracking.open_store(mlruns)  # says at once what is wrong with the folder or the server
     with progress.shown(mlruns, chosen, console) as events:
         command = masked(shlex.join(["kmpl", *sys.argv[1:]]))
-        place = Place(mlruns.resolve(), command, events, how.storage)
+        place = Workspace(mlruns.resolve(), command, events, how.storage)
         if how.engine == "prefect":
             from flows.engine import run_here
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from kmpl.datasets.image_folder import SIZE, FolderImages, read_folder, scan
-from kmpl.datasets.types import LEFT_OUT, Images
+from kmpl.datasets.types import UNLABELLED, Images
 from kmpl.errors import FileError, LabelsWarning, LeftOutWarning, ReadingWarning, UserError
 
 PREFIX = "folder:"
@@ -35,7 +35,7 @@ def read(name: str, train: bool, size: int = 0) -> Images:
     """
     root = _root(name)
     found = _read_once(root, size or SIZE, _state(root))
-    chosen = np.flatnonzero((found.labels != LEFT_OUT) & (tested(found) != train))
+    chosen = np.flatnonzero((found.labels != UNLABELLED) & (tested(found) != train))
     return Images(
         images=found.images[chosen],
         labels=torch.from_numpy(found.labels[chosen]),
@@ -54,7 +54,7 @@ def content(name: str) -> str:
     found = _read_once(root, SIZE, _state(root))
     digest = hashlib.sha256()
     for file, image, label in zip(found.files, found.digests, found.labels, strict=True):
-        given = found.classes[label] if label != LEFT_OUT else ""
+        given = found.classes[label] if label != UNLABELLED else ""
         digest.update(f"{file}\0{image}\0{given}\0".encode())
     if found.ranges:  # the same bytes are other pixels
         digest.update(json.dumps(found.ranges, sort_keys=True).encode())

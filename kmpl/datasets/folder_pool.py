@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.runtime.seeds import derive
 
 
@@ -31,7 +31,7 @@ def held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
 def folds(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
     """Return in which of ``n`` folds each label is hidden, (N,) in [0, n); −1 where there is none, and for a class's
     only label, which is never hidden."""
-    fold = np.full(len(labels), LEFT_OUT)
+    fold = np.full(len(labels), UNLABELLED)
     start = 0
     for order in _orders(labels, derive(seed, "folds")):
         if len(order) > 1:
@@ -56,8 +56,8 @@ def pool_of(found: FolderImages, hidden: np.ndarray) -> Pool:
         found: the folder; ``Pool.sources`` counts its files.
         hidden: (N,) bool, labelled images whose label may not be used.
     """
-    given = np.where(hidden, LEFT_OUT, found.labels)
-    sources = np.concatenate([np.flatnonzero(given != LEFT_OUT), np.flatnonzero(given == LEFT_OUT)])
+    given = np.where(hidden, UNLABELLED, found.labels)
+    sources = np.concatenate([np.flatnonzero(given != UNLABELLED), np.flatnonzero(given == UNLABELLED)])
     validation = np.flatnonzero(hidden)
     digest = hashlib.sha256(found.images.numpy().tobytes())
     for part in (sources, given[sources], validation, found.labels[validation]):

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import FileError
 from kmpl.formats.csv_labels import read_labels
 from kmpl.formats.folder_labels import labels_of_folders
@@ -62,7 +62,7 @@ class FolderImages:
     def conflicts(self) -> list[tuple[str, ...]]:
         """Copies of one file that were given different labels, each time all that have a label."""
         copies = defaultdict(list)
-        for i in np.flatnonzero(self.labels != LEFT_OUT):
+        for i in np.flatnonzero(self.labels != UNLABELLED):
             copies[self.digests[i]].append(int(i))
         return [tuple(self.files[i] for i in same) for same in copies.values() if len(set(self.labels[same])) > 1]
 
@@ -165,7 +165,7 @@ def read_folder(
         raise FileError(f"{root}: none of {len(files)} images can be read; {files[0]}: {left_out[files[0]]}", root)
     classes = tuple(sorted({named[file] for file in kept if file in named}))
     numbers = {name: number for number, name in enumerate(classes)}
-    given = np.array([numbers[named[file]] if file in named else LEFT_OUT for file in kept], dtype=np.int64)
+    given = np.array([numbers[named[file]] if file in named else UNLABELLED for file in kept], dtype=np.int64)
     return FolderImages(
         root=root,
         files=tuple(kept),

@@ -12,7 +12,7 @@ import torch
 
 from kmpl.config.experiment import ExperimentConfig, Method
 from kmpl.datasets.registry import read
-from kmpl.datasets.types import LEFT_OUT, Images, Pool
+from kmpl.datasets.types import UNLABELLED, Images, Pool
 from kmpl.errors import SettingError
 from kmpl.images.transforms import resize, to_float, to_uint8
 from kmpl.images.views import VIEWS
@@ -189,7 +189,7 @@ def build_pool(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
     sources = np.array([s for s, _ in pairs], dtype=np.int64)
     rank = np.concatenate([np.flatnonzero(np.isin(sources, labelled)), np.flatnonzero(np.isin(sources, unlabelled))])
     held = np.flatnonzero(np.isin(sources, validation))
-    given = np.where(np.isin(sources[rank], labelled), true[sources[rank]], LEFT_OUT)
+    given = np.where(np.isin(sources[rank], labelled), true[sources[rank]], UNLABELLED)
     digest = hashlib.sha256(images.numpy().tobytes())
     for part in (sources[rank], given, sources[held], true[sources[held]]):
         digest.update(np.ascontiguousarray(part, dtype=np.int64).tobytes())

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from torch import Tensor
 
-LEFT_OUT = -1  # scikit-learn's own mark for "not labelled"
+UNLABELLED = -1  # scikit-learn's own mark for "not labelled"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +52,7 @@ class Pool:
     @property
     def labelled(self) -> np.ndarray:
         """(N,) bool: where a label is given."""
-        return self.labels != LEFT_OUT
+        return self.labels != UNLABELLED
 
     @property
     def budget(self) -> int:

@@ -9,8 +9,8 @@ from kmpl import tracking
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.errors import UserError
 from kmpl.jobs.journal import Journal
-from kmpl.jobs.workers import live_and_die_with_parent
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workers import exit_with_parent
+from kmpl.jobs.workspace import Workspace
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
 from kmpl.method.step_interface import Steps, no_test_set, wrap_each
@@ -25,12 +25,12 @@ Summary = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cell:
+class ExperimentJob:
     """One experiment of a sweep."""
 
     name: str
     config: ExperimentConfig
-    place: Place
+    workspace: Workspace
     tags: tuple[tuple[str, str], ...]
     """What its run in MLflow is found by."""
 
@@ -44,24 +44,24 @@ def identity(steps: Steps, name: str) -> Steps:  # noqa: ARG001
     return steps
 
 
-def without_test_set(place: Place, name: str) -> Steps:
+def without_test_set(workspace: Workspace, name: str) -> Steps:
     """Return steps that are cached and told of, without a way to the test set."""
-    watch = Journal(place.events, cell=name).watch()
+    watch = Journal(workspace.events, cell=name).watch()
     steps = Steps(evaluate=no_test_set("the test set is not opened here"), watch=watch)
-    return wrap_each(cached(steps, place.store), named_in_errors)
+    return wrap_each(cached(steps, workspace.store), named_in_errors)
 
 
-def run_cell(wrap: Wrap, cell: Cell) -> Summary:
+def run_experiment(wrap: Wrap, job: ExperimentJob) -> Summary:
     """Run one experiment with steps that are kept, track it, and return its summary."""
-    live_and_die_with_parent()
-    use_threads(cell.config.threads)
-    journal = Journal(cell.place.events, cell=cell.name)
-    client = tracking.open_store(cell.place.mlruns)
-    tags = dict(cell.tags)
+    exit_with_parent()
+    use_threads(job.config.threads)
+    journal = Journal(job.workspace.events, cell=job.name)
+    client = tracking.open_store(job.workspace.mlruns)
+    tags = dict(job.tags)
     with (
-        error_context(cell.name),
+        error_context(job.name),
         tracking.store_answers(),
-        experiment_run(client, cell.config, cell.place.command, tags) as tracked,
+        experiment_run(client, job.config, job.workspace.command, tags) as tracked,
     ):
         journal.write(kind="begun")
         plain = Steps(
@@ -71,9 +71,9 @@ def run_cell(wrap: Wrap, cell: Cell) -> Summary:
             entering=lambda arm: journal.write(kind="arm", arm=arm),
             report=tracked.finished,
         )
-        steps = wrap_each(cached(plain, cell.place.store), named_in_errors)
-        outcome = experiment.run(cell.config, wrap(steps, cell.name))
-        numbers = experiment_report.summary(cell.config, outcome, tracked.id)
+        steps = wrap_each(cached(plain, job.workspace.store), named_in_errors)
+        outcome = experiment.run(job.config, wrap(steps, job.name))
+        numbers = experiment_report.summary(job.config, outcome, tracked.id)
         tracked.closed(outcome, numbers)
         journal.write(kind="finished")
     return numbers

@@ -24,7 +24,7 @@ from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 from kmpl.tracking.environment import environment
 from kmpl.tracking.labelling_runs import labelling_run
-from kmpl.training.watch import Watch, silent
+from kmpl.training.watch import Watch, ignore
 
 SHOWN = 20
 """Files that a warning names."""
@@ -63,7 +63,7 @@ class Files:
                 check_target(path, flag, self.overwrite)
 
 
-def read(files: Files, size: int, on_progress: OnProgress = silent) -> FolderImages:
+def read(files: Files, size: int, on_progress: OnProgress = ignore) -> FolderImages:
     """Return the images of the folder; warn of files left out, of labels that may be wrong, of how files were read."""
     files.check()
     found = read_folder(files.folder, files.labels, size=size, on_progress=on_progress, rules=files.rules)
@@ -101,7 +101,7 @@ def label(
     mlruns: Path,
     command: str = "",
     watch: Watch | None = None,
-    entering: Callable[[str], None] = silent,
+    entering: Callable[[str], None] = ignore,
     wrap: Callable[[Steps, str], Steps] = lambda steps, name: steps,  # noqa: ARG005
 ) -> tuple[Labelled, str]:
     """Label a folder, write what was asked for, and return the labels and the id of the run in MLflow.

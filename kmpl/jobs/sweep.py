@@ -19,11 +19,11 @@ from kmpl.config.presets import merge
 from kmpl.config.sweep import SweepConfig, experiment_name, is_untuned, untuned
 from kmpl.datasets.registry import content
 from kmpl.errors import DivergedError, UserError
-from kmpl.jobs.experiment import Cell, Summary, Wrap, error_context, identity, run_cell
+from kmpl.jobs.experiment import ExperimentJob, Summary, Wrap, error_context, identity, run_experiment
 from kmpl.jobs.journal import Journal
 from kmpl.jobs.tune import Tuning, run_tuning
 from kmpl.jobs.workers import in_processes, stopping_all
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.method import steps
 from kmpl.reports import sweep_page, sweep_plots
 from kmpl.reports.comparison import SweepReport, compare
@@ -40,7 +40,7 @@ class Engine:
     """How a sweep is run. The default needs nothing but this machine."""
 
     wrap: Wrap = identity
-    spread: Callable[[Callable[[Any], Any], Sequence[Any], int], Iterator[Callable[[], Any]]] = in_processes
+    distribute: Callable[[Callable[[Any], Any], Sequence[Any], int], Iterator[Callable[[], Any]]] = in_processes
     conclude: Callable[[Callable[[], SweepReport]], SweepReport] = lambda report: report()
 
 
@@ -93,7 +93,7 @@ def _firsts(settings: SweepConfig, configs: Mapping[str, ExperimentConfig]) -> d
     return {ratio: configs[experiment_name(ratio, settings.seeds[0])] for ratio in settings.ratios}
 
 
-def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> SweepReport:
+def run(settings: SweepConfig, place: Workspace, engine: Engine | None = None) -> SweepReport:
     """Run what of the sweep is not finished yet and return the report over all of it.
 
     Raises:
@@ -115,7 +115,7 @@ def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> Sw
         with tracking.store_answers(), sweep_run(client, settings, whole, place.command) as sweep:
             sweep.adopt([study.run for study in studies])
             cells = [
-                Cell(name=name, config=config, place=place, tags=tuple(sweep.tags(keys[name]).items()))
+                ExperimentJob(name=name, config=config, workspace=place, tags=tuple(sweep.tags(keys[name]).items()))
                 for name, config in configs.items()
             ]
             with stopping_all():
@@ -135,7 +135,7 @@ def with_tuned(configs: Mapping[str, ExperimentConfig], studies: Sequence[StudyR
 
 
 def _tuned(
-    settings: SweepConfig, configs: Mapping[str, ExperimentConfig], place: Place, engine: Engine
+    settings: SweepConfig, configs: Mapping[str, ExperimentConfig], place: Workspace, engine: Engine
 ) -> tuple[StudyRecord, ...]:
     """Return the studies of all labelled ratios; what is best at one is among the first to be tried at the next.
 
@@ -149,26 +149,26 @@ def _tuned(
         about = f"ratio {ratio}, tuning"
         task = Tuning(about, settings.name, config, place, settings.trials, settings.search, found[-2:], settings.draws)
         with stopping_all():
-            waits = list(engine.spread(partial(run_tuning, engine.wrap), task.shared(settings.jobs), settings.jobs))
+            waits = list(engine.distribute(partial(run_tuning, engine.wrap), task.shared(settings.jobs), settings.jobs))
             studies, *_ = [wait() for wait in waits]  # all of them found the same
         found += studies
     return found
 
 
-def _all_done(cells: Sequence[Cell], sweep: SweepRun, engine: Engine, jobs: int) -> dict[str, Summary]:
+def _all_done(cells: Sequence[ExperimentJob], sweep: SweepRun, engine: Engine, jobs: int) -> dict[str, Summary]:
     """Return the summary of each experiment. One that diverges does not keep the others from being done."""
     found = {cell.name: sweep.finished(dict(cell.tags)["key"]) for cell in cells}
     for cell in cells:
         if found[cell.name]:
-            Journal(cell.place.events).write(cell=cell.name, kind="finished before")
+            Journal(cell.workspace.events).write(cell=cell.name, kind="finished before")
     missing = [cell for cell in cells if not found[cell.name]]
     diverged: list[DivergedError] = []
-    waits = engine.spread(partial(run_cell, engine.wrap), missing, jobs) if missing else iter(())
+    waits = engine.distribute(partial(run_experiment, engine.wrap), missing, jobs) if missing else iter(())
     for cell, wait in zip(missing, waits, strict=True):
         try:
             found[cell.name] = wait()
         except DivergedError as error:
-            Journal(cell.place.events).write(cell=cell.name, kind="diverged")
+            Journal(cell.workspace.events).write(cell=cell.name, kind="diverged")
             diverged.append(error)
     if diverged:
         more = f"; and {len(diverged) - 1} more experiments" if len(diverged) > 1 else ""
@@ -178,7 +178,7 @@ def _all_done(cells: Sequence[Cell], sweep: SweepRun, engine: Engine, jobs: int)
 
 def _conclude(
     settings: SweepConfig,
-    place: Place,
+    place: Workspace,
     sweep: SweepRun,
     summaries: dict[str, Summary],
     studies: tuple[StudyRecord, ...],
@@ -218,7 +218,7 @@ def _locks(mlruns: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _only_one(place: Place, settings: SweepConfig) -> Iterator[None]:
+def _only_one(place: Workspace, settings: SweepConfig) -> Iterator[None]:
     """Hold the sweep's lock; the operating system lets go of it when this process dies, however it dies.
 
     Who has tuned together with others waits for the one that does the rest, and then finds all of it done.

@@ -6,8 +6,8 @@ from kmpl import tracking
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.jobs.experiment import Wrap, error_context, without_test_set
 from kmpl.jobs.journal import Journal
-from kmpl.jobs.workers import live_and_die_with_parent
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workers import exit_with_parent
+from kmpl.jobs.workspace import Workspace
 from kmpl.reports.studies import StudyRecord
 from kmpl.runtime.devices import use_threads
 
@@ -22,7 +22,7 @@ class Tuning:
     name: str
     sweep: str
     config: ExperimentConfig
-    place: Place
+    place: Workspace
     trials: int
     search: tuple[str, ...] = ()
     before: tuple[StudyRecord, ...] = ()
@@ -39,7 +39,7 @@ def run_tuning(wrap: Wrap, cell: Tuning) -> Studies:
     """Work on the studies of one labelled ratio until all their trials are done; return what they found."""
     from kmpl import tuning  # slow to import, and most sweeps do without
 
-    live_and_die_with_parent()
+    exit_with_parent()
     use_threads(cell.config.threads)
     journal, client = Journal(cell.place.events, cell=cell.name), tracking.open_store(cell.place.mlruns)
     with error_context(cell.name), tracking.store_answers():

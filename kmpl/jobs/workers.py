@@ -16,15 +16,15 @@ C = TypeVar("C")
 R = TypeVar("R")
 
 
-def in_processes(run: Callable[[C], R], cells: Sequence[C], jobs: int) -> Iterator[Callable[[], R]]:
+def in_processes(run: Callable[[C], R], jobs: Sequence[C], n_processes: int) -> Iterator[Callable[[], R]]:
     """Yield what waits for each piece of work: done here one by one, or in processes of its own."""
-    if jobs == 1:
-        yield from (partial(run, cell) for cell in cells)
+    if n_processes == 1:
+        yield from (partial(run, job) for job in jobs)
         return
     # Not forked: a fork of a process that has computed with threads may hang.
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), signal.signal, _IGNORED) as pool:
+    with ProcessPoolExecutor(n_processes, multiprocessing.get_context("spawn"), signal.signal, _IGNORED) as pool:
         try:
-            yield from [pool.submit(run, cell).result for cell in cells]
+            yield from [pool.submit(run, job).result for job in jobs]
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
@@ -60,7 +60,7 @@ _IGNORED = (signal.SIGINT, signal.SIG_IGN)  # an idle process has nothing to int
 
 
 @cache
-def live_and_die_with_parent() -> None:
+def exit_with_parent() -> None:
     """In a process of its own: let Ctrl-C interrupt, and end when the parent is killed, so that nobody works unseen."""
     parent = multiprocessing.parent_process()
     if parent is None:

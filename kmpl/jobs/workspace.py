@@ -7,7 +7,7 @@ from kmpl.store.store import Store
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """Where a sweep works, and how it was asked for."""
 
     mlruns: Path

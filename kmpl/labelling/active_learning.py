@@ -18,7 +18,7 @@ from sklearn.metrics import pairwise_distances, pairwise_distances_argmin_min
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.method.kmeans import kmeans
 from kmpl.method.results import Clusters
@@ -53,7 +53,7 @@ def check_budget(labels: np.ndarray, budget: int) -> None:
     Raises:
         UserError: no image to choose, or fewer unlabelled ones than the budget.
     """
-    unlabelled = int((labels == LEFT_OUT).sum())
+    unlabelled = int((labels == UNLABELLED).sum())
     if budget < 1:
         raise UserError(f"budget {budget}: give at least 1")
     if not unlabelled:
@@ -90,7 +90,7 @@ def suggest(
         UserError: as ``check_budget``.
     """
     check_budget(labels, budget)
-    given = int((labels != LEFT_OUT).sum())
+    given = int((labels != UNLABELLED).sum())
     wanted = min(given + budget, max(1, len(labels) // _CLUSTER))
     clusters = kmeans(features, wanted, seed=seed)
     choice = _Choice(features, labels, near, copies)
@@ -112,10 +112,10 @@ class _Choice:
     """What is taken, and what may still be: unlabelled, and no near-duplicate of a labelled or a taken image."""
 
     def __init__(self, features: np.ndarray, labels: np.ndarray, near: float, copies: Sequence[str] | None) -> None:
-        self.features, given = features, np.flatnonzero(labels != LEFT_OUT)
+        self.features, given = features, np.flatnonzero(labels != UNLABELLED)
         self.limit = near * float(np.sqrt(features.var(axis=0).sum()))
         self.copies = np.unique(copies, return_inverse=True)[1] if copies is not None else np.arange(len(features))
-        self.free = (labels == LEFT_OUT) & ~np.isin(self.copies, self.copies[given])
+        self.free = (labels == UNLABELLED) & ~np.isin(self.copies, self.copies[given])
         if len(given):
             with threadpool_limits(1):
                 self.free &= pairwise_distances_argmin_min(features, features[given])[1] > self.limit
@@ -132,7 +132,7 @@ class _Choice:
 
 def _without_label(features: np.ndarray, labels: np.ndarray, clusters: Clusters) -> Iterator[np.ndarray]:
     """Yield the members of each cluster that holds no given label, nearest to its centroid first; large ones first."""
-    with_label = np.unique(clusters.assignment[labels != LEFT_OUT])
+    with_label = np.unique(clusters.assignment[labels != UNLABELLED])
     distance = np.linalg.norm(features - clusters.centroids[clusters.assignment], axis=1)
     for k in np.argsort(-clusters.sizes, kind="stable"):
         if k not in with_label:

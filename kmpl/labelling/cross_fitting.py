@@ -8,7 +8,7 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.folder_pool import folds, pool_of
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.labelling.thresholds import Hidden, ranks
 from kmpl.method import experiment
 from kmpl.method.step_inputs import StepInput
@@ -62,17 +62,17 @@ def cross_fit(found: FolderImages, config: ExperimentConfig, n_folds: int, seed:
     parts = folds(found.labels, n_folds, seed)
     settings, steps = stand_in(config), _learning_features_once(found, steps)
     seen, right, probabilities = [np.zeros(0)], [np.zeros(0, dtype=bool)], []
-    for number in np.unique(parts[parts != LEFT_OUT]):
+    for number in np.unique(parts[parts != UNLABELLED]):
         steps.entering(f"fold {number + 1} of {n_folds}")
         hidden = parts == number
         pool = pool_of(found, hidden)
         said = by_image(pool, experiment.label(settings, pool, steps).vote.probabilities)
-        unlabelled = np.flatnonzero(hidden | (found.labels == LEFT_OUT))
+        unlabelled = np.flatnonzero(hidden | (found.labels == UNLABELLED))
         own = hidden[unlabelled]
         seen.append(ranks(said[unlabelled].max(axis=1))[own])
         right.append(said[unlabelled].argmax(axis=1)[own] == found.labels[unlabelled[own]])
         probabilities.append(said)
-    singles = int(((found.labels != LEFT_OUT) & (parts == LEFT_OUT)).sum())
+    singles = int(((found.labels != UNLABELLED) & (parts == UNLABELLED)).sum())
     everything = np.stack(probabilities) if probabilities else np.empty((0, len(found.files), len(found.classes)))
     return CrossFit(Hidden(np.concatenate(seen), np.concatenate(right), singles), everything)
 

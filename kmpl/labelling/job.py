@@ -12,7 +12,7 @@ from kmpl.config.labelling import experiment as experiment_of
 from kmpl.config.networks import NETWORKS
 from kmpl.datasets.folder_pool import held_out, pool_of
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.errors import UserError, look_up
 from kmpl.labelling.cross_fitting import by_image, cross_fit
 from kmpl.labelling.label_table import Labelled, assemble
@@ -48,7 +48,7 @@ def prepare(found: FolderImages, given: Mapping[str, Any]) -> Job:
     Raises:
         UserError: fewer than two classes, nothing to label, or a setting that the folder is too small for.
     """
-    n_labels, n_images = int((found.labels != LEFT_OUT).sum()), len(found.files)
+    n_labels, n_images = int((found.labels != UNLABELLED).sum()), len(found.files)
     if len(found.classes) < 2:
         only = f"one class only ({found.classes[0]})" if found.classes else "no label at all"
         raise UserError(f"{found.root}: {only}; label images of at least 2 classes, with --labels or class sub-folders")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.labelling.thresholds import Chosen
 from kmpl.method.results import Labelling
 
@@ -42,17 +42,17 @@ class Labelled:
     @property
     def given(self) -> np.ndarray:
         """(N,) bool."""
-        return self.found.labels != LEFT_OUT
+        return self.found.labels != UNLABELLED
 
     @property
     def classes(self) -> np.ndarray:
         """(N,) int64: given and assigned labels, −1 where the guess is below the threshold."""
-        return np.where(self.given | (self.confidence >= self.chosen.threshold), self.guesses, LEFT_OUT)
+        return np.where(self.given | (self.confidence >= self.chosen.threshold), self.guesses, UNLABELLED)
 
     @property
     def assigned(self) -> np.ndarray:
         """(N,) bool: got a label that nobody gave."""
-        return ~self.given & (self.classes != LEFT_OUT)
+        return ~self.given & (self.classes != UNLABELLED)
 
     @property
     def known(self) -> bool:
@@ -76,16 +76,16 @@ def assemble(found: FolderImages, pool: Pool, done: Labelling, chosen: Chosen, h
         hidden: (hidden,) images whose label the method was not given.
     """
     n, vote, place = len(found.files), done.vote.labels, pool.sources
-    guesses, rounds, clusters = (np.full(n, LEFT_OUT, dtype=np.int64) for _ in range(3))
+    guesses, rounds, clusters = (np.full(n, UNLABELLED, dtype=np.int64) for _ in range(3))
     confidence, distances = np.zeros(n), np.zeros(n)
     guesses[place], confidence[place] = done.vote.probabilities.argmax(axis=1), done.vote.probabilities.max(axis=1)
-    voted = (vote.guesses == guesses[place]) & (vote.rounds != LEFT_OUT)
+    voted = (vote.guesses == guesses[place]) & (vote.rounds != UNLABELLED)
     rounds[place] = np.where(voted, vote.rounds, len(done.rounds) + 1)
     if vote.clusters:
         clusters[place] = vote.clusters.assignment
         apart = done.vote.features - vote.clusters.centroids[vote.clusters.assignment]
         distances[place] = np.linalg.norm(apart, axis=1)
-    found_again, given = guesses[hidden], found.labels != LEFT_OUT
+    found_again, given = guesses[hidden], found.labels != UNLABELLED
     return Labelled(
         found=found,
         guesses=np.where(given, found.labels, guesses),
@@ -116,7 +116,7 @@ def table(done: Labelled) -> str:
 def _rows(done: Labelled) -> Iterator[tuple[str, ...]]:
     names, classes, unknown = done.found.classes, done.classes, not done.known
     for i, file in enumerate(done.found.files):
-        sure = classes[i] != LEFT_OUT
+        sure = classes[i] != UNLABELLED
         own = done.assigned[i] or file in done.found.own  # assigned now, or earlier and handed back as it was
         source = "assigned" if own else "given" if sure else ""
         label = names[classes[i]] if sure else ""
@@ -124,7 +124,7 @@ def _rows(done: Labelled) -> Iterator[tuple[str, ...]]:
             file,
             label,
             "" if unknown and not done.given[i] else f"{done.confidence[i]:.4f}",
-            str(done.clusters[i]) if done.clusters[i] != LEFT_OUT else "",
+            str(done.clusters[i]) if done.clusters[i] != UNLABELLED else "",
             str(done.rounds[i]) if sure else "",
             source,
             label if own else "",

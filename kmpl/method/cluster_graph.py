@@ -6,7 +6,7 @@ from scipy.sparse.linalg import splu
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.method.results import Clusters
 
 
@@ -28,7 +28,7 @@ def vote(clusters: Clusters, features: np.ndarray, labels: np.ndarray, *, votes:
         votes: (N, C) the members' votes: a row sums to one, or to zero for a member that does not vote.
         k: at least 1; where fewer points are labelled, all of them vote.
     """
-    labelled = np.flatnonzero(labels != LEFT_OUT)
+    labelled = np.flatnonzero(labels != UNLABELLED)
     near = nearest_points(features[labelled], clusters.centroids, min(k, len(labelled)))
     shares = np.zeros((len(clusters.centroids), votes.shape[1]))
     np.add.at(shares, clusters.assignment, votes)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.method.results import Diagnostics, PseudoLabels, Round, Voted
 from kmpl.training.history import Fit
 from kmpl.training.metrics import accuracy, class_shares, purity
@@ -17,7 +17,7 @@ def diagnose(labels: PseudoLabels, *, labelled: np.ndarray, true: np.ndarray, n_
         true: (N,) true classes, −1 where nobody knows them; labels and clusters are judged by the others.
         n_classes: C.
     """
-    with_truth = true != LEFT_OUT
+    with_truth = true != UNLABELLED
     assigned = labels.kept & ~labelled
     right = labels.guesses == true
     judged = assigned & with_truth

@@ -18,7 +18,7 @@ from kmpl.config.base import Settings
 from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.config.presets import one_line
 from kmpl.config.strategies import STRATEGIES
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import SettingError, UserError, unknown
 from kmpl.method.experiment import self_train
 from kmpl.method.kmeans import prepare
@@ -171,7 +171,10 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
         trained_on = [
             PseudoLabels(
-                classes=codes, guesses=codes, confidence=labelled.astype(float), rounds=np.where(labelled, 0, LEFT_OUT)
+                classes=codes,
+                guesses=codes,
+                confidence=labelled.astype(float),
+                rounds=np.where(labelled, 0, UNLABELLED),
             )
         ]
         model = self._train(X[labelled], codes[labelled], confidence=None, seed=seed)

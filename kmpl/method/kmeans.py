@@ -17,7 +17,7 @@ from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 from kmpl.config.experiment import Clustering
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import SettingError, UserError
 from kmpl.method.results import Clusters
 
@@ -126,7 +126,7 @@ def seeded_kmeans(
     Source: Basu et al. 2002, "Semi-supervised clustering by seeding" (constrained K-means).
     """
     _check(n_clusters, len(features))
-    classes = np.unique(labels[labels != LEFT_OUT])
+    classes = np.unique(labels[labels != UNLABELLED])
     if not len(classes):
         raise UserError("seeded K-means needs labelled points; none has a label")
     if n_clusters < len(classes):
@@ -156,7 +156,7 @@ def _starts(
 ) -> np.ndarray:
     """Return the first centroids (K, D): K-means of each class's labelled points, topped up with unlabelled."""
     starts = np.empty((len(owner), features.shape[1]), dtype=features.dtype)
-    unlabelled = np.flatnonzero(labels == LEFT_OUT)
+    unlabelled = np.flatnonzero(labels == UNLABELLED)
     means = np.stack([features[labels == c].mean(axis=0) for c in classes])
     nearest, _ = pairwise_distances_argmin_min(features[unlabelled], means) if len(unlabelled) else (unlabelled, None)
     rng = np.random.default_rng(seed)
@@ -176,9 +176,9 @@ def _fill_empty(assignment: np.ndarray, distance: np.ndarray, labels: np.ndarray
     """Give each empty cluster the unlabelled point that lies farthest from its own centroid."""
     empty = np.flatnonzero(np.bincount(assignment, minlength=n_clusters) == 0)
     if len(empty):
-        far = np.argsort(-np.where(labels == LEFT_OUT, distance, -1), kind="stable")[: len(empty)]
+        far = np.argsort(-np.where(labels == UNLABELLED, distance, -1), kind="stable")[: len(empty)]
         assignment = assignment.copy()
-        assignment[far[labels[far] == LEFT_OUT]] = empty[: (labels[far] == LEFT_OUT).sum()]
+        assignment[far[labels[far] == UNLABELLED]] = empty[: (labels[far] == UNLABELLED).sum()]
     return assignment
 
 

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from sklearn.utils.multiclass import check_classification_targets
 
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import LabelsWarning
 from kmpl.formats.class_names import means_no_label, tidy
 
@@ -24,7 +24,7 @@ def given_labels(y: np.ndarray) -> np.ndarray:
     labels = y.tolist() if y.dtype.kind in "USO" else []
     if any(label.strip() in _UNLABELLED for label in labels if isinstance(label, str | bytes)):
         raise ValueError('y has "-1" among strings: to mark unlabelled samples give dtype object with the number -1')
-    return np.ones(len(y), dtype=bool) if y.dtype.kind in "US" else np.asarray(y != LEFT_OUT, dtype=bool)
+    return np.ones(len(y), dtype=bool) if y.dtype.kind in "US" else np.asarray(y != UNLABELLED, dtype=bool)
 
 
 def encode(y: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -52,6 +52,6 @@ def encode(y: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         listed = ", ".join(map(repr, words))
         message = f"y has {listed} among its classes: to mark unlabelled samples give the number -1"
         warnings.warn(message, LabelsWarning, stacklevel=3)
-    codes = np.full(len(y), LEFT_OUT)
+    codes = np.full(len(y), UNLABELLED)
     codes[labelled] = indices
     return classes, codes

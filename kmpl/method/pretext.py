@@ -26,7 +26,7 @@ from kmpl.method.pseudo_labels import propagates
 from kmpl.method.step_inputs import StepInput
 from kmpl.models import embedding
 from kmpl.models import registry as networks
-from kmpl.runtime.devices import place
+from kmpl.runtime.devices import to_device
 from kmpl.runtime.seeds import derive
 from kmpl.training import examples, loop
 from kmpl.training.watch import Watch
@@ -93,7 +93,7 @@ def _round(
     per_epoch = settings.training.images_per_epoch or min(max(len(images), _LEAST_PER_EPOCH), _MOST_PER_EPOCH)
     title = f"without labels, round {number}"
     fit = loop.fit(
-        place(network, config.device, config.precision),
+        to_device(network, config.device, config.precision),
         examples.examples(images, clusters.assignment),
         settings.training.model_copy(update={"images_per_epoch": per_epoch}),
         augmentation=config.augmentation,

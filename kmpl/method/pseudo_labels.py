@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.config.strategies import STRATEGIES
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import SettingError, look_up
 from kmpl.method.cluster_graph import links, nearest_points, propagate_labels, vote
 from kmpl.method.kmeans import cluster, kmeans
@@ -42,7 +42,7 @@ class Evidence:
     @property
     def labelled(self) -> np.ndarray:
         """(L,) indices of the labelled images."""
-        return np.flatnonzero(self.labels != LEFT_OUT)
+        return np.flatnonzero(self.labels != UNLABELLED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,14 +196,14 @@ def assign(evidence: Evidence, previous: PseudoLabels | None, number: int) -> Ps
     """
     strategy: Callable[[Evidence], Guess] = look_up(STRATEGIES, evidence.settings.strategy, "strategy").load()
     guess = strategy(evidence)
-    labelled = evidence.labels != LEFT_OUT
+    labelled = evidence.labels != UNLABELLED
     guesses = np.where(labelled, evidence.labels, guess.classes)
     confidence = np.where(labelled, 1.0, guess.confidence)
     threshold = evidence.settings.graph_threshold if guess.propagated else evidence.settings.threshold
     kept = labelled | ((confidence > 0) & (confidence >= threshold))
-    classes = np.where(kept, guesses, LEFT_OUT)
+    classes = np.where(kept, guesses, UNLABELLED)
     rounds = np.full(len(labelled), number)
     if previous is not None:
         rounds = np.where((previous.classes == classes) & kept, previous.rounds, number)
-    rounds = np.where(labelled, 0, np.where(kept, rounds, LEFT_OUT))
+    rounds = np.where(labelled, 0, np.where(kept, rounds, UNLABELLED))
     return PseudoLabels(classes=classes, guesses=guesses, confidence=confidence, rounds=rounds, clusters=guess.clusters)

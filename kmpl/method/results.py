@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.training.history import Fit
 
 
@@ -46,7 +46,7 @@ class PseudoLabels:
     @property
     def kept(self) -> np.ndarray:
         """(N,) bool: not left out."""
-        return self.classes != LEFT_OUT
+        return self.classes != UNLABELLED
 
     @property
     def assigned(self) -> int:

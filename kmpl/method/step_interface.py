@@ -12,7 +12,7 @@ from kmpl.method import pretext, steps
 from kmpl.method.results import ArmReport, Evaluation, Voted
 from kmpl.method.step_inputs import EvaluateInput, RetrainInput, RoundInput, StepInput
 from kmpl.training.history import Fit
-from kmpl.training.watch import Watch, silent
+from kmpl.training.watch import Watch, ignore
 
 Inputs = TypeVar("Inputs")
 Result = TypeVar("Result")
@@ -24,9 +24,9 @@ class Listeners:
 
     watch: Watch = field(default_factory=Watch)
     """Told of training."""
-    begun: Callable[[Pool], None] = silent
+    begun: Callable[[Pool], None] = ignore
     """Told of the pool, before anything is trained."""
-    entering: Callable[[str], None] = silent
+    entering: Callable[[str], None] = ignore
     """Told of each arm, or other part of the work, before it begins."""
 
 
@@ -43,7 +43,7 @@ class Steps(Listeners):
     pseudo_label: Callable[[RoundInput], Voted] = steps.pseudo_label
     retrain: Callable[[RetrainInput], Fit] = steps.retrain
     evaluate: Callable[[EvaluateInput], Evaluation]
-    report: Callable[[ArmReport], None] = silent
+    report: Callable[[ArmReport], None] = ignore
     """Keeps what an arm gave, where people find it."""
 
 

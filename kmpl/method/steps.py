@@ -20,7 +20,7 @@ from kmpl.method.results import Voted
 from kmpl.method.step_inputs import RetrainInput, RoundInput, StepInput
 from kmpl.models import embedding
 from kmpl.models import registry as networks
-from kmpl.runtime.devices import pick_device, place
+from kmpl.runtime.devices import pick_device, to_device
 from kmpl.runtime.seeds import derive
 from kmpl.training import examples, loop
 from kmpl.training.examples import Examples
@@ -82,7 +82,7 @@ def _train(inputs: StepInput, data: Examples, settings: Training, *, step: str, 
         config.network, channels=pool.images.shape[1], n_classes=len(pool.classes), seed=derive(seed, "weights")
     )
     return loop.fit(
-        place(network, config.device, config.precision),
+        to_device(network, config.device, config.precision),
         data,
         settings,
         augmentation=config.augmentation,

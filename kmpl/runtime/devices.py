@@ -51,7 +51,7 @@ def processor() -> str:
     return f"{torch.backends.cpu.get_cpu_capability()}, {'with' if _cpu_has_bfloat16() else 'no'} bfloat16"
 
 
-def place(network: N, device: str, precision: str) -> N:
+def to_device(network: N, device: str, precision: str) -> N:
     """Return a network on its device, told what to compute its convolutions in.
 
     Raises:

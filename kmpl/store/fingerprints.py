@@ -83,7 +83,7 @@ def code_version(step: str) -> str:
     return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
 
 
-def surroundings(config: Learning) -> dict[str, Any]:
+def environment_key(config: Learning) -> dict[str, Any]:
     """Return what a number depends on besides data, settings and code: libraries and what it is computed on."""
     versions = {name: metadata.version(name) for name in ("torch", "torchvision", "scikit-learn", "numpy", "scipy")}
     device = pick_device(config.device)
@@ -95,6 +95,6 @@ def surroundings(config: Learning) -> dict[str, Any]:
 def key(step: str, config: Learning, **inputs: Any) -> str:
     """Return the digest of all that determines a step's result."""
     text = json.dumps(
-        {"step": step, "code": code_version(step), "surroundings": surroundings(config)} | inputs, sort_keys=True
+        {"step": step, "code": code_version(step), "environment": environment_key(config)} | inputs, sort_keys=True
     )
     return hashlib.sha256(text.encode()).hexdigest()

@@ -16,7 +16,7 @@ from kmpl.method.step_inputs import EvaluateInput, RetrainInput, RoundInput, Ste
 from kmpl.method.steps import cluster_seed, retraining
 from kmpl.models import registry as networks
 from kmpl.models.network import Network
-from kmpl.runtime.devices import place
+from kmpl.runtime.devices import to_device
 from kmpl.store.fingerprints import code_version
 from kmpl.store.store import Entry, content_digest
 from kmpl.training.history import Epoch, Fit
@@ -83,7 +83,7 @@ def _unpack_fit(entry: Entry, inputs: StepInput) -> Fit:
     )
     network.load_state_dict(entry.tensors)
     about = entry.about | {"history": tuple(Epoch(**epoch) for epoch in entry.about["history"])}
-    return Fit(network=place(network, config.device, config.precision), **about)
+    return Fit(network=to_device(network, config.device, config.precision), **about)
 
 
 # Learning without labels

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kmpl.errors import DivergedError
 from kmpl.reports.studies import FinalRecord
-from kmpl.training.watch import silent
+from kmpl.training.watch import ignore
 from kmpl.tuning.pruning import Course, value
 from kmpl.tuning.study_task import Desk, Task
 
@@ -42,7 +42,7 @@ def _play_one(task: Task, desk: Desk, study: optuna.Study, trial: FrozenTrial, s
             if key in study.user_attrs:
                 return
             try:
-                fit, _ = task.train(trial.params, Course(silent), seed)
+                fit, _ = task.train(trial.params, Course(ignore), seed)
                 reached = value(fit.validation_accuracy, fit.validation_loss)
             except DivergedError:
                 reached = 0.0

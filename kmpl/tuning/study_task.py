@@ -12,7 +12,7 @@ from kmpl.datasets.types import Pool
 from kmpl.method.results import Round
 from kmpl.tracking.client import Client
 from kmpl.training.history import Fit
-from kmpl.training.watch import silent
+from kmpl.training.watch import ignore
 from kmpl.tuning.pruning import Course
 from kmpl.tuning.search_space import Space
 
@@ -57,7 +57,7 @@ class Desk:
     client: Client
     mlruns: Path
     sweep: str
-    told: Callable[[str, float], None] = silent
+    told: Callable[[str, float], None] = ignore
     """Told of each trial in a line, and the share of the two studies' trials that are done."""
     file: Path | None = None
     """In which the studies are kept; None where a server keeps them."""

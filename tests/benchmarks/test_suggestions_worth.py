@@ -15,7 +15,7 @@ from kmpl.config.experiment import Clustering, Learning, PseudoLabelling
 from kmpl.config.labelling import sized
 from kmpl.datasets import mnist
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.labelling import job as labelling
 from kmpl.labelling.active_learning import suggest
 from kmpl.method import pretext
@@ -44,7 +44,7 @@ def small_digits(seed: int) -> tuple[Tensor, np.ndarray]:  # noqa: ARG001  (all 
 
 def ways(features: np.ndarray, truth: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Return whom each way of choosing has labelled; only the last knows what the images show."""
-    rng, nothing = np.random.default_rng(seed), np.full(len(truth), LEFT_OUT)
+    rng, nothing = np.random.default_rng(seed), np.full(len(truth), UNLABELLED)
     each = [rng.permutation(np.flatnonzero(truth == c))[: BUDGET // 10] for c in range(10)]
     return {
         "suggested": suggest(features, nothing, budget=BUDGET, seed=seed).images,
@@ -70,8 +70,8 @@ def named_at_once(images: Tensor, features: np.ndarray, labels: np.ndarray, seed
 
 def named_by_label(images: Tensor, features: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:  # noqa: ARG001
     """Return the classes that ``kmpl label`` gives to all images."""
-    there, files = np.unique(labels[labels != LEFT_OUT]), tuple(map(str, range(len(labels))))
-    given = np.where(labels == LEFT_OUT, LEFT_OUT, np.searchsorted(there, labels))
+    there, files = np.unique(labels[labels != UNLABELLED]), tuple(map(str, range(len(labels))))
+    given = np.where(labels == UNLABELLED, UNLABELLED, np.searchsorted(there, labels))
     found = FolderImages(
         root=Path("own"),
         files=files,
@@ -95,10 +95,10 @@ def measure(source: Source, learner: Learner, seed: int) -> dict[str, float]:
     """Return the share of the unlabelled images that is rightly named, for each way of choosing whom to label."""
     (images, truth), features, shares = source(seed), learnt(source, seed), {}
     for way, chosen in ways(features, truth, seed).items():
-        labels = np.full(len(truth), LEFT_OUT)
+        labels = np.full(len(truth), UNLABELLED)
         labels[chosen] = truth[chosen]
         right = learner(images, features, labels, seed) == truth
-        shares[way] = float(right[labels == LEFT_OUT].mean())
+        shares[way] = float(right[labels == UNLABELLED].mean())
         said = f"{source.__name__}, {learner.__name__}, seed {seed}, {way}: {shares[way]:.4f}"
         print(f"{said}, {len(np.unique(truth[chosen]))} classes", flush=True)
     return shares

@@ -14,7 +14,7 @@ from PIL import Image
 
 from kmpl.datasets.image_folder import FolderImages, read_folder, scan
 from kmpl.datasets.registry import read
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.formats.given_labels import Rules
 from kmpl.images import reading
@@ -55,7 +55,7 @@ def csv(tmp_path: Path) -> Callable[[str | bytes], Path]:
 
 def named(found: FolderImages) -> dict[str, str]:
     """Return the label of each labelled file."""
-    return {f: found.classes[c] for f, c in zip(found.files, found.labels, strict=True) if c != LEFT_OUT}
+    return {f: found.classes[c] for f, c in zip(found.files, found.labels, strict=True) if c != UNLABELLED}
 
 
 def test_sub_folders_are_labels_and_what_lies_beside_them_has_none(root: Path, write: Write) -> None:

@@ -11,7 +11,7 @@ import torch
 from kmpl.config.presets import load
 from kmpl.datasets import registry
 from kmpl.datasets.pool import build_pool, labels_asked, show, split
-from kmpl.datasets.types import LEFT_OUT, Images, Pool
+from kmpl.datasets.types import UNLABELLED, Images, Pool
 from kmpl.errors import UserError
 
 SIZE = 600
@@ -140,7 +140,7 @@ def test_the_pool_holds_no_true_label_of_an_unlabelled_image(digits: np.ndarray)
     pool, true = build()
     given = int(pool.labelled.sum())
     assert (pool.labels[:given] == true[:given]).all()
-    assert (pool.labels[given:] == LEFT_OUT).all(), "labelled images first, then unlabelled ones"
+    assert (pool.labels[given:] == UNLABELLED).all(), "labelled images first, then unlabelled ones"
     assert {field.name for field in fields(Pool)} == {
         *("images", "labels", "sources", "views", "classes", "raw_shape", "digest", "ranges"),
         *("validation_images", "validation_labels", "validation_sources"),

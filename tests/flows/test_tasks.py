@@ -119,7 +119,7 @@ def test_every_step_is_a_task_with_a_timeout() -> None:
 def test_work_that_is_spread_may_be_waited_for_later(jobs: int) -> None:
     @flow(name="spread")
     def everywhere() -> list[str]:
-        waits = list(tasks.spread(os.fspath, [PurePath(name) for name in "abc"], jobs))
+        waits = list(tasks.distribute(os.fspath, [PurePath(name) for name in "abc"], jobs))
         return [wait() for wait in waits]
 
     assert everywhere() == ["a", "b", "c"]

@@ -12,7 +12,7 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.errors import UserError
 from kmpl.jobs.experiment import named_in_errors, without_test_set
 from kmpl.jobs.workers import stopping_all
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.method.step_inputs import EvaluateInput
 from kmpl.method.step_interface import STEP_NAMES, Steps, wrap_each
 from kmpl.models.cnn import CNN
@@ -56,6 +56,6 @@ def test_an_error_says_in_which_step_it_was(step: str, error: type[Exception]) -
 
 
 def test_steps_without_a_test_set_refuse_to_open_one(tmp_path: Path) -> None:
-    steps = without_test_set(Place(tmp_path), "tuning")
+    steps = without_test_set(Workspace(tmp_path), "tuning")
     with pytest.raises(AssertionError, match="the test set is not opened here"):
         steps.evaluate(EvaluateInput(config=ExperimentConfig(), network=CNN(1, 10)))

@@ -25,7 +25,7 @@ from kmpl.config.labelling import sized
 from kmpl.datasets import registry
 from kmpl.datasets.folder_pool import folds, held_out, pool_of
 from kmpl.datasets.image_folder import read_folder
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.formats.given_labels import Rules
 from kmpl.jobs import label_folder
@@ -340,7 +340,7 @@ def test_what_it_wrote_is_refused_as_given_labels_until_a_person_has_worked_on_i
         with pytest.warns() as said:
             found = label_folder.read(files, 8)
         assert [expect in str(one.message) for expect, one in zip(expected, said, strict=True)] == [True] * len(said)
-        return int((found.labels != LEFT_OUT).sum())
+        return int((found.labels != UNLABELLED).sum())
 
     broken = "broken.jpg"
     assert read(out, broken, trust="given") == given
@@ -357,7 +357,7 @@ def test_what_it_wrote_is_refused_as_given_labels_until_a_person_has_worked_on_i
 
 @pytest.mark.parametrize(("per_class", "hidden"), [(1, 0), (2, 0), (5, 0), (9, 0), (10, 1), (19, 1), (100, 10)])
 def test_a_tenth_of_the_labels_is_hidden_and_never_more(per_class: int, hidden: int) -> None:
-    labels = np.repeat([0, 1, 2, LEFT_OUT], per_class)
+    labels = np.repeat([0, 1, 2, UNLABELLED], per_class)
     assert held_out(labels, 0.1, 0).sum() == 3 * hidden
 
 
@@ -451,11 +451,11 @@ def test_a_class_with_one_label_keeps_it(tmp_path: Path) -> None:
     assert hidden[found.labels == 0].sum() == 0
     assert hidden[found.labels == 1].sum() == 2
     fold = folds(found.labels, 5, seed=0)
-    assert set(fold[found.labels != 1]) == {LEFT_OUT}
+    assert set(fold[found.labels != 1]) == {UNLABELLED}
     assert sorted(np.bincount(fold[found.labels == 1])) == [2] * 5
     pool = pool_of(found, hidden)
     assert len(pool.sources) == len(np.unique(pool.sources)) == 15
-    assert pool.labels[np.isin(pool.sources, np.flatnonzero(hidden))].tolist() == [LEFT_OUT] * 2
+    assert pool.labels[np.isin(pool.sources, np.flatnonzero(hidden))].tolist() == [UNLABELLED] * 2
     assert pool.validation_labels.tolist() == [1, 1]
 
 
@@ -475,7 +475,7 @@ def test_settings_fit_the_folder_unless_they_are_given() -> None:
 def test_true_labels_of_unlabelled_images_are_nowhere_to_be_known(ran: Run) -> None:
     job = labelling.prepare(ran.done.found, SETTINGS)
     pool = job.pool
-    assert (pool.labels != LEFT_OUT).sum() == 18 - job.hidden.sum()
+    assert (pool.labels != UNLABELLED).sum() == 18 - job.hidden.sum()
     assert job.hidden.sum() == 3
     assert job.config.arms == ("pseudo-label",)
 

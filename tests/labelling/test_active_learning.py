@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.labelling.active_learning import clearness, suggest
 from kmpl.method.kmeans import kmeans
@@ -21,7 +21,7 @@ def heaps() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def nothing(heaps: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    return np.full(len(heaps[0]), LEFT_OUT)
+    return np.full(len(heaps[0]), UNLABELLED)
 
 
 def test_without_labels_each_heap_gives_its_middle_large_heaps_first(
@@ -40,7 +40,7 @@ def test_a_cluster_with_a_label_is_not_asked_about(heaps: tuple[np.ndarray, np.n
     features, owner = heaps
     nothing[np.flatnonzero(owner == 0)[:5]] = 7
     found = suggest(features, nothing, 5, seed=0)
-    labelled = np.unique(found.clusters.assignment[nothing != LEFT_OUT])
+    labelled = np.unique(found.clusters.assignment[nothing != UNLABELLED])
     typical = [r == "no label in its cluster" for r in found.reasons]
     assert not np.isin(found.clusters.assignment[found.images[typical]], labelled).any()
     assert {1, 2} <= set(owner[found.images])
@@ -55,7 +55,7 @@ def test_when_every_cluster_has_a_label_the_least_certain_are_next(
     nothing[[np.flatnonzero(clusters.assignment == k)[0] for k in range(len(clusters.centroids))]] = 0
     confidence = rng.random(len(features))
     found = suggest(features, nothing, 4, seed=0, confidence=lambda: confidence, near=0.0)
-    unlabelled = np.flatnonzero(nothing == LEFT_OUT)
+    unlabelled = np.flatnonzero(nothing == UNLABELLED)
     assert found.reasons == ("least certain",) * 4
     assert found.images.tolist() == unlabelled[np.argsort(confidence[unlabelled])[:4]].tolist()
 
@@ -65,7 +65,7 @@ def test_no_image_comes_twice_and_none_is_labelled(heaps: tuple[np.ndarray, np.n
     nothing[::3] = 1
     found = suggest(features, nothing, 40, seed=0, near=0.0)
     assert len(set(found.images.tolist())) == len(found.images) == len(found.reasons) == 40
-    assert (nothing[found.images] == LEFT_OUT).all()
+    assert (nothing[found.images] == UNLABELLED).all()
 
 
 def test_near_duplicates_of_chosen_and_of_labelled_images_are_passed_over(
@@ -73,7 +73,7 @@ def test_near_duplicates_of_chosen_and_of_labelled_images_are_passed_over(
 ) -> None:
     features, _ = heaps
     twice = np.concatenate([features, features + 0.01])
-    labels = np.full(len(twice), LEFT_OUT)
+    labels = np.full(len(twice), UNLABELLED)
     labels[:100] = 0
     found = suggest(twice, labels, 150, seed=0, confidence=lambda: np.zeros(len(twice)), near=0.01)
     spread = np.sqrt(twice.var(axis=0).sum())
@@ -94,7 +94,7 @@ def test_copies_of_a_file_are_passed_over_whatever_their_features(
 
 
 def test_images_that_are_all_the_same_give_one_suggestion() -> None:
-    found = suggest(np.ones((50, 3), dtype=np.float32), np.full(50, LEFT_OUT), 5, seed=0)
+    found = suggest(np.ones((50, 3), dtype=np.float32), np.full(50, UNLABELLED), 5, seed=0)
     assert len(found.images) == 1
 
 

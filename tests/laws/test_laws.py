@@ -13,7 +13,7 @@ from kmpl.config.presets import merge
 from kmpl.datasets import registry
 from kmpl.datasets.folder_pool import folds
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.labelling import cross_fitting
 from kmpl.labelling import job as labelling
 from kmpl.labelling.cross_fitting import CrossFit
@@ -193,7 +193,7 @@ def own() -> tuple[FolderImages, np.ndarray]:
     data = registry.read("MNIST", train=True)
     chosen = np.flatnonzero(data.labels.numpy() < 3)[:200]
     truth = data.labels.numpy()[chosen]
-    given = np.full(200, LEFT_OUT)
+    given = np.full(200, UNLABELLED)
     for c in range(3):
         places = np.flatnonzero(truth == c)[:10]
         given[places] = c
@@ -238,7 +238,7 @@ def test_law_1_what_names_say_of_unlabelled_files_changes_no_label(
 ) -> None:
     """All that a folder knows of the true classes are its files' names; permuted, they say something else."""
     found, truth = own
-    said, hidden = truth.copy(), np.flatnonzero(found.labels == LEFT_OUT)
+    said, hidden = truth.copy(), np.flatnonzero(found.labels == UNLABELLED)
     said[hidden] = np.random.default_rng(3).permutation(truth[hidden])
     assert (said != truth).sum() > 50
     permuted = replace(found, files=tuple(f"{i:03}, a {label}.png" for i, label in enumerate(said)))
@@ -294,7 +294,7 @@ def test_law_of_the_check_confidence_says_how_often_labels_are_right(
 def test_law_2_given_labels_of_a_folder_never_change(
     own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled]
 ) -> None:
-    given, done = own[0].labels != LEFT_OUT, labelled[1]
+    given, done = own[0].labels != UNLABELLED, labelled[1]
     assert np.array_equal(done.classes[given], own[0].labels[given])
     assert (done.rounds[given] == 0).all()
     assert (done.rounds[~given] != 0).all()

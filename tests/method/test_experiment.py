@@ -5,7 +5,7 @@ import pytest
 
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.method import experiment, steps
 from kmpl.method.results import PseudoLabels, Voted
@@ -54,7 +54,7 @@ def rounds_of(votes: list[list[int]], rounds: int) -> tuple[list[int], str]:
     def vote(_: int, before: PseudoLabels | None, number: int) -> Voted:
         assert (before is None) == (number == 1)
         classes = np.array(votes[number - 1])
-        given_by = np.where(classes == LEFT_OUT, LEFT_OUT, number)
+        given_by = np.where(classes == UNLABELLED, UNLABELLED, number)
         labels = PseudoLabels(classes=classes, guesses=classes, confidence=np.ones(len(classes)), rounds=given_by)
         return Voted(
             features=np.empty((len(classes), 0), np.float32),

@@ -15,7 +15,7 @@ from sklearn.preprocessing import normalize
 
 from kmpl.config.experiment import Clustering
 from kmpl.datasets import registry
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.images.transforms import resize, to_float
 from kmpl.method import kmeans as clustering
@@ -36,7 +36,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def few(digits: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """The classes of the first 100 digits, −1 for the others."""
-    return np.where(np.arange(N) < 100, digits[1], LEFT_OUT)
+    return np.where(np.arange(N) < 100, digits[1], UNLABELLED)
 
 
 def squared_distances(features: np.ndarray, clusters: Clusters) -> np.ndarray:
@@ -129,7 +129,7 @@ def test_one_cluster_and_as_many_as_points_are_both_allowed() -> None:
 def test_fewer_different_points_than_clusters_leave_no_empty_cluster_and_no_warning(algorithm: str) -> None:
     """Warnings are errors here."""
     features = np.repeat(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 3.0]], dtype=np.float32), 20, axis=0)
-    labels = np.full(60, LEFT_OUT)
+    labels = np.full(60, UNLABELLED)
     labels[[0, 20, 40]] = [0, 1, 2]
     found = cluster(features, labels, Clustering(algorithm=algorithm, n_clusters=12), seed=0)
     check_partition(found, 60)
@@ -146,7 +146,7 @@ def test_seeded_kmeans_never_puts_labelled_points_of_two_classes_together(
     found = seeded_kmeans(features, few, n_clusters=n_clusters, seed=0)
     check_partition(found, len(features))
     assert len(found.sizes) == n_clusters
-    given = few != LEFT_OUT
+    given = few != UNLABELLED
     pairs = np.unique(np.stack([found.assignment[given], few[given]]), axis=1)
     assert len(np.unique(pairs[0])) == pairs.shape[1], "each cluster holds labelled points of one class"
     free = kmeans(features, n_clusters, seed=0).assignment[given]
@@ -157,9 +157,9 @@ def test_seeded_kmeans_never_puts_labelled_points_of_two_classes_together(
 
 def test_seeded_kmeans_puts_unlabelled_points_with_the_nearest_of_all_centroids() -> None:
     features, classes = make_blobs(400, n_features=3, centers=4, cluster_std=0.6, random_state=0)
-    labels = np.where(np.arange(400) < 20, classes, LEFT_OUT)
+    labels = np.where(np.arange(400) < 20, classes, UNLABELLED)
     found = seeded_kmeans(features, labels, n_clusters=8, seed=0)
-    free = labels == LEFT_OUT
+    free = labels == UNLABELLED
     np.testing.assert_array_equal(
         found.assignment[free], cdist(features[free], found.centroids).argmin(axis=1), "after it has converged"
     )
@@ -190,13 +190,13 @@ def test_seeded_kmeans_works_where_everything_is_labelled_and_where_a_class_has_
     features, classes = make_blobs(90, n_features=2, centers=3, random_state=1)
     everything = seeded_kmeans(features, classes, n_clusters=6, seed=0)
     check_partition(everything, 90)
-    gap = seeded_kmeans(features, np.where(classes == 1, LEFT_OUT, classes), n_clusters=4, seed=0)
+    gap = seeded_kmeans(features, np.where(classes == 1, UNLABELLED, classes), n_clusters=4, seed=0)
     check_partition(gap, 90)
 
 
 def test_seeded_kmeans_finds_the_classes_from_one_label_each() -> None:
     features, classes = make_blobs(300, n_features=2, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
-    labels = np.full(300, LEFT_OUT)
+    labels = np.full(300, UNLABELLED)
     first = [int(np.flatnonzero(classes == c)[0]) for c in range(3)]
     labels[first] = range(3)
     found = seeded_kmeans(features, labels, n_clusters=3, seed=0)
@@ -216,7 +216,7 @@ def test_an_empty_cluster_takes_the_unlabelled_point_farthest_from_its_centroid(
 def test_seeded_kmeans_fills_clusters_that_start_empty() -> None:
     """One labelled point a class and no unlabelled point near: the class's clusters start at the same place."""
     features = np.concatenate([np.zeros((1, 1)), np.linspace(10, 12, 30)[:, None]])
-    labels = np.full(31, LEFT_OUT)
+    labels = np.full(31, UNLABELLED)
     labels[:2] = [0, 1]
     found = seeded_kmeans(features, labels, n_clusters=6, seed=0)
     check_partition(found, 31)
@@ -307,7 +307,7 @@ def test_votes_are_shares_and_agree_with_brute_force(
     shares = vote(clusters, features, few, votes=votes, k=k)
     np.testing.assert_allclose(shares.sum(axis=1), 1)
     assert shares.min() >= 0
-    given = np.flatnonzero(few != LEFT_OUT)
+    given = np.flatnonzero(few != UNLABELLED)
     for centroid, members, row in zip(
         clusters.centroids, (votes[clusters.assignment == c] for c in range(30)), shares, strict=True
     ):
@@ -344,7 +344,7 @@ def test_a_start_from_the_last_clusters_is_as_good_as_a_new_one_and_keeps_their_
 def test_only_a_single_start_of_as_many_clusters_is_taken_from_the_last_round(
     digits: tuple[np.ndarray, np.ndarray], change: dict[str, int], warm: bool
 ) -> None:
-    features, labels = _moved(digits[0]), np.full(len(digits[0]), LEFT_OUT)
+    features, labels = _moved(digits[0]), np.full(len(digits[0]), UNLABELLED)
     before, settings = kmeans(digits[0], 40, seed=0), Clustering.model_validate({"n_clusters": 40} | change)
     alone = cluster(features, labels, settings, seed=0)
     after = cluster(features, labels, settings, seed=0, previous=before)

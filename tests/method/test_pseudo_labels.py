@@ -20,7 +20,7 @@ from sklearn.semi_supervised import LabelSpreading
 from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.config.strategies import STRATEGIES, Strategy
 from kmpl.datasets import registry
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.method.kmeans import cluster, kmeans, prepare
 from kmpl.method.pseudo_labels import Evidence, Guess, assign, self_training
@@ -33,7 +33,7 @@ UNSURE = PseudoLabelling(threshold=0.0, k=3)
 def evidence(features: np.ndarray, true: np.ndarray, labelled: int) -> Evidence:
     """Return evidence whose first points are labelled and whose network is a logistic regression on those."""
     model = LogisticRegression(max_iter=1_000).fit(features[:labelled], true[:labelled])
-    labels = np.where(np.arange(len(true)) < labelled, true, LEFT_OUT)
+    labels = np.where(np.arange(len(true)) < labelled, true, UNLABELLED)
     return Evidence(
         features=prepare(features, CLUSTERING, 0),
         probabilities=model.predict_proba(features),
@@ -120,12 +120,12 @@ def test_what_is_left_out_is_what_lies_below_the_threshold(problem: Evidence, st
     names = ("threshold", "graph_threshold")
     which, other = names[::-1] if guess_by(strategy, problem).propagated else names
     found = assign(changed(problem, strategy=strategy, **{which: threshold, other: 1.0}), None, 1)
-    free = problem.labels == LEFT_OUT
+    free = problem.labels == UNLABELLED
     sure = (found.confidence >= threshold) & (found.confidence > 0)
     np.testing.assert_array_equal(found.kept[free], sure[free])
     np.testing.assert_array_equal(found.classes[found.kept], found.guesses[found.kept])
-    assert (found.classes[~found.kept] == LEFT_OUT).all()
-    assert (found.rounds[~found.kept] == LEFT_OUT).all()
+    assert (found.classes[~found.kept] == UNLABELLED).all()
+    assert (found.rounds[~found.kept] == UNLABELLED).all()
     assert found.assigned == (found.kept & free).sum()
 
 
@@ -152,7 +152,7 @@ def test_guesses_are_far_better_than_chance_and_surer_where_they_are_right(
 ) -> None:
     e, true = problems[name]
     found = assign(changed(e, strategy=strategy, k=5), None, 1)
-    free = e.labels == LEFT_OUT
+    free = e.labels == UNLABELLED
     right, confidence = (found.guesses == true)[free], found.confidence[free]
     assert right.mean() > 2 / e.probabilities.shape[1]
     assert confidence[right].mean() > confidence[~right].mean() + 0.02
@@ -161,7 +161,7 @@ def test_guesses_are_far_better_than_chance_and_surer_where_they_are_right(
 def test_no_strategy_is_handed_a_true_label_of_an_unlabelled_image(problem: Evidence) -> None:
     names = {field.name for field in fields(Evidence)}
     assert names == {"features", "probabilities", "labels", "clustering", "settings", "seed", "previous"}
-    assert (np.delete(problem.labels, problem.labelled) == LEFT_OUT).all()
+    assert (np.delete(problem.labels, problem.labelled) == UNLABELLED).all()
     assert {field.name for field in fields(Clusters)} == {"assignment", "centroids", "inertia"}
     assert list(inspect.signature(assign).parameters) == ["evidence", "previous", "number"]
     for strategy in STRATEGIES.values():
@@ -173,7 +173,7 @@ def test_a_class_without_a_label_is_never_guessed_and_the_others_keep_their_numb
     problems: dict[str, tuple[Evidence, np.ndarray]], strategy: str
 ) -> None:
     e, true = problems["blobs"]
-    gap = replace(e, labels=np.where(e.labels == 1, LEFT_OUT, e.labels))
+    gap = replace(e, labels=np.where(e.labels == 1, UNLABELLED, e.labels))
     guesses = guess_by(strategy, gap).classes
     assert set(guesses) == {0, 2, 3}
     others = true != 1
@@ -220,7 +220,7 @@ def test_consensus_keeps_nothing_on_which_cluster_and_network_disagree(problem: 
     e = replace(problem, clustering=problem.clustering.model_copy(update={"algorithm": algorithm}))
     votes, network, both = (guess_by(name, e) for name in ("cluster-vote", "self-training", "consensus"))
     disagree = votes.classes != network.classes
-    free = e.labels == LEFT_OUT
+    free = e.labels == UNLABELLED
     assert (disagree & free).any(), "otherwise this shows nothing"
     found = assign(changed(e, strategy="consensus", threshold=0.0), None, 1)
     assert not found.kept[disagree & free].any()
@@ -291,7 +291,7 @@ def test_cluster_graph_asks_the_network_where_labels_are_enough_to_teach_it(prob
 def test_cluster_graph_names_clusters_without_a_label_by_those_they_touch() -> None:
     """Two rings, one labelled image on each: distance to a labelled image says little, the way along the ring all."""
     points, classes = make_circles(1_200, factor=0.5, noise=0.02, random_state=0)
-    labels = np.full(1_200, LEFT_OUT)
+    labels = np.full(1_200, UNLABELLED)
     for c in (0, 1):
         labels[np.flatnonzero(classes == c)[0]] = c
     settings = PseudoLabelling(threshold=0.0, k=2)
@@ -330,7 +330,7 @@ def test_clustering_the_unlabelled_features_as_the_notebook_does_changes_nothing
     """Predicting cluster by cluster is predicting all at once, whatever the number of clusters."""
     guess = guess_by("prototype-knn", changed(problem, k=3))
     knn = KNeighborsClassifier(3).fit(*prototypes(problem))
-    unlabelled = np.flatnonzero(problem.labels == LEFT_OUT)
+    unlabelled = np.flatnonzero(problem.labels == UNLABELLED)
     for n_clusters in (2, 20):
         groups = kmeans(problem.features[unlabelled], n_clusters, seed=1).assignment
         for group in range(n_clusters):
@@ -361,7 +361,7 @@ def test_more_prototypes_than_labelled_images_are_refused(problem: Evidence) -> 
 def two_islands(n: int) -> Evidence:
     """Return two groups far apart, of which only the first has labels."""
     features, island = make_blobs(n, n_features=4, centers=[[0] * 4, [100] * 4], random_state=0)
-    labels = np.full(n, LEFT_OUT)
+    labels = np.full(n, UNLABELLED)
     here = np.flatnonzero(island == 0)
     labels[here[:20]] = np.arange(20) % 2
     settings = PseudoLabelling(strategy="label-spreading", threshold=0.0)
@@ -388,7 +388,7 @@ def test_label_spreading_follows_the_graph_where_straight_distance_would_not() -
     """Two parallel chains labelled at opposite ends: the far end of a chain is nearer to the other chain's label."""
     along = np.arange(50) * 0.1
     features = np.concatenate([np.stack([along, np.full(50, y)], axis=1) for y in (0.0, 1.0)]).astype(np.float32)
-    labels = np.full(100, LEFT_OUT)
+    labels = np.full(100, UNLABELLED)
     labels[0], labels[99] = 0, 1
     e = Evidence(
         features=features,
@@ -407,7 +407,7 @@ def test_label_spreading_follows_the_graph_where_straight_distance_would_not() -
 
 def test_label_spreading_takes_more_neighbours_than_points_as_all_of_them() -> None:
     e = two_islands(60)
-    some = np.concatenate([e.labelled[:4], np.flatnonzero(e.labels == LEFT_OUT)[:2]])  # six points, seven neighbours
+    some = np.concatenate([e.labelled[:4], np.flatnonzero(e.labels == UNLABELLED)[:2]])  # six points, seven neighbours
     few = replace(e, features=e.features[some], probabilities=e.probabilities[some], labels=e.labels[some])
     assert np.isfinite(guess_by("label-spreading", few).confidence).all()
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.method import diagnostics
 from kmpl.method.results import Clusters, PseudoLabels
 from kmpl.training import metrics
@@ -129,9 +129,9 @@ def labelling(rng: np.random.Generator, given: np.ndarray, true: np.ndarray) -> 
     guesses[given] = true[given]
     left_out = (rng.random(N) < 0.3) & ~given
     clusters = Clusters(assignment=rng.integers(0, 20, N), centroids=np.zeros((20, 2)), inertia=0.0)
-    rounds = np.where(given, 0, np.where(left_out, LEFT_OUT, 1))
+    rounds = np.where(given, 0, np.where(left_out, UNLABELLED, 1))
     return PseudoLabels(
-        classes=np.where(left_out, LEFT_OUT, guesses),
+        classes=np.where(left_out, UNLABELLED, guesses),
         guesses=guesses,
         confidence=rng.random(N),
         rounds=rounds,
@@ -143,7 +143,7 @@ def test_diagnostics_count_only_what_was_assigned(rng: np.random.Generator) -> N
     true, given = rng.integers(0, C, N), rng.random(N) < 0.2
     labels = labelling(rng, given, true)
     shown = diagnostics.diagnose(labels, labelled=given, true=true, n_classes=C)
-    assigned = [i for i in range(N) if not given[i] and labels.classes[i] != LEFT_OUT]
+    assigned = [i for i in range(N) if not given[i] and labels.classes[i] != UNLABELLED]
     assert shown.accuracy == pytest.approx(np.mean([labels.classes[i] == true[i] for i in assigned]))
     assert shown.coverage == pytest.approx(len(assigned) / (~given).sum())
     assert sum(shown.counts) == len(assigned) == labels.assigned
@@ -165,8 +165,8 @@ def test_diagnostics_do_not_look_at_the_classes_of_given_labels(rng: np.random.G
 
 def test_diagnostics_of_nothing_assigned_are_nan_with_coverage_zero(rng: np.random.Generator) -> None:
     true, given = rng.integers(0, C, N), rng.random(N) < 0.2
-    classes = np.where(given, true, LEFT_OUT)
-    labels = PseudoLabels(classes=classes, guesses=true, confidence=np.ones(N), rounds=np.where(given, 0, LEFT_OUT))
+    classes = np.where(given, true, UNLABELLED)
+    labels = PseudoLabels(classes=classes, guesses=true, confidence=np.ones(N), rounds=np.where(given, 0, UNLABELLED))
     shown = diagnostics.diagnose(labels, labelled=given, true=true, n_classes=C)
     assert math.isnan(shown.accuracy)
     assert math.isnan(shown.purity)

@@ -12,7 +12,7 @@ from kmpl.errors import PrunedError
 from kmpl.method.step_inputs import StepInput
 from kmpl.method.steps import load, pretrain
 from kmpl.training.history import Epoch, Fit
-from kmpl.training.watch import Watch, silent
+from kmpl.training.watch import Watch, ignore
 from kmpl.tuning.pruning import PARTS, Course, value
 
 
@@ -102,7 +102,7 @@ def test_a_real_training_tells_as_it_goes(tiny: ExperimentConfig, pool: Pool) ->
 
 
 def test_what_was_saved_is_counted(fit: Fit) -> None:
-    course = Course(silent)
+    course = Course(ignore)
     course.watched(Watch(), 1, 4, training(fit, [0.1] * 4, found=True))
     assert (course.computed, course.found) == (0.0, 8.0)
 

@@ -22,7 +22,7 @@ from kmpl.config.presets import merge
 from kmpl.datasets.types import Pool
 from kmpl.errors import UserError
 from kmpl.jobs.experiment import without_test_set
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.method.results import Round
 from kmpl.method.step_inputs import EvaluateInput, StepInput
 from kmpl.method.step_interface import Steps
@@ -54,7 +54,7 @@ def run(
     config: ExperimentConfig, trials: int, folder: Path, steps: Steps | None = None, **more: Any
 ) -> tuple[tuple[StudyRecord, StudyRecord], ExperimentConfig]:
     desk = Desk(open_studies(str(folder / "optuna.journal")), tracking.open_store(folder), folder, "tiny")
-    found = tune(config, trials, steps or without_test_set(Place(folder), "tiny"), desk, **more)
+    found = tune(config, trials, steps or without_test_set(Workspace(folder), "tiny"), desk, **more)
     return found, tuned(config, found)
 
 
@@ -341,7 +341,7 @@ def test_law_5_killed_anywhere_the_studies_end_as_if_nothing_had_been(
 def test_law_1_the_true_labels_of_unlabelled_images_decide_nothing(
     config: ExperimentConfig, done: Any, tmp_path: Path
 ) -> None:
-    steps = without_test_set(Place(tmp_path), "tiny")
+    steps = without_test_set(Workspace(tmp_path), "tiny")
 
     def permuted(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
         pool, truth = steps.load(config)
@@ -357,7 +357,7 @@ def test_law_1_the_true_labels_of_unlabelled_images_decide_nothing(
 
 
 def test_law_7_a_trial_that_asks_for_the_test_is_refused(config: ExperimentConfig, tmp_path: Path) -> None:
-    steps = without_test_set(Place(tmp_path), "tiny")
+    steps = without_test_set(Workspace(tmp_path), "tiny")
     pool, _ = steps.load(config)
     network = steps.pretrain(StepInput(config=config, pool=pool)).network
     with pytest.raises(AssertionError, match="the test set is not opened here"):

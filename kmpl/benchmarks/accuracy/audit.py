@@ -32,7 +32,7 @@ from kmpl.method.steps import cluster_seed
 from kmpl.models import embedding
 from kmpl.models import registry as networks
 from kmpl.models.network import Network
-from kmpl.runtime.devices import place, use_threads
+from kmpl.runtime.devices import to_device, use_threads
 from kmpl.runtime.seeds import derive
 from kmpl.training import examples, loop, metrics
 from kmpl.training.history import Epoch
@@ -189,7 +189,7 @@ def _trained(
     network = networks.build(
         config.network, channels=images.shape[1], n_classes=int(labels.max()) + 1, seed=derive(seed, "weights")
     )
-    network = place(network, config.device, config.precision)
+    network = to_device(network, config.device, config.precision)
     nobody = (images[:0], np.empty(0, dtype=np.int64))
     watch: Callable[[Epoch, int], None] | None = partial(look, network) if look else None
     data = examples.examples(images, labels)

@@ -12,7 +12,7 @@ from kmpl.config.experiment import AFTER, BEFORE, ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.pool import divide
 from kmpl.datasets.registry import read
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.labelling.active_learning import suggest
 from kmpl.method import experiment
 from kmpl.method.step_inputs import StepInput
@@ -61,7 +61,7 @@ def measure(config: ExperimentConfig, seeds: Sequence[int], steps: Steps) -> Ite
 def relabelled(pool: Pool, truth: np.ndarray, chosen: np.ndarray) -> tuple[Pool, np.ndarray]:
     """Return the pool with the labels of ``chosen`` (n,) alone, and how its images (N,) are ordered: these first."""
     order = np.concatenate([np.sort(chosen), np.setdiff1d(np.arange(len(truth)), chosen)])
-    labels = np.full(len(truth), LEFT_OUT)
+    labels = np.full(len(truth), UNLABELLED)
     labels[: len(chosen)] = truth[order[: len(chosen)]]
     return replace(
         pool,
@@ -102,4 +102,4 @@ def _at_random(config: ExperimentConfig, pool: Pool) -> np.ndarray:
 
 
 def _suggested(known: np.ndarray, labels: int, seed: int) -> np.ndarray:
-    return suggest(known, np.full(len(known), LEFT_OUT), budget=labels, seed=seed).images
+    return suggest(known, np.full(len(known), UNLABELLED), budget=labels, seed=seed).images

@@ -15,7 +15,7 @@ from kmpl.benchmarks.speed.memory import forget_peak, peak_memory
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.registry import read
-from kmpl.jobs.workers import live_and_die_with_parent
+from kmpl.jobs.workers import exit_with_parent
 from kmpl.method import steps
 from kmpl.method.step_inputs import RetrainInput, RoundInput, StepInput
 from kmpl.runtime.devices import use_threads
@@ -91,7 +91,7 @@ def measure(config: ExperimentConfig, sizes: Sequence[int], told: Callable[[Cost
     costs: list[Cost] = []
     spawned = multiprocessing.get_context("spawn")
     for images in sizes:
-        with ProcessPoolExecutor(1, spawned, live_and_die_with_parent) as process:
+        with ProcessPoolExecutor(1, spawned, exit_with_parent) as process:
             costs += process.submit(one_size, config, images).result()
         told(costs[-1])
     return costs

@@ -8,7 +8,7 @@ from torch.profiler import ProfilerActivity, profile
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.datasets.types import Images
 from kmpl.models import registry as networks
-from kmpl.runtime.devices import place
+from kmpl.runtime.devices import to_device
 from kmpl.training import examples, loop
 
 STEPS = 40
@@ -23,7 +23,7 @@ def by_operation(config: ExperimentConfig, data: Images, steps: int = STEPS, mos
         steps: so many are looked at, after as many that are not.
         most: operations that are named.
     """
-    network = place(
+    network = to_device(
         networks.build(config.network, channels=1, n_classes=len(data.classes), seed=0), config.device, config.precision
     )
     n = steps * config.retrain.batch_size

@@ -11,7 +11,7 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.datasets.types import Images
 from kmpl.models import registry as networks
 from kmpl.models.network import Network
-from kmpl.runtime.devices import pick_device, place
+from kmpl.runtime.devices import pick_device, to_device
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def rate(work: Callable[[], int]) -> float:
 def network(bench: Bench, name: str) -> Network:
     """Return a network as kmpl trains it."""
     made = networks.build(name, channels=1, n_classes=len(bench.data.classes), seed=0)
-    return place(made, bench.config.device, bench.config.precision)
+    return to_device(made, bench.config.device, bench.config.precision)
 
 
 def plain(bench: Bench, name: str) -> Network:

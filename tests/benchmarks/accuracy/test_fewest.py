@@ -12,7 +12,7 @@ from kmpl.benchmarks.accuracy import fewest, fewest_page
 from kmpl.benchmarks.accuracy.fewest import Draw, relabelled
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import load
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.method import steps
 from kmpl.method.evaluation import evaluate
 from kmpl.method.results import Evaluation
@@ -74,7 +74,7 @@ def test_a_pool_gets_other_labels_and_keeps_its_images(config: ExperimentConfig)
     assert sorted(order) == list(range(len(truth)))
     assert np.flatnonzero(few.labelled).tolist() == [0, 1, 2], "the labelled images stand first, as everywhere"
     assert few.labels[:3].tolist() == truth[[3, 250, 700]].tolist()
-    assert set(few.labels[3:]) == {LEFT_OUT}
+    assert set(few.labels[3:]) == {UNLABELLED}
     assert torch.equal(few.images, pool.images[torch.as_tensor(order)])
     assert few.sources.tolist() == pool.sources[order].tolist()
     assert few.views == tuple(pool.views[i] for i in order)
