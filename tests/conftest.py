@@ -193,7 +193,7 @@ def tuned_report(invented: Callable[..., list[dict[str, Any]]]) -> SweepReport:
             numbers["test_accuracy"] += 0.002 + 0.001 * (place % 2)
             numbers["validation_accuracy"] = 0.97
     studies = [invented_study(ratio, arm) for ratio in settings.ratios for arm in (BEFORE, AFTER)]
-    return compare(settings, better, untuned, studies)
+    return compare(settings, better, untuned=untuned, studies=studies)
 
 
 @pytest.fixture

@@ -44,10 +44,10 @@ def _unpack(target: Path) -> None:
     try:
         for name, (packed, _) in DIGESTS.items():
             path = PACKED / f"{name}.gz"
-            found = sha256(path) if path.is_file() else "no file"
-            if found != packed:
+            digest = sha256(path) if path.is_file() else "no file"
+            if digest != packed:
                 raise FileError(
-                    f"{path} is damaged: expected SHA-256 {packed}, found {found}; install kmpl again", path
+                    f"{path} is damaged: expected SHA-256 {packed}, found {digest}; install kmpl again", path
                 )
             with gzip.open(path, "rb") as source, (draft / name).open("wb") as copy:
                 shutil.copyfileobj(source, copy)

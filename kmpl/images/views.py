@@ -1,4 +1,4 @@
-"""Images as batches: the notebook's views and the augmentation of training. Pure functions, randomness as argument.
+"""Views: clean, noise, rotation and blur, as pure functions of a batch of images and a random generator.
 
 Shapes: B images, float in [0, 1], (B, channels, height, width). Random numbers are drawn on the CPU, whatever the
 device of the images, so that a seed means the same everywhere.

@@ -67,14 +67,14 @@ def run_experiment(wrap: Wrap, job: ExperimentJob) -> Summary:
         plain = Steps(
             evaluate=evaluate,
             watch=journal.watch(),
-            begun=tracked.begun,
+            begun=tracked.log_pool,
             entering=lambda arm: journal.write(kind="arm", arm=arm),
-            report=tracked.finished,
+            report=tracked.log_arm,
         )
         steps = wrap_each(cached(plain, job.workspace.store), named_in_errors)
         outcome = experiment.run(job.config, wrap(steps, job.name))
         numbers = experiment_report.summary(job.config, outcome, tracked.id)
-        tracked.closed(outcome, numbers)
+        tracked.log_report(outcome, numbers)
         journal.write(kind="finished")
     return numbers
 

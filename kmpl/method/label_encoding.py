@@ -7,7 +7,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import LabelsWarning
-from kmpl.formats.class_names import means_no_label, tidy
+from kmpl.formats.class_names import means_no_label, normalise
 
 _UNLABELLED = ("-1", "-1.0", b"-1", b"-1.0")
 
@@ -48,7 +48,7 @@ def encode(y: np.ndarray, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         raise ValueError(f"class labels must be of one kind, strings or numbers: {error}") from error
     if len(classes) < 2:
         raise ValueError(f"all given labels are of one class, {classes[0]}; two classes are needed")
-    if words := [str(name) for name in classes if isinstance(name, str) and means_no_label(tidy(name))]:
+    if words := [str(name) for name in classes if isinstance(name, str) and means_no_label(normalise(name))]:
         listed = ", ".join(map(repr, words))
         message = f"y has {listed} among its classes: to mark unlabelled samples give the number -1"
         warnings.warn(message, LabelsWarning, stacklevel=3)

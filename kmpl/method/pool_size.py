@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from kmpl.config.experiment import Method
 from kmpl.config.labelling import clusters_for
 from kmpl.config.presets import merge
-from kmpl.datasets.pool import extent
+from kmpl.datasets.pool import count_images_and_classes
 
 M = TypeVar("M", bound=Method)
 
@@ -29,7 +29,7 @@ def fitted(config: M, overrides: Mapping[str, Any], made_for: int) -> M:
     n_least = config.pool.size * config.pool.views_per_image  # 0 = as many as there are: see below
     if set_by_hand or n_least >= made_for:
         return config
-    n_images, n_classes = extent(config)
+    n_images, n_classes = count_images_and_classes(config)
     if n_images >= made_for:
         return config
     return merge(config, {"clustering": {"n_clusters": clusters_for(n_images, n_classes)}})

@@ -16,7 +16,7 @@ from torch.optim import lr_scheduler
 
 from kmpl.config.experiment import Augmentation, Training
 from kmpl.errors import DivergedError, UserError
-from kmpl.images.augmentation import augment, seen_anew
+from kmpl.images.augmentation import augment, redraw_views
 from kmpl.images.transforms import to_float
 from kmpl.models.embedding import predict
 from kmpl.models.network import Network
@@ -86,7 +86,7 @@ class _Run:
             which = torch.cat(indices).to(d.images.device)
             images = augment(to_float(d.images.index_select(0, which)), self.augmentation, self.draws)
             if self.views:
-                images = seen_anew(images, d.mirrored[which], self.augmentation.views, self.draws)
+                images = redraw_views(images, d.mirrored[which], self.augmentation.views, self.draws)
             images = images.contiguous(memory_format=torch.channels_last)
             yield from zip(indices, images.split([len(index) for index in indices]), strict=True)
 

@@ -8,12 +8,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from honcho.environ import parse_procfile
-from terminal import behind_a_dead_proxy
+from terminal import behind_a_dead_proxy, one_line, without_prefect
 
 from kmpl.commands import up
 from kmpl.errors import UserError
@@ -31,18 +31,6 @@ TINY = {
 }
 
 
-def refused(*arguments: str | Path, cwd: Path) -> str:
-    """Return the one line with which `kmpl up` refuses; nothing may have been left behind."""
-    before = sorted(cwd.rglob("*"))
-    done = subprocess.run(
-        [BIN / "kmpl", "up", *map(str, arguments)], cwd=cwd, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2, done.stderr
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert sorted(cwd.rglob("*")) == before
-    return done.stderr
-
-
 def ports(**chosen: int | str) -> list[str]:
     """Return the flags of three ports: those chosen, else free ones."""
     free: set[int] = set()
@@ -53,32 +41,41 @@ def ports(**chosen: int | str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["prefect", "mlflow", "optuna"])
-def test_a_port_in_use_is_named_with_its_flag_before_anything_starts(tmp_path: Path, name: str) -> None:
+def test_a_port_in_use_is_named_with_its_flag_before_anything_starts(
+    tmp_path: Path, name: str, refused: Callable[..., str]
+) -> None:
     with socket.socket() as taken:
         taken.bind((HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
-        line = refused(*ports(**{name: port}), cwd=tmp_path)
+        line = refused("up", *ports(**{name: port}))
     assert f"port {port} on {HOST} cannot be used" in line
     assert f"--{name}-port" in line
+    assert not list(tmp_path.iterdir())
 
 
 def test_equal_ports_are_refused(tmp_path: Path) -> None:
     port = free_port()
-    line = refused(*ports(mlflow=port, optuna=port), cwd=tmp_path)
+    command = [str(BIN / "kmpl"), "up", *map(str, ports(mlflow=port, optuna=port))]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    line = one_line(done.stderr)
     assert f"port {port} cannot serve two: give --mlflow-port and --optuna-port different ports" in line
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
-def test_what_is_no_port_is_refused(tmp_path: Path, port: str) -> None:
-    line = refused(*ports(prefect=port), cwd=tmp_path)
+def test_what_is_no_port_is_refused(tmp_path: Path, port: str, refused: Callable[..., str]) -> None:
+    line = refused("up", *ports(prefect=port))
     assert "--prefect-port" in line
     assert port in line
+    assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
     (tmp_path / "file").touch()
-    assert "choose another folder with --mlruns" in refused(*ports(), "--mlruns", "file/mlruns", cwd=tmp_path)
+    assert "choose another folder with --mlruns" in refused("up", *ports(), "--mlruns", "file/mlruns")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_without_the_project_around_it_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,18 +92,16 @@ def test_the_procfile_lists_the_four_processes_and_binds_them_to_this_machine() 
     assert f"--pool {up.POOL} " in processes["worker"]
 
 
-def test_the_next_command_needs_no_variable_where_pyproject_says_where_the_server_is(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_next_command_works_in_any_folder_and_in_a_shell_that_knows_no_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    monkeypatch.chdir(ROOT)
-    assert up._next_command(4200) == "prefect deployment run semi-supervised/ratio-sweep"
-    assert up._next_command(4201).startswith("PREFECT_API_URL=http://127.0.0.1:4201/api prefect deployment run")
-    monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere:4200/api")
-    assert up._next_command(4200).startswith("PREFECT_API_URL=http://127.0.0.1:4200/api ")
-    monkeypatch.delenv("PREFECT_API_URL")
-    monkeypatch.chdir(tmp_path)
-    assert up._next_command(4200).startswith("PREFECT_API_URL=http://127.0.0.1:4200/api ")
+    monkeypatch.setattr(up.proxies, "added", {})
+    command = up._next_command(4201, up.QUICK)
+    assert command.endswith("prefect deployment run semi-supervised/quick")
+    asked = command.replace(f"deployment run {up.QUICK}", "config view")
+    bare = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "COLUMNS": "200"}
+    done = subprocess.run(["sh", "-c", asked], cwd=tmp_path, env=bare, capture_output=True, text=True, check=True)
+    assert f"PREFECT_API_URL='http://{HOST}:4201/api'" in done.stdout
 
 
 @pytest.mark.parametrize("url", [None, "http://127.0.0.1:1/api"])
@@ -114,8 +109,7 @@ def test_prefect_reads_in_the_projects_folder_where_the_server_is_and_the_enviro
     tmp_path: Path, url: str | None
 ) -> None:
     ask = "from prefect.settings import get_current_settings as s; print(s().api.url, s().server.analytics_enabled)"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
-    environment |= {"PREFECT_HOME": str(tmp_path)} | ({"PREFECT_API_URL": url} if url else {})
+    environment = without_prefect() | {"PREFECT_HOME": str(tmp_path)} | ({"PREFECT_API_URL": url} if url else {})
     said = subprocess.check_output([sys.executable, "-c", ask], cwd=ROOT, env=environment, text=True)
     assert said.split() == [url or f"http://{HOST}:{up.PREFECT_PORT}/api", "False"]
 
@@ -170,8 +164,8 @@ def test_one_command_starts_everything_and_ctrl_c_stops_it(tmp_path: Path) -> No
         for address in addresses.values():
             assert address in said
             assert answers(address)
-        terminal = f"no_proxy={HOST} PREFECT_API_URL={addresses['prefect']}/api"
-        assert f"{terminal} prefect deployment run semi-supervised/ratio-sweep" in said
+        terminal = f"no_proxy={HOST} PREFECT_API_URL={addresses['prefect']}/api {BIN / 'prefect'}"
+        assert f"{terminal} deployment run semi-supervised/quick" in said
         environment = os.environ | {"PREFECT_API_URL": f"{addresses['prefect']}/api", "COLUMNS": "200"}
         listed = subprocess.check_output(
             [BIN / "prefect", "deployment", "ls"], env=environment, cwd=tmp_path, text=True
@@ -220,6 +214,6 @@ def test_a_server_that_dies_is_named_with_its_reason(tmp_path: Path) -> None:
         assert process.wait(120) == 2
     lines = (tmp_path / "out").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 2
-    assert lines[1].startswith("kmpl: prefect stopped; its last words: ")
+    assert lines[1].startswith("kmpl: prefect stopped; its last line: ")
     assert "unable to open database file" in lines[1]
     assert lines[1].endswith("mlruns/logs/up.log); everything is stopped")

@@ -10,7 +10,7 @@ import torch
 
 from kmpl.config.presets import load
 from kmpl.datasets import registry
-from kmpl.datasets.pool import build_pool, labels_asked, show, split
+from kmpl.datasets.pool import build_pool, labelled_budget, show, split
 from kmpl.datasets.types import UNLABELLED, Images, Pool
 from kmpl.errors import UserError
 
@@ -195,8 +195,8 @@ def test_an_image_looks_the_same_whoever_is_labelled() -> None:
 
 def test_ratio_and_labels_mean_the_same_budget() -> None:
     by_ratio, by_labels = load(change={"ratio": 0.4}), load(change={"labels": 240})
-    assert labels_asked(by_ratio, SIZE, 10) == labels_asked(by_labels, SIZE, 10) == 240
-    assert labels_asked(load(), SIZE, 10) == 60, "a tenth, if neither is given"
+    assert labelled_budget(by_ratio, SIZE, 10) == labelled_budget(by_labels, SIZE, 10) == 240
+    assert labelled_budget(load(), SIZE, 10) == 60, "a tenth, if neither is given"
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,9 @@ ELSEWHERE = {
         "tests/commands/test_up.py"
     ),
     "prefect deployment run semi-supervised/quick --param 'seeds=[0, 1]'": "tests/commands/test_up.py",
+    """prefect deployment run semi-supervised/quick --param 'experiment={"pretrain": {"epochs": 12}}'""": (
+        "tests/flows/test_semi_supervised.py"
+    ),
 }
 # Settings that make a documented run small enough for every day; the command is otherwise run as it stands.
 SMALL = (

@@ -32,7 +32,7 @@ def test_every_document_is_a_page_and_in_the_menu(site: Path) -> None:
     for path in (ROOT / "docs").rglob("*.md"):
         page = path.relative_to(ROOT / "docs").with_suffix(".html").as_posix().replace("README.html", "index.html")
         assert page in made
-        assert f'href="./{page}"' in made["index.html"], page
+        assert page == "index.html" or f'href="./{page}"' in made["index.html"], page
 
 
 def test_pages_fetch_nothing_from_elsewhere(site: Path) -> None:

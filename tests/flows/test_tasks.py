@@ -149,7 +149,7 @@ def test_parameters_of_a_wrong_type_or_name_are_refused_before_any_work(
 
 def test_the_form_has_every_setting_with_help_and_range() -> None:
     schema = semi_supervised.parameters.model_dump()
-    assert set(schema["properties"]) == set(SweepConfig.model_fields)
+    assert set(schema["properties"]) == {*SweepConfig.model_fields, "preset"}
     assert all(schema["properties"][name].get("description") for name in schema["properties"])
     assert schema["properties"]["jobs"]["minimum"] == 1
     for name, field in Method.model_fields.items():

@@ -43,7 +43,8 @@ def prose(page: Path) -> str:
 
 def links(page: Path) -> list[str]:
     """Return the targets of all links and pictures in prose that lead to this project's files."""
-    targets = re.findall(r"\]\(([^()\s]+)\)", re.sub(r"`[^`\n]*`", "", prose(page)))
+    said = re.sub(r"`[^`\n]*`", "", prose(page))
+    targets = [*re.findall(r"\]\(([^()\s]+)\)", said), *re.findall(r"<img src=\"([^\"]+)\"", said)]
     return [target for target in targets if not target.startswith(("http:", "https:"))]
 
 

@@ -143,14 +143,14 @@ def test_a_warp_that_moves_nothing_changes_nothing(images: Tensor) -> None:
 
 def test_elastic_is_torchvisions_elastic_of_the_same_displacement(images: Tensor) -> None:
     n, (height, width) = len(images), images.shape[-2:]
-    bend = augmentation.elastic_displacement(n, height, width, 1.5, 5, seeded())
+    bend = augmentation.elastic_displacement(n, height, width, sd=1.5, points=5, generator=seeded())
     halves = bend * torch.tensor([2 / width, 2 / height])  # torchvision counts in half images, kmpl in pixels
     theirs = [F.elastic_transform(i[None], d[None])[0] for i, d in zip(images, halves, strict=True)]
     torch.testing.assert_close(transforms.warp(images, nowhere(n), bend), torch.stack(theirs), atol=2e-5, rtol=0)
 
 
 def test_elastic_displacement_has_the_asked_deviation_at_its_control_points() -> None:
-    bend = augmentation.elastic_displacement(2_000, 9, 13, 1.5, 5, seeded())
+    bend = augmentation.elastic_displacement(2_000, 9, 13, sd=1.5, points=5, generator=seeded())
     assert bend.shape == (2_000, 9, 13, 2)
     points = bend[:, ::2, ::3]  # 5 × 5 control points on 9 × 13 pixels fall on every second row and third column
     torch.testing.assert_close(points.std(dim=0), torch.full((5, 5, 2), 1.5), atol=0.1, rtol=0)
@@ -300,12 +300,12 @@ def test_what_a_view_has_mirrored_is_mirrored_anew_and_nothing_else_is_touched(i
     images = images.repeat(-(-400 // len(images)), 1, 1, 1)[:400]
     n = len(images)
     mirrored = torch.arange(n) < n // 2
-    shown = augmentation.seen_anew(images, mirrored, 0.0, seeded(1))
+    shown = augmentation.redraw_views(images, mirrored, 0.0, seeded(1))
     assert torch.equal(shown[~mirrored], images[~mirrored])
     ways = [images, images.flip(-1), images.flip(-2), images.flip(-1, -2)]
     found = torch.stack([(shown == way).flatten(1).all(dim=1) for way in ways])[:, mirrored]
     assert found.any(dim=0).all()
-    all_others = augmentation.seen_anew(images, mirrored, 1.0, seeded(1))[mirrored]
+    all_others = augmentation.redraw_views(images, mirrored, 1.0, seeded(1))[mirrored]
     among = [(all_others == way[mirrored]).flatten(1).all(dim=1) for way in ways]
     assert torch.stack(among).any(dim=0).all(), "never blurred on top"
     assert found.sum(dim=1).float().div(n // 2).tolist() == pytest.approx([0.25] * 4, abs=0.08)
@@ -314,10 +314,10 @@ def test_what_a_view_has_mirrored_is_mirrored_anew_and_nothing_else_is_touched(i
 def test_a_share_of_the_others_is_seen_mirrored_and_blurred(images: Tensor) -> None:
     images = images.repeat(-(-400 // len(images)), 1, 1, 1)[:400]
     none = torch.zeros(400, dtype=torch.bool)
-    shown = augmentation.seen_anew(images, none, 0.3, seeded(1))
+    shown = augmentation.redraw_views(images, none, 0.3, seeded(1))
     changed = (shown != images).flatten(1).any(dim=1)
     assert changed.float().mean().item() == pytest.approx(0.3, abs=0.07)
     assert shown.min() >= 0
     assert shown.max() <= 1
     assert shown.sum().item() == pytest.approx(images.sum().item(), rel=0.02), "blurred, not lost"
-    assert torch.equal(augmentation.seen_anew(images, none, 0.0, seeded(1)), images)
+    assert torch.equal(augmentation.redraw_views(images, none, 0.0, seeded(1)), images)

@@ -11,7 +11,7 @@ import pytest
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.errors import UserError
 from kmpl.jobs.experiment import named_in_errors, without_test_set
-from kmpl.jobs.workers import stopping_all
+from kmpl.jobs.workers import children_stopped_on_signal
 from kmpl.jobs.workspace import Workspace
 from kmpl.method.step_inputs import EvaluateInput
 from kmpl.method.step_interface import STEP_NAMES, Steps, wrap_each
@@ -32,7 +32,7 @@ def test_who_is_stopped_alone_stops_its_processes_too(error: type[BaseException]
     child = multiprocessing.get_context("fork").Process(target=work)
     child.start()
     begin = time.monotonic()
-    with pytest.raises(error), stopping_all():
+    with pytest.raises(error), children_stopped_on_signal():
         raise error
     child.join(5 if error is StoppedError else 0.2)
     assert child.is_alive() == (error is not StoppedError)  # on Ctrl-C the terminal tells all of them

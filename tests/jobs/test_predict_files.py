@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from kmpl.jobs import predict_files
-from kmpl.jobs.predict_files import csv_header, csv_line, find_pictures, json_line, read_batches, texts
+from kmpl.jobs.predict_files import csv_header, csv_line, find_pictures, json_line, prediction_texts, read_batches
 from kmpl.models.classifier import Classifier, largest_difference, probes
 
 
@@ -138,7 +138,7 @@ def test_each_form_is_whole_whichever_files_are_damaged(
     good = [i for i in range(5) if i not in damaged]
 
     def text(form: str) -> str:
-        pieces = list(texts(MODEL, files, form, lambda *_: None))
+        pieces = list(prediction_texts(MODEL, files, form=form, on_unreadable=lambda *_: None))
         assert sum(count for _, count, _ in pieces) == len(good)
         return "".join(piece for _, _, piece in pieces)
 
@@ -152,7 +152,15 @@ def test_each_form_is_whole_whichever_files_are_damaged(
 
 def test_nothing_read_is_nothing_said(tmp_path: Path) -> None:
     for form in ("csv", "json", "request"):
-        assert "".join(piece for _, _, piece in texts(MODEL, [tmp_path / "none.png"], form, lambda *_: None)) == ""
+        assert (
+            "".join(
+                piece
+                for _, _, piece in prediction_texts(
+                    MODEL, [tmp_path / "none.png"], form=form, on_unreadable=lambda *_: None
+                )
+            )
+            == ""
+        )
 
 
 def test_probes_tell_models_apart() -> None:

@@ -17,7 +17,7 @@ from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.labelling import cross_fitting
 from kmpl.labelling import job as labelling
 from kmpl.labelling.cross_fitting import CrossFit
-from kmpl.labelling.label_table import Labelled, table
+from kmpl.labelling.label_table import LabelTable, to_csv
 from kmpl.method import experiment, steps
 from kmpl.method.results import ArmReport, Evaluation, Labelling, Report, Voted
 from kmpl.method.step_inputs import EvaluateInput, RetrainInput, RoundInput
@@ -213,28 +213,28 @@ def own() -> tuple[FolderImages, np.ndarray]:
 closed = no_test_set("a folder of one's own has no test set")
 
 
-def label(found: FolderImages, **changed: Any) -> tuple[Labelling, Labelled]:
+def label(found: FolderImages, **changed: Any) -> tuple[Labelling, LabelTable]:
     return labelling.run(labelling.prepare(found, OWN | changed), Steps(evaluate=closed))
 
 
 @pytest.fixture(scope="module")
-def labelled(own: tuple[FolderImages, np.ndarray]) -> tuple[Labelling, Labelled]:
+def labelled(own: tuple[FolderImages, np.ndarray]) -> tuple[Labelling, LabelTable]:
     return label(own[0])
 
 
-def numbers(done: Labelled) -> list[np.ndarray]:
-    threshold = np.array([done.chosen.threshold])
-    return [done.guesses, done.confidence, done.clusters, done.distances, done.rounds, done.checked, threshold]
+def numbers(done: LabelTable) -> list[np.ndarray]:
+    threshold = np.array([done.choice.threshold])
+    return [done.guesses, done.confidence, done.clusters, done.distances, done.rounds, done.validation_right, threshold]
 
 
-def equal(one: tuple[Labelling, Labelled], other: tuple[Labelling, Labelled]) -> bool:
+def equal(one: tuple[Labelling, LabelTable], other: tuple[Labelling, LabelTable]) -> bool:
     return same_bits(one[0].fit, other[0].fit) and all(
         np.array_equal(a, b) for a, b in zip(numbers(one[1]), numbers(other[1]), strict=True)
     )
 
 
 def test_law_1_what_names_say_of_unlabelled_files_changes_no_label(
-    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled]
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, LabelTable]
 ) -> None:
     """All that a folder knows of the true classes are its files' names; permuted, they say something else."""
     found, truth = own
@@ -279,20 +279,20 @@ def test_law_1_labels_that_are_hidden_in_turn_are_not_learnt_from(
 
 
 def test_law_of_the_check_confidence_says_how_often_labels_are_right(
-    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled]
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, LabelTable]
 ) -> None:
     """No label is written that is less certain than is said, and what is expected is the mean of what is written."""
     done = labelled[1]
-    assert done.chosen.demanded is not None
+    assert done.choice.target_accuracy is not None
     assert done.assigned.any()
-    assert done.chosen.expected == pytest.approx(done.confidence[done.assigned].mean())
-    assert done.chosen.expected >= done.chosen.demanded == OWN["expect_accuracy"]
+    assert done.choice.expected_accuracy == pytest.approx(done.confidence[done.assigned].mean())
+    assert done.choice.expected_accuracy >= done.choice.target_accuracy == OWN["expect_accuracy"]
     assert (done.confidence[~done.given] < 1).all(), "nothing that nobody said is certain"
-    assert (done.guesses == own[1])[done.assigned].mean() >= done.chosen.expected - 0.05
+    assert (done.guesses == own[1])[done.assigned].mean() >= done.choice.expected_accuracy - 0.05
 
 
 def test_law_2_given_labels_of_a_folder_never_change(
-    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled]
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, LabelTable]
 ) -> None:
     given, done = own[0].labels != UNLABELLED, labelled[1]
     assert np.array_equal(done.classes[given], own[0].labels[given])
@@ -301,16 +301,16 @@ def test_law_2_given_labels_of_a_folder_never_change(
 
 
 def test_law_3_same_folder_and_seed_give_the_same_bits(
-    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled]
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, LabelTable]
 ) -> None:
     again = label(own[0])
     assert equal(again, labelled)
-    assert table(again[1]) == table(labelled[1])
+    assert to_csv(again[1]) == to_csv(labelled[1])
     assert not equal(label(own[0], seed=5), labelled)
 
 
 def test_law_8_who_runs_the_steps_changes_no_label(
-    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled], tmp_path: Path
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, LabelTable], tmp_path: Path
 ) -> None:
     """Plain steps, steps that are kept, and steps that are found again."""
     for _ in range(2):

@@ -1,12 +1,14 @@
 """Opening the store: the folder that was asked for, whatever was opened before, and a line where it cannot be."""
 
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from databases import copy_database
 from mlflow.exceptions import MlflowException
 from prefect.exceptions import TerminationSignal
 from sqlalchemy.exc import OperationalError
@@ -28,6 +30,7 @@ def test_each_folder_is_a_store_of_its_own(tmp_path: Path) -> None:
 
 
 def test_the_store_that_the_environment_names_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy_database(tmp_path / "named.db")
     named = f"sqlite:///{tmp_path}/named.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", named)
     client = tracking.open_store(tmp_path / "mlruns")
@@ -48,12 +51,19 @@ def test_a_database_that_is_none_is_one_line(tmp_path: Path) -> None:
         tracking.open_store(tmp_path)
 
 
-OPEN = "import sys; from pathlib import Path; from kmpl import tracking; tracking.open_store(Path(sys.argv[1]))"
+BOTH = """
+import os, sys
+from pathlib import Path
+from kmpl import tracking
+other = os.fork()
+tracking.open_store(Path(sys.argv[1]))
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) if other else 0)
+"""
 
 
 def test_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
-    both = [subprocess.Popen([sys.executable, "-c", OPEN, str(tmp_path)], stderr=subprocess.PIPE) for _ in range(2)]
-    assert [process.communicate(timeout=120)[1] for process in both] == [b"", b""]
+    both = subprocess.run([sys.executable, "-c", BOTH, str(tmp_path)], stderr=subprocess.PIPE, check=False)
+    assert (both.returncode, both.stderr) == (0, b"")
     assert experiment_id(tracking.open_store(tmp_path))
 
 
@@ -125,21 +135,29 @@ said = []
 @event.listens_for(Engine, "before_cursor_execute")
 def count(*about):
     said.append(about)
-    if len(said) == int(sys.argv[2]):
+    if len(said) == statements:
         os.kill(os.getpid(), signal.SIGKILL)
 
-tracking.open_store(Path(sys.argv[1]))
+for statements in map(int, sys.argv[2:]):  # a process for each
+    if not os.fork():
+        tracking.open_store(Path(sys.argv[1]) / str(statements))
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.wait()[1]))
 """
 
 
-@pytest.mark.parametrize("statements", [30, 150])
-def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path, statements: int) -> None:
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(statements)], check=False)
-    assert killed.returncode == -9
-    assert not (tmp_path / "mlflow.db").exists()
-    client = tracking.open_store(tmp_path)
-    assert client.get_run(start(client, "a run", {"kind": "sweep"})).info.status == "RUNNING"
-    assert not list(tmp_path.glob(".mlflow-*"))
+def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path) -> None:
+    moments = ("30", "150")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(tmp_path), *moments], capture_output=True, text=True, check=True
+    )
+    assert killed.stdout.split() == [f"-{signal.SIGKILL:d}"] * len(moments)
+    for folder in (tmp_path / statements for statements in moments):
+        assert list(folder.glob(".mlflow-*"))
+        assert not (folder / "mlflow.db").exists()
+        client = tracking.open_store(folder)
+        assert client.get_run(start(client, "a run", {"kind": "sweep"})).info.status == "RUNNING"
+        assert not list(folder.glob(".mlflow-*"))
 
 
 def test_a_store_that_fails_on_the_way_is_said_in_one_line_without_tracebacks(

@@ -56,10 +56,10 @@ def champion(tiny: ExperimentConfig, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("champion")
     client, config = tracking.open_store(folder / "mlruns"), merge(tiny, {"arms": ("labelled-only",)})
     with experiment_run(client, config) as tracked:
-        steps = Steps(evaluate=evaluate, begun=tracked.begun, report=tracked.finished)
+        steps = Steps(evaluate=evaluate, begun=tracked.log_pool, report=tracked.log_arm)
         (arm,) = experiment.run(config, steps).arms.values()
     run = search(client, kind="arm")[0].info.run_id
-    promote(client, "kmpl", Candidate(run, "MNIST", 0.9, 0.5, 100, "a test"))
+    promote(client, "kmpl", Candidate(run=run, task="MNIST", accuracy=0.9, loss=0.5, images=100, origin="a test"))
     for i, pixels in enumerate(registry.read("MNIST", False).images[:12, 0].numpy()):
         (folder / "digits").mkdir(exist_ok=True)
         Image.fromarray(pixels).save(folder / "digits" / f"{i:02d}.png")
@@ -255,7 +255,11 @@ def test_the_range_of_deep_pictures_goes_with_the_model(tmp_path: Path) -> None:
     client = tracking.open_store(tmp_path / "mlruns")
     run = start(client, "deep", {})
     log_model(
-        client, run, build("cnn", channels=1, n_classes=2, seed=0), pool_of(found, np.zeros(6, dtype=bool)), "a test"
+        client,
+        run,
+        network=build("cnn", channels=1, n_classes=2, seed=0),
+        pool=pool_of(found, np.zeros(6, dtype=bool)),
+        title="a test",
     )
     model = open_model(tmp_path / "mlruns", run)
     weights = read_model(fetch_state(tmp_path / "mlruns", run, tmp_path))

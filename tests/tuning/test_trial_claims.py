@@ -1,5 +1,6 @@
 """Claims: as many trials as asked for, none lost and none doubled, whoever works on a study and whoever dies."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -15,21 +16,21 @@ from optuna.trial import TrialState
 
 from kmpl.tuning.search_space import Range
 from kmpl.tuning.storage import open_studies
-from kmpl.tuning.trial_claims import Queue, Worker, alive, counts
+from kmpl.tuning.trial_claims import TrialClaims, Worker, is_finished, is_running
 
 SPACE = {"x": Range(0, 1, whole=False, log=False), "n": Range(1, 100, whole=True, log=True)}
 START = {"x": 0.5, "n": 10}
 
 
-def queue(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = ()) -> Queue:
+def claims(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = ()) -> TrialClaims:
     storage = open_studies(str(folder / "optuna.journal"))
     study = optuna.create_study(storage=storage, study_name="one", direction="maximize", load_if_exists=True)
-    return Queue(study, SPACE, trials, starts, 7, folder / "locks")
+    return TrialClaims(study=study, space=SPACE, trials=trials, first_values=starts, seed=7, locks=folder / "locks")
 
 
-def work(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = (), seconds: float = 0.0) -> Queue:
+def work(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = (), seconds: float = 0.0) -> TrialClaims:
     """Run what is missing of the study, as one process; each trial takes some seconds."""
-    one = queue(folder, trials, starts)
+    one = claims(folder, trials, starts)
     with Worker(folder / "locks") as worker:
         while claimed := one.claim(worker):
             trial, values = claimed
@@ -38,32 +39,45 @@ def work(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = (), s
     return one
 
 
-def values(one: Queue) -> list[dict[str, float]]:
-    return [t.params for t in one.study.trials if counts(t)]
+def values(one: TrialClaims) -> list[dict[str, float]]:
+    return [t.params for t in one.study.trials if is_finished(t)]
 
 
 def process(script: str, *arguments: object) -> subprocess.Popen[str]:
-    """Start a process that has this file as ``t``."""
-    here = str(Path(__file__).parent)
-    start = f"import sys; from pathlib import Path; sys.path.insert(0, {here!r}); import test_trial_claims as t"
-    command = [sys.executable, "-c", f"{start}\n{script}", *map(str, arguments)]
+    """Start a process that has this file as ``t``; it imports it once for all that it forks."""
+    imports = f"import os, signal, sys; from pathlib import Path; sys.path.insert(0, {str(Path(__file__).parent)!r})"
+    command = [sys.executable, "-c", f"{imports}\nimport test_trial_claims as t\n{script}", *map(str, arguments)]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def killed_at_work(folder: Path, trials: int) -> int:
-    """Let a process claim a trial and be killed; return the trial's number."""
-    script = (
-        "one = t.queue(Path(sys.argv[1]), int(sys.argv[2])); worker = t.Worker(one.locks); worker.__enter__()\n"
-        "print(one.claim(worker)[0].number, flush=True); sys.stdin.read()"
-    )
-    with process(script, folder, trials) as working:
+CLAIMING = """
+for folder in map(Path, sys.argv[2:]):
+    if not os.fork():
+        one = t.claims(folder, int(sys.argv[1])); worker = t.Worker(one.locks); worker.__enter__()
+        print(folder.name, os.getpid(), one.claim(worker)[0].number, flush=True)
+        signal.pause()
+for _ in sys.argv[2:]:
+    os.wait()
+"""
+
+
+@pytest.fixture(scope="module")
+def killed_at_work(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[Path, int]]:
+    """By the trials that were finished before: a study, and the trial that a process had claimed and was killed at."""
+    folder, found = tmp_path_factory.mktemp("killed"), {}
+    for before in (0, 4):
+        (folder / str(before)).mkdir()
+        work(folder / str(before), before)
+    with process(CLAIMING, 8, folder / "0", folder / "4") as working:
         assert working.stdout is not None
-        number = int(working.stdout.readline())
-        [trial] = [t for t in queue(folder, trials).study.trials if t.number == number]
-        assert alive(trial)
-        working.send_signal(signal.SIGKILL)
-        working.wait()
-    return number
+        for _ in range(2):
+            name, pid, number = working.stdout.readline().split()
+            [trial] = [t for t in claims(folder / name, 8).study.trials if t.number == int(number)]
+            assert is_running(trial)
+            os.kill(int(pid), signal.SIGKILL)
+            found[int(name)] = (folder / name, int(number))
+        assert working.wait() == 0
+    return found
 
 
 def test_trials_are_counted_in_all(tmp_path: Path) -> None:
@@ -87,12 +101,12 @@ def test_a_study_that_goes_on_draws_what_it_would_have_drawn(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("before", [0, 4])
-def test_law_5_a_trial_of_a_dead_process_is_failed_and_its_values_are_tried_again(tmp_path: Path, before: int) -> None:
-    whole = values(work(tmp_path / "a", 8))
-    if before:
-        work(tmp_path / "b", before)
-    number = killed_at_work(tmp_path / "b", 8)
-    again = work(tmp_path / "b", 8)
+def test_law_5_a_trial_of_a_dead_process_is_failed_and_its_values_are_tried_again(
+    before: int, killed_at_work: dict[int, tuple[Path, int]], tmp_path: Path
+) -> None:
+    whole = values(work(tmp_path, 8))
+    folder, number = killed_at_work[before]
+    again = work(folder, 8)
     assert [t.state for t in again.study.trials if t.number == number] == [TrialState.FAIL]
     assert values(again) == whole
     assert len(again.study.trials) == 9
@@ -101,19 +115,19 @@ def test_law_5_a_trial_of_a_dead_process_is_failed_and_its_values_are_tried_agai
 
 def test_a_trial_at_work_is_left_to_its_process(tmp_path: Path) -> None:
     with Worker(tmp_path / "locks") as first:
-        one = queue(tmp_path, 2)
+        one = claims(tmp_path, 2)
         claimed = one.claim(first)
         assert claimed
-        assert len([t for t in one.revive() if t.state == TrialState.RUNNING]) == 1
+        assert len([t for t in one.requeue_dead() if t.state == TrialState.RUNNING]) == 1
         with Worker(tmp_path / "locks") as second:
-            other = queue(tmp_path, 2).claim(second)
+            other = claims(tmp_path, 2).claim(second)
             assert other
             assert other[0].number != claimed[0].number
             assert other[1] != claimed[1]
 
 
 def test_a_diverged_trial_counts_and_a_killed_one_does_not(tmp_path: Path) -> None:
-    one = queue(tmp_path, 2)
+    one = claims(tmp_path, 2)
     with Worker(tmp_path / "locks") as worker:
         first, _ = one.claim(worker) or pytest.fail("nothing to claim")
         first.set_user_attr("diverged", "at epoch 1")
@@ -126,7 +140,7 @@ def test_a_diverged_trial_counts_and_a_killed_one_does_not(tmp_path: Path) -> No
 
 
 def test_a_process_that_dies_once_its_trial_has_diverged_leaves_nothing_to_do_again(tmp_path: Path) -> None:
-    one = queue(tmp_path, 1)
+    one = claims(tmp_path, 1)
     with Worker(tmp_path / "locks") as worker:
         trial, _ = one.claim(worker) or pytest.fail("nothing to claim")
         trial.set_user_attr("diverged", "at epoch 1")
@@ -138,36 +152,42 @@ def test_a_process_that_dies_once_its_trial_has_diverged_leaves_nothing_to_do_ag
 def test_in_a_copy_nobody_is_at_work_on_the_originals_trials(tmp_path: Path) -> None:
     original = tmp_path / "original"
     with Worker(original / "locks", original / "optuna.journal") as worker:
-        claimed = queue(original, 2).claim(worker)
+        claimed = claims(original, 2).claim(worker)
         assert claimed
         shutil.copytree(original, tmp_path / "copy")
-        copied = replace(queue(tmp_path / "copy", 2), studies=tmp_path / "copy" / "optuna.journal")
-        first = copied.revive()[0]
+        copied = replace(claims(tmp_path / "copy", 2), studies_file=tmp_path / "copy" / "optuna.journal")
+        first = copied.requeue_dead()[0]
         assert (first.state, worker.path.exists()) == (TrialState.FAIL, True)
-        mine = replace(queue(original, 2), studies=original / "optuna.journal")
-        assert mine.alive(mine.revive()[0])  # whatever was done in the copy
+        mine = replace(claims(original, 2), studies_file=original / "optuna.journal")
+        assert mine.is_running(mine.requeue_dead()[0])  # whatever was done in the copy
         by_link = tmp_path / "link.journal"
         by_link.symlink_to(original / "optuna.journal")
-        assert alive(mine.study.trials[0], by_link)
+        assert is_running(mine.study.trials[0], by_link)
 
 
 def test_a_process_elsewhere_is_alive_while_it_gives_signs(tmp_path: Path) -> None:
-    one = queue(tmp_path, 1)
+    one = claims(tmp_path, 1)
     with Worker(tmp_path / "locks") as worker:
         claimed = one.claim(worker)
         assert claimed
         claimed[0].set_user_attr("worker", {"host": "elsewhere", "lock": "/nowhere"})
-        assert alive(one.study.trials[0])
+        assert is_running(one.study.trials[0])
         claimed[0].set_user_attr("seen", "2020-01-01T00:00:00+00:00")
-        assert not alive(one.study.trials[0])
+        assert not is_running(one.study.trials[0])
 
 
 def test_three_processes_share_a_study_without_a_lost_or_doubled_trial(tmp_path: Path) -> None:
-    working = [process("t.work(Path(sys.argv[1]), 12, seconds=0.4)", tmp_path) for _ in range(3)]
-    for busy in working:
-        busy.communicate(timeout=120)
-    assert [busy.returncode for busy in working] == [0, 0, 0]
-    one = queue(tmp_path, 12)
+    script = """
+for _ in range(3):
+    if not os.fork():
+        t.work(Path(sys.argv[1]), 12, seconds=0.4)
+        sys.exit()
+sys.exit(any(os.wait()[1] for _ in range(3)))
+"""
+    with process(script, tmp_path) as working:
+        working.communicate(timeout=120)
+    assert working.returncode == 0
+    one = claims(tmp_path, 12)
     assert len(one.study.trials) == 12
     assert {t.state for t in one.study.trials} == {TrialState.COMPLETE}
     assert len({str(t.params) for t in one.study.trials}) == 12

@@ -101,7 +101,7 @@ def test_flipped_digits_become_others(answers: list[Answer]) -> None:
 
 @pytest.mark.slow
 def test_the_page_and_the_figure_show_the_numbers(answers: list[Answer]) -> None:
-    page = audit_page.page(answers, {"command": "kmpl audit"})
+    page = audit_page.markdown(answers, {"command": "kmpl audit"})
     leak = numbers(answers, "leak")
     assert "| 0.3 | " + " | ".join(f"{100 * leak[name]:.2f}" for name in list(leak)) in page
     assert f"{100 * leak['labelled-only']:.2f} to {100 * leak['labelled-only']:.2f}" in page

@@ -99,7 +99,7 @@ def test_the_page_holds_every_draw_and_compares_seed_by_seed() -> None:
         for labels in (10, 20)
         for way, error in (("at random", 0.10 + 0.02 * seed), ("suggested", 0.03 + 0.01 * seed))
     ]
-    page = fewest_page.page(draws, [{"seeds": "0, 1", "command": "kmpl benchmark fewest"}])
+    page = fewest_page.markdown(draws, [{"seeds": "0, 1", "command": "kmpl benchmark fewest"}])
     assert "| 10 at random | 50.00 ± 0.00 | 11.00 ± 1.41 | 10.00, 12.00 | 10, 10 | 1.5 |" in page
     assert "| 20 suggested | 50.00 ± 0.00 | 3.50 ± 0.71 | 3.00, 4.00 | 8, 8 | 1.5 |" in page
     assert "- 10 labels: +7.50 points, 95 % [" in page

@@ -12,8 +12,8 @@ from kmpl.benchmarks.speed import notebook_way, rounds, table
 from kmpl.benchmarks.speed.ceilings import CEILINGS
 from kmpl.benchmarks.speed.profile import by_operation
 from kmpl.benchmarks.speed.table import Speed
-from kmpl.benchmarks.speed.table_page import figure, page
-from kmpl.benchmarks.speed.timing import Bench, Row, in_turn
+from kmpl.benchmarks.speed.table_page import figure, markdown
+from kmpl.benchmarks.speed.timing import Bench, Row, alternate
 from kmpl.config.presets import load, merge
 from kmpl.datasets.registry import read
 from kmpl.datasets.types import Images
@@ -39,7 +39,7 @@ def test_what_is_compared_is_measured_in_turn_after_one_turn_that_does_not_count
         done.append(name)
         return float(len(done))
 
-    assert in_turn(2, lambda: work("a"), lambda: work("b")) == ((3.0, 5.0), (4.0, 6.0))
+    assert alternate(2, lambda: work("a"), lambda: work("b")) == ((3.0, 5.0), (4.0, 6.0))
     assert done == ["a", "b"] * 3
 
 
@@ -55,7 +55,7 @@ def test_the_page_says_what_was_not_reached_and_what_it_is_made_of() -> None:
         Row("slow", (1.2, 1.3, 1.4), 1.10, 1.05, more=False),
     ]
     ceilings = {"memory": Row("memory", (20.0,), 0, 0, "GB/s")}
-    text = page(Speed(rows, ceilings, {"aten::mm": 0.75}), {"command": "kmpl benchmark speed"})
+    text = markdown(Speed(rows, ceilings, {"aten::mm": 0.75}), {"command": "kmpl benchmark speed"})
     lines = {line.split(" | ")[0].strip("| "): line for line in text.splitlines()}
     assert "75 (70 to 80) | ≥ 25 × | ≥ 60 × | reached, and what is aimed at" in text
     assert lines["middling"].endswith("| reached |")
@@ -82,7 +82,7 @@ def test_the_operations_of_a_step_are_those_that_its_layers_have() -> None:
 
 
 def test_a_step_and_the_loop_around_it_are_measured(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_BRIEF", 2)
+    monkeypatch.setattr(table, "_TIMED_STEPS", 2)
     share, loop = table.step_against_ceiling(bench), table.loop_against_step(bench)
     assert 1 < share.median < 200
     assert 0.5 < loop.median < 20
@@ -90,7 +90,7 @@ def test_a_step_and_the_loop_around_it_are_measured(bench: Bench, monkeypatch: p
 
 
 def test_the_profile_names_the_operations_that_cost_most_and_leaves_nothing_out(bench: Bench) -> None:
-    shares = by_operation(bench.config, bench.data, steps=2, most=10)
+    shares = by_operation(bench.config, bench.data, steps=2, n_named=10)
     assert len(shares) == 11
     assert sum(shares.values()) == pytest.approx(1)
     assert any("conv" in name for name in shares)
@@ -101,7 +101,7 @@ def test_the_rounds_are_run_once_and_kmeans_starts_from_it(bench: Bench, monkeyp
     brief = {"epochs": 1, "images_per_epoch": 640}
     change = {"pool": {"size": 2_000}, "pretrain": brief, "retrain": brief, "pseudo_labels": {"threshold": 0}}
     small = Bench(merge(bench.config, change), bench.data, 1)
-    monkeypatch.setattr(rounds, "_CLUSTERS", 60)
+    monkeypatch.setattr(rounds, "_N_CLUSTERS", 60)
     share, warm = rounds.voting_share(small), rounds.kmeans_between_rounds(small)
     assert len(share.values) == 3
     assert all(0 < value < 100 for value in share.values)
