@@ -117,7 +117,7 @@ def _calibrated(job: Job, table: LabelTable, probabilities: np.ndarray, steps: S
     if job.threshold_is_set:
         choice = user_threshold(options.threshold, fit.hidden, confidence)
     else:
-        choice = smallest_threshold(options.expect_accuracy, fit.hidden, confidence, options.threshold)
+        choice = smallest_threshold(options.expect_accuracy, fit.hidden, confidence, minimum=options.threshold)
     all_confidence = np.ones(len(unlabelled))
     all_confidence[unlabelled] = confidence
     return replace(table, confidence=all_confidence, choice=choice)
