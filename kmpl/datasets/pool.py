@@ -61,7 +61,7 @@ class SourceView(NamedTuple):
     view: str
 
 
-def show(images: torch.Tensor, view: str, size: int, seed: int) -> torch.Tensor:
+def show(images: torch.Tensor, view: str, *, size: int, seed: int) -> torch.Tensor:
     """Return uint8 images resized to ``size``, in one view; ``seed`` draws its random numbers."""
     draws = generator(seed, "view", view)
     blocks = [to_uint8(VIEWS[view].show(resize(to_float(b), size), draws)) for b in images.split(5_000)]
@@ -138,7 +138,7 @@ def labelled_budget(config: ExperimentConfig, size: int, n_classes: int) -> int:
     return budget
 
 
-def _views_of(sources: np.ndarray, names: tuple[str, ...], per_image: int, seed: int) -> list[SourceView]:
+def _views_of(sources: np.ndarray, names: tuple[str, ...], *, per_image: int, seed: int) -> list[SourceView]:
     """Return ``per_image`` views of each source, every view with the same number of images."""
     start = np.random.default_rng(derive(seed, "views")).permutation(len(sources))
     return [
@@ -148,7 +148,7 @@ def _views_of(sources: np.ndarray, names: tuple[str, ...], per_image: int, seed:
     ]
 
 
-def _render(data: Images, pairs: list[SourceView], size: int, seed: int) -> torch.Tensor:
+def _render(data: Images, pairs: list[SourceView], *, size: int, seed: int) -> torch.Tensor:
     """Return the images of the pairs, uint8, in their order."""
     sources = np.array([pair.source for pair in pairs], dtype=np.int64)
     names = np.array([pair.view for pair in pairs])
@@ -156,7 +156,7 @@ def _render(data: Images, pairs: list[SourceView], size: int, seed: int) -> torc
     images = torch.empty((len(pairs), *shape[1:]), dtype=torch.uint8)
     for view in np.unique(names):
         index = np.flatnonzero(names == view)
-        images[index] = show(data.images[sources[index]], str(view), size, derive(seed, "copies"))
+        images[index] = show(data.images[sources[index]], str(view), size=size, seed=derive(seed, "copies"))
     return images
 
 
@@ -206,8 +206,10 @@ def build_pool(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
     data, parts = divide(config)
     true = data.labels.numpy()
     # One order of sources for all three parts: the view of an image does not depend on its part.
-    pairs = _views_of(np.sort(np.concatenate(parts)), rules.views, config.pool.views_per_image, config.seed)
-    images = _render(data, pairs, config.pool.image_size or rules.image_size, config.seed)
+    pairs = _views_of(
+        np.sort(np.concatenate(parts)), rules.views, per_image=config.pool.views_per_image, seed=config.seed
+    )
+    images = _render(data, pairs, size=config.pool.image_size or rules.image_size, seed=config.seed)
     source_of = np.array([pair.source for pair in pairs], dtype=np.int64)
     is_labelled = np.isin(source_of, parts.labelled)
     is_unlabelled = np.isin(source_of, parts.unlabelled)

@@ -79,7 +79,9 @@ def other_draw(config: ExperimentConfig, steps: Steps) -> Numbers:
     other_images = pool.images.clone()
     for view in np.unique(views):
         of_view = np.flatnonzero(views == view)
-        other_images[of_view] = show(data.images[pool.sources[of_view]], str(view), other_images.shape[-1], seed)
+        other_images[of_view] = show(
+            data.images[pool.sources[of_view]], str(view), size=other_images.shape[-1], seed=seed
+        )
 
     def classify(images: torch.Tensor) -> np.ndarray:
         hidden, knn = _prototypes(config, pool, images, network)
