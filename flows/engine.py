@@ -12,7 +12,7 @@ from pathlib import Path
 
 from kmpl.config.sweep import SweepConfig
 from kmpl.errors import UserError
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.reports.comparison import SweepReport
 from kmpl.runtime import proxies
 from kmpl.runtime.servers import HOST, answers, free_port, prefect_settings, wait_for
@@ -61,7 +61,7 @@ def server(mlruns: Path) -> Iterator[None]:
             del os.environ["PREFECT_API_URL"]
 
 
-def run_here(settings: SweepConfig, place: Place) -> SweepReport:
+def run_here(settings: SweepConfig, place: Workspace) -> SweepReport:
     """Run the flow in this process and return the sweep's report.
 
     Raises:

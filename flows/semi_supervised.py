@@ -16,14 +16,14 @@ from prefect.task_runners import TaskRunner
 from pydantic import Field
 
 from flows import workspace
-from flows.tasks import as_tasks, run_task, spread
+from flows.tasks import as_tasks, distribute, run_task
 from kmpl import tracking
 from kmpl.config.base import Ratios, Seeds
 from kmpl.config.experiment import Arms, Method
 from kmpl.config.presets import layered, made_for
 from kmpl.config.sweep import Ranges, SweepConfig
 from kmpl.jobs import sweep
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.method.pool_size import fitted
 from kmpl.reports import sweep_page
 from kmpl.reports.comparison import SweepReport
@@ -93,7 +93,7 @@ def semi_supervised(
     with workspace.current_workspace(settings) as here, workspace.flow_lock(here, flow_run.id):
         engine = sweep.Engine(
             wrap=as_tasks,
-            distribute=partial(spread, elsewhere=_dask_runner()),
+            distribute=partial(distribute, elsewhere=_dask_runner()),
             conclude=partial(_conclude_as_task, here),
         )
         return sweep.run(settings, here, engine)
@@ -109,12 +109,12 @@ def _dask_runner() -> TaskRunner[Any] | None:
     return DaskTaskRunner(address=address)
 
 
-def _conclude_as_task(here: Place, conclude: Callable[[], SweepReport]) -> SweepReport:
+def _conclude_as_task(here: Workspace, conclude: Callable[[], SweepReport]) -> SweepReport:
     """Run the last step as a task, and show the report on the flow run's page."""
     return run_task("report", "all: report", partial(_conclude_with_artifact, here, conclude))
 
 
-def _conclude_with_artifact(here: Place, conclude: Callable[[], SweepReport]) -> SweepReport:
+def _conclude_with_artifact(here: Workspace, conclude: Callable[[], SweepReport]) -> SweepReport:
     report = conclude()
     _mark_crashed(report.name, here)
     url_of_run = partial(tracking.run_url, report.environment.get("experiment", "1"))
@@ -123,7 +123,7 @@ def _conclude_with_artifact(here: Place, conclude: Callable[[], SweepReport]) ->
     return report
 
 
-def _mark_crashed(name: str, here: Place) -> None:
+def _mark_crashed(name: str, here: Workspace) -> None:
     """Mark the sweep's flow runs as crashed whose processes were killed; Prefect still shows them as running.
 
     Processes that tune beside this one are alive: they hold their locks.

@@ -13,16 +13,16 @@ from rich.console import Console
 from kmpl import tracking
 from kmpl.config.sweep import SweepConfig
 from kmpl.jobs import progress
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.runtime import locks
 
 # Not in the flow's module: Prefect pickles a flow with its globals for other processes, and a ContextVar cannot be
 # pickled.
-_PASSED: ContextVar[Place | None] = ContextVar("place", default=None)
+_PASSED: ContextVar[Workspace | None] = ContextVar("place", default=None)
 
 
 @contextmanager
-def use_workspace(place: Place) -> Iterator[None]:
+def use_workspace(place: Workspace) -> Iterator[None]:
     """Pass a workspace to the flows that run within this block."""
     token = _PASSED.set(place)
     try:
@@ -32,7 +32,7 @@ def use_workspace(place: Place) -> Iterator[None]:
 
 
 @contextmanager
-def current_workspace(settings: SweepConfig) -> Iterator[Place]:
+def current_workspace(settings: SweepConfig) -> Iterator[Workspace]:
     """Yield the workspace. Without one from ``use_workspace``, progress goes to the flow run's log."""
     place = _PASSED.get()
     if place is not None:
@@ -44,20 +44,20 @@ def current_workspace(settings: SweepConfig) -> Iterator[Place]:
     )  # before this run's own lock: a moved folder is not relocated while a lock in it is held
     command = f"prefect deployment run semi-supervised/{deployment.name}" if deployment.name else "semi_supervised()"
     with progress.show_progress(mlruns, settings, Console(quiet=True), say=get_run_logger().info) as events:
-        yield Place(mlruns, command, events)
+        yield Workspace(mlruns, command, events)
 
 
 @contextmanager
-def flow_lock(here: Place, run_id: str) -> Iterator[None]:
+def flow_lock(here: Workspace, run_id: str) -> Iterator[None]:
     """Hold the lock of a flow run during the block. The operating system releases it when this process dies."""
     with locks.hold(_lock_file(here, run_id)):
         yield
 
 
-def is_alive(here: Place, run_id: str) -> bool:
+def is_alive(here: Workspace, run_id: str) -> bool:
     """Say whether the process of a flow run in this workspace is alive."""
     return locks.is_held(_lock_file(here, run_id), remove_dead=True)
 
 
-def _lock_file(here: Place, run_id: str) -> Path:
+def _lock_file(here: Workspace, run_id: str) -> Path:
     return here.mlruns / "locks" / f"flow-{run_id}.lock"

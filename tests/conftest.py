@@ -25,7 +25,7 @@ from kmpl.datasets import registry, test_set
 from kmpl.datasets.types import Images
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
+from kmpl.method.step_interface import Steps
 from kmpl.reports import experiment_report
 from kmpl.reports.comparison import SweepReport, compare
 from kmpl.reports.studies import FinalRecord, State, StudyRecord, TrialRecord
@@ -121,7 +121,7 @@ def fewer_test_images() -> Iterator[None]:
 
     def few(name: str, train: bool, size: int = 0) -> Images:
         data = registry.read(name, train, size)
-        return Images(data.images[:500], data.labels[:500], data.classes)
+        return Images(images=data.images[:500], labels=data.labels[:500], classes=data.classes)
 
     test_set._rendered.cache_clear()
     with pytest.MonkeyPatch.context() as patch:

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kmpl.config.experiment import ExperimentConfig
 from kmpl.errors import UserError
 from kmpl.runtime.typed_command import typed_command
 
@@ -12,9 +11,9 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from kmpl.method.experiment import Steps
     from kmpl.method.results import Evaluation
-    from kmpl.models.network import Network
+    from kmpl.method.step_inputs import EvaluateInput
+    from kmpl.method.step_interface import Steps
 
 
 RESULTS = Path("docs/results")
@@ -27,14 +26,14 @@ def run_environment() -> dict[str, str]:
     return environment() | {"command": typed_command(), "date": now()}
 
 
-def stored_steps(mlruns: Path, evaluate: "Callable[[ExperimentConfig, Network], Evaluation] | None" = None) -> "Steps":
+def stored_steps(mlruns: Path, evaluate: "Callable[[EvaluateInput], Evaluation] | None" = None) -> "Steps":
     """Return steps with a store; ``evaluate`` opens the test set unless another function is given."""
-    from kmpl.jobs.workspace import Place
+    from kmpl.jobs.workspace import Workspace
     from kmpl.method import evaluation
-    from kmpl.method.experiment import Steps
-    from kmpl.store.cached_steps import kept
+    from kmpl.method.step_interface import Steps
+    from kmpl.store.cached_steps import cached
 
-    return kept(Steps(evaluate=evaluate or evaluation.evaluate), Place(mlruns).store)
+    return cached(Steps(evaluate=evaluate or evaluation.evaluate), Workspace(mlruns).store)
 
 
 def check_out_folder(out: Path) -> None:

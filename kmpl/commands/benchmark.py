@@ -123,7 +123,7 @@ def ingredients(
     config = merge(own, given(settings))
     kind = merge_seeds.Sessions[ingredients.Outcome]
     earlier = merge_seeds.read_earlier(join, out=out / "ingredients.json", kind=kind, config=config, seeds=asked.seeds)
-    steps, outcomes = stored_steps(mlruns, ingredients.no_test_set), []
+    steps, outcomes = stored_steps(mlruns, ingredients.NO_TEST_SET), []
     for outcome in ingredients.measure(config, asked.seeds, steps):
         print(f"seed {outcome.seed}, {outcome.change}: computed in {outcome.seconds:,.0f} s", flush=True)
         outcomes.append(outcome)

@@ -13,9 +13,9 @@ def cache(*, clear: Flag = False, mlruns: Folder = MLRUNS) -> None:
         clear: Remove all of it.
         mlruns: Folder of the store.
     """
-    from kmpl.jobs.workspace import Place
+    from kmpl.jobs.workspace import Workspace
 
-    store = Place(mlruns).store
+    store = Workspace(mlruns).store
     sizes = store.sizes()
     grid = Table("kind", box=None, pad_edge=False)
     for name in ("entries", "MB"):

@@ -47,22 +47,23 @@ def _run(chosen: ExperimentConfig, json: Path | None, mlruns: Path, console: Con
     """Run one experiment, tracked, and print its table and where to look."""
     from kmpl import tracking
     from kmpl.jobs import progress_bars
-    from kmpl.jobs.workspace import Place
+    from kmpl.jobs.workspace import Workspace
     from kmpl.method import experiment
     from kmpl.method.evaluation import evaluate
+    from kmpl.method.step_interface import Steps
     from kmpl.method.steps import load as load_pool
     from kmpl.reports import experiment_report as reports
-    from kmpl.store.cached_steps import kept
+    from kmpl.store.cached_steps import cached
     from kmpl.tracking.experiment_runs import experiment_run
 
     loaded = load_pool(chosen)
     client = tracking.open_store(mlruns)
     with tracking.store_answers(), experiment_run(client, chosen, typed_command()) as tracked:
         with progress_bars.show_training(console) as watch:
-            steps = experiment.Steps(
-                evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.log_pool, finished=tracked.log_arm
+            steps = Steps(
+                evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.log_pool, report=tracked.log_arm
             )
-            outcome = experiment.run(chosen, kept(steps, Place(mlruns).store))
+            outcome = experiment.run(chosen, cached(steps, Workspace(mlruns).store))
         numbers = reports.summary(chosen, outcome, tracked.id)
         tracked.log_report(outcome, numbers)
         if json is not None:

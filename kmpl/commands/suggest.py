@@ -45,13 +45,13 @@ def suggest(
     chosen = given(settings)
     size = LabelOptions.model_validate(chosen).size
     from kmpl.jobs import progress_bars, suggest_folder
-    from kmpl.jobs.workspace import Place
+    from kmpl.jobs.workspace import Workspace
 
     console, files = Console(quiet=options.quiet), options.files(folder)
     with warnings_in_one_line():
         found = read_from_options(files, size, console)
         with progress_bars.show_training(console) as watch:
-            store = Place(options.mlruns).store
+            store = Workspace(options.mlruns).store
             best = suggest_folder.choose(found, options.budget, overrides=chosen, store=store, watch=watch)
         suggest_folder.write(best, out, sheet)
     console.print(f"{suggest_folder.summary_line(best)}.", highlight=False, soft_wrap=True)

@@ -59,7 +59,7 @@ def sweep_and_show(chosen: SweepConfig, how: How) -> "SweepReport":
     from kmpl import tracking
     from kmpl.jobs import progress
     from kmpl.jobs import sweep as sweeps
-    from kmpl.jobs.workspace import Place
+    from kmpl.jobs.workspace import Workspace
     from kmpl.reports import experiment_report as reports
     from kmpl.reports import sweep_page
 
@@ -68,7 +68,7 @@ def sweep_and_show(chosen: SweepConfig, how: How) -> "SweepReport":
     console, mlruns = Console(quiet=how.quiet), how.mlruns
     tracking.open_store(mlruns)  # says at once what is wrong with the folder or the server
     with progress.show_progress(mlruns, chosen, console) as events:
-        place = Place(mlruns.resolve(), typed_command(), events, how.storage)
+        place = Workspace(mlruns.resolve(), typed_command(), events, how.storage)
         if how.engine == "prefect":
             from flows.engine import run_here
 

@@ -5,6 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from kmpl.config.base import COMMA_SEPARATED, Search, Settings
+from kmpl.config.choices import described
+from kmpl.config.datasets import DATASETS
+from kmpl.config.networks import NETWORKS
+from kmpl.config.strategies import STRATEGIES
 
 Arm = Literal["labelled-only", "pseudo-label", "notebook", "self-training", "label-spreading", "oracle"]
 Protocol = Literal["notebook", "literature"]
@@ -137,8 +141,7 @@ class Clustering(Settings):
 class PseudoLabelling(Settings):
     """Clusters into pseudo-labels, and how often."""
 
-    strategy: str = "cluster-graph"
-    """Pseudo-labelling: cluster-graph, consensus, cluster-vote, prototype-knn, self-training or label-spreading."""
+    strategy: str = Field(default="cluster-graph", description=f"Pseudo-labelling: {described(STRATEGIES)}.")
     k: Annotated[int, Search(around=(1 / 2, 10))] = Field(default=2, ge=1)
     """Number of nearest neighbours that vote: labelled images of a cluster, or prototypes (prototype-knn)."""
     links: int = Field(default=5, ge=1)
@@ -180,8 +183,7 @@ class Pretext(Settings):
 class Learning(Settings):
     """How networks learn and clusters vote, whatever the images."""
 
-    network: str = "cnn"
-    """Network: cnn (small, fast) or vgg16 (the notebook's)."""
+    network: str = Field(default="cnn", description=f"Network: {described(NETWORKS)}.")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device that computes; auto takes CUDA, else MPS, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -196,11 +198,13 @@ class Learning(Settings):
     pseudo_labels: PseudoLabelling = PseudoLabelling()
 
 
+_DATASETS = f"Data set: {described(DATASETS)}, or folder:PATH (a sub-folder per class)."
+
+
 class Method(Learning):
     """Everything that determines an experiment's numbers but the draw of the labels."""
 
-    dataset: str = "MNIST"
-    """MNIST, FashionMNIST, KMNIST, EMNIST, USPS, SVHN, CIFAR10, CIFAR100, or folder:PATH (a sub-folder per class)."""
+    dataset: str = Field(default="MNIST", description=_DATASETS)
     protocol: Protocol = "notebook"
     """Protocol of pool and test set: notebook (30,000 views, mixed test) or literature (all images, clean test)."""
     pool: PoolSettings = PoolSettings()

@@ -11,7 +11,7 @@ import torch
 
 from kmpl.datasets.image_folder import DEFAULT_SIZE_PIXELS, LABELS_FILE, FolderImages, read_folder, scan
 from kmpl.datasets.types import UNLABELLED, Images
-from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning, UserError
+from kmpl.errors import FileError, LabelsWarning, LeftOutWarning, ReadingWarning, UserError
 
 PREFIX = "folder:"
 _ONE_TEST_IMAGE_IN = 5
@@ -37,7 +37,12 @@ def read(name: str, train: bool, size: int = 0) -> Images:
     root = _root(name)
     folder = _read_once(root, size or DEFAULT_SIZE_PIXELS, _state(root))
     part = np.flatnonzero((folder.labels != UNLABELLED) & (is_test(folder) != train))
-    return Images(folder.images[part], torch.from_numpy(folder.labels[part]), folder.classes, folder.ranges)
+    return Images(
+        images=folder.images[part],
+        labels=torch.from_numpy(folder.labels[part]),
+        classes=folder.classes,
+        ranges=folder.ranges,
+    )
 
 
 def content(name: str) -> str:
@@ -104,15 +109,18 @@ def is_test(folder: FolderImages) -> np.ndarray:
     """
     if len(folder.classes) < 2:
         names = folder.classes[0] if folder.classes else "none"
-        raise UserError(
+        raise FileError(
             f"{folder.root}: a data set needs at least 2 classes, it has {len(folder.classes)} ({names}); "
-            "make a sub-folder for each class, or a labels.csv with the columns file and label"
+            "make a sub-folder for each class, or a labels.csv with the columns file and label",
+            folder.root,
         )
     digests = np.array(folder.digests)
     test_digests = set[str]()
     for number, name in enumerate(folder.classes):
         contents = np.unique(digests[folder.labels == number])
         if len(contents) < 2:
-            raise UserError(f"{folder.root}: class {name} has one image; give it one to train and one to test on")
+            raise FileError(
+                f"{folder.root}: class {name} has one image; give it one to train and one to test on", folder.root
+            )
         test_digests |= set(contents[: max(1, round(len(contents) / _ONE_TEST_IMAGE_IN))].tolist())
     return np.isin(digests, list(test_digests))

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from kmpl.datasets.types import UNLABELLED
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.formats.csv_labels import read_labels
 from kmpl.formats.folder_labels import labels_of_folders
 from kmpl.formats.given_labels import NO_RULES, GivenLabels, Rules
@@ -80,14 +80,14 @@ def scan(root: Path, by_content: Callable[[str], None] = lambda file: None) -> t
     """
     if not root.is_dir():
         problem = "is a file" if root.exists() else "there is no such folder"
-        raise UserError(f"{root}: {problem}; name a folder of images")
+        raise FileError(f"{root}: {problem}; name a folder of images", root)
     files: list[str] = []
     left_out: dict[str, str] = {}
 
     def leave_out(folder: str, error: OSError) -> None:
         reason = error.strerror or str(error)
         if not folder:
-            raise UserError(f"cannot read the folder {root}: {reason}") from error
+            raise FileError(f"cannot read the folder {root}: {reason}", root) from error
         left_out[_readable(folder)] = f"the folder cannot be read: {reason}"
 
     for name in walk(root, leave_out):
@@ -101,7 +101,7 @@ def scan(root: Path, by_content: Callable[[str], None] = lambda file: None) -> t
             left_out[name] = file.unreadable
     if not files:
         more = f"; {len(left_out):,} files are left out, the first: {_first(left_out)}" if left_out else ""
-        raise UserError(f"{root}: no image in it or below it ({_formats()}); name a folder of images{more}")
+        raise FileError(f"{root}: no image in it or below it ({_formats()}); name a folder of images{more}", root)
     return sorted(files), left_out
 
 
@@ -160,7 +160,7 @@ def read_folder(
         else:
             images[file] = image
     if not images:
-        raise UserError(f"{root}: none of {len(files)} images can be read; {files[0]}: {left_out[files[0]]}")
+        raise FileError(f"{root}: none of {len(files)} images can be read; {files[0]}: {left_out[files[0]]}", root)
     classes = tuple(sorted({label_of[file] for file in images if file in label_of}))
     numbers = {name: number for number, name in enumerate(classes)}
     class_numbers = [numbers[label_of[file]] if file in label_of else UNLABELLED for file in images]

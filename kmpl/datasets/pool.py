@@ -14,7 +14,7 @@ import torch
 from kmpl.config.experiment import ExperimentConfig, Method
 from kmpl.datasets.registry import read
 from kmpl.datasets.types import UNLABELLED, Images, Pool
-from kmpl.errors import UserError
+from kmpl.errors import SettingError
 from kmpl.images.transforms import resize, to_float, to_uint8
 from kmpl.images.views import VIEWS
 from kmpl.runtime.seeds import derive, generator
@@ -61,10 +61,10 @@ class SourceView(NamedTuple):
     view: str
 
 
-def show(images: torch.Tensor, view: str, size: int, seed: int) -> torch.Tensor:
+def show(images: torch.Tensor, view: str, *, size: int, seed: int) -> torch.Tensor:
     """Return uint8 images resized to ``size``, in one view; ``seed`` draws its random numbers."""
     draws = generator(seed, "view", view)
-    blocks = [to_uint8(VIEWS[view](resize(to_float(b), size), draws)) for b in images.split(5_000)]
+    blocks = [to_uint8(VIEWS[view].show(resize(to_float(b), size), draws)) for b in images.split(5_000)]
     return torch.cat(blocks)
 
 
@@ -101,17 +101,17 @@ def split(labels: np.ndarray, *, size: int, budget: int, validation: float, seed
         class_sizes = _quotas(size, n_classes, seed)
         for c, (order, class_size) in enumerate(zip(orders, class_sizes, strict=True)):
             if len(order) < class_size:
-                raise UserError(
-                    f"pool.size {size}: class {c} has {len(order)} images, not the {class_size} that a balanced pool "
-                    "needs; choose a smaller pool"
-                )
+                needs = f"not the {class_size} that a balanced pool needs; choose a smaller pool"
+                raise SettingError("pool.size", size, f"class {c} has {len(order)} images, {needs}")
         orders = [order[:class_size] for order, class_size in zip(orders, class_sizes, strict=True)]
     quotas = _quotas(budget, n_classes, seed)
     for c, (order, quota) in enumerate(zip(orders, quotas, strict=True)):
         if quota < 1:
-            raise UserError(f"{budget} labels leave class {c} without one; give at least {n_classes}")
+            line = f"{budget} labels leave class {c} without one; give at least {n_classes}"
+            raise SettingError("labels", budget, "too few", f"at least {n_classes}", line=line)
         if quota > len(order):
-            raise UserError(f"{budget} labels ask for {quota} images of class {c}, which has {len(order)} in the pool")
+            line = f"{budget} labels ask for {quota} images of class {c}, which has {len(order)} in the pool"
+            raise SettingError("labels", budget, "too many", line=line)
     step = round(1 / validation)
     parts = []
     for order, quota in zip(orders, quotas, strict=True):
@@ -127,16 +127,18 @@ def labelled_budget(config: ExperimentConfig, size: int, n_classes: int) -> int:
     Raises:
         UserError: fewer labels than classes, or no unlabelled image left.
     """
-    budget = config.labels or round((config.ratio or 0.1) * size)
-    setting = f"labels {budget}" if config.labels else f"ratio {config.ratio or 0.1} ({budget} labels of {size} images)"
+    ratio = config.ratio or 0.1
+    budget = config.labels or round(ratio * size)
+    setting = "labels" if config.labels else "ratio"
+    value = str(budget) if config.labels else f"{ratio} ({budget} labels of {size} images)"
     if budget < n_classes:
-        raise UserError(f"{setting}: fewer labels than the {n_classes} classes; give at least {n_classes}")
+        raise SettingError(setting, value, f"fewer labels than the {n_classes} classes", f"at least {n_classes}")
     if budget >= size:
-        raise UserError(f"{setting}: the pool has {size} images and some must stay unlabelled; give fewer")
+        raise SettingError(setting, value, f"the pool has {size} images and some must stay unlabelled", "fewer")
     return budget
 
 
-def _views_of(sources: np.ndarray, names: tuple[str, ...], per_image: int, seed: int) -> list[SourceView]:
+def _views_of(sources: np.ndarray, names: tuple[str, ...], *, per_image: int, seed: int) -> list[SourceView]:
     """Return ``per_image`` views of each source, every view with the same number of images."""
     start = np.random.default_rng(derive(seed, "views")).permutation(len(sources))
     return [
@@ -146,7 +148,7 @@ def _views_of(sources: np.ndarray, names: tuple[str, ...], per_image: int, seed:
     ]
 
 
-def _render(data: Images, pairs: list[SourceView], size: int, seed: int) -> torch.Tensor:
+def _render(data: Images, pairs: list[SourceView], *, size: int, seed: int) -> torch.Tensor:
     """Return the images of the pairs, uint8, in their order."""
     sources = np.array([pair.source for pair in pairs], dtype=np.int64)
     names = np.array([pair.view for pair in pairs])
@@ -154,7 +156,7 @@ def _render(data: Images, pairs: list[SourceView], size: int, seed: int) -> torc
     images = torch.empty((len(pairs), *shape[1:]), dtype=torch.uint8)
     for view in np.unique(names):
         index = np.flatnonzero(names == view)
-        images[index] = show(data.images[sources[index]], str(view), size, derive(seed, "copies"))
+        images[index] = show(data.images[sources[index]], str(view), size=size, seed=derive(seed, "copies"))
     return images
 
 
@@ -183,7 +185,8 @@ def divide(config: ExperimentConfig) -> tuple[Images, Split]:
     """
     data, size = _data_and_size(config)
     if size > len(data.labels):
-        raise UserError(f"pool.size {size}: {config.dataset} has {len(data.labels)} training images; give no more")
+        reason = f"{config.dataset} has {len(data.labels)} training images"
+        raise SettingError("pool.size", size, reason, "no more")
     return data, split(
         data.labels.numpy(),
         size=size,
@@ -203,8 +206,10 @@ def build_pool(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
     data, parts = divide(config)
     true = data.labels.numpy()
     # One order of sources for all three parts: the view of an image does not depend on its part.
-    pairs = _views_of(np.sort(np.concatenate(parts)), rules.views, config.pool.views_per_image, config.seed)
-    images = _render(data, pairs, config.pool.image_size or rules.image_size, config.seed)
+    pairs = _views_of(
+        np.sort(np.concatenate(parts)), rules.views, per_image=config.pool.views_per_image, seed=config.seed
+    )
+    images = _render(data, pairs, size=config.pool.image_size or rules.image_size, seed=config.seed)
     source_of = np.array([pair.source for pair in pairs], dtype=np.int64)
     is_labelled = np.isin(source_of, parts.labelled)
     is_unlabelled = np.isin(source_of, parts.unlabelled)

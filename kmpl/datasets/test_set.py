@@ -35,5 +35,5 @@ def _rendered(dataset: str, protocol: str, image_size: int) -> TestSet:
     rules = PROTOCOLS[protocol]
     size = image_size or rules.image_size
     data = read(dataset, train=False, size=size)
-    views = {view: show(data.images, view, size, TEST_SEED) for view in rules.test_views}
-    return TestSet(views, data.labels.numpy())
+    views = {view: show(data.images, view, size=size, seed=TEST_SEED) for view in rules.test_views}
+    return TestSet(views=views, labels=data.labels.numpy())

@@ -9,7 +9,7 @@ UNLABELLED = -1
 """Label of an image without a label, and of a pseudo-label that was left out; scikit-learn's own mark."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Images:
     """The images and labels of one part of a data set."""
 
@@ -23,7 +23,7 @@ class Images:
     """Pixel values of black and white in files of more than 8 bits, by kind of picture."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pool:
     """The training images with the labels that the method may see: no true label of an unlabelled image."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.formats.csv_rows import Row, Table, open_table
 from kmpl.formats.given_labels import NO_RULES, GivenLabels, NameReader, Rules
 from kmpl.formats.label_columns import LABEL, LabelColumns
@@ -35,16 +35,17 @@ def read_labels(path: Path, root: Path, files: Iterable[str], rules: Rules = NO_
     table = open_table(path, (FILE, LABEL))
     names = NameReader(rules)
     if table.columns.count(FILE) > 1:
-        raise UserError(f"{path}: two columns are called file; leave one")
+        raise FileError(f"{path}: two columns are called file; leave one", path)
     columns = LabelColumns(table, names)
     label_rows = list(_label_rows(table, columns, root, files))
     rows, notes = counted_rows(path, label_rows, from_label_studio=columns.from_label_studio, rules=rules)
     row_of: dict[str, LabelRow] = {}
     for row in rows:
         if row.label.name and (first := row_of.setdefault(row.file, row)).label.name != row.label.name:
-            raise UserError(
+            raise FileError(
                 f"{path} line {row.line}: {row.file} is '{row.label.name}' here and '{first.label.name}' in line "
-                f"{first.line}; give each file one label"
+                f"{first.line}; give each file one label",
+                path,
             )
     labels = {file: row.label.name for file, row in row_of.items()}
     unreviewed = frozenset(file for file, row in row_of.items() if row.assigned)
@@ -65,15 +66,15 @@ def _label_rows(table: Table, columns: LabelColumns, root: Path, files: Iterable
         where = f"{table.path} line {row.line}"
         if len(row.cells) <= max(file_column, label_column):
             lack = f"has {len(row.cells)} of {len(table.columns)} columns"
-            raise UserError(f"{where}: {lack}; the first line has '{table.separator}' between them")
+            raise FileError(f"{where}: {lack}; the first line has '{table.separator}' between them", table.path)
         name = row.cells[file_column]
         if not name.strip():
-            raise UserError(f"{where}: names no file")
+            raise FileError(f"{where}: names no file", table.path)
         _check_quotes(row, table, file_column, images)
         try:
             file = images.find(name)
         except ValueError as error:
-            raise UserError(f"{where}: {error}; give paths relative to {root}") from error
+            raise FileError(f"{where}: {error}; give paths relative to {root}", table.path) from error
         if file is None:
             missing.append((where, name.strip()))
         else:
@@ -81,7 +82,7 @@ def _label_rows(table: Table, columns: LabelColumns, root: Path, files: Iterable
     if missing:
         where, name = missing[0]
         others = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
-        raise UserError(f"{where}: {root} has no image {name}{others}; give paths relative to {root}")
+        raise FileError(f"{where}: {root} has no image {name}{others}; give paths relative to {root}", table.path)
 
 
 def _check_quotes(row: Row, table: Table, file_column: int, images: "_ImageNames") -> None:
@@ -94,7 +95,7 @@ def _check_quotes(row: Row, table: Table, file_column: int, images: "_ImageNames
         cells = next(csv.reader([line], delimiter=table.separator), [])
         if len(cells) > file_column and (file := images.find_or_none(cells[file_column])):
             problem = f"a quote that opens here takes in line {number}, which names {file}"
-            raise UserError(f"{table.path} line {row.line}: {problem}; close it where its cell ends")
+            raise FileError(f"{table.path} line {row.line}: {problem}; close it where its cell ends", table.path)
 
 
 class _ImageNames:

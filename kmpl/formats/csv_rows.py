@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.formats.class_names import normalise
 
 if TYPE_CHECKING:
@@ -59,10 +59,14 @@ class Table:
                 if any(_BLANK_BEFORE_QUOTE.match(cell) for cell in cells) and reader.line_num == start + 1:
                     cells = next(self._reader(self._lines[start : start + 1], skip_blanks=True))
             except csv.Error as error:
-                raise UserError(f"{self.path} line {line}: {_reason(error, self._above + reader.line_num)}") from error
+                raise FileError(
+                    f"{self.path} line {line}: {_reason(error, self._above + reader.line_num)}", self.path
+                ) from error
             if any(cell.strip() for cell in cells[len(self.columns) :]):
                 excess = f"has {len(cells)} cells, but the first line names {len(self.columns)} columns"
-                raise UserError(f"{self.path} line {line}: {excess}; put cells with a '{self.separator}' in quotes")
+                raise FileError(
+                    f"{self.path} line {line}: {excess}; put cells with a '{self.separator}' in quotes", self.path
+                )
             if any(cell.strip() for cell in cells):
                 yield Row(line, cells, self._lines[start + 1 : reader.line_num])
 
@@ -91,18 +95,20 @@ def open_table(path: Path, required: Collection[str]) -> Table:
     words = {normalise(word).casefold() for word in re.split(f"[{_SEPARATORS}]", head)}
     if set(required) <= words:
         problem = f"'sep={declared[1]}' does not name its separator" if declared else "its separators are mixed"
-        raise UserError(f"{path} line {above + 1}: '{head[:80]}': {problem}; use commas, semicolons or tabs throughout")
+        raise FileError(
+            f"{path} line {above + 1}: '{head[:80]}': {problem}; use commas, semicolons or tabs throughout", path
+        )
     required_names = " and ".join(required)
-    raise UserError(f"{path}: the first line must name the columns {required_names}; it is '{head[:80]}'")
+    raise FileError(f"{path}: the first line must name the columns {required_names}; it is '{head[:80]}'", path)
 
 
 def _text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        raise FileError(f"cannot read {path}: {error.strerror or error}", path) from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no text in UTF-8: save it as 'CSV UTF-8'") from error
+        raise FileError(f"{path} is no text in UTF-8: save it as 'CSV UTF-8'", path) from error
 
 
 def _columns(lines: list[str], separator: str) -> list[str]:

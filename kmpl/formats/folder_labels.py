@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.formats.class_names import means_part, normalise
 from kmpl.formats.given_labels import NO_RULES, GivenLabels, NameReader, Rules, class_named_flags
 
@@ -58,9 +58,10 @@ def _check_no_parts(below: Mapping[str, set[str]], root: Path, rules: Rules) -> 
         return
     under = sorted(set().union(*(below[part] for part in parts)))
     classes = f", whose classes lie below ({_few(under)})" if under else ""
-    raise UserError(
+    raise FileError(
         f"{root}: {_few([f'{part}/' for part in parts])} are parts of a data set{classes}, and no classes; name one of "
-        f"them ({root / parts[0]}) or give labels in a CSV; to keep them as classes: {class_named_flags(*parts)}"
+        f"them ({root / parts[0]}) or give labels in a CSV; to keep them as classes: {class_named_flags(*parts)}",
+        root,
     )
 
 

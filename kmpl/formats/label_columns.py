@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.formats.class_names import normalise
 from kmpl.formats.csv_rows import Row, Table
 from kmpl.formats.given_labels import NameReader
@@ -80,7 +80,9 @@ class LabelColumns:
         texts = {column: row.cells[column] if column < len(row.cells) else "" for column in columns}
         for text in texts.values():
             if text.strip().startswith(_SEVERAL_CHOICES_START):
-                raise UserError(f"{self._table.path} line {row.line}: gives several classes, {text}; give one")
+                raise FileError(
+                    f"{self._table.path} line {row.line}: gives several classes, {text}; give one", self._table.path
+                )
         meanings = {column: self._names.meaning(text) for column, text in texts.items()}
         column = next((column for column in self._columns if meanings[column]), self._columns[0])
         others = (c for c, name in meanings.items() if name and c != column and name != meanings[column])

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.formats.given_labels import Rules
 from kmpl.formats.label_columns import Label, Origin
 
@@ -67,7 +67,8 @@ def counted_rows(
         work = f"{changed:,} changed and {added:,} added by hand"
         note = f"{share} and count as given, too, because of {work}; --trust given leaves them out"
         return personal + assigned, (note,)
-    raise UserError(
+    raise FileError(
         f"{path}: {share}, and none was changed or added by hand{doubt}; to count them as given say --trust assigned "
-        "(or clear the column source), to leave them out --trust given"
+        "(or clear the column source), to leave them out --trust given",
+        path,
     )

@@ -17,14 +17,14 @@ from kmpl.labelling import gallery
 from kmpl.labelling.job import Job, prepare, run
 from kmpl.labelling.label_table import LabelTable, to_csv
 from kmpl.labelling.summary import abbreviate, check_record, folder_name, metrics_of, run_note
-from kmpl.method.experiment import Steps
+from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.runtime.files import whole_file
 from kmpl.runtime.output_paths import check_apart, check_target
-from kmpl.store.cached_steps import kept
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 from kmpl.tracking.environment import environment
 from kmpl.tracking.labelling_runs import labelling_run
-from kmpl.training.watch import Watch, silent
+from kmpl.training.watch import Watch, ignore
 
 MAX_NAMED_FILES = 20
 """Number of files that a warning names."""
@@ -64,7 +64,7 @@ class Files:
         check_target(self.check_file, "the check beside --out", self.overwrite)
 
 
-def read(files: Files, size: int, on_progress: OnProgress = silent) -> FolderImages:
+def read(files: Files, size: int, on_progress: OnProgress = ignore) -> FolderImages:
     """Return the images of the folder; warn of files left out, of doubtful labels, and of how files were read."""
     files.check()
     images = read_folder(files.folder, files.labels, size=size, on_progress=on_progress, rules=files.rules)
@@ -104,7 +104,7 @@ def label(
     mlruns: Path,
     command: str = "",
     watch: Watch | None = None,
-    entering: Callable[[str], None] = silent,
+    entering: Callable[[str], None] = ignore,
     wrap: Callable[[Steps, str], Steps] = lambda steps, name: steps,  # noqa: ARG005
 ) -> tuple[LabelTable, str]:
     """Label a folder, write the output files, and return the labels and the id of the run in MLflow.
@@ -125,7 +125,12 @@ def label(
     job = prepare(images, overrides)
     client = tracking.open_store(mlruns)
     pools: list[Pool] = []
-    plain = Steps(evaluate=_closed, watch=watch or Watch(), begun=pools.append, entering=entering)
+    plain = Steps(
+        evaluate=no_test_set("a folder of one's own has no test set"),
+        watch=watch or Watch(),
+        begun=pools.append,
+        entering=entering,
+    )
     run_of_folder = labelling_run(
         client,
         name=f"label {folder_name(images.root)}",
@@ -135,7 +140,7 @@ def label(
         command=command,
     )
     with tracking.store_answers(), run_of_folder as tracked:
-        labelling, labels = run(job, wrap(kept(plain, Store(mlruns / "cache")), f"label {images.root.name}"))
+        labelling, labels = run(job, wrap(cached(plain, Store(mlruns / "cache")), f"label {images.root.name}"))
         texts = _texts(labels, job, command)
         tracked.log_result(pools[0], labelling, numbers=metrics_of(labels), note=run_note(labels), files=texts)
         _write(files.out, texts["labels.csv"])
@@ -145,7 +150,7 @@ def label(
     return labels, tracked.id
 
 
-def _texts(labels: Labelled, job: Job, command: str) -> dict[str, str]:
+def _texts(labels: LabelTable, job: Job, command: str) -> dict[str, str]:
     """Return the contents of the output files, by the name that they have in MLflow."""
     return {
         "labels.csv": to_csv(labels),

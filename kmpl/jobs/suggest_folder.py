@@ -18,11 +18,11 @@ from kmpl.images.decoding import read_picture
 from kmpl.labelling.active_learning import Suggestions, check_budget, suggest
 from kmpl.labelling.contact_sheet import SIDE_PIXELS, Cell, sheet
 from kmpl.labelling.job import prepare, run
-from kmpl.method.experiment import Steps
+from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.reports.figures import png
 from kmpl.runtime.devices import use_threads
 from kmpl.runtime.files import whole_file
-from kmpl.store.cached_steps import features_without_labels, kept
+from kmpl.store.cached_steps import cached, features_without_labels
 from kmpl.store.store import Store
 from kmpl.training.watch import Watch
 
@@ -58,7 +58,7 @@ def choose(
     check_budget(images.labels, budget)
     options = merge(LabelOptions(), overrides)
     use_threads(options.threads)
-    features = features_without_labels(store, options, images.images, options.seed, watch)
+    features = features_without_labels(store, options, images.images, seed=options.seed, watch=watch)
     confidence = None
     if len(images.classes) > 1:
         confidence = partial(_confidence, images, overrides=overrides, store=store, watch=watch)
@@ -70,14 +70,10 @@ def choose(
 
 def _confidence(images: FolderImages, *, overrides: Mapping[str, Any], store: Store, watch: Watch) -> np.ndarray:
     """Return the confidence of ``kmpl label``'s last network, (N,), from the store if it holds it."""
-    steps = kept(Steps(evaluate=_closed, watch=watch), store)
+    steps = cached(Steps(evaluate=no_test_set("a folder of one's own has no test set"), watch=watch), store)
     without_check = {name: value for name, value in overrides.items() if name != "expect_accuracy"} | {"check": "off"}
     _, labelled = run(prepare(images, without_check), steps)
     return labelled.confidence
-
-
-def _closed(*_: object) -> Any:
-    raise AssertionError("a folder of one's own has no test set")
 
 
 def summary_line(suggested: SuggestedImages) -> str:

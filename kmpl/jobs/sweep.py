@@ -18,12 +18,12 @@ from kmpl.config.presets import merge
 from kmpl.config.sweep import SweepConfig, experiment_name, is_untuned, untuned
 from kmpl.datasets.registry import content
 from kmpl.errors import DivergedError, UserError
-from kmpl.jobs.experiment import Cell, Summary, Wrap, as_they_are, run_cell, saying
+from kmpl.jobs.experiment import ExperimentJob, Summary, Wrap, error_context, identity, run_experiment
 from kmpl.jobs.journal import Journal
 from kmpl.jobs.sweep_report import conclude
 from kmpl.jobs.tune import TuningJob, run_tuning
 from kmpl.jobs.workers import children_stopped_on_signal, run_in_processes
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.method import steps
 from kmpl.reports.comparison import SweepReport
 from kmpl.reports.studies import StudyRecord
@@ -36,7 +36,7 @@ from kmpl.tracking.sweep_runs import SweepRun, refuse_other_settings, sweep_run
 class Engine:
     """How steps and experiments are run. The default needs nothing but this machine."""
 
-    wrap: Wrap = as_they_are
+    wrap: Wrap = identity
     distribute: Callable[[Callable[[Any], Any], Sequence[Any], int], Iterator[Callable[[], Any]]] = run_in_processes
     conclude: Callable[[Callable[[], SweepReport]], SweepReport] = lambda report: report()
 
@@ -72,7 +72,7 @@ def check(settings: SweepConfig) -> None:
     """
     configs = experiment_configs(settings)
     for name, config in configs.items():
-        with saying(name):
+        with error_context(name):
             steps.check(config)
     if not settings.trials:
         return
@@ -81,7 +81,7 @@ def check(settings: SweepConfig) -> None:
     if shared_seeds := set(settings.seeds) & set(tuning.draw_seeds(settings.draws)):
         raise UserError(f"seed {min(shared_seeds)} is one that is tuned on; give other seeds")
     for ratio, config in _tuning_configs(settings, configs).items():
-        with saying(f"ratio {ratio}, tuning"):
+        with error_context(f"ratio {ratio}, tuning"):
             tuning.check(config, settings.search)
 
 
@@ -90,7 +90,7 @@ def _tuning_configs(settings: SweepConfig, configs: Mapping[str, ExperimentConfi
     return {ratio: configs[experiment_name(ratio, settings.seeds[0])] for ratio in settings.ratios}
 
 
-def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> SweepReport:
+def run(settings: SweepConfig, place: Workspace, engine: Engine | None = None) -> SweepReport:
     """Run the unfinished experiments of the sweep and return the report over all of them.
 
     Raises:
@@ -112,7 +112,8 @@ def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> Sw
         with tracking.store_answers(), sweep_run(client, settings, sweep_key, place.command) as sweep:
             sweep.adopt([study.run for study in studies])
             cells = [
-                Cell(name, config, place, tuple(sweep.tags(keys[name]).items())) for name, config in configs.items()
+                ExperimentJob(name=name, config=config, workspace=place, tags=tuple(sweep.tags(keys[name]).items()))
+                for name, config in configs.items()
             ]
             with children_stopped_on_signal():
                 summaries = _run_experiments(cells, sweep, engine, settings.jobs)
@@ -135,7 +136,7 @@ def with_tuned(configs: Mapping[str, ExperimentConfig], studies: Sequence[StudyR
 
 
 def _tune(
-    settings: SweepConfig, configs: Mapping[str, ExperimentConfig], place: Place, engine: Engine
+    settings: SweepConfig, configs: Mapping[str, ExperimentConfig], place: Workspace, engine: Engine
 ) -> tuple[StudyRecord, ...]:
     """Run and return the studies of all labelled ratios. The best values of one ratio are tried early at the next.
 
@@ -163,20 +164,20 @@ def _tune(
     return studies
 
 
-def _run_experiments(cells: Sequence[Cell], sweep: SweepRun, engine: Engine, jobs: int) -> dict[str, Summary]:
+def _run_experiments(cells: Sequence[ExperimentJob], sweep: SweepRun, engine: Engine, jobs: int) -> dict[str, Summary]:
     """Run the unfinished experiments; return the summary of each. After a divergence the others still run."""
     summaries = {cell.name: sweep.summary(dict(cell.tags)["key"]) for cell in cells}
     for cell in cells:
         if summaries[cell.name]:
-            Journal(cell.place.events).write(cell=cell.name, kind="finished before")
+            Journal(cell.workspace.events).write(cell=cell.name, kind="finished before")
     missing = [cell for cell in cells if not summaries[cell.name]]
     diverged: list[DivergedError] = []
-    waits = engine.distribute(partial(run_cell, engine.wrap), missing, jobs) if missing else iter(())
+    waits = engine.distribute(partial(run_experiment, engine.wrap), missing, jobs) if missing else iter(())
     for cell, wait in zip(missing, waits, strict=True):
         try:
             summaries[cell.name] = wait()
         except DivergedError as error:
-            Journal(cell.place.events).write(cell=cell.name, kind="diverged")
+            Journal(cell.workspace.events).write(cell=cell.name, kind="diverged")
             diverged.append(error)
     if diverged:
         more = f"; and {len(diverged) - 1} more experiments" if len(diverged) > 1 else ""
@@ -193,7 +194,7 @@ def _key(name: str, config: ExperimentConfig) -> str:
 
 
 @contextlib.contextmanager
-def _sweep_lock(place: Place, settings: SweepConfig) -> Iterator[None]:
+def _sweep_lock(place: Workspace, settings: SweepConfig) -> Iterator[None]:
     """Hold the sweep's lock during the block. The operating system releases it, however this process ends.
 
     Processes that have tuned together wait here for the one that runs the experiments.

@@ -5,7 +5,7 @@ from typing import Any
 
 from kmpl.config.sweep import SweepConfig, is_untuned
 from kmpl.jobs.experiment import Summary
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.reports import sweep_page, sweep_plots
 from kmpl.reports.comparison import SweepReport, compare
 from kmpl.reports.studies import StudyRecord
@@ -16,7 +16,7 @@ from kmpl.tracking.sweep_runs import SweepRun
 
 def conclude(
     settings: SweepConfig,
-    place: Place,
+    place: Workspace,
     sweep: SweepRun,
     *,
     summaries: Mapping[str, Summary],

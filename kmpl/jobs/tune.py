@@ -4,10 +4,10 @@ from dataclasses import dataclass, replace
 
 from kmpl import tracking
 from kmpl.config.experiment import ExperimentConfig
-from kmpl.jobs.experiment import Wrap, saying, untested
+from kmpl.jobs.experiment import Wrap, error_context, without_test_set
 from kmpl.jobs.journal import Journal
 from kmpl.jobs.workers import exit_with_parent
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.reports.studies import StudyRecord
 from kmpl.runtime.devices import use_threads
 
@@ -22,7 +22,7 @@ class TuningJob:
     name: str
     sweep: str
     config: ExperimentConfig
-    place: Place
+    place: Workspace
     trials: int
     search: tuple[str, ...] = ()
     previous: tuple[StudyRecord, ...] = ()
@@ -43,7 +43,7 @@ def run_tuning(wrap: Wrap, job: TuningJob) -> Studies:
     use_threads(job.config.threads)
     journal = Journal(job.place.events, cell=job.name)
     client = tracking.open_store(job.place.mlruns)
-    with saying(job.name), tracking.store_answers():
+    with error_context(job.name), tracking.store_answers():
         journal.write(kind="begun")
         address = tuning.storage_address(job.place.mlruns, job.place.studies)
         context = tuning.StudyContext(
@@ -58,7 +58,7 @@ def run_tuning(wrap: Wrap, job: TuningJob) -> Studies:
             studies = tuning.tune(
                 job.config,
                 trials=job.trials,
-                steps=wrap(untested(job.place, job.name), job.name),
+                steps=wrap(without_test_set(job.place, job.name), job.name),
                 context=context,
                 ranges=job.search,
                 previous=job.previous,

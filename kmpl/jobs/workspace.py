@@ -7,7 +7,7 @@ from kmpl.store.store import Store
 
 
 @dataclass(frozen=True)
-class Place:
+class Workspace:
     """The folders that a job writes to, and the command that started it."""
 
     mlruns: Path

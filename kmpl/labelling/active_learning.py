@@ -93,7 +93,7 @@ def suggest(
     check_budget(labels, budget)
     n_labels = int((labels != UNLABELLED).sum())
     n_clusters = min(n_labels + budget, max(1, len(labels) // _MIN_IMAGES_PER_CLUSTER))
-    clusters = kmeans(features, n_clusters, seed)
+    clusters = kmeans(features, n_clusters, seed=seed)
     selection = _Selection(features, labels, near=near, digests=digests)
     for members in _unlabelled_clusters(features, labels, clusters):
         if len(selection.images) < budget:

@@ -14,8 +14,8 @@ from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.labelling.thresholds import HiddenLabels, confidence_ranks
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
-from kmpl.training.watch import Watch
+from kmpl.method.step_inputs import StepInput
+from kmpl.method.step_interface import Steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +95,10 @@ def _learning_features_once(folder: FolderImages, steps: Steps) -> Steps:
     features: list[np.ndarray] = []
     nothing = np.zeros(len(folder.files), dtype=bool)
 
-    def pretext(config: ExperimentConfig, pool: Pool, watch: Watch) -> np.ndarray:
+    def pretext(inputs: StepInput) -> np.ndarray:
         if not features:
             whole = pool_of(folder, nothing)
-            features.append(in_folder_order(whole, steps.pretext(config, whole, watch)))
-        return features[0][pool.sources]
+            features.append(in_folder_order(whole, steps.pretext(replace(inputs, pool=whole))))
+        return features[0][inputs.pool.sources]
 
     return replace(steps, pretext=pretext)

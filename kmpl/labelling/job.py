@@ -9,6 +9,7 @@ import numpy as np
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.labelling import experiment as experiment_of
+from kmpl.config.networks import NETWORKS
 from kmpl.datasets.folder_pool import pool_of, validation_mask
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import UNLABELLED, Pool
@@ -23,10 +24,9 @@ from kmpl.labelling.thresholds import (
     user_threshold,
 )
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
 from kmpl.method.results import Labelling
+from kmpl.method.step_interface import Steps
 from kmpl.method.steps import check_voting
-from kmpl.models.registry import NETWORKS
 from kmpl.runtime.devices import use_threads
 
 
@@ -117,7 +117,7 @@ def _calibrated(job: Job, table: LabelTable, probabilities: np.ndarray, steps: S
     if job.threshold_is_set:
         choice = user_threshold(options.threshold, fit.hidden, confidence)
     else:
-        choice = smallest_threshold(options.expect_accuracy, fit.hidden, confidence, options.threshold)
+        choice = smallest_threshold(options.expect_accuracy, fit.hidden, confidence, minimum=options.threshold)
     all_confidence = np.ones(len(unlabelled))
     all_confidence[unlabelled] = confidence
     return replace(table, confidence=all_confidence, choice=choice)

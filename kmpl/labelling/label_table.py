@@ -47,7 +47,9 @@ class LabelTable:
     @property
     def classes(self) -> np.ndarray:
         """(N,) int64: given and assigned labels; −1 where the confidence is below the threshold."""
-        return np.where(self.given | (self.confidence >= self.choice.threshold), self.guesses, UNLABELLED)
+        threshold = self.choice.threshold
+        enough = np.zeros(len(self.confidence), dtype=bool) if threshold is None else self.confidence >= threshold
+        return np.where(self.given | enough, self.guesses, UNLABELLED)
 
     @property
     def assigned(self) -> np.ndarray:

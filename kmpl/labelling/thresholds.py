@@ -11,8 +11,6 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-_ABOVE_ALL_CONFIDENCE = 2.0  # a threshold at which no label is assigned
-
 
 @dataclass(frozen=True, slots=True)
 class HiddenLabels:
@@ -30,8 +28,8 @@ class HiddenLabels:
 class ThresholdChoice:
     """A confidence threshold, the reason for it, and the accuracy that it promises."""
 
-    threshold: float
-    """Least confidence of an assigned label; above 1 where no label may be assigned."""
+    threshold: float | None
+    """Least confidence of an assigned label; None where no confidence is enough, and no label is assigned."""
     message: str
     """The choice and its reason in one line, for people."""
     target_accuracy: float | None = None
@@ -115,7 +113,7 @@ def user_threshold(threshold: float, hidden: HiddenLabels, confidence: np.ndarra
 
 
 def smallest_threshold(
-    target_accuracy: float, hidden: HiddenLabels, confidence: np.ndarray, minimum: float = 0.0
+    target_accuracy: float, hidden: HiddenLabels, confidence: np.ndarray, *, minimum: float = 0.0
 ) -> ThresholdChoice:
     """Return the smallest threshold above which the expected accuracy reaches the target.
 
@@ -128,7 +126,7 @@ def smallest_threshold(
     n_hidden = len(hidden.right)
     if n_hidden < 2:
         return ThresholdChoice(
-            threshold=_ABOVE_ALL_CONFIDENCE,
+            threshold=None,
             message="No class has two labels, so accuracy cannot be estimated; no label was assigned",
             target_accuracy=target_accuracy,
             n_hidden=n_hidden,
@@ -141,7 +139,7 @@ def smallest_threshold(
     if not len(possible):
         of_all = f"{_evidence(hidden)}, {_mean(confidence):.1%} of all are expected to be right"
         message = f"{target_accuracy:.1%} cannot be expected at any confidence, so no label is assigned: {of_all}"
-        choice = ThresholdChoice(threshold=_ABOVE_ALL_CONFIDENCE, message=message, target_accuracy=target_accuracy)
+        choice = ThresholdChoice(threshold=None, message=message, target_accuracy=target_accuracy)
         return _with_evidence(choice, hidden, confidence)
     threshold = float(falling[possible[-1]])
     accuracy = float(expected[possible[-1]])

@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from kmpl.errors import UserError
+from kmpl.errors import SettingError
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -17,13 +17,13 @@ def pick_device(name: str) -> torch.device:
     """Return the device of that name; ``auto`` takes CUDA, MPS or CPU, in this order.
 
     Raises:
-        UserError: the machine has no such device.
+        SettingError: the machine has no such device.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, is_available in available.items() if is_available))
     if not available[name]:
-        raise UserError(f"device {name}: this machine has none; use auto or cpu")
+        raise SettingError("device", name, "this machine has none; use auto or cpu")
     return torch.device(name)
 
 
@@ -55,7 +55,7 @@ def to_device(network: N, device: str, precision: str) -> N:
     """Return a network on its device, with the number type of its convolutions set.
 
     Raises:
-        UserError: the machine has no such device.
+        SettingError: the machine has no such device.
     """
     target = pick_device(device)
     network.precision = pick_precision(precision, target)  # type: ignore[assignment]

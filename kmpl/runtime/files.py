@@ -9,7 +9,7 @@ from pathlib import Path
 
 import platformdirs
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 
 
 def cache_folder() -> Path:
@@ -40,14 +40,14 @@ def whole_file(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
     except OSError as error:
-        raise UserError(describe(error, path)) from error
+        raise FileError(describe(error, path), path) from error
     draft = Path(name)
     try:
         yield draft
         draft.chmod(0o666 & ~_umask())  # temporary files are private, results are not
         draft.replace(path)
     except OSError as error:
-        raise UserError(describe(error, path)) from error
+        raise FileError(describe(error, path), path) from error
     finally:
         draft.unlink(missing_ok=True)
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 
 
 def check_apart(paths: Mapping[str, Path | None]) -> None:
@@ -19,7 +19,7 @@ def check_apart(paths: Mapping[str, Path | None]) -> None:
     flags: dict[Path, str] = {}
     for flag, path in paths.items():
         if path is not None and (first := flags.setdefault(path.resolve(), flag)) != flag:
-            raise UserError(f"{flag} {path}: is the same file as {first}; give another name")
+            raise FileError(f"{flag} {path}: is the same file as {first}; give another name", path)
 
 
 def check_target(path: Path, flag: str, overwrite: bool = True) -> None:
@@ -35,8 +35,8 @@ def check_target(path: Path, flag: str, overwrite: bool = True) -> None:
     """
     folder = path.resolve().parent
     if not folder.is_dir():
-        raise UserError(f"{flag} {path}: there is no folder {folder}; make it first")
+        raise FileError(f"{flag} {path}: there is no folder {folder}; make it first", path)
     if path.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f"{flag} {path}: cannot be written; name a file in a folder that you may write to")
+        raise FileError(f"{flag} {path}: cannot be written; name a file in a folder that you may write to", path)
     if path.exists() and not overwrite:
-        raise UserError(f"{flag} {path}: exists; give --overwrite or another name")
+        raise FileError(f"{flag} {path}: exists; give --overwrite or another name", path)

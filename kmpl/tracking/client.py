@@ -18,7 +18,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from sqlalchemy.exc import SQLAlchemyError
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError, StoreError
 from kmpl.runtime.files import describe
 from kmpl.runtime.servers import masked
 from kmpl.tracking.local_models import EXPERIMENT, check_there
@@ -71,7 +71,7 @@ def open_store(folder: Path) -> MlflowClient:
                 relocate(database, EXPERIMENT)
             return _open_experiment(uri, folder)
     except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
-        raise UserError(f"cannot open the runs at {uri}: {str(error).splitlines()[0]}") from error
+        raise StoreError(f"cannot open the runs at {uri}: {str(error).splitlines()[0]}", masked(uri)) from error
 
 
 def open_existing(folder: Path) -> MlflowClient:
@@ -106,7 +106,7 @@ def _open_experiment(uri: str, folder: Path) -> MlflowClient:
         home = {HOME: str(database.parent)} if database else {}
         client.create_experiment(EXPERIMENT, location, {"mlflow.experimentKind": "custom_model_development"} | home)
     elif experiment.lifecycle_stage != "active":
-        raise UserError(_deleted_line(uri, experiment.experiment_id))
+        raise StoreError(_deleted_line(uri, experiment.experiment_id), masked(uri))
     return client
 
 
@@ -126,7 +126,7 @@ def _check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(f"{describe(error, folder)}; choose another folder with --mlruns") from error
+        raise FileError(f"{describe(error, folder)}; choose another folder with --mlruns", folder) from error
 
 
 def experiment_id(client: MlflowClient) -> str:
@@ -231,10 +231,11 @@ def store_answers() -> Iterator[None]:
         if "'active' state" in str(error):  # the run or the experiment was deleted during the block
             experiment = MlflowClient(uri).get_experiment_by_name(EXPERIMENT)
             if experiment is not None and experiment.lifecycle_stage != "active":
-                raise UserError(_deleted_line(uri, experiment.experiment_id)) from error
-        raise UserError(
+                raise StoreError(_deleted_line(uri, experiment.experiment_id), masked(uri)) from error
+        raise StoreError(
             f"the runs at {uri} can no longer be written: {_reason(error)}; all finished steps "
-            "are kept: run the same command again"
+            "are kept: run the same command again",
+            masked(uri),
         ) from error
 
 

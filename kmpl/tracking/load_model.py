@@ -39,7 +39,9 @@ def open_model(mlruns: Path, address: str) -> TrainedModel:
         module = mlflow.pytorch.load_model(uri)
     except Exception as error:  # a damaged archive may raise anything
         raise UserError(f"{address} cannot be loaded: {_first_line(error)}") from error
-    return TrainedModel(module, classes, (channels[0] if channels else 1, height, width), ranges)
+    return TrainedModel(
+        module=module, classes=classes, raw_shape=(channels[0] if channels else 1, height, width), ranges=ranges
+    )
 
 
 def _image_shape(info: ModelInfo) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from kmpl.errors import MovedWarning, UserError
+from kmpl.errors import FileError, MovedWarning
 from kmpl.runtime.locks import is_held
 
 HOME = "kmpl.home"
@@ -92,9 +92,10 @@ def is_same_folder(old: Path, new: Path) -> bool:
 def _refuse_if_in_use(old: Path, new: Path) -> None:
     for lock in [*(new / "locks").glob("*.lock"), new / "logs" / "up.lock"]:
         if is_held(lock):
-            raise UserError(
+            raise FileError(
                 f"{new} was {old} before, and a process still uses it under that name ({lock.name}); stop it or wait "
-                "for it, then run the same command again"
+                "for it, then run the same command again",
+                new,
             )
 
 
@@ -109,9 +110,10 @@ def _back_up(database: Path) -> None:
         draft.replace(database.parent / BACKUP)
     except (sqlite3.Error, OSError) as error:
         draft.unlink(missing_ok=True)
-        raise UserError(
+        raise FileError(
             f"{database.parent} was moved or copied, and the backup of its database cannot be written before the "
-            f"change: {error}; nothing is changed"
+            f"change: {error}; nothing is changed",
+            database.parent,
         ) from error
 
 

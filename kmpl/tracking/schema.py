@@ -10,7 +10,7 @@ from alembic.util import CommandError
 from mlflow import MlflowClient
 from sqlalchemy import NullPool, create_engine, inspect, make_url, text
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError, StoreError
 from kmpl.runtime.servers import masked
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -24,9 +24,10 @@ def sqlite_uri(database: Path) -> str:
     """
     uri = f"sqlite:///{database}"
     if make_url(uri).database != str(database):
-        raise UserError(
+        raise FileError(
             f"runs cannot be kept in {database.parent}: ? and % have a special meaning in MLflow's addresses; "
-            "rename the folder, or choose another with --mlruns"
+            "rename the folder, or choose another with --mlruns",
+            database.parent,
         )
     return uri
 
@@ -57,16 +58,18 @@ def check_schema(uri: str) -> None:
     try:
         migrations.get_revision(version)
     except CommandError as error:  # this MLflow does not know the version
-        raise UserError(
+        raise StoreError(
             f"the runs at {masked(uri)} were written by a newer MLflow than the {mlflow.__version__} that is installed "
-            f"(schema {version}); install the newer one: pip install --upgrade mlflow"
+            f"(schema {version}); install the newer one: pip install --upgrade mlflow",
+            masked(uri),
         ) from error
     path = database_file(uri)
     copy = f"cp {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}" if path else "make a backup of the database"
-    raise UserError(
+    raise StoreError(
         f"the runs at {masked(uri)} were written by an older MLflow (schema {version}) than {mlflow.__version__}, "
         f"which is installed; stop all that writes to them (sweeps, kmpl up, kmpl ui), copy the database ({copy}), "
-        f"then run: mlflow db upgrade {shlex.quote(masked(uri))}"
+        f"then run: mlflow db upgrade {shlex.quote(masked(uri))}",
+        masked(uri),
     )
 
 

@@ -5,10 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from kmpl.config.experiment import ExperimentConfig
-from kmpl.datasets.types import Pool
-from kmpl.method.experiment import Steps
-from kmpl.method.results import PseudoLabels
+from kmpl.method.step_inputs import RetrainInput
+from kmpl.method.step_interface import Steps
 from kmpl.method.steps import retraining
 from kmpl.training.history import Epoch, Fit
 from kmpl.training.watch import Watch
@@ -75,11 +73,12 @@ class TrialProgress:
     def watch_rounds(self, steps: Steps) -> Steps:
         """Return the same steps; each retraining reports its intermediate values."""
 
-        def retrain(config: ExperimentConfig, pool: Pool, labels: PseudoLabels, watch: Watch, number: int) -> Fit:
+        def retrain(inputs: RetrainInput) -> Fit:
             def train(watch: Watch) -> Fit:
-                return steps.retrain(config, pool, labels, watch, number)
+                return steps.retrain(replace(inputs, watch=watch))
 
-            return self.watch_training(watch, number, epochs=retraining(config, number).epochs, train=train)
+            epochs = retraining(inputs.config, inputs.number).epochs
+            return self.watch_training(inputs.watch, inputs.number, epochs=epochs, train=train)
 
         return replace(steps, retrain=retrain)
 

@@ -15,13 +15,15 @@ from kmpl.datasets.registry import content
 from kmpl.datasets.types import Pool
 from kmpl.errors import UserError
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
 from kmpl.method.results import Round
+from kmpl.method.step_inputs import StepInput
+from kmpl.method.step_interface import Steps
 from kmpl.method.steps import check as check_experiment
 from kmpl.reports.studies import StudyRecord
 from kmpl.runtime.devices import use_threads
 from kmpl.runtime.seeds import derive
 from kmpl.training.history import Fit
+from kmpl.training.watch import Watch
 from kmpl.tuning.pruning import TrialProgress
 from kmpl.tuning.search_space import space
 from kmpl.tuning.study import run_study
@@ -133,7 +135,10 @@ def _train_labelled_only(
 ) -> tuple[Fit, tuple[Round, ...]]:
     config = merge(base, tree(values) | {"seed": seed})
     pool, _ = load_draw(seed)
-    train = partial(steps.pretrain, config, pool)
+
+    def train(watch: Watch) -> Fit:
+        return steps.pretrain(StepInput(config=config, pool=pool, watch=watch))
+
     return progress.watch_training(steps.watch, 1, epochs=config.pretrain.epochs, train=train), ()
 
 
@@ -147,9 +152,10 @@ def _train_pseudo_label(
 ) -> tuple[Fit, tuple[Round, ...]]:
     config = merge(base, tree(values) | {"seed": seed})
     pool, truth = load_draw(seed)
-    start = steps.pretrain(config, pool, steps.watch)  # the first study's winner, from the store
+    inputs = StepInput(config=config, pool=pool, watch=steps.watch)
+    start = steps.pretrain(inputs)  # the first study's winner, from the store
     progress.cached_seconds += start.seconds
-    fit, rounds, _ = experiment.run_rounds(config, pool, truth, start, progress.watch_rounds(steps))
+    fit, rounds, _ = experiment.run_rounds(inputs, truth=truth, start=start, steps=progress.watch_rounds(steps))
     return fit, rounds
 
 

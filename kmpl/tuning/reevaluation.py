@@ -13,7 +13,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kmpl.errors import DivergedError
 from kmpl.reports.studies import FinalRecord
-from kmpl.training.watch import silent
+from kmpl.training.watch import ignore
 from kmpl.tuning.pruning import TrialProgress, objective
 from kmpl.tuning.study_task import StudyContext, StudySpec
 
@@ -43,7 +43,7 @@ def _reevaluate_trial(
             if key in study.user_attrs:
                 return
             try:
-                fit, _ = spec.train(trial.params, TrialProgress(silent), seed)
+                fit, _ = spec.train(trial.params, TrialProgress(ignore), seed)
                 value = objective(fit.validation_accuracy, fit.validation_loss)
             except DivergedError:
                 value = 0.0

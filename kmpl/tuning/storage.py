@@ -14,7 +14,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from kmpl.errors import DamagedWarning, UserError
+from kmpl.errors import DamagedWarning, FileError, StoreError
 from kmpl.runtime.files import describe
 from kmpl.runtime.servers import masked
 
@@ -43,19 +43,22 @@ def open_studies(address: str) -> BaseStorage:
         return _open_journal(Path(address))
     try:
         if address.startswith("redis"):
-            raise UserError(
-                f"--storage {masked(address)}: Redis cannot store studies; give a journal file or a database"
+            raise StoreError(
+                f"--storage {masked(address)}: Redis cannot store studies; give a journal file or a database",
+                masked(address),
             )
         return RDBStorage(address)
     except ImportError as error:  # nothing to start: the database's driver is not installed
-        raise UserError(
+        raise StoreError(
             f"the studies' storage {masked(address)} does not answer: its driver is not installed; install "
-            "kmpl[postgres] for postgresql://…, or give another --storage"
+            "kmpl[postgres] for postgresql://…, or give another --storage",
+            masked(address),
         ) from error
     except (SQLAlchemyError, OSError, RuntimeError, ValueError) as error:
-        raise UserError(
+        raise StoreError(
             f"the studies' storage {masked(address)} does not answer: {masked(str(error).splitlines()[0])}; start it, "
-            "or give another --storage"
+            "or give another --storage",
+            masked(address),
         ) from error
 
 
@@ -69,9 +72,10 @@ def studies_answer(address: str) -> Iterator[None]:
     try:
         yield
     except StorageInternalError as error:
-        raise UserError(
+        raise StoreError(
             f"the studies at {masked(address)} can no longer be written: {masked(str(error).splitlines()[0])}; all "
-            "finished trials are kept: run the same command again"
+            "finished trials are kept: run the same command again",
+            masked(address),
         ) from error
 
 
@@ -82,9 +86,11 @@ def _open_journal(path: Path) -> JournalStorage:
         _mend(path)
         return JournalStorage(backend)
     except OSError as error:
-        raise UserError(f"{describe(error, path)}; give another --storage") from error
+        raise FileError(f"{describe(error, path)}; give another --storage", path) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no journal of studies: {error}; move it away, or give another --storage") from error
+        raise FileError(
+            f"{path} is no journal of studies: {error}; move it away, or give another --storage", path
+        ) from error
 
 
 def _mend(path: Path) -> None:
@@ -112,9 +118,10 @@ def _cut(path: Path) -> None:
             try:
                 json.loads(line)
             except ValueError as error:
-                raise UserError(
+                raise FileError(
                     f"{path}, line {number}, is damaged ({error}); repair the line, or move the file away: the lines "
-                    "before it are intact"
+                    "before it are intact",
+                    path,
                 ) from error
             intact_bytes += len(line)
         cut = path.stat().st_size - intact_bytes

@@ -12,7 +12,7 @@ from kmpl.datasets.types import Pool
 from kmpl.method.results import Round
 from kmpl.tracking.client import Client
 from kmpl.training.history import Fit
-from kmpl.training.watch import silent
+from kmpl.training.watch import ignore
 from kmpl.tuning.pruning import TrialProgress
 from kmpl.tuning.search_space import Space
 
@@ -62,7 +62,7 @@ class StudyContext:
     client: Client
     mlruns: Path
     sweep: str
-    on_trial: Callable[[str, float], None] = silent
+    on_trial: Callable[[str, float], None] = ignore
     """Receives one line about each finished trial, and the finished share of both studies' trials."""
     studies_file: Path | None = None
     """File of the studies; None if a server stores them."""

@@ -19,9 +19,8 @@ from kmpl.datasets.types import UNLABELLED
 from kmpl.labelling import job as labelling
 from kmpl.labelling.active_learning import suggest
 from kmpl.method import pretext
-from kmpl.method.experiment import Steps
 from kmpl.method.pseudo_labels import Evidence, cluster_graph
-from kmpl.training import watch
+from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.training.watch import Watch
 
 BUDGET = 20
@@ -58,7 +57,14 @@ def named_at_once(images: Tensor, features: np.ndarray, labels: np.ndarray, seed
     """Return the classes that the labels give to all images over the graph of clusters, nothing being trained."""
     settings = Clustering.model_validate(sized(len(labels), 10)["clustering"])
     return cluster_graph(
-        Evidence(features, np.zeros((len(labels), 10)), labels, settings, PseudoLabelling(), seed)
+        Evidence(
+            features=features,
+            probabilities=np.zeros((len(labels), 10)),
+            labels=labels,
+            clustering=settings,
+            settings=PseudoLabelling(),
+            seed=seed,
+        )
     ).classes
 
 
@@ -66,15 +72,23 @@ def named_by_label(images: Tensor, features: np.ndarray, labels: np.ndarray, see
     """Return the classes that ``kmpl label`` gives to all images."""
     there, files = np.unique(labels[labels != UNLABELLED]), tuple(map(str, range(len(labels))))
     given = np.where(labels == UNLABELLED, UNLABELLED, np.searchsorted(there, labels))
-    found = FolderImages(Path("own"), files, images, given, tuple(map(str, there)), files, {})
+    found = FolderImages(
+        root=Path("own"),
+        files=files,
+        images=images,
+        labels=given,
+        classes=tuple(map(str, there)),
+        digests=files,
+        left_out={},
+    )
     job = labelling.prepare(found, {"seed": seed, "threads": 1, "validation": 0})
-    return there[labelling.run(job, Steps(evaluate=watch.silent))[1].guesses]  # type: ignore[arg-type]
+    return there[labelling.run(job, Steps(evaluate=no_test_set("a folder has none")))[1].guesses]
 
 
 @cache
 def learnt(source: Source, seed: int) -> np.ndarray:
     """Return the features of the images, learnt without a label."""
-    return pretext.features(Learning(threads=1), source(seed)[0], seed, Watch())
+    return pretext.features(Learning(threads=1), source(seed)[0], seed=seed, watch=Watch())
 
 
 def measure(source: Source, learner: Learner, seed: int) -> dict[str, float]:

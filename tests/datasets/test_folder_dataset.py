@@ -16,7 +16,8 @@ from kmpl.datasets.image_folder import read_folder
 from kmpl.datasets.pool import build_pool
 from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning, UserError
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps, run
+from kmpl.method.experiment import run
+from kmpl.method.step_interface import Steps
 
 DIGITS = 40
 

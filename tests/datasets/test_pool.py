@@ -153,7 +153,7 @@ def test_the_pool_holds_no_true_label_of_an_unlabelled_image(digits: np.ndarray)
 def test_the_clean_images_of_the_pool_are_the_images_of_their_sources(mnist: Images) -> None:
     pool, _ = build()
     clean = np.flatnonzero(np.array(pool.views) == "clean")
-    assert torch.equal(pool.images[clean], show(mnist.images[pool.sources[clean]], "clean", 32, seed=0))
+    assert torch.equal(pool.images[clean], show(mnist.images[pool.sources[clean]], "clean", size=32, seed=0))
 
 
 def test_the_same_settings_give_the_same_bits() -> None:

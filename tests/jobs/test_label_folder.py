@@ -109,6 +109,7 @@ def test_every_image_has_a_row_and_given_labels_stay(ran: Run, folder: tuple[Pat
         assert 0 <= float(row["confidence"]) <= 1
         assert 0 <= int(row["cluster"]) < 20
         assert (row["round"] == "0") == (row["source"] == "given")
+        assert ran.done.choice.threshold is not None
         sure = float(row["confidence"]) >= ran.done.choice.threshold - 1e-4
         assert sure or not row["label"], "what is below the threshold is left empty"
 

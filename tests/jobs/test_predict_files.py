@@ -22,7 +22,7 @@ def brightness(images: np.ndarray) -> np.ndarray:
     return np.stack([1 - bright, bright], axis=1).astype(np.float32)
 
 
-MODEL = Classifier(("dark", "bright"), (1, 4, 6), brightness)
+MODEL = Classifier(classes=("dark", "bright"), raw_shape=(1, 4, 6), classify=brightness)
 
 
 def paint(path: Path, shade: int) -> Path:
@@ -101,7 +101,7 @@ def test_who_stops_asking_leaves_no_reader_behind(tmp_path: Path, monkeypatch: p
 
 
 def test_large_images_come_in_smaller_batches(tmp_path: Path) -> None:
-    large = Classifier(("a", "b"), (3, 4096, 4096), brightness)
+    large = Classifier(classes=("a", "b"), raw_shape=(3, 4096, 4096), classify=brightness)
     files = [paint(tmp_path / f"{i}.png", 1) for i in range(3)]
     assert [images.shape for _, images, _ in read_batches(large, files, print)] == [(1, 4096, 4096, 3)] * 3
 
@@ -168,7 +168,9 @@ def test_probes_tell_models_apart() -> None:
     assert images.shape == (26, 30, 28)
     assert probes((3, 9, 5)).shape == (26, 9, 5, 3)
     assert len({image.tobytes() for image in images}) == len(images)
-    grey = Classifier(("dark", "bright"), (1, 30, 28), brightness)
-    other = Classifier(("dark", "bright"), (1, 30, 28), lambda images: brightness(images[:, 1:]))
+    grey = Classifier(classes=("dark", "bright"), raw_shape=(1, 30, 28), classify=brightness)
+    other = Classifier(
+        classes=("dark", "bright"), raw_shape=(1, 30, 28), classify=lambda images: brightness(images[:, 1:])
+    )
     assert largest_difference(grey, grey) == 0
     assert largest_difference(grey, other) > 1e-3

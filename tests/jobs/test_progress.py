@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -16,12 +17,12 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.config.sweep import SweepConfig, experiment_name
 from kmpl.jobs import progress
-from kmpl.jobs.experiment import as_they_are
+from kmpl.jobs.experiment import identity
 from kmpl.jobs.journal import Journal, epoch_line
 from kmpl.jobs.progress import Display, SweepState, render
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
 from kmpl.method.results import Evaluation
+from kmpl.method.step_interface import Steps
 from kmpl.training.history import Epoch
 
 SETTINGS = SweepConfig(ratios=(0.4, 0.2), seeds=(0, 1), arms=("labelled-only", "pseudo-label", "oracle"))
@@ -137,10 +138,29 @@ def test_the_time_left_is_guessed_from_what_was_computed_not_from_what_was_found
 
 
 def test_a_line_about_an_epoch_leaves_out_a_validation_that_there_is_not() -> None:
-    epoch = Epoch(2, 0.51234, 0.8, 0.3, 0.875, 0.001, 1.0)
+    epoch = Epoch(
+        number=2,
+        loss=0.51234,
+        accuracy=0.8,
+        validation_loss=0.3,
+        validation_accuracy=0.875,
+        learning_rate=0.001,
+        seconds=1.0,
+    )
     assert epoch_line(epoch, 3) == "epoch 2/3, loss 0.512, accuracy 80.00%, validation 87.50%"
     assert (
-        epoch_line(Epoch(1, 0.5, 0.8, float("nan"), float("nan"), 0.001, 1.0), 3)
+        epoch_line(
+            Epoch(
+                number=1,
+                loss=0.5,
+                accuracy=0.8,
+                validation_loss=float("nan"),
+                validation_accuracy=float("nan"),
+                learning_rate=0.001,
+                seconds=1.0,
+            ),
+            3,
+        )
         == "epoch 1/3, loss 0.500, accuracy 80.00%"
     )
 
@@ -152,11 +172,19 @@ def events_in(path: Path) -> list[Event]:
 def test_a_real_training_is_told_step_by_step(tiny: ExperimentConfig, tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     journal = Journal(path, cell="a cell")
-    nothing = Evaluation(0.0, {}, (), 0, 0.0, 0.0, 0.0)  # type: ignore[arg-type]
-    handed = Steps(
-        evaluate=lambda *_: nothing, watch=journal.watch(), entering=lambda a: journal.write(kind="arm", arm=a)
+    nothing = Evaluation(
+        accuracy=0.0,
+        views={},
+        class_accuracy=(),
+        confusion=np.zeros((10, 10)),
+        calibration_error=0.0,
+        log_loss=0.0,
+        seconds=0.0,
     )
-    experiment.run(merge(tiny, {"arms": "pseudo-label"}), as_they_are(handed, ""))
+    handed = Steps(
+        evaluate=lambda _: nothing, watch=journal.watch(), entering=lambda a: journal.write(kind="arm", arm=a)
+    )
+    experiment.run(merge(tiny, {"arms": "pseudo-label"}), identity(handed, ""))
     events = events_in(path)
     assert {event["cell"] for event in events} == {"a cell"}
     told = [event for event in events if event["kind"] == "epoch"]
@@ -190,7 +218,19 @@ def test_a_journal_that_cannot_be_written_fails_nothing(where: str, tmp_path: Pa
     journal.write(kind="begun")
     watch = journal.watch()
     watch.batch("pretrain", 0.5, 2)
-    watch.epoch("pretrain", Epoch(1, 0.5, 0.8, 0.3, 0.9, 0.001, 1.0), 2)
+    watch.epoch(
+        "pretrain",
+        Epoch(
+            number=1,
+            loss=0.5,
+            accuracy=0.8,
+            validation_loss=0.3,
+            validation_accuracy=0.9,
+            learning_rate=0.001,
+            seconds=1.0,
+        ),
+        2,
+    )
     watch.found("pretrain")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 

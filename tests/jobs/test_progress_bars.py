@@ -20,7 +20,19 @@ def left(*seconds: float, epochs: int = 100) -> str:
             for batch in range(1, BATCHES + 1):
                 now += took / BATCHES
                 watch.batch("pretrain", number + batch / BATCHES, epochs)
-            watch.epoch("pretrain", Epoch(number + 1, 0.5, 0.8, 0.3, 0.9, 0.001, took), epochs)
+            watch.epoch(
+                "pretrain",
+                Epoch(
+                    number=number + 1,
+                    loss=0.5,
+                    accuracy=0.8,
+                    validation_loss=0.3,
+                    validation_accuracy=0.9,
+                    learning_rate=0.001,
+                    seconds=took,
+                ),
+                epochs,
+            )
     return re.findall(r"left .*?(\d+:\d\d:\d\d)", console.file.getvalue())[-1]  # type: ignore[attr-defined]
 
 

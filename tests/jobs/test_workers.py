@@ -11,10 +11,10 @@ from kmpl.jobs.workers import run_in_processes
 AT_WORK = """
 import multiprocessing, os, time
 from concurrent.futures import ProcessPoolExecutor
-from kmpl.jobs.workers import live_and_die_with_parent
+from kmpl.jobs.workers import exit_with_parent
 if __name__ == "__main__":
     spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, spawned, live_and_die_with_parent) as pool:
+    with ProcessPoolExecutor(1, spawned, exit_with_parent) as pool:
         print(pool.submit(os.getpid).result(), flush=True)
         pool.submit(time.sleep, 600).result()
 """

@@ -19,18 +19,26 @@ from kmpl.labelling import job as labelling
 from kmpl.labelling.cross_fitting import CrossFit
 from kmpl.labelling.label_table import LabelTable, to_csv
 from kmpl.method import experiment, steps
-from kmpl.method.experiment import Steps
-from kmpl.method.results import ArmReport, Evaluation, Labelling, Report
-from kmpl.models.network import Network
-from kmpl.store.cached_steps import kept
+from kmpl.method.results import ArmReport, Evaluation, Labelling, Report, Voted
+from kmpl.method.step_inputs import EvaluateInput, RetrainInput, RoundInput
+from kmpl.method.step_interface import Steps, no_test_set
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 from kmpl.training.history import Fit
 from kmpl.training.watch import Watch
 
 
-def no_test(config: ExperimentConfig, network: Network) -> Evaluation:  # noqa: ARG001
+def no_test(_: EvaluateInput) -> Evaluation:
     """Stand in for the test, which no law needs."""
-    return Evaluation(0.0, {}, (), np.zeros((10, 10)), 0.0, 0.0, 0.0)
+    return Evaluation(
+        accuracy=0.0,
+        views={},
+        class_accuracy=(),
+        confusion=np.zeros((10, 10)),
+        calibration_error=0.0,
+        log_loss=0.0,
+        seconds=0.0,
+    )
 
 
 def run(config: ExperimentConfig, **handed: Any) -> Report:
@@ -121,9 +129,8 @@ def test_law_4_zero_pseudo_labels_kept_is_labelled_only(tiny: ExperimentConfig) 
 def test_law_4_all_pseudo_labels_right_is_the_oracle(tiny: ExperimentConfig) -> None:
     _, truth = steps.load(tiny)
 
-    def all_known(config: ExperimentConfig, pool: Pool, *given: Any) -> Any:
-        voted = steps.pseudo_label(config, pool, *given)
-        return replace(voted, labels=experiment.all_right(truth, pool))
+    def all_known(given: RoundInput) -> Voted:
+        return replace(steps.pseudo_label(given), labels=experiment.oracle_labels(truth, given.pool))
 
     config = merge(tiny, {"arms": ("pseudo-label", "oracle")})
     arms = run(config, pseudo_label=all_known).arms
@@ -148,9 +155,9 @@ def test_law_6_views_of_one_image_stay_on_one_side(tiny: ExperimentConfig) -> No
 def test_law_7_the_test_set_is_opened_once_per_arm_after_its_choices(tiny: ExperimentConfig) -> None:
     events: list[str] = []
 
-    def opened(config: ExperimentConfig, network: Network) -> Evaluation:
+    def opened(given: EvaluateInput) -> Evaluation:
         events.append("test")
-        return no_test(config, network)
+        return no_test(given)
 
     watch = Watch(epoch=lambda step, *_: events.append(step))
     config = merge(tiny, {"arms": ("pseudo-label",)})
@@ -192,11 +199,18 @@ def own() -> tuple[FolderImages, np.ndarray]:
         given[places] = c
     digests = tuple(f"{i:064}" for i in range(200))
     names = tuple(f"{i:03}, a {label}.png" for i, label in enumerate(truth))
-    return FolderImages(Path("digits"), names, data.images[chosen], given, ("0", "1", "2"), digests, {}), truth
+    return FolderImages(
+        root=Path("digits"),
+        files=names,
+        images=data.images[chosen],
+        labels=given,
+        classes=("0", "1", "2"),
+        digests=digests,
+        left_out={},
+    ), truth
 
 
-def closed(*_: object) -> Any:
-    raise AssertionError("a folder of one's own has no test set")
+closed = no_test_set("a folder of one's own has no test set")
 
 
 def label(found: FolderImages, **changed: Any) -> tuple[Labelling, LabelTable]:
@@ -246,8 +260,8 @@ def test_law_1_labels_that_are_hidden_in_turn_are_not_learnt_from(
     def cross_fitted(given: np.ndarray) -> tuple[Fit, CrossFit]:
         fits: list[Fit] = []
 
-        def retrain(*inputs: Any) -> Fit:
-            fits.append(steps.retrain(*inputs))
+        def retrain(given: RetrainInput) -> Fit:
+            fits.append(steps.retrain(given))
             return fits[-1]
 
         wrong = replace(found, labels=given)
@@ -301,4 +315,4 @@ def test_law_8_who_runs_the_steps_changes_no_label(
     """Plain steps, steps that are kept, and steps that are found again."""
     for _ in range(2):
         job = labelling.prepare(own[0], OWN)
-        assert equal(labelling.run(job, kept(Steps(evaluate=closed), Store(tmp_path))), labelled)
+        assert equal(labelling.run(job, cached(Steps(evaluate=closed), Store(tmp_path))), labelled)

@@ -55,8 +55,13 @@ def rounds_of(votes: list[list[int]], rounds: int) -> tuple[list[int], str]:
         assert (before is None) == (number == 1)
         classes = np.array(votes[number - 1])
         given_by = np.where(classes == UNLABELLED, UNLABELLED, number)
-        labels = PseudoLabels(classes, classes, np.ones(len(classes)), given_by)
-        return Voted(np.empty((len(classes), 0), np.float32), labels, {}, np.empty((len(classes), 0), np.float32))
+        labels = PseudoLabels(classes=classes, guesses=classes, confidence=np.ones(len(classes)), rounds=given_by)
+        return Voted(
+            features=np.empty((len(classes), 0), np.float32),
+            labels=labels,
+            seconds={},
+            probabilities=np.empty((len(classes), 0), np.float32),
+        )
 
     trained: list[int] = []
 
@@ -64,7 +69,7 @@ def rounds_of(votes: list[list[int]], rounds: int) -> tuple[list[int], str]:
         trained.append(number)
         return number
 
-    last, stopped = experiment.alternate(0, vote, retrain, rounds)
+    last, stopped = experiment.self_train(0, vote, retrain, rounds=rounds)
     assert last == (trained[-1] if trained else 0), "the last network is the one handed back"
     return trained, stopped
 

@@ -14,9 +14,10 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.errors import UserError
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
 from kmpl.method.results import Evaluation
-from kmpl.models.network import Network
+from kmpl.method.step_inputs import EvaluateInput
+from kmpl.method.step_interface import Steps
+from kmpl.method.steps import load as load_pool
 from kmpl.tracking.champion import ALIAS, Candidate, has_champion_and_version, promote
 from kmpl.tracking.experiment_runs import experiment_run, start
 
@@ -25,9 +26,17 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarn
 TASK = "MNIST, literature protocol"
 
 
-def no_test(config: ExperimentConfig, network: Network) -> Evaluation:  # noqa: ARG001
+def no_test(_: EvaluateInput) -> Evaluation:
     """Stand in for the test, which no champion is chosen by."""
-    return Evaluation(0.0, {}, (), np.zeros((10, 10)), 0.0, 0.0, 0.0)
+    return Evaluation(
+        accuracy=0.0,
+        views={},
+        class_accuracy=(),
+        confusion=np.zeros((10, 10)),
+        calibration_error=0.0,
+        log_loss=0.0,
+        seconds=0.0,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +49,7 @@ def trained(client: MlflowClient, tiny: ExperimentConfig) -> str:
     """The run of a real arm, with the model that it logged."""
     config = merge(tiny, {"arms": "labelled-only"})
     with experiment_run(client, config) as tracked:
-        steps = Steps(evaluate=no_test, begun=tracked.log_pool, finished=tracked.log_arm)
+        steps = Steps(evaluate=no_test, begun=tracked.log_pool, report=tracked.log_arm)
         experiment.run(config, steps)
     (arm,) = client.search_runs(
         [client.get_run(tracked.id).info.experiment_id], f"tags.`mlflow.parentRunId` = '{tracked.id}'"
@@ -225,7 +234,7 @@ def test_what_the_alias_names_classifies_raw_images(registry: Registry, tmp_path
 
     registry.asked(registry.candidate(0.5))
     model = mlflow.pyfunc.load_model(f"models:/{registry.name}@{ALIAS}", dst_path=str(tmp_path))
-    pool, _ = experiment.steps.load(tiny)
+    pool, _ = load_pool(tiny)
     shares = model.predict(pool.images[:50, 0].numpy())
     assert shares.shape == (50, 10)
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-4)

@@ -32,8 +32,8 @@ from kmpl.datasets.folder_pool import pool_of
 from kmpl.datasets.image_folder import read_folder
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
 from kmpl.method.results import ArmReport
+from kmpl.method.step_interface import Steps
 from kmpl.models.model_file import read_model
 from kmpl.models.raw_image_classifier import RawImageClassifier
 from kmpl.models.registry import build
@@ -56,7 +56,7 @@ def champion(tiny: ExperimentConfig, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("champion")
     client, config = tracking.open_store(folder / "mlruns"), merge(tiny, {"arms": ("labelled-only",)})
     with experiment_run(client, config) as tracked:
-        steps = Steps(evaluate=evaluate, begun=tracked.log_pool, finished=tracked.log_arm)
+        steps = Steps(evaluate=evaluate, begun=tracked.log_pool, report=tracked.log_arm)
         (arm,) = experiment.run(config, steps).arms.values()
     run = search(client, kind="arm")[0].info.run_id
     promote(client, "kmpl", Candidate(run=run, task="MNIST", accuracy=0.9, loss=0.5, images=100, origin="a test"))
@@ -254,7 +254,13 @@ def test_the_range_of_deep_pictures_goes_with_the_model(tmp_path: Path) -> None:
     found = read_folder(tmp_path / "in", size=28)
     client = tracking.open_store(tmp_path / "mlruns")
     run = start(client, "deep", {})
-    log_model(client, run, network=build("cnn", 1, 2, 0), pool=pool_of(found, np.zeros(6, dtype=bool)), title="a test")
+    log_model(
+        client,
+        run,
+        network=build("cnn", channels=1, n_classes=2, seed=0),
+        pool=pool_of(found, np.zeros(6, dtype=bool)),
+        title="a test",
+    )
     model = open_model(tmp_path / "mlruns", run)
     weights = read_model(fetch_state(tmp_path / "mlruns", run, tmp_path))
     assert model.ranges == weights.ranges == {"16-bit": (0.0, 1023.0)}

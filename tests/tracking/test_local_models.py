@@ -42,7 +42,7 @@ def logged(folder: Path, images: np.ndarray, name: str) -> str:
     client = tracking.open_store(folder / "mlruns")
     run = start(client, name, {"kind": "labelling"})
     pool = pool_of(found, np.zeros(len(images), dtype=bool))
-    log_model(client, run, network=build("cnn", pool.raw_shape[0], 2, 0), pool=pool, title=name)
+    log_model(client, run, network=build("cnn", channels=pool.raw_shape[0], n_classes=2, seed=0), pool=pool, title=name)
     client.set_terminated(run)
     return run
 

@@ -18,7 +18,7 @@ from kmpl.config.presets import merge
 from kmpl.config.sweep import SweepConfig
 from kmpl.errors import UserError
 from kmpl.jobs import sweep
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.reports.comparison import SweepReport
 from kmpl.tracking.client import experiment_id, search
 from kmpl.tracking.experiment_runs import start
@@ -47,7 +47,7 @@ from pathlib import Path
 from kmpl.config.sweep import SweepConfig
 from kmpl.datasets import registry, test_set
 from kmpl.jobs import sweep
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.tracking import experiment_runs
 
 def few(name, train, size):
@@ -63,7 +63,7 @@ def log_or_die(*inputs, **more):
     log(*inputs, **more)
 
 test_set.read, experiment_runs.log_model = few, log_or_die
-sweep.run(SweepConfig.model_validate_json(sys.argv[2]), Place(Path(sys.argv[1]), "kmpl sweep --name small"))
+sweep.run(SweepConfig.model_validate_json(sys.argv[2]), Workspace(Path(sys.argv[1]), "kmpl sweep --name small"))
 """
 
 
@@ -92,7 +92,7 @@ class Story:
     """A sweep that was killed in its last step, and run again."""
 
     client: MlflowClient
-    place: Place
+    place: Workspace
     killed: dict[str, Run]
     resumed: dict[str, Run]
     report: SweepReport
@@ -108,7 +108,7 @@ def story(mlruns: Path) -> Story:
     command = [sys.executable, "-c", KILLED, str(mlruns), SETTINGS.model_dump_json()]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == -9, done.stderr
-    client, place = tracking.open_store(mlruns), Place(mlruns, "kmpl sweep --name small")
+    client, place = tracking.open_store(mlruns), Workspace(mlruns, "kmpl sweep --name small")
     killed = all_runs(client)
     report = sweep.run(SETTINGS, place)
     return Story(client, place, killed, all_runs(client), report)

@@ -9,14 +9,26 @@ import pytest
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.datasets.types import Pool
 from kmpl.errors import PrunedError
+from kmpl.method.step_inputs import StepInput
 from kmpl.method.steps import load, pretrain
 from kmpl.training.history import Epoch, Fit
-from kmpl.training.watch import Watch, silent
+from kmpl.training.watch import Watch, ignore
 from kmpl.tuning.pruning import VALUES_PER_TRAINING, TrialProgress, objective
 
 
 def history(accuracies: list[float]) -> tuple[Epoch, ...]:
-    return tuple(Epoch(i, 0.5, 0.9, 0.3, a, 0.001, 2.0) for i, a in enumerate(accuracies, start=1))
+    return tuple(
+        Epoch(
+            number=i,
+            loss=0.5,
+            accuracy=0.9,
+            validation_loss=0.3,
+            validation_accuracy=a,
+            learning_rate=0.001,
+            seconds=2.0,
+        )
+        for i, a in enumerate(accuracies, start=1)
+    )
 
 
 def training(fit: Fit, accuracies: list[float], found: bool = False) -> Callable[[Watch], Fit]:
@@ -39,7 +51,7 @@ def pool(tiny: ExperimentConfig) -> Pool:
 
 @pytest.fixture(scope="module")
 def fit(tiny: ExperimentConfig, pool: Pool) -> Fit:
-    return pretrain(tiny, pool, Watch())
+    return pretrain(StepInput(config=tiny, pool=pool))
 
 
 def told(fit: Fit, *rounds: list[float], found: bool = False) -> dict[int, float]:
@@ -79,16 +91,18 @@ def test_the_store_tells_what_training_told(fit: Fit, rounds: tuple[list[float],
 def test_a_real_training_tells_as_it_goes(tiny: ExperimentConfig, pool: Pool) -> None:
     points: dict[int, float] = {}
     progress = TrialProgress(lambda one, step: points.update({step: one}))
-    fit = progress.watch_training(
-        Watch(), 1, epochs=tiny.pretrain.epochs, train=lambda watch: pretrain(tiny, pool, watch)
-    )
+
+    def train(watch: Watch) -> Fit:
+        return pretrain(StepInput(config=tiny, pool=pool, watch=watch))
+
+    fit = progress.watch_training(Watch(), 1, epochs=tiny.pretrain.epochs, train=train)
     assert set(points) == set(range(3, VALUES_PER_TRAINING))
     assert progress.computed_seconds == pytest.approx(sum(e.seconds for e in fit.history))
     assert (progress.cached_seconds, progress.pruned_seconds) == (0.0, 0.0)
 
 
 def test_what_was_saved_is_counted(fit: Fit) -> None:
-    progress = TrialProgress(silent)
+    progress = TrialProgress(ignore)
     progress.watch_training(Watch(), 1, epochs=4, train=training(fit, [0.1] * 4, found=True))
     assert (progress.computed_seconds, progress.cached_seconds) == (0.0, 8.0)
 

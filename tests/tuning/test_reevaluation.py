@@ -13,6 +13,7 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.datasets.types import Pool
 from kmpl.errors import DivergedError
 from kmpl.method.results import Round
+from kmpl.method.step_inputs import StepInput
 from kmpl.method.steps import load, pretrain
 from kmpl.reports.studies import StudyRecord
 from kmpl.training.history import Epoch, Fit
@@ -44,7 +45,15 @@ class Landscape:
         if self.diverges and seed != 1_000 and epochs != 3:
             raise DivergedError("diverged")
         height = 0.5 + 0.03 * epochs if seed == 1_000 else 0.9 - 0.05 * epochs
-        one = Epoch(1, 0.5, 0.9, 0.3, height, 0.001, 1.0)
+        one = Epoch(
+            number=1,
+            loss=0.5,
+            accuracy=0.9,
+            validation_loss=0.3,
+            validation_accuracy=height,
+            learning_rate=0.001,
+            seconds=1.0,
+        )
         fit = replace(self.fit, history=(one,), kept_epoch=1)
         return progress.watch_training(Watch(), 1, epochs=1, train=lambda _: fit), ()
 
@@ -80,7 +89,7 @@ class Landscape:
 def trained(tiny: ExperimentConfig) -> tuple[Pool, Fit]:
     """A real pool and a real training, which all that are made up look like."""
     pool, _ = load(tiny)
-    return pool, pretrain(tiny, pool, Watch())
+    return pool, pretrain(StepInput(config=tiny, pool=pool))
 
 
 def heights(record: StudyRecord) -> list[float]:

@@ -21,10 +21,11 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.types import Pool
 from kmpl.errors import UserError
-from kmpl.jobs.experiment import untested
-from kmpl.jobs.workspace import Place
-from kmpl.method.experiment import Steps
+from kmpl.jobs.experiment import without_test_set
+from kmpl.jobs.workspace import Workspace
 from kmpl.method.results import Round
+from kmpl.method.step_inputs import EvaluateInput, StepInput
+from kmpl.method.step_interface import Steps
 from kmpl.method.steps import load, pretrain
 from kmpl.models.registry import build
 from kmpl.reports.studies import StudyRecord
@@ -59,7 +60,9 @@ def run(
         mlruns=folder,
         sweep="tiny",
     )
-    found = tune(config, trials=trials, steps=steps or untested(Place(folder), "tiny"), context=context, **more)
+    found = tune(
+        config, trials=trials, steps=steps or without_test_set(Workspace(folder), "tiny"), context=context, **more
+    )
     return found, best_settings(config, found)
 
 
@@ -107,14 +110,25 @@ def test_a_trial_below_the_median_is_pruned_and_short_trainings_are_not_pruned_f
     config: ExperimentConfig, tmp_path: Path
 ) -> None:
     pool, _ = load(config)
-    fit = pretrain(config, pool, Watch())
+    fit = pretrain(StepInput(config=config, pool=pool))
     asked: list[int] = []
 
     def train(values: Mapping[str, Any], progress: TrialProgress, _: int) -> tuple[Fit, tuple[Round, ...]]:
         """Rise to 0.9 in as many epochs as are asked for; every fourth trial to half of it."""
         epochs, height = int(values["pretrain.epochs"]), 0.45 if len(asked) % 4 == 3 else 0.9
         asked.append(epochs)
-        rising = [Epoch(i, 0.5, 0.9, 0.3, height * i / epochs, 0.001, 1.0) for i in range(1, epochs + 1)]
+        rising = [
+            Epoch(
+                number=i,
+                loss=0.5,
+                accuracy=0.9,
+                validation_loss=0.3,
+                validation_accuracy=height * i / epochs,
+                learning_rate=0.001,
+                seconds=1.0,
+            )
+            for i in range(1, epochs + 1)
+        ]
 
         def tell(watch: Watch) -> Fit:
             for epoch in rising:
@@ -160,17 +174,35 @@ def simple(
 ) -> tuple[StudySpec, StudyContext]:
     """Return a study of four trials that train nothing; ``dies`` is told each training's number as it begins."""
     pool, _ = load(config)
-    network, counted = build(config.network, 1, 10, 0), itertools.count(1)
+    network, counted = build(config.network, channels=1, n_classes=10, seed=0), itertools.count(1)
 
     def train(values: Mapping[str, Any], progress: TrialProgress, _: int) -> tuple[Fit, tuple[Round, ...]]:
         number, epochs = next(counted), int(values["pretrain.epochs"])
-        rising = [Epoch(i, 0.5, 0.9, 0.3, 0.5 + 0.01 * number, 0.001, 1.0) for i in range(1, epochs + 1)]
+        rising = [
+            Epoch(
+                number=i,
+                loss=0.5,
+                accuracy=0.9,
+                validation_loss=0.3,
+                validation_accuracy=0.5 + 0.01 * number,
+                learning_rate=0.001,
+                seconds=1.0,
+            )
+            for i in range(1, epochs + 1)
+        ]
 
         def tell(watch: Watch) -> Fit:
             dies(number)
             for epoch in rising:
                 watch.epoch("pretrain", epoch, epochs)
-            return Fit(network, tuple(rising), epochs, "all epochs done", 100, float(epochs))
+            return Fit(
+                network=network,
+                history=tuple(rising),
+                kept_epoch=epochs,
+                stop_reason="all epochs done",
+                images=100,
+                seconds=float(epochs),
+            )
 
         return progress.watch_training(Watch(), 1, epochs=epochs, train=tell), ()
 
@@ -353,7 +385,7 @@ def test_law_5_killed_anywhere_the_studies_end_as_if_nothing_had_been(
 def test_law_1_the_true_labels_of_unlabelled_images_decide_nothing(
     config: ExperimentConfig, done: Any, tmp_path: Path
 ) -> None:
-    steps = untested(Place(tmp_path), "tiny")
+    steps = without_test_set(Workspace(tmp_path), "tiny")
 
     def permuted(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
         pool, truth = steps.load(config)
@@ -369,10 +401,11 @@ def test_law_1_the_true_labels_of_unlabelled_images_decide_nothing(
 
 
 def test_law_7_a_trial_that_asks_for_the_test_is_refused(config: ExperimentConfig, tmp_path: Path) -> None:
-    steps = untested(Place(tmp_path), "tiny")
+    steps = without_test_set(Workspace(tmp_path), "tiny")
     pool, _ = steps.load(config)
+    network = steps.pretrain(StepInput(config=config, pool=pool)).network
     with pytest.raises(AssertionError, match="the test set is not opened here"):
-        steps.evaluate(config, steps.pretrain(config, pool, Watch()).network)
+        steps.evaluate(EvaluateInput(config=config, network=network))
 
 
 @pytest.mark.usefixtures("without_figures")

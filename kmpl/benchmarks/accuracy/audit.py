@@ -23,9 +23,10 @@ from kmpl.errors import UserError
 from kmpl.images.transforms import flip, to_float, to_uint8
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
 from kmpl.method.kmeans import kmeans
 from kmpl.method.pseudo_labels import Evidence, by_prototypes
+from kmpl.method.step_inputs import EvaluateInput, StepInput
+from kmpl.method.step_interface import Steps
 from kmpl.method.steps import cluster_seed
 from kmpl.models import embedding
 from kmpl.models import registry as networks
@@ -34,7 +35,6 @@ from kmpl.runtime.devices import to_device, use_threads
 from kmpl.runtime.seeds import derive
 from kmpl.training import examples, loop, metrics
 from kmpl.training.history import Epoch
-from kmpl.training.watch import Watch
 
 Numbers = dict[str, float]
 """Measurements by name: fractions or counts."""
@@ -52,9 +52,9 @@ def second_kmeans(config: ExperimentConfig, steps: Steps) -> Numbers:
     """Classify unlabelled images by the nearest prototypes at once, and cluster by cluster, as the notebook does."""
     config = for_arm(config, "notebook")
     pool, _ = steps.load(config)
-    network = steps.pretrain(config, pool, Watch()).network
+    network = steps.pretrain(StepInput(config=config, pool=pool)).network
     hidden, knn = _prototypes(config, pool, pool.images, network)
-    clusters = kmeans(hidden, config.clustering.n_prototypes, cluster_seed(config, 1))
+    clusters = kmeans(hidden, config.clustering.n_prototypes, seed=cluster_seed(config, 1))
     with threadpool_limits(1):
         at_once = knn.predict(hidden)
         one_by_one = np.empty_like(at_once)
@@ -72,14 +72,16 @@ def other_draw(config: ExperimentConfig, steps: Steps) -> Numbers:
     """Classify features of the training images, and of another draw of their views, as the notebook does."""
     config = for_arm(config, "notebook")
     pool, truth = steps.load(config)
-    network = steps.pretrain(config, pool, Watch()).network
+    network = steps.pretrain(StepInput(config=config, pool=pool)).network
     data = read(config.dataset, train=True)
     views = np.array(pool.views)
     seed = derive(config.seed, "another draw")
     other_images = pool.images.clone()
     for view in np.unique(views):
         of_view = np.flatnonzero(views == view)
-        other_images[of_view] = show(data.images[pool.sources[of_view]], str(view), other_images.shape[-1], seed)
+        other_images[of_view] = show(
+            data.images[pool.sources[of_view]], str(view), size=other_images.shape[-1], seed=seed
+        )
 
     def classify(images: torch.Tensor) -> np.ndarray:
         hidden, knn = _prototypes(config, pool, images, network)
@@ -109,7 +111,9 @@ def siblings(config: ExperimentConfig, steps: Steps) -> Numbers:  # noqa: ARG001
     views = drawn // n_digits
     images = torch.empty((len(drawn), data.images.shape[1], rules.image_size, rules.image_size), dtype=torch.uint8)
     for i, view in enumerate(rules.views):
-        images[views == i] = show(data.images[sources[views == i]], view, rules.image_size, derive(config.seed, view))
+        images[views == i] = show(
+            data.images[sources[views == i]], view, size=rules.image_size, seed=derive(config.seed, view)
+        )
     labelled = np.arange(len(drawn)) < round((config.ratio or 0.1) * len(drawn))
     true = data.labels.numpy()[sources]
     has_sibling = np.isin(sources[~labelled], sources[labelled])
@@ -130,7 +134,7 @@ def best_epoch(config: ExperimentConfig, steps: Steps) -> Numbers:
     accuracies: list[float] = []
 
     def after_epoch(network: Network, *_: object) -> None:
-        accuracies.append(evaluate(config, network).accuracy)
+        accuracies.append(evaluate(EvaluateInput(config=config, network=network)).accuracy)
 
     _train(config, pool.images[pool.labelled], pool.labels[pool.labelled], after_epoch)
     numbers = {f"epoch {i}": accuracy for i, accuracy in enumerate(accuracies, start=1)}
@@ -140,7 +144,7 @@ def best_epoch(config: ExperimentConfig, steps: Steps) -> Numbers:
 def flips(config: ExperimentConfig, steps: Steps) -> Numbers:
     """Flip the clean test images as the blur and noise views do, and count the predicted class of each digit."""
     pool, _ = steps.load(config)
-    network = steps.pretrain(config, pool, Watch()).network
+    network = steps.pretrain(StepInput(config=config, pool=pool)).network
     test = open_test_set(config)
     images = to_float(test.views["clean"])
     n = len(test.labels)
@@ -163,7 +167,7 @@ def flips(config: ExperimentConfig, steps: Steps) -> Numbers:
 def last_batch(config: ExperimentConfig, steps: Steps) -> Numbers:
     """Compute the test loss over all images, and as the notebook does: last batch over number of batches."""
     pool, _ = steps.load(config)
-    network = steps.pretrain(config, pool, Watch()).network
+    network = steps.pretrain(StepInput(config=config, pool=pool)).network
     test = open_test_set(config)
     probabilities = np.concatenate([embedding.predict(network, images) for images in test.views.values()])
     true = np.tile(test.labels, len(test.views))
@@ -183,7 +187,14 @@ def _prototypes(
     """Return the features (U, D) of the unlabelled images and the notebook's classifier, fitted to prototypes."""
     features, probabilities = embedding.embed(network, images)
     seed = cluster_seed(config, 1)
-    evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed)
+    evidence = Evidence(
+        features=features,
+        probabilities=probabilities,
+        labels=pool.labels,
+        clustering=config.clustering,
+        settings=config.pseudo_labels,
+        seed=seed,
+    )
     return features[~pool.labelled], by_prototypes(evidence)
 
 
@@ -196,12 +207,22 @@ def _train(
     """Return a network trained as pretraining is; ``after_epoch`` gets it after each epoch."""
     use_threads(config.threads)
     seed = derive(config.seed, "pretrain")
-    network = networks.build(config.network, images.shape[1], int(labels.max()) + 1, derive(seed, "weights"))
+    network = networks.build(
+        config.network, channels=images.shape[1], n_classes=int(labels.max()) + 1, seed=derive(seed, "weights")
+    )
     network = to_device(network, config.device, config.precision)
     no_validation = (images[:0], np.empty(0, dtype=np.int64))
     watch: Callable[[Epoch, int], None] | None = partial(after_epoch, network) if after_epoch else None
     data = examples.examples(images, labels)
-    return loop.fit(network, data, config.pretrain, config.augmentation, seed, no_validation, watch).network
+    return loop.fit(
+        network,
+        data,
+        config.pretrain,
+        augmentation=config.augmentation,
+        seed=seed,
+        validation=no_validation,
+        on_epoch=watch,
+    ).network
 
 
 QUESTIONS: Mapping[str, Callable[[ExperimentConfig, Steps], Numbers]] = {

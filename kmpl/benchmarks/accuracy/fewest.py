@@ -15,7 +15,8 @@ from kmpl.datasets.registry import read
 from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.labelling.active_learning import suggest
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
+from kmpl.method.step_inputs import StepInput
+from kmpl.method.step_interface import Steps
 from kmpl.runtime.devices import use_threads
 
 PER_CLASS = (1, 2)
@@ -49,7 +50,7 @@ def measure(config: ExperimentConfig, seeds: Sequence[int], steps: Steps) -> Ite
         n_classes = len(read(config.dataset, train=True).classes)  # as many labels; the rest of the pool has none
         drawn = merge(config, {"seed": seed, "ratio": None, "labels": n_classes})
         pool, truth = steps.load(drawn)
-        features = steps.pretext(drawn, pool, steps.watch)
+        features = steps.pretext(StepInput(config=drawn, pool=pool, watch=steps.watch))
         for labels in (n * len(pool.classes) for n in PER_CLASS):
             few = merge(drawn, {"labels": labels})
             for way in WAYS:
@@ -83,7 +84,7 @@ def _draw(
     steps: Steps,
 ) -> Draw:
     new_pool, order = relabelled(pool, truth, to_label)
-    new_steps = replace(steps, load=lambda _: (new_pool, truth[order]), pretext=lambda *_: features[order])
+    new_steps = replace(steps, load=lambda _: (new_pool, truth[order]), pretext=lambda _: features[order])
     arms = experiment.run(config, new_steps).arms
     return Draw(
         labels=len(to_label),

@@ -5,7 +5,7 @@ Accuracy is measured on training images outside the pool. The test set is not op
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -18,7 +18,8 @@ from kmpl.datasets.registry import read
 from kmpl.datasets.types import Pool
 from kmpl.errors import UserError
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
+from kmpl.method.step_inputs import StepInput
+from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.models.embedding import predict
 from kmpl.runtime.devices import use_threads
 from kmpl.runtime.seeds import derive
@@ -98,17 +99,17 @@ def measure(config: ExperimentConfig, seeds: Sequence[int], steps: Steps) -> Ite
             yield outcome(change, changed, pool=pool, truth=truth, outside=images, steps=steps)
 
 
-def no_test_set(*_: object) -> NoReturn:
-    """Take the place of ``evaluate``: the ablation must not open the test set."""
-    raise AssertionError("ingredients are not judged by the test")
+NO_TEST_SET = no_test_set("ingredients are not judged by the test")
+"""Takes the place of ``evaluate``: the ablation must not open the test set."""
 
 
 def outcome(
     change: str, config: ExperimentConfig, *, pool: Pool, truth: np.ndarray, outside: OutsideImages, steps: Steps
 ) -> Outcome:
     """Return the result of one configuration on a pool."""
-    start = steps.pretrain(config, pool, steps.watch)
-    fit, rounds, _ = experiment.run_rounds(config, pool, truth, start, steps)
+    inputs = StepInput(config=config, pool=pool, watch=steps.watch)
+    start = steps.pretrain(inputs)
+    fit, rounds, _ = experiment.run_rounds(inputs, truth=truth, start=start, steps=steps)
     images, labels = outside
     return Outcome(
         change=change,
@@ -128,4 +129,4 @@ def outside_images(config: ExperimentConfig, pool: Pool) -> OutsideImages:
     rest = np.setdiff1d(np.arange(len(data.labels)), used)
     if not len(rest):
         raise UserError(f"pool.size: all {len(data.labels)} training images are in the pool; leave some to judge by")
-    return show(data.images[rest], "clean", size, derive(config.seed, "outside")), data.labels.numpy()[rest]
+    return show(data.images[rest], "clean", size=size, seed=derive(config.seed, "outside")), data.labels.numpy()[rest]

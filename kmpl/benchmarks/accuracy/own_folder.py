@@ -11,7 +11,8 @@ from kmpl.benchmarks.accuracy.digit_folders import SETS, draw, suggested, write,
 from kmpl.benchmarks.provenance import run_provenance
 from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.jobs import label_folder
-from kmpl.method.pseudo_labels import STRATEGIES, Evidence
+from kmpl.method import pseudo_labels
+from kmpl.method.pseudo_labels import Evidence
 from kmpl.reports.sweep_page import grid
 
 
@@ -86,8 +87,15 @@ def measure(name: str, seed: int, *, folder: Path, mlruns: Path, overrides: dict
 def label_spreading(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the classes (N,) that the strategy label-spreading gives images by their pixels (N, D)."""
     no_votes = np.zeros((len(labels), int(labels.max()) + 1))
-    evidence = Evidence(pixels, no_votes, labels, Clustering(), PseudoLabelling(), seed=0)
-    return STRATEGIES["label-spreading"](evidence).classes
+    evidence = Evidence(
+        features=pixels,
+        probabilities=no_votes,
+        labels=labels,
+        clustering=Clustering(),
+        settings=PseudoLabelling(),
+        seed=0,
+    )
+    return pseudo_labels.label_spreading(evidence).classes
 
 
 def numbers(classes: Sequence[str], guesses: np.ndarray) -> np.ndarray:

@@ -107,7 +107,9 @@ def serve() -> None:
     config = ExperimentConfig.model_validate_json(sys.argv[1])
     use_threads(config.threads)
     data = read(config.dataset, train=True)
-    bench = Bench(config, Images(data.images[:_N_IMAGES], data.labels[:_N_IMAGES], data.classes), 1)
+    bench = Bench(
+        config, Images(images=data.images[:_N_IMAGES], labels=data.labels[:_N_IMAGES], classes=data.classes), 1
+    )
     for _ in sys.stdin:
         print(training_rate(bench, float(sys.argv[2])), flush=True)
 
@@ -137,5 +139,13 @@ def training_rate(bench: Bench, seconds: float) -> float:
 
     fresh = network(bench, bench.config.network)
     with suppress(_TimeIsUp):
-        loop.fit(fresh, data, settings, bench.config.augmentation, 0, no_validation, on_batch=step)
+        loop.fit(
+            fresh,
+            data,
+            settings,
+            augmentation=bench.config.augmentation,
+            seed=0,
+            validation=no_validation,
+            on_batch=step,
+        )
     return images_per_second

@@ -17,8 +17,8 @@ from kmpl.config.presets import merge
 from kmpl.datasets.registry import read
 from kmpl.jobs.workers import exit_with_parent
 from kmpl.method import steps
+from kmpl.method.step_inputs import RetrainInput, RoundInput, StepInput
 from kmpl.runtime.devices import use_threads
-from kmpl.training.watch import Watch
 
 T = TypeVar("T")
 
@@ -71,11 +71,13 @@ def one_size(config: ExperimentConfig, images: int) -> list[Cost]:
         return result
 
     pool, _ = cost("pool", lambda: steps.load(config))
-    fit = cost("pretrain", lambda: steps.pretrain(config, pool, Watch()))
-    voted = cost("cluster and vote", lambda: steps.pseudo_label(config, pool, fit, None, 1))
+    fit = cost("pretrain", lambda: steps.pretrain(StepInput(config=config, pool=pool)))
+    first = RoundInput(config=config, pool=pool, number=1, fit=fit)
+    voted = cost("cluster and vote", lambda: steps.pseudo_label(first))
     both = costs.pop()
     costs += [Cost(images, step, voted.seconds[step], both.peak) for step in ("embed", "cluster and vote")]
-    cost("retrain, an epoch", lambda: steps.retrain(config, pool, voted.labels, Watch(), 1))
+    again = RetrainInput(config=config, pool=pool, number=1, labels=voted.labels)
+    cost("retrain, an epoch", lambda: steps.retrain(again))
     return [*costs, Cost(images, "all", sum(c.seconds for c in costs), max(c.peak for c in costs))]
 
 

@@ -24,15 +24,17 @@ def by_operation(config: ExperimentConfig, data: Images, steps: int = STEPS, n_n
         steps: number of steps to profile, after as many that are not profiled.
         n_named: number of operations to name.
     """
-    network = to_device(networks.build(config.network, 1, len(data.classes), seed=0), config.device, config.precision)
+    network = to_device(
+        networks.build(config.network, channels=1, n_classes=len(data.classes), seed=0), config.device, config.precision
+    )
     n_images = steps * config.retrain.batch_size
     settings = config.retrain.model_copy(update={"epochs": 1, "images_per_epoch": n_images})
     some = examples.examples(data.images[:10_000], data.labels[:10_000].numpy())
     no_validation = data.images[:0], data.labels[:0].numpy()
     kinds = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if torch.cuda.is_available() else [])]
-    loop.fit(network, some, settings, config.augmentation, 0, no_validation)
+    loop.fit(network, some, settings, augmentation=config.augmentation, seed=0, validation=no_validation)
     with profile(activities=kinds) as seen:
-        loop.fit(network, some, settings, config.augmentation, 0, no_validation)
+        loop.fit(network, some, settings, augmentation=config.augmentation, seed=0, validation=no_validation)
     times = {
         event.key: float(event.self_cpu_time_total + event.self_device_time_total) for event in seen.key_averages()
     }

@@ -12,12 +12,12 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.types import Pool
 from kmpl.method import experiment, steps
-from kmpl.method.evaluation import evaluate
 from kmpl.method.kmeans import kmeans, prepare
 from kmpl.method.results import Round
+from kmpl.method.step_inputs import StepInput
+from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.models import embedding
 from kmpl.training.history import Fit
-from kmpl.training.watch import Watch
 
 _N_CLUSTERS = 200
 _DIMENSION = 512  # of the features that are clustered
@@ -39,8 +39,10 @@ def all_rounds(bench: Bench) -> Rounds:
     change = {"protocol": "literature", "labels": 100, "ratio": None, "clustering": {"n_clusters": _N_CLUSTERS}}
     config = merge(bench.config, change)
     pool, truth = steps.load(config)
-    start = steps.pretrain(config, pool, Watch())
-    _, rounds, _ = experiment.run_rounds(config, pool, truth, start, experiment.Steps(evaluate=evaluate))
+    inputs = StepInput(config=config, pool=pool)
+    start = steps.pretrain(inputs)
+    plain = Steps(evaluate=no_test_set("the speed of rounds needs no test"))
+    _, rounds, _ = experiment.run_rounds(inputs, truth=truth, start=start, steps=plain)
     return Rounds(config, pool, start, rounds)
 
 
@@ -62,7 +64,7 @@ def kmeans_between_rounds(bench: Bench) -> Row:
     inertia: dict[str, float] = {}
 
     def ours() -> None:
-        inertia["kmpl"] = kmeans(after, _N_CLUSTERS, seed=0, before=start).inertia
+        inertia["kmpl"] = kmeans(after, _N_CLUSTERS, seed=0, previous=start).inertia
 
     def theirs() -> None:
         inertia["scikit-learn"] = KMeans(_N_CLUSTERS, n_init=1, random_state=0).fit(after).inertia_

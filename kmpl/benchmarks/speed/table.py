@@ -138,7 +138,7 @@ ROWS: tuple[Callable[[Bench], Row], ...] = (
 
 def _fit(network: Network, data: Examples, settings: Training, config: ExperimentConfig) -> float:
     no_validation = data.images[:0], data.labels[:0].numpy()
-    return loop.fit(network, data, settings, config.augmentation, 0, no_validation).seconds
+    return loop.fit(network, data, settings, augmentation=config.augmentation, seed=0, validation=no_validation).seconds
 
 
 def _bare_step(bench: Bench, network: Network) -> tuple[Callable[[], None], int]:

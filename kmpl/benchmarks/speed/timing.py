@@ -75,11 +75,11 @@ def rate(work: Callable[[], int]) -> float:
 
 def network(bench: Bench, name: str) -> Network:
     """Return a network as kmpl trains it."""
-    built = networks.build(name, 1, len(bench.data.classes), seed=0)
+    built = networks.build(name, channels=1, n_classes=len(bench.data.classes), seed=0)
     return to_device(built, bench.config.device, bench.config.precision)
 
 
 def default_network(bench: Bench, name: str) -> Network:
     """Return a network with PyTorch's defaults: float32, contiguous memory layout."""
-    built = networks.build(name, 1, len(bench.data.classes), seed=0)
+    built = networks.build(name, channels=1, n_classes=len(bench.data.classes), seed=0)
     return built.to(bench.device).to(memory_format=torch.contiguous_format)

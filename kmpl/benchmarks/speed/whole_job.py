@@ -12,6 +12,7 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import PRESETS, merge
 from kmpl.method import experiment, steps
 from kmpl.method.evaluation import evaluate
+from kmpl.method.step_interface import Steps
 from kmpl.models import embedding
 
 _JOB = {"protocol": "notebook", "ratio": 0.1, "pool": {"size": 30_000}}
@@ -64,7 +65,7 @@ def whole_job_by_default(bench: Bench) -> Row:
 def _compare_with_notebook(bench: Bench, config: ExperimentConfig, settings_name: str) -> Row:
     theirs = notebooks_job(bench)
     begin = time.perf_counter()
-    arms = experiment.run(config, experiment.Steps(evaluate=evaluate)).arms
+    arms = experiment.run(config, Steps(evaluate=evaluate)).arms
     ours = time.perf_counter() - begin
     accuracies = tuple(100 * arm.evaluation.accuracy for arm in arms.values())
     parts = {"kmpl, whole job (s)": (ours,), f"kmpl, accuracy, {' and '.join(arms)} (%)": accuracies}

@@ -11,8 +11,8 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import load, merge
 from kmpl.errors import UserError
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
-from kmpl.store.cached_steps import kept
+from kmpl.method.step_interface import Steps
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 
 
@@ -26,7 +26,7 @@ def config() -> ExperimentConfig:
 
 @pytest.fixture(scope="module")
 def answers(config: ExperimentConfig, tmp_path_factory: pytest.TempPathFactory) -> list[Answer]:
-    steps = kept(Steps(evaluate=evaluate), Store(tmp_path_factory.mktemp("audit")))
+    steps = cached(Steps(evaluate=evaluate), Store(tmp_path_factory.mktemp("audit")))
     return list(audit.ask(config, (0.3,), (0,), steps))
 
 

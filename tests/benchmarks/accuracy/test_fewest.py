@@ -15,10 +15,10 @@ from kmpl.config.presets import load
 from kmpl.datasets.types import UNLABELLED
 from kmpl.method import steps
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
 from kmpl.method.results import Evaluation
-from kmpl.models.network import Network
-from kmpl.store.cached_steps import kept
+from kmpl.method.step_inputs import EvaluateInput
+from kmpl.method.step_interface import Steps
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("few_test_images")
@@ -41,11 +41,11 @@ def tested() -> set[bytes]:
 
 @pytest.fixture(scope="module")
 def draws(config: ExperimentConfig, tested: set[bytes], tmp_path_factory: pytest.TempPathFactory) -> list[Draw]:
-    def noted(config: ExperimentConfig, network: Network) -> Evaluation:
-        tested.add(b"".join(tensor.numpy().tobytes() for tensor in network.state_dict().values()))
-        return evaluate(config, network)
+    def noted(given: EvaluateInput) -> Evaluation:
+        tested.add(b"".join(tensor.numpy().tobytes() for tensor in given.network.state_dict().values()))
+        return evaluate(given)
 
-    kept_steps = kept(Steps(evaluate=noted), Store(tmp_path_factory.mktemp("fewest")))
+    kept_steps = cached(Steps(evaluate=noted), Store(tmp_path_factory.mktemp("fewest")))
     return list(fewest.measure(config, (1_000, 1_001), kept_steps))
 
 
@@ -87,7 +87,7 @@ def test_as_many_different_images_are_suggested_as_asked_for() -> None:
 
 
 def test_what_is_found_in_the_store_is_the_same(config: ExperimentConfig, tmp_path: Path) -> None:
-    kept_steps = kept(Steps(evaluate=evaluate), Store(tmp_path))
+    kept_steps = cached(Steps(evaluate=evaluate), Store(tmp_path))
     first, again = (list(fewest.measure(config, (1_000,), kept_steps)) for _ in range(2))
     assert [dataclasses.replace(d, seconds=0) for d in first] == [dataclasses.replace(d, seconds=0) for d in again]
 

@@ -10,15 +10,16 @@ from matplotlib.figure import Figure
 from sweeping import kmpl
 
 from kmpl.benchmarks.accuracy import ingredients, ingredients_page
-from kmpl.benchmarks.accuracy.ingredients import IN, OUT, WHOLE, Outcome, no_test_set
+from kmpl.benchmarks.accuracy.ingredients import IN, NO_TEST_SET, OUT, WHOLE, Outcome
 from kmpl.config.base import flatten
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import load, merge
 from kmpl.errors import UserError
 from kmpl.method import steps
-from kmpl.method.experiment import Steps
+from kmpl.method.step_inputs import EvaluateInput
+from kmpl.method.step_interface import Steps
 from kmpl.models import registry as networks
-from kmpl.store.cached_steps import kept
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 
 BRIEF = {"epochs": 3, "images_per_epoch": 2_000}
@@ -34,7 +35,7 @@ def config() -> ExperimentConfig:
 @pytest.fixture(scope="module")
 def outcomes(config: ExperimentConfig, tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
     return list(
-        ingredients.measure(config, (1_000,), kept(Steps(evaluate=no_test_set), Store(tmp_path_factory.mktemp("i"))))
+        ingredients.measure(config, (1_000,), cached(Steps(evaluate=NO_TEST_SET), Store(tmp_path_factory.mktemp("i"))))
     )
 
 
@@ -57,7 +58,7 @@ def test_one_change_is_run_as_the_method_is(config: ExperimentConfig) -> None:
     judges = images[:5_000], labels[:5_000]
     changed = merge(few, OUT["augmentation"])
     found = ingredients.outcome(
-        "no augmentation", changed, pool=pool, truth=truth, outside=judges, steps=Steps(evaluate=no_test_set)
+        "no augmentation", changed, pool=pool, truth=truth, outside=judges, steps=Steps(evaluate=NO_TEST_SET)
     )
     assert (found.change, found.seed, len(found.right)) == ("no augmentation", few.seed, 1)
     assert 0 < found.error < 0.5, "it has learnt"
@@ -97,9 +98,9 @@ def test_a_pool_of_everything_leaves_no_judge(config: ExperimentConfig) -> None:
 
 def test_the_test_stays_shut(config: ExperimentConfig) -> None:
     pool, _ = steps.load(config)
-    untrained = networks.build(config.network, 1, len(pool.classes), seed=0)
+    untrained = networks.build(config.network, channels=1, n_classes=len(pool.classes), seed=0)
     with pytest.raises(AssertionError, match="not judged by the test"):
-        Steps(evaluate=no_test_set).evaluate(config, untrained)
+        Steps(evaluate=NO_TEST_SET).evaluate(EvaluateInput(config=config, network=untrained))
 
 
 def test_the_page_says_what_a_change_adds_seed_by_seed() -> None:

@@ -16,7 +16,11 @@ from kmpl.datasets.types import Images
 @pytest.fixture
 def bench() -> Bench:
     data = read("MNIST", train=True)
-    return Bench(load("default", None, {"threads": 1}), Images(data.images[:512], data.labels[:512], data.classes), 1)
+    return Bench(
+        load("default", None, {"threads": 1}),
+        Images(images=data.images[:512], labels=data.labels[:512], classes=data.classes),
+        1,
+    )
 
 
 def test_a_training_is_measured_for_as_long_as_is_said(bench: Bench) -> None:

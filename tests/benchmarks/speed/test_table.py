@@ -25,7 +25,11 @@ from kmpl.reports.figures import png
 @pytest.fixture(scope="module")
 def bench() -> Bench:
     data = read("MNIST", train=True)
-    return Bench(load("default", None, {"threads": 1}), Images(data.images[:512], data.labels[:512], data.classes), 1)
+    return Bench(
+        load("default", None, {"threads": 1}),
+        Images(images=data.images[:512], labels=data.labels[:512], classes=data.classes),
+        1,
+    )
 
 
 def test_what_is_compared_is_measured_in_turn_after_one_turn_that_does_not_count() -> None:
@@ -70,7 +74,7 @@ def test_the_ceilings_are_measured() -> None:
 
 
 def test_the_operations_of_a_step_are_those_that_its_layers_have() -> None:
-    network = networks.build("cnn", 1, 10, seed=0)
+    network = networks.build("cnn", channels=1, n_classes=10, seed=0)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(2, 1, 28, 28))
     convolutions = 28**2 * 25 * 32 + 14**2 * 9 * 32 * 64 + 7**2 * 9 * 64 * 128
@@ -108,7 +112,7 @@ def test_the_rounds_are_run_once_and_kmeans_starts_from_it(bench: Bench, monkeyp
 
 
 def test_the_notebooks_way_trains_predicts_and_names(bench: Bench) -> None:
-    network = networks.build("cnn", 1, 10, seed=0)
+    network = networks.build("cnn", channels=1, n_classes=10, seed=0)
     [before, *_] = [p.detach().clone() for p in network.parameters()]
     assert notebook_way.train(network, bench.data, 2) == 128
     assert (next(network.parameters()) != before).any()
@@ -124,7 +128,7 @@ def test_the_notebooks_pseudo_labels_are_those_of_its_description() -> None:
     centres = rng.normal(0, 10, size=(10, 8))
     labels, hidden = rng.integers(0, 10, 300), rng.integers(0, 10, 200)
     points, others = (centres[c] + rng.normal(0, 0.1, size=(len(c), 8)) for c in (labels, hidden))
-    assert len(kmeans(points, 10, 0).centroids) == 10
+    assert len(kmeans(points, 10, seed=0).centroids) == 10
     # With several prototypes to each class, five neighbours are of its own.
     found = notebook_way.pseudo_label(points, labels, others, n_clusters=100)
     assert (found == hidden).mean() > 0.97
