@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test test-slow lint install constraints clean
+.PHONY: demo test test-slow lint docs install constraints clean
 
 demo: $(INSTALLED) ## the main job: labels on 80, 40 and 10 % of a real MNIST pool, before and after pseudo-labelling
 	$(BIN)/kmpl sweep --preset quick --name demo
@@ -19,6 +19,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+docs: $(INSTALLED) ## the documents as a site: site/index.html; a dead link ends it
+	$(BIN)/zensical build --strict
 
 install: $(INSTALLED)
 

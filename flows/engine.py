@@ -1,4 +1,4 @@
-"""The flow in this process: with the Prefect server that ``PREFECT_API_URL`` names, or else with one of its own."""
+"""Run the flow in this process, with the Prefect server of ``PREFECT_API_URL`` or with a server of its own."""
 
 import _thread
 import logging
@@ -12,91 +12,93 @@ from pathlib import Path
 
 from kmpl.config.sweep import SweepConfig
 from kmpl.errors import UserError
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.reports.comparison import SweepReport
 from kmpl.runtime import proxies
 from kmpl.runtime.servers import HOST, answers, free_port, prefect_settings, wait_for
 
-_PATIENCE = 120.0  # seconds; a first start makes the database
-_LOOK, _GONE = 5.0, 30.0  # seconds between two looks, and of silence until the server counts as gone
-# The server gets the end of a pipe as its input: when this process dies, however it dies, the pipe closes, and the
-# shell that waits for that stops the server.
+_START_TIMEOUT_SECONDS = 120.0  # the first start creates the database
+_HEALTH_CHECK_SECONDS = 5.0  # from one health check to the next
+_SERVER_LOST_SECONDS = 30.0  # without an answer, until the server counts as gone
+# The server's shell reads from a pipe. However this process ends, the pipe closes, and the shell stops the server.
 _GUARD = '"$@" </dev/null & server=$!; cat; kill $server'
 
 
 @contextmanager
 def server(mlruns: Path) -> Iterator[None]:
-    """Have a Prefect server that answers, and its address in the environment.
+    """Provide a Prefect server during the block, with its address in the environment.
 
     Raises:
-        UserError: the server that ``PREFECT_API_URL`` names does not answer, or none could be started.
+        UserError: the server of ``PREFECT_API_URL`` does not answer, or a server of its own does not start.
     """
-    named = os.environ.get("PREFECT_API_URL")
+    external_url = os.environ.get("PREFECT_API_URL")
     os.environ.update(proxies.without_socks(os.environ))
-    if named:
-        if not answers(f"{named.rstrip('/')}/health", timeout=10):
+    if external_url:
+        if not answers(f"{external_url.rstrip('/')}/health", timeout=10):
             raise UserError(
-                f"Prefect's server at {named} does not answer; start it (kmpl up), unset PREFECT_API_URL to do without "
-                "it, or give --engine direct"
+                f"Prefect's server at {external_url} does not answer; start it (kmpl up), unset PREFECT_API_URL to do "
+                "without it, or give --engine direct"
             )
         yield
         return
     port = free_port()
-    own = prefect_settings(mlruns) | {"PREFECT_API_URL": f"http://{HOST}:{port}/api"}
-    os.environ.update(own)
+    api_url = f"http://{HOST}:{port}/api"
+    os.environ.update(prefect_settings(mlruns) | {"PREFECT_API_URL": api_url})
     start = [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port), "--no-ui"]
     (mlruns / "logs").mkdir(parents=True, exist_ok=True)
     with (mlruns / "logs" / "prefect-server.log").open("w") as log:
-        guarded = subprocess.Popen(
+        guard = subprocess.Popen(
             ["sh", "-c", _GUARD, "sh", *start], stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
         )
         try:
-            if not wait_for(f"{own['PREFECT_API_URL']}/health", _PATIENCE):
+            if not wait_for(f"{api_url}/health", _START_TIMEOUT_SECONDS):
                 raise UserError(f"Prefect's server did not start, see {log.name}; or give --engine direct")
             yield
         finally:
-            assert guarded.stdin is not None
-            guarded.stdin.close()
-            guarded.wait()
+            assert guard.stdin is not None
+            guard.stdin.close()
+            guard.wait()
             del os.environ["PREFECT_API_URL"]
 
 
-def run_here(settings: SweepConfig, place: Place) -> SweepReport:
-    """Run the flow in this process and return its report.
+def run_here(settings: SweepConfig, place: Workspace) -> SweepReport:
+    """Run the flow in this process and return the sweep's report.
 
     Raises:
-        UserError: what ``kmpl.jobs.sweep.run`` says, or Prefect's server does not answer at the start.
+        UserError: an error of ``kmpl.jobs.sweep.run``, or Prefect's server does not answer at the start.
     """
     os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")
-    logging.raiseExceptions = False  # a log that does not reach the server is no reason to write into the display
-    with server(place.mlruns), _watched(os.environ["PREFECT_API_URL"]):
-        # Only now: prefect reads the environment when it is imported.
+    logging.raiseExceptions = False  # a log record that does not reach the server must not disturb the display
+    with server(place.mlruns), _exit_without_server(os.environ["PREFECT_API_URL"]):
+        # Imported here, because prefect reads the environment when it is imported.
         from flows.semi_supervised import semi_supervised
-        from flows.workspace import handed
+        from flows.workspace import use_workspace
 
-        # Its pages get all it logs; the terminal has kmpl's own display, and one line for what goes wrong.
+        # Prefect's pages get all log records; the terminal gets kmpl's display, and one line for an error.
         logging.getLogger("prefect").propagate = False
-        with handed(place):
+        with use_workspace(place):
             return semi_supervised(**{name: getattr(settings, name) for name in type(settings).model_fields})
 
 
 @contextmanager
-def _watched(api: str) -> Iterator[None]:
-    """End this process when Prefect's server is gone: Prefect itself would go on trying for many minutes.
+def _exit_without_server(api_url: str) -> Iterator[None]:
+    """End this process when Prefect's server is gone; Prefect itself would retry for many minutes.
 
-    Nothing is lost by that: finished steps are in the store, and the same command goes on from them.
+    Nothing is lost: finished steps are in the store, and the same command resumes from them.
     """
-    over = threading.Event()
+    ended = threading.Event()
 
     def watch() -> None:
-        silent = 0.0
-        while not over.wait(_LOOK):
-            silent = 0.0 if answers(f"{api}/health", timeout=_LOOK) else silent + _LOOK
-            if silent >= _GONE:
+        silent_seconds = 0.0
+        while not ended.wait(_HEALTH_CHECK_SECONDS):
+            healthy = answers(f"{api_url}/health", timeout=_HEALTH_CHECK_SECONDS)
+            silent_seconds = 0.0 if healthy else silent_seconds + _HEALTH_CHECK_SECONDS
+            if silent_seconds >= _SERVER_LOST_SECONDS:
                 _thread.interrupt_main()  # closes the runs in MLflow
-                over.wait(_LOOK)
+                ended.wait(_HEALTH_CHECK_SECONDS)
                 print(
-                    f"kmpl: Prefect's server at {api} is gone; start it again and give the same command: all is kept",
+                    f"kmpl: Prefect's server at {api_url} is gone; start it again and run the same command again: all "
+                    "finished steps are kept",
                     file=sys.stderr,
                 )
                 sys.stderr.flush()
@@ -106,8 +108,8 @@ def _watched(api: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if not answers(f"{api}/health", timeout=_LOOK):
-            over.wait()  # the line above is the reason, not Ctrl-C
+        if not answers(f"{api_url}/health", timeout=_HEALTH_CHECK_SECONDS):
+            ended.wait()  # the server is the reason, not Ctrl-C: the thread prints its line and ends the process
         raise
     finally:
-        over.set()
+        ended.set()

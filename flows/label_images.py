@@ -1,4 +1,4 @@
-"""The flow ``label-images``: a folder of images and a few labels → labels for all of them, and a gallery to look at."""
+"""The flow ``label-images``: from a folder of images and a few labels to labels for all images, and a gallery."""
 
 import os
 from pathlib import Path
@@ -9,11 +9,12 @@ from prefect.runtime import deployment
 
 from flows.tasks import as_tasks, run_task
 from kmpl.config.labelling import LabelOptions
+from kmpl.datasets.image_folder import FolderImages
 from kmpl.formats.given_labels import Rules, Trust
 from kmpl.jobs import label_folder
 from kmpl.jobs.label_folder import Files
-from kmpl.labelling.label_table import Labelled
-from kmpl.labelling.summary import check_line, hidden_line, summary, summary_line, warnings_of
+from kmpl.labelling.label_table import LabelTable
+from kmpl.labelling.summary import check_line, class_summaries, summary_line, validation_line, warning_lines
 from kmpl.reports.sweep_page import grid
 
 _DEFAULT = LabelOptions()
@@ -30,40 +31,49 @@ def label_images(
     overwrite: bool = False,
     settings: LabelOptions = _DEFAULT,
 ) -> None:
-    """Label a folder of images by a few that are labelled; run again, it goes on where it was.
+    """Label a folder of images of which a few are labelled. A second run with the same parameters resumes the first.
 
     Args:
         folder: Folder of images, with or without sub-folders.
-        out: CSV to write: file, label (empty where unsure), confidence, cluster, round, source, and what was assigned.
-            NAME.check.json beside it says what is expected of the labels.
+        out: CSV to write: file, label (empty if unsure), confidence, cluster, round, source, and the assigned class.
+            NAME.check.json beside it holds the expected accuracy of the labels.
         labels: CSV of the given labels (file, label). Empty: labels.csv in the folder, or the names of sub-folders.
-        gallery: HTML page to write, to look at the result.
-        class_named: Names that are classes here, though elsewhere they say that there is no label or mean a part of a
-            data set.
-        trust: What counts of the labels that kmpl assigned, in a CSV of its own that is given back: assigned (all),
-            given (none). Empty: all, if a person worked on the CSV; else it is refused.
-        overwrite: Replace files that exist.
-        settings: Single settings; those not given are chosen by the number of images and classes.
+        gallery: HTML page of the result to write.
+        class_named: Names that are classes in this folder, although kmpl reads them elsewhere as "no label" or as a
+            part of a data set.
+        trust: Labels of kmpl's own that count as given, if the CSV of labels is one that kmpl wrote: assigned (all of
+            them), given (none of them). Empty: all, if a person has worked on the CSV; otherwise the CSV is refused.
+        overwrite: Replace existing files.
+        settings: Settings. Those that are not given are chosen by the number of images and classes.
     """
-    rules, given = Rules(class_named, trust), settings.model_dump(exclude_unset=True)
-    files = Files(folder, out, labels, gallery, overwrite, rules)
-    found = run_task("load", "read images", lambda: label_folder.read(files, settings.size))
-    for file, why in list(found.left_out.items())[: label_folder.SHOWN]:
-        get_run_logger().warning("left out: %s (%s)", file, why)
-    if len(found.left_out) > label_folder.SHOWN:
-        get_run_logger().warning("left out in all: %d files", len(found.left_out))
-    for said in (*found.notes, *found.said):
-        get_run_logger().warning("%s", said)
-    done, run = label_folder.label(files, found, given, _mlruns(), _command(), wrap=as_tasks)
-    get_run_logger().info("%s", check_line(done))
-    for line in warnings_of(done):
-        get_run_logger().warning("%s", line)
-    get_run_logger().info("%s; run %s in MLflow", summary_line(done), run)
-    run_task("report", "report", lambda: _show(done))
+    files = Files(folder, out, labels, gallery, overwrite, Rules(class_named, trust))
+    images = run_task("load", "read images", lambda: label_folder.read(files, settings.size))
+    _log_warnings(images)
+    labelled, run_id = label_folder.label(
+        files,
+        images,
+        settings.model_dump(exclude_unset=True),
+        mlruns=Path(os.environ.get("KMPL_MLRUNS", "mlruns")).resolve(),
+        command=_command(),
+        wrap=as_tasks,
+    )
+    logger = get_run_logger()
+    logger.info("%s", check_line(labelled))
+    for line in warning_lines(labelled):
+        logger.warning("%s", line)
+    logger.info("%s; run %s in MLflow", summary_line(labelled), run_id)
+    run_task("report", "report", lambda: _create_artifact(labelled))
 
 
-def _mlruns() -> Path:
-    return Path(os.environ.get("KMPL_MLRUNS", "mlruns")).resolve()
+def _log_warnings(images: FolderImages) -> None:
+    """Log the first of the files that were left out, and the notes on labels and on how files were read."""
+    logger = get_run_logger()
+    for file, reason in list(images.left_out.items())[: label_folder.MAX_NAMED_FILES]:
+        logger.warning("left out: %s (%s)", file, reason)
+    if len(images.left_out) > label_folder.MAX_NAMED_FILES:
+        logger.warning("left out in all: %d files", len(images.left_out))
+    for line in (*images.label_notes, *images.reading_notes):
+        logger.warning("%s", line)
 
 
 def _command() -> str:
@@ -71,10 +81,13 @@ def _command() -> str:
     return f"prefect deployment run label-images/{name}" if name else "label_images()"
 
 
-def _show(done: Labelled) -> None:
-    """Put the summary on the flow run's page."""
-    rows = [[c.name, f"{c.given:,}", f"{c.assigned:,}", f"{c.unsure:,}", f"{c.median:.3f}"] for c in summary(done)]
+def _create_artifact(labelled: LabelTable) -> None:
+    """Show the summary on the flow run's page."""
+    rows = [
+        [c.name, f"{c.given:,}", f"{c.assigned:,}", f"{c.unsure:,}", f"{c.median:.3f}"]
+        for c in class_summaries(labelled)
+    ]
     table = grid(["class", "given", "assigned", "unsure", "confidence, median"], rows, left=("class",))
-    said = [check_line(done), *warnings_of(done), f"{summary_line(done)}. {hidden_line(done)}"]
-    text = "\n\n".join([*(f"{line}." for line in said), table]) + "\n"
-    create_markdown_artifact(text, key="labels", description=f"Labels of {done.found.root}")
+    lines = [check_line(labelled), *warning_lines(labelled), f"{summary_line(labelled)}. {validation_line(labelled)}"]
+    text = "\n\n".join([*(f"{line}." for line in lines), table]) + "\n"
+    create_markdown_artifact(text, key="labels", description=f"Labels of {labelled.folder.root}")

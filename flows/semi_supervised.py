@@ -1,9 +1,9 @@
-"""The flow ``semi-supervised``: labelled ratios × seeds × arms, tracked, resumable, compared in one report."""
+"""The flow ``semi-supervised``: a sweep over labelled ratios, seeds and arms, and its report."""
 
 import os
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
@@ -16,33 +16,53 @@ from prefect.task_runners import TaskRunner
 from pydantic import Field
 
 from flows import workspace
-from flows.tasks import as_tasks, run_task, spread
+from flows.tasks import as_tasks, distribute, run_task
 from kmpl import tracking
 from kmpl.config.base import Ratios, Seeds
 from kmpl.config.experiment import Arms, Method
-from kmpl.config.presets import made_for
+from kmpl.config.presets import layered, made_for
 from kmpl.config.sweep import Ranges, SweepConfig
 from kmpl.jobs import sweep
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.method.pool_size import fitted
 from kmpl.reports import sweep_page
 from kmpl.reports.comparison import SweepReport
 
 _DEFAULT = SweepConfig()
+Preset = Literal["default", "quick", "notebook"]
+_PRESET_HELP = "What the experiment's settings are laid over: what is given of them wins, the rest is the preset's."
+F = TypeVar("F", bound=Callable[..., SweepReport])
 
 
 def _run_name() -> str:
     """Return the sweep's name, for the flow run's."""
-    return sweep.named(_fitted(SweepConfig(**flow_run.parameters))).name
+    given = dict(flow_run.parameters)
+    preset = given.pop("preset", "default")
+    return sweep.with_name(_over_preset(SweepConfig(**given), preset)).name
 
 
-def _fitted(settings: SweepConfig) -> SweepConfig:
-    """Return the settings with clusters that fit the pool, where a form or a deployment says nothing of them."""
+def _over_preset(settings: SweepConfig, preset: str) -> SweepConfig:
+    """Return the settings over a preset: what a form or a deployment says of the experiment, and nothing else, wins.
+
+    Where nobody says how many clusters there are, they fit the pool.
+    """
     told = settings.experiment.model_dump(exclude_unset=True)
-    return settings.model_copy(update={"experiment": fitted(settings.experiment, told, made_for("default"))})
+    method = layered(Method(), preset, None, told)
+    return settings.model_copy(update={"experiment": fitted(method, told, made_for(preset))})
+
+
+def _with_help_of_fields(function: F) -> F:
+    """Give each parameter the help of the setting that it is; Prefect's form reads it from the docstring."""
+    lines = [
+        f"    {name}: {str(field.description).replace(', separated by commas', '')}"
+        for name, field in SweepConfig.model_fields.items()
+    ]
+    function.__doc__ = "\n".join([f"{function.__doc__}\n\nArgs:", *lines, f"    preset: {_PRESET_HELP}"])
+    return function
 
 
 @flow(name="semi-supervised", flow_run_name=_run_name, timeout_seconds=14 * 24 * 3600, persist_result=False)
+@_with_help_of_fields
 def semi_supervised(
     ratios: Ratios = _DEFAULT.ratios,
     seeds: Seeds = _DEFAULT.seeds,
@@ -54,21 +74,9 @@ def semi_supervised(
     name: str = _DEFAULT.name,
     model: str = _DEFAULT.model,
     experiment: Method = _DEFAULT.experiment,
+    preset: Preset = "default",
 ) -> SweepReport:
-    """Compare all arms at all labelled ratios on all seeds; run again, it goes on where it was.
-
-    Args:
-        ratios: Labelled ratios, each in (0, 1).
-        seeds: Seeds: each draws labels, views and weights anew, the same draws for every arm.
-        arms: Methods to compare.
-        trials: Trials of each of the two studies (labelled-only, pseudo-label) that tune a ratio first; 0 = none.
-        search: Ranges that tuning searches instead of its own: clustering.n_clusters=50:400, say.
-        draws: Draws of labels that decide a study: its best trials meet on those after the first.
-        jobs: Experiments that run at once, each in a process of its own with its share of the cores.
-        name: Name of the sweep (letters, digits, . _ + -): one configuration. Empty: made from the settings.
-        model: Registered model whose champion the sweep may move.
-        experiment: What all experiments share: data, network, training, clustering, pseudo-labels.
-    """
+    """Compare all arms at all labelled ratios on all seeds. A second run with the same parameters resumes the sweep."""
     settings = SweepConfig(
         ratios=ratios,
         seeds=seeds,
@@ -81,15 +89,18 @@ def semi_supervised(
         model=model,
         experiment=experiment,
     )
-    settings = _fitted(settings)
-    with workspace.chosen(settings) as here, workspace.present(here, flow_run.id):
-        concluded = partial(_concluded, here)
-        engine = sweep.Engine(wrap=as_tasks, spread=partial(spread, elsewhere=_elsewhere()), conclude=concluded)
+    settings = _over_preset(settings, preset)
+    with workspace.current_workspace(settings) as here, workspace.flow_lock(here, flow_run.id):
+        engine = sweep.Engine(
+            wrap=as_tasks,
+            distribute=partial(distribute, elsewhere=_dask_runner()),
+            conclude=partial(_conclude_as_task, here),
+        )
         return sweep.run(settings, here, engine)
 
 
-def _elsewhere() -> TaskRunner[Any] | None:
-    """Return the runner of the Dask scheduler that ``KMPL_DASK`` names; None where it names none."""
+def _dask_runner() -> TaskRunner[Any] | None:
+    """Return the runner of the Dask scheduler that ``KMPL_DASK`` names; None if it is not set."""
     address = os.environ.get("KMPL_DASK")
     if not address:
         return None
@@ -98,35 +109,32 @@ def _elsewhere() -> TaskRunner[Any] | None:
     return DaskTaskRunner(address=address)
 
 
-def _concluded(here: Place, conclude: Callable[[], SweepReport]) -> SweepReport:
-    """Run the last step, and put the report on the flow run's page."""
-    return run_task("report", "all: report", partial(_with_artifact, here, conclude))
+def _conclude_as_task(here: Workspace, conclude: Callable[[], SweepReport]) -> SweepReport:
+    """Run the last step as a task, and show the report on the flow run's page."""
+    return run_task("report", "all: report", partial(_conclude_with_artifact, here, conclude))
 
 
-def _with_artifact(here: Place, conclude: Callable[[], SweepReport]) -> SweepReport:
+def _conclude_with_artifact(here: Workspace, conclude: Callable[[], SweepReport]) -> SweepReport:
     report = conclude()
-    _close_dead(report.name, here)
+    _mark_crashed(report.name, here)
+    url_of_run = partial(tracking.run_url, report.environment.get("experiment", "1"))
     key = "sweep-" + "".join(c if c.isalnum() else "-" for c in report.name.lower())
-    create_markdown_artifact(
-        sweep_page.markdown(report, link=_link(report)), key=key, description=f"Sweep {report.name}"
-    )
+    create_markdown_artifact(sweep_page.markdown(report, link=url_of_run), key=key, description=f"Sweep {report.name}")
     return report
 
 
-def _close_dead(name: str, here: Place) -> None:
-    """Mark as crashed what killed turns left running in Prefect; who tunes beside this one is alive."""
+def _mark_crashed(name: str, here: Workspace) -> None:
+    """Mark the sweep's flow runs as crashed whose processes were killed; Prefect still shows them as running.
+
+    Processes that tune beside this one are alive: they hold their locks.
+    """
     running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(
             flow_run_filter=FlowRunFilter(name=FlowRunFilterName(any_=[name]), state=running)
         ):
-            if not workspace.is_present(here, str(run.id)):
+            if not workspace.is_alive(here, str(run.id)):
                 state: State[None] = Crashed(
-                    message=f"The process was killed; flow run {flow_run.id} went on with its work."
+                    message=f"The process was killed; flow run {flow_run.id} resumed its work."
                 )
                 client.set_flow_run_state(run.id, state, force=True)
-
-
-def _link(report: SweepReport) -> Callable[[str], str]:
-    """Return what makes an address on MLflow's pages of a run's id."""
-    return partial(tracking.page, report.environment.get("experiment", "1"))

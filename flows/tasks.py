@@ -2,11 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
-import numpy as np
 from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
@@ -14,27 +13,53 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 from prefect.tasks import exponential_backoff
 
 from kmpl import tracking
-from kmpl.config.experiment import ExperimentConfig
-from kmpl.datasets.types import Pool
 from kmpl.errors import PrunedError
-from kmpl.method.experiment import Steps
-from kmpl.method.results import ArmReport, Evaluation, PseudoLabels, Voted
-from kmpl.models.network import Network
+from kmpl.method.results import Voted
+from kmpl.method.step_interface import Steps, wrap_each
 from kmpl.training.history import Fit
-from kmpl.training.watch import Watch
 
 T = TypeVar("T")
-_HOUR = 3600.0
-TIMEOUTS = {
-    "load": 2 * _HOUR,  # a slow download
-    "pretrain": 24 * _HOUR,
-    "pretext": 24 * _HOUR,
-    "pseudo-label": 12 * _HOUR,
-    "retrain": 24 * _HOUR,
-    "evaluate": 6 * _HOUR,
-    "report": _HOUR,
+_HOUR_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepTask:
+    """How a step is run as a task."""
+
+    title: str
+    """Name of the task run; ``{arm}`` and ``{number}`` stand for the arm and the round."""
+    timeout_seconds: float
+    from_outside: bool = False
+    """It works with what may fail for a moment (download, tracking server, storage), and is then tried again. The
+    others are arithmetic: they would fail again."""
+    summary: Callable[[Any], str] | None = None
+    """The result → a line for Prefect's page."""
+
+
+def _fit_line(fit: Fit) -> str:
+    last = fit.history[fit.kept_epoch - 1]
+    return (
+        f"{fit.images} images, epoch {fit.kept_epoch} kept ({fit.stop_reason}), loss {last.loss:.3f}, "
+        f"validation {100 * last.validation_accuracy:.2f} %, {fit.seconds:.1f} s"
+    )
+
+
+def _vote_line(voted: Voted) -> str:
+    return f"{voted.labels.assigned} of {(voted.labels.rounds != 0).sum()} unlabelled images kept"
+
+
+TASKS = {
+    "load": StepTask(title="load", timeout_seconds=2 * _HOUR_SECONDS, from_outside=True),  # a slow download
+    "pretrain": StepTask(title="pretrain", timeout_seconds=24 * _HOUR_SECONDS, summary=_fit_line),
+    "pretext": StepTask(title="{arm}: learn without labels", timeout_seconds=24 * _HOUR_SECONDS),
+    "pseudo_label": StepTask(
+        title="{arm}, round {number}: pseudo-label", timeout_seconds=12 * _HOUR_SECONDS, summary=_vote_line
+    ),
+    "retrain": StepTask(title="{arm}, round {number}: retrain", timeout_seconds=24 * _HOUR_SECONDS, summary=_fit_line),
+    "evaluate": StepTask(title="{arm}: evaluate", timeout_seconds=6 * _HOUR_SECONDS),
+    "report": StepTask(title="{arm}: report", timeout_seconds=_HOUR_SECONDS, from_outside=True),
 }
-_FROM_OUTSIDE = ("load", "report")  # download, tracking server, storage; the others are arithmetic: they fail again
+"""How each step is run."""
 
 
 def _failed_outside(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bool:  # noqa: ARG001
@@ -44,15 +69,16 @@ def _failed_outside(task: Task[..., Any], run: TaskRun, state: State[Any]) -> bo
 
 def run_task(step: str, name: str, work: Callable[[], T]) -> T:
     """Run one piece of work as a task of that step. What it works on is not Prefect's to copy, hash or keep."""
+    how = TASKS[step]
     more: dict[str, Any] = {}
-    if step in _FROM_OUTSIDE:
+    if how.from_outside:
         more = {"retries": 3, "retry_delay_seconds": exponential_backoff(2), "retry_jitter_factor": 0.5}
         more["retry_condition_fn"] = _failed_outside
     wrapped = Task(
         partial(_or_pruned, work),
-        name=step,
+        name=step.replace("_", "-"),
         task_run_name=name,
-        timeout_seconds=TIMEOUTS[step],
+        timeout_seconds=how.timeout_seconds,
         cache_policy=NO_CACHE,
         persist_result=False,
         **more,
@@ -72,97 +98,56 @@ def _or_pruned(work: Callable[[], T]) -> T | PrunedError:
         return stop
 
 
-class _Tasks:
-    """The steps of one experiment; each task is named by ratio, seed, arm and round."""
-
-    def __init__(self, inner: Steps, experiment: str) -> None:
-        self.inner, self.experiment, self.arm = inner, experiment, ""
-
-    def _run(self, step: str, what: str, work: Callable[[], T]) -> T:
-        return run_task(step, f"{self.experiment}: {what}", work)
-
-    def entering(self, arm: str) -> None:
-        self.arm = arm
-        self.inner.entering(arm)
-
-    def load(self, config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
-        return self._run("load", "load", lambda: self.inner.load(config))
-
-    def pretrain(self, config: ExperimentConfig, pool: Pool, watch: Watch) -> Fit:
-        return self._run("pretrain", "pretrain", lambda: _said(self.inner.pretrain(config, pool, watch)))
-
-    def pretext(self, config: ExperimentConfig, pool: Pool, watch: Watch) -> np.ndarray:
-        what = f"{self.arm}: learn without labels"
-        return self._run("pretext", what, lambda: self.inner.pretext(config, pool, watch))
-
-    def pseudo_label(
-        self,
-        config: ExperimentConfig,
-        pool: Pool,
-        fit: Fit,
-        before: PseudoLabels | None,
-        number: int,
-        known: np.ndarray | None = None,
-    ) -> Voted:
-        def work() -> Voted:
-            voted: Voted = self.inner.pseudo_label(config, pool, fit, before, number, known)
-            get_run_logger().info("%d of %d unlabelled images kept", voted.labels.assigned, (~pool.labelled).sum())
-            return voted
-
-        return self._run("pseudo-label", f"{self.arm}, round {number}: pseudo-label", work)
-
-    def retrain(self, config: ExperimentConfig, pool: Pool, labels: PseudoLabels, watch: Watch, number: int) -> Fit:
-        def work() -> Fit:
-            return _said(self.inner.retrain(config, pool, labels, watch, number))
-
-        return self._run("retrain", f"{self.arm}, round {number}: retrain", work)
-
-    def evaluate(self, config: ExperimentConfig, network: Network) -> Evaluation:
-        return self._run("evaluate", f"{self.arm}: evaluate", lambda: self.inner.evaluate(config, network))
-
-    def finished(self, arm: ArmReport) -> None:
-        self._run("report", f"{self.arm}: report", lambda: self.inner.finished(arm))
-
-
-def _said(fit: Fit) -> Fit:
-    """Log what a training gave, for Prefect's page."""
-    last = fit.history[fit.kept_epoch - 1]
-    get_run_logger().info(
-        "%d images, epoch %d kept (%s), loss %.3f, validation %.2f %%, %.1f s",
-        fit.images, fit.kept_epoch, fit.stop_reason, last.loss, 100 * last.validation_accuracy, fit.seconds,
-    )  # fmt: skip
-    return fit
-
-
 def as_tasks(steps: Steps, experiment: str) -> Steps:
-    """Return the same steps, each run as a Prefect task."""
-    tasks = _Tasks(steps, experiment)
-    names = ("entering", "load", "pretrain", "pretext", "pseudo_label", "retrain", "evaluate", "finished")
-    return replace(steps, **{name: getattr(tasks, name) for name in names})
+    """Return the same steps, each run as a Prefect task that is named by experiment, arm and round."""
+    current = ""
+
+    def entering(arm: str) -> None:
+        nonlocal current
+        current = arm
+        steps.entering(arm)
+
+    def around(name: str, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        how = TASKS[name]
+
+        def run(inputs: Any) -> Any:
+            title = how.title.format(arm=current, number=getattr(inputs, "number", None))
+            return run_task(name, f"{experiment}: {title}", lambda: _logged(step(inputs), how.summary))
+
+        return run
+
+    return replace(wrap_each(steps, around), entering=entering)
+
+
+def _logged(result: T, summary: Callable[[T], str] | None) -> T:
+    """Tell Prefect's page what a step gave."""
+    if summary is not None:
+        get_run_logger().info("%s", summary(result))
+    return result
 
 
 @task(
     name="elsewhere",
-    task_run_name="{cell.name}",
-    timeout_seconds=72 * _HOUR,
+    task_run_name="{job.name}",
+    timeout_seconds=72 * _HOUR_SECONDS,
     cache_policy=NO_CACHE,
     persist_result=False,
 )
-def in_its_own_process(run: Callable[[Any], Any], cell: Any) -> Any:
+def in_its_own_process(run: Callable[[Any], Any], job: Any) -> Any:
     """Run an experiment, or a share of tuning, in a process of its own; its steps are tasks below this one."""
     logging.getLogger("prefect").propagate = False  # its pages get all it logs, the terminal has kmpl's own display
-    return run(cell)
+    return run(job)
 
 
-def spread(
-    run: Callable[[Any], Any], cells: Sequence[Any], jobs: int, elsewhere: TaskRunner[Any] | None = None
+def distribute(
+    run: Callable[[Any], Any], jobs: Sequence[Any], n_processes: int, *, elsewhere: TaskRunner[Any] | None = None
 ) -> Iterator[Any]:
     """Yield what waits for each piece of work: done here one by one, in processes, or on ``elsewhere``'s machines."""
-    if jobs == 1 and elsewhere is None:
-        yield from (partial(run, cell) for cell in cells)
+    if n_processes == 1 and elsewhere is None:
+        yield from (partial(run, job) for job in jobs)
         return
-    with elsewhere or ProcessPoolTaskRunner(max_workers=jobs) as runner:
-        futures = [runner.submit(in_its_own_process, {"run": run, "cell": cell}) for cell in cells]
+    with elsewhere or ProcessPoolTaskRunner(max_workers=n_processes) as runner:
+        futures = [runner.submit(in_its_own_process, {"run": run, "job": job}) for job in jobs]
         yield from [future.result for future in futures]
         for future in futures:  # who takes them all at once is here before Prefect's threads have handed them on
             future.wait()

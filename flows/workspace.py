@@ -1,4 +1,4 @@
-"""Where a flow run works: where ``kmpl sweep`` says, else ``KMPL_MLRUNS``, else ``mlruns``."""
+"""The workspace of a flow run: the one that ``kmpl sweep`` passes, else ``KMPL_MLRUNS``, else ``mlruns``."""
 
 import os
 from collections.abc import Iterator
@@ -13,48 +13,51 @@ from rich.console import Console
 from kmpl import tracking
 from kmpl.config.sweep import SweepConfig
 from kmpl.jobs import progress
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.runtime import locks
 
-# Not in the flow's own module: Prefect copies a flow with all it names into other processes, and this cannot be copied.
-_HANDED: ContextVar[Place | None] = ContextVar("place", default=None)
+# Not in the flow's module: Prefect pickles a flow with its globals for other processes, and a ContextVar cannot be
+# pickled.
+_PASSED: ContextVar[Workspace | None] = ContextVar("place", default=None)
 
 
 @contextmanager
-def handed(place: Place) -> Iterator[None]:
-    """Let flows run within this block work at ``place``."""
-    token = _HANDED.set(place)
+def use_workspace(place: Workspace) -> Iterator[None]:
+    """Pass a workspace to the flows that run within this block."""
+    token = _PASSED.set(place)
     try:
         yield
     finally:
-        _HANDED.reset(token)
+        _PASSED.reset(token)
 
 
 @contextmanager
-def chosen(settings: SweepConfig) -> Iterator[Place]:
-    """Give the place to work at; a flow run that nobody watches tells of its progress in its own log."""
-    place = _HANDED.get()
+def current_workspace(settings: SweepConfig) -> Iterator[Workspace]:
+    """Yield the workspace. Without one from ``use_workspace``, progress goes to the flow run's log."""
+    place = _PASSED.get()
     if place is not None:
         yield place
         return
     mlruns = Path(os.environ.get("KMPL_MLRUNS", "mlruns")).resolve()
-    tracking.open_store(mlruns)  # before this run's own lock: a folder that was moved is not touched while one is held
+    tracking.open_store(
+        mlruns
+    )  # before this run's own lock: a moved folder is not relocated while a lock in it is held
     command = f"prefect deployment run semi-supervised/{deployment.name}" if deployment.name else "semi_supervised()"
-    with progress.shown(mlruns, settings, Console(quiet=True), say=get_run_logger().info) as events:
-        yield Place(mlruns, command, events)
+    with progress.show_progress(mlruns, settings, Console(quiet=True), say=get_run_logger().info) as events:
+        yield Workspace(mlruns, command, events)
 
 
 @contextmanager
-def present(here: Place, run: str) -> Iterator[None]:
-    """Hold a lock that says that a flow run is alive; the operating system lets go of it when this process dies."""
-    with locks.present(_sign(here, run)):
+def flow_lock(here: Workspace, run_id: str) -> Iterator[None]:
+    """Hold the lock of a flow run during the block. The operating system releases it when this process dies."""
+    with locks.hold(_lock_file(here, run_id)):
         yield
 
 
-def is_present(here: Place, run: str) -> bool:
-    """Say whether a flow run is alive that works at this place."""
-    return locks.is_present(_sign(here, run))
+def is_alive(here: Workspace, run_id: str) -> bool:
+    """Say whether the process of a flow run in this workspace is alive."""
+    return locks.is_held(_lock_file(here, run_id), remove_dead=True)
 
 
-def _sign(here: Place, run: str) -> Path:
-    return here.mlruns / "locks" / f"flow-{run}.lock"
+def _lock_file(here: Workspace, run_id: str) -> Path:
+    return here.mlruns / "locks" / f"flow-{run_id}.lock"

@@ -5,57 +5,69 @@ import sys
 import warnings
 from typing import Any
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, Group, MissingArgumentError
 
 from kmpl import __version__
 from kmpl.errors import IncompleteError, UserError
+
+HELP = ("--help", "-h", "--help-all")
+IMAGES = Group("Your images", sort_key=1)
+EXPERIMENTS = Group("Experiments", sort_key=2)
+PAGES = Group("Pages", sort_key=3)
+MODELS = Group("Models", sort_key=4)
+MAINTENANCE = Group("Maintenance", sort_key=5)
+OPTIONS = Group("Options", sort_key=6)
 
 app = App(
     name="kmpl",
     version=__version__,
     suppress_keyboard_interrupt=False,
     help="Semi-supervised image classification by K-means pseudo-labelling, tracked and repeatable.",
-    help_epilogue="`kmpl run` on its own runs the method on MNIST. `kmpl run --help` lists every setting.",
+    help_flags=HELP,
+    help_format="plaintext",  # markdown takes a tenth of a second to import
+    help_epilogue="""Examples:
+  kmpl label photos --labels labels.csv --out pseudo_labels.csv
+  kmpl sweep --preset quick
+
+kmpl COMMAND --help shows what a command needs, --help-all every setting.""",
+    group_commands=OPTIONS,
 )
-app.command(
-    "kmpl.commands.run:run",
-    name="run",
-    help="Run the experiment: labelled-only against pseudo-labels, before and after.",
+benchmark = App(
+    name="benchmark",
+    help="Make the tables of docs/results, one each.",
+    help_flags=HELP,
+    help_epilogue="",
+    group=MAINTENANCE,
+    group_commands=Group("Tables", sort_key=0),
+    sort_key=99,
 )
-app.command(
-    "kmpl.commands.sweep:sweep", name="sweep", help="Run all labelled ratios × seeds × arms; resumes where it was."
-)
-app.command("kmpl.commands.sweep:tune", name="tune", help="Let Optuna find the settings for each labelled ratio.")
-app.command("kmpl.commands.label:label", name="label", help="Label a folder of images by a few that are labelled.")
-app.command("kmpl.commands.suggest:suggest", name="suggest", help="Say which images of a folder to label next.")
-benchmark = App(name="benchmark", help="Make the tables beside what others printed, and the table of speed.")
-benchmark.command(
-    "kmpl.commands.benchmark:literature", name="literature", help="Few labels, beside the papers' numbers."
-)
-benchmark.command(
-    "kmpl.commands.benchmark:notebook", name="notebook", help="Ratios 0.8, 0.4, 0.1, beside the notebook's."
-)
-benchmark.command(
-    "kmpl.commands.benchmark:fewest", name="fewest", help="One and two labels a class, at random or suggested."
-)
-benchmark.command(
-    "kmpl.commands.benchmark:ingredients", name="ingredients", help="The method with each part out, and others in."
-)
-benchmark.command(
-    "kmpl.commands.benchmark:speed", name="speed", help="Beside the notebook's way, and the machine's limits."
-)
-benchmark.command("kmpl.commands.benchmark:cost", name="cost", help="Time and memory of each step, as the pool grows.")
-benchmark.command("kmpl.commands.benchmark:folder", name="folder", help="A folder of digits, labelled by a few.")
+
+
+def _command(path: str, help: str, group: Group | None = None, of: App = app) -> None:
+    """Make a function a command of its name; it is imported when it runs, or shows its help."""
+    of.command(f"kmpl.commands.{path}", help=help, help_epilogue="", group=group, sort_key=len([*of]))
+
+
+_command("label:label", "Label a folder of images by a few that are labelled.", IMAGES)
+_command("suggest:suggest", "Say which images of a folder to label next.", IMAGES)
+_command("sweep:sweep", "Compare labels only with pseudo-labels at several labelled ratios.", EXPERIMENTS)
+_command("run:run", "Compare labels only with pseudo-labels once, at one labelled ratio.", EXPERIMENTS)
+_command("sweep:tune", "Let Optuna find the settings for each labelled ratio.", EXPERIMENTS)
+_command("report:report", "Write a finished sweep's report as one HTML page.", PAGES)
+_command("ui:ui", "Start MLflow's pages on the runs so far.", PAGES)
+_command("up:up", "Start Prefect, a worker, MLflow's and Optuna's pages.", PAGES)
+_command("predict:predict", "Say the class of image files, as CSV or JSON lines.", MODELS)
+_command("export:export", "Write a model as a file: ONNX, or one that kmpl reads.", MODELS)
+_command("cache:cache", "Show or clear the store of finished steps.", MAINTENANCE)
+_command("audit:audit", "Measure the faults of the reference notebook.", MAINTENANCE)
 app.command(benchmark)
-app.command("kmpl.commands.audit:audit", name="audit", help="Measure the faults of the reference notebook.")
-app.command("kmpl.commands.report:report", name="report", help="Write a finished sweep's report as one HTML page.")
-app.command("kmpl.commands.predict:predict", name="predict", help="Say the class of image files, as CSV or JSON lines.")
-app.command("kmpl.commands.export:export", name="export", help="Write a model as a file: ONNX, or one that kmpl reads.")
-app.command("kmpl.commands.cache:cache", name="cache", help="Show or clear the store of finished steps.")
-app.command("kmpl.commands.ui:ui", name="ui", help="Start MLflow's pages on the runs so far.")
-app.command(
-    "kmpl.commands.up:up", name="up", help="Start Prefect, a worker, MLflow's and Optuna's pages with one command."
-)
+_command("benchmark:literature", "Few labels, beside the papers' numbers.", of=benchmark)
+_command("benchmark:notebook", "Ratios 0.8, 0.4, 0.1, beside the notebook's.", of=benchmark)
+_command("benchmark:fewest", "One and two labels a class, at random or suggested.", of=benchmark)
+_command("benchmark:ingredients", "The method with each part out, and others in.", of=benchmark)
+_command("benchmark:speed", "Beside the notebook's way, and the machine's limits.", of=benchmark)
+_command("benchmark:cost", "Time and memory of each step, as the pool grows.", of=benchmark)
+_command("benchmark:folder", "A folder of digits, labelled by a few.", of=benchmark)
 
 
 def fail(message: str, status: int = 2) -> int:
@@ -64,13 +76,22 @@ def fail(message: str, status: int = 2) -> int:
     return status
 
 
-def _cause(error: CycloptsError) -> str | None:
-    """Return one line for a setting out of its range, which cyclopts wraps in an error of several lines."""
+def _reason(error: CycloptsError) -> str:
+    """Return one line for what cyclopts refused: what is missing, and settings out of their range, in words of ours."""
     from pydantic import ValidationError  # slow to import, so only when it is needed
 
     from kmpl.config.presets import one_line
 
-    return one_line(error.__cause__) if isinstance(error.__cause__, ValidationError) else None
+    missing = None
+    if isinstance(cause := error.__cause__, ValidationError):
+        first = cause.errors()[0]
+        if first["type"] != "missing":
+            return one_line(cause)
+        missing = f"--{first['loc'][0]}".replace("_", "-")
+    elif isinstance(error, MissingArgumentError) and error.argument and not (error.keyword or error.argument.tokens):
+        missing = error.argument.name
+    command = " ".join(["kmpl", *(error.command_chain or ())])
+    return f"{missing} is missing; see {command} --help" if missing else str(error)
 
 
 _as_python_does = warnings.formatwarning
@@ -89,10 +110,16 @@ _RESUMED = {"run", "sweep", "tune", "label", "suggest", "benchmark", "audit"}
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit status: 0 done, 1 done but for some files, 2 bad input, 130 interrupted."""
     warnings.formatwarning = _in_one_line
+    words = sys.argv[1:] if arguments is None else arguments
+    app.help_formatter = None
+    if {*HELP} & {*words[1:]}:  # without a command there are no settings to show
+        from kmpl.commands.help_page import help_page
+
+        app.help_formatter = help_page(words)
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return fail(_cause(error) or str(error))
+        return fail(_reason(error))
     except IncompleteError as error:
         return fail(str(error), 1)
     except UserError as error:
@@ -104,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
         place = f" {error.filename}" if error.filename else ""
         return fail(f"the system refused{place}: {error.strerror or error}")
     except KeyboardInterrupt:
-        goes_on = {*(sys.argv[1:] if arguments is None else arguments)[:1]} & _RESUMED
+        goes_on = {*words[:1]} & _RESUMED
         return fail("interrupted" + ("; the same command goes on where it was" if goes_on else ""), 130)
     return 0
 

@@ -2,13 +2,95 @@
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
 class UserError(Exception):
-    """Something the person at the keyboard can mend. The command line prints it as one line and exits with status 2."""
+    """Something the person at the keyboard can mend. The command line prints it as one line and exits with status 2.
+
+    Its text is ``context`` and ``message``. Errors of all kinds can be pickled: they come back from other processes.
+    """
+
+    context: str = ""
+    """Where it was: experiment and step, each with a colon behind it."""
+
+    @property
+    def message(self) -> str:
+        """What is wrong, wherever it was."""
+        return str(self.args[0]) if self.args else ""
+
+    def add_context(self, where: str) -> None:
+        """Say where it was, before what is said of that already."""
+        self.context = f"{where}: {self.context}"
+
+    def __str__(self) -> str:
+        return self.context + self.message
+
+
+class SettingError(UserError):
+    """A setting, or an argument, has a value that cannot be.
+
+    >>> str(SettingError("pseudo_labels.k", 9, "there are 5 prototypes", "1 to 5"))
+    'pseudo_labels.k 9: there are 5 prototypes; give 1 to 5'
+    """
+
+    def __init__(self, setting: str, value: object, reason: str, allowed: str = "", *, line: str = "") -> None:
+        super().__init__(setting, value, reason, allowed)
+        self.setting = setting
+        """Its dotted name."""
+        self.value = value
+        self.reason = reason
+        """Why it cannot be."""
+        self.allowed = allowed
+        """What could be given; empty where ``reason`` says that."""
+        self.line = line
+        """The message, where it is not made of the others."""
+
+    @property
+    def message(self) -> str:
+        """Setting, value, reason, and what would be right."""
+        return self.line or self.called(self.setting)
+
+    def called(self, name: str) -> str:
+        """Return the message with another name for the setting, for who knows it by that."""
+        return f"{name} {self.value}: {self.reason}" + (f"; give {self.allowed}" if self.allowed else "")
+
+
+class UnknownNameError(UserError):
+    """There is nothing of that name: no such strategy, network, data set or preset."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]) -> None:
+        known = tuple(known)
+        super().__init__(what, name, known)
+        self.what = what
+        self.name = name
+        self.known = known
+        """All names that there are."""
+
+    @property
+    def message(self) -> str:
+        """The name, the nearest right one, and all right ones."""
+        return unknown(self.what, self.name, self.known)
+
+
+class FileError(UserError):
+    """A file or folder is missing, damaged, not what it should be, or cannot be written."""
+
+    def __init__(self, message: str, path: Path | str) -> None:
+        super().__init__(message, path)
+        self.path = Path(path)
+
+
+class StoreError(UserError):
+    """A store of runs or studies does not answer, or is not what it should be."""
+
+    def __init__(self, message: str, uri: str) -> None:
+        super().__init__(message, uri)
+        self.uri = uri
+        """Its address, without a password."""
 
 
 class IncompleteError(UserError):
@@ -43,7 +125,7 @@ class ReadingWarning(UserWarning):
     """How files were read is not plain from their names; nothing is lost, and people should know."""
 
 
-_MANY = 20  # names; more are a page, not a line
+_MANY_NAMES = 20  # more are a page, not a line
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
@@ -59,7 +141,7 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = get_close_matches(name.lower(), [n.lower() for n in names], n=1, cutoff=0.5)
     guess = next((f"; did you mean '{n}'?" for n in names if near and n.lower() == near[0]), "")
-    listed = "" if guess and len(names) > _MANY else f" (known: {', '.join(names)})"
+    listed = "" if guess and len(names) > _MANY_NAMES else f" (known: {', '.join(names)})"
     return f"unknown {what} '{name}'{guess}{listed}"
 
 
@@ -67,8 +149,8 @@ def look_up(table: Mapping[str, T], name: str, what: str) -> T:
     """Return ``table[name]``.
 
     Raises:
-        UserError: no such name; the message names the nearest one.
+        UnknownNameError: no such name; the message names the nearest one.
     """
     if name not in table:
-        raise UserError(unknown(what, name, table))
+        raise UnknownNameError(what, name, table)
     return table[name]

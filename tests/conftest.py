@@ -26,7 +26,7 @@ from kmpl.datasets import registry, test_set
 from kmpl.datasets.types import Images
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
+from kmpl.method.step_interface import Steps
 from kmpl.reports import experiment_report
 from kmpl.reports.comparison import SweepReport, compare
 from kmpl.reports.studies import FinalRecord, State, StudyRecord, TrialRecord
@@ -127,7 +127,7 @@ def fewer_test_images() -> Iterator[None]:
 
     def few(name: str, train: bool, size: int = 0) -> Images:
         data = registry.read(name, train, size)
-        return Images(data.images[:500], data.labels[:500], data.classes)
+        return Images(images=data.images[:500], labels=data.labels[:500], classes=data.classes)
 
     test_set._rendered.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
@@ -199,7 +199,7 @@ def tuned_report(invented: Callable[..., list[dict[str, Any]]]) -> SweepReport:
             numbers["test_accuracy"] += 0.002 + 0.001 * (place % 2)
             numbers["validation_accuracy"] = 0.97
     studies = [invented_study(ratio, arm) for ratio in settings.ratios for arm in (BEFORE, AFTER)]
-    return compare(settings, better, untuned, studies)
+    return compare(settings, better, untuned=untuned, studies=studies)
 
 
 @pytest.fixture

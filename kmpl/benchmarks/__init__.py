@@ -1,1 +1,1 @@
-"""Tables beside what others printed: which sweep makes them, and how its report reads then."""
+"""Benchmarks: measurements whose tables stand beside published numbers or other methods."""

@@ -1,4 +1,4 @@
-"""One table out of several runs: the same experiments, other arms, on other days or machines."""
+"""Merge runs of a benchmark into one table: the same experiments, other arms, on other days or machines."""
 
 import json
 from collections.abc import Collection, Iterator, Mapping
@@ -8,7 +8,7 @@ from typing import Any, get_args
 import numpy as np
 from pydantic import ValidationError
 
-from kmpl.benchmarks.merge_seeds import check_kept
+from kmpl.benchmarks.merge_seeds import refuse_loss
 from kmpl.config.base import flatten
 from kmpl.config.experiment import Arm
 from kmpl.config.sweep import SweepConfig, experiment_name
@@ -17,15 +17,16 @@ from kmpl.reports.comparison import SweepReport, accuracies, tables
 from kmpl.reports.findings import difference
 from kmpl.reports.statistics import paired
 
-_OWN = ("arms", "jobs", "name", "model")
-"""Settings that may differ: they change no number of an arm."""
+_MAY_DIFFER = ("arms", "jobs", "name", "model")
+"""Settings that may differ between runs: they change no number of an arm."""
 
 
-def read(path: Path, chosen: SweepConfig) -> SweepReport:
-    """Return the report of an earlier run, or say before hours of work that it cannot be joined to this one.
+def read(path: Path, settings: SweepConfig) -> SweepReport:
+    """Return the report of an earlier run; refuse, before hours of work, one that cannot be merged with this run.
 
     Raises:
-        UserError: no such file, or no report; other settings than these but for the arms; no arm in both; tuning.
+        UserError: there is no such file, it is no report, settings other than the arms differ, no arm is in both, or
+            the run tunes.
     """
     try:
         text = path.read_bytes()
@@ -34,44 +35,47 @@ def read(path: Path, chosen: SweepConfig) -> SweepReport:
         raise UserError(f"--join {path}: {error.strerror}") from error
     except ValidationError as error:
         raise UserError(f"--join {path}: not the numbers of such a table; name the JSON file beside one") from error
-    if chosen.trials:
+    if settings.trials:
         raise UserError("--join: arms that were tuned have settings of their own; join without --trials")
-    as_written = json.loads(text)["settings"]  # the model fills in what an older version did not know
-    for name, here, there in _differences(chosen.model_dump(mode="json"), as_written, _OWN):
+    as_written = json.loads(text)["settings"]  # the model adds settings that an older version did not have
+    for name, here, there in _differences(settings.model_dump(mode="json"), as_written, _MAY_DIFFER):
         raise UserError(f"--join {path}: {name} is {there} there and {here} here; only the arms may differ")
-    if not {*chosen.arms} & {*earlier.settings.arms}:
+    if not {*settings.arms} & {*earlier.settings.arms}:
         first = earlier.settings.arms[0]
         raise UserError(f"--join {path}: no arm in common; add {first} to --arms, it shows that both compute the same")
     return earlier
 
 
-def check_standing(path: Path, arms: Collection[str]) -> None:
-    """Refuse to write a table in the place of one with arms that are not in it.
+def refuse_lost_arms(path: Path, arms: Collection[str]) -> None:
+    """Refuse to overwrite a table with arms that are not in the new one.
 
     Raises:
         UserError: arms would be lost.
     """
     try:
-        standing = SweepReport.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):  # nothing there, or nothing that could be joined
+        existing = SweepReport.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):  # there is no table, or none that could be merged
         return
-    check_kept(path, "arms", [arm for arm in standing.settings.arms if arm not in arms])
+    refuse_loss(path, "arms", [arm for arm in existing.settings.arms if arm not in arms])
 
 
-def joined(report: SweepReport, earlier: SweepReport) -> SweepReport:
-    """Return one report of the arms of both; an arm that both have is the earlier one's.
+def merge(report: SweepReport, earlier: SweepReport) -> SweepReport:
+    """Return one report with the arms of both; the numbers of an arm in both are those of the earlier report.
 
-    It must have come out the same to the last bit, unless another kind of processor computed it with the same versions:
-    then the draws must be the same, and what the arm differs by is said among the run's circumstances.
+    An arm in both must be equal to the last bit, unless another kind of processor computed it with the same versions:
+    then the draws must be equal, and the provenance of the run holds the difference of the arm.
 
     Raises:
-        UserError: the draws differ; or the numbers of an arm that both have do, and not for the processor alone.
+        UserError: the draws differ, or the numbers of an arm in both differ for another reason than the processor.
     """
     arms = tuple(arm for arm in get_args(Arm) if arm in {*report.settings.arms, *earlier.settings.arms})
     settings = report.settings.model_copy(update={"arms": arms})
     ours = SweepReport.model_validate_json(report.model_dump_json())  # lists, not tuples: as the earlier one was read
     bound = [arm for arm in _shared(report, earlier) if not _processors_differ(report, earlier, arm)]
-    results = [_together(here, there, arms, bound) for here, there in zip(ours.results, earlier.results, strict=True)]
+    results = [
+        _merge_results(here, there, arms=arms, bound=bound)
+        for here, there in zip(ours.results, earlier.results, strict=True)
+    ]
     more = {
         "settings": settings,
         "seconds": report.seconds + earlier.seconds,
@@ -86,8 +90,9 @@ def _shared(report: SweepReport, earlier: SweepReport) -> list[str]:
 
 
 def _processors_differ(report: SweepReport, earlier: SweepReport, arm: str) -> bool:
-    """Whether nothing but the kind of processor, which both runs must tell, sets an arm of both apart."""
-    here, there = report.environment, next(part for part in _parts(earlier) if arm in part["arms"].split(", "))
+    """Say whether the two runs of an arm name different processors and the same versions."""
+    here = report.environment
+    there = next(part for part in _parts(earlier) if arm in part["arms"].split(", "))
     kinds = {run.get("processor", "") for run in (here, there)}
     return len(kinds) == 2 and "" not in kinds and _versions(here) == _versions(there)
 
@@ -96,38 +101,40 @@ def _versions(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: version for name, version in environment.items() if name.startswith("version.")}
 
 
-def _together(
-    ours: Mapping[str, Any], theirs: Mapping[str, Any], arms: tuple[str, ...], bound: Collection[str]
+def _merge_results(
+    ours: Mapping[str, Any], theirs: Mapping[str, Any], *, arms: tuple[str, ...], bound: Collection[str]
 ) -> dict[str, Any]:
+    """Return one experiment's results with the arms of both; the arms in ``bound`` must be equal."""
     free = [f"arms.{arm}" for arm in arms if arm not in bound]
     for number, here, there in _differences(ours, theirs, ("config.arms", *free)):
         name = experiment_name(ours["config"]["ratio"], ours["seed"])
         raise UserError(
-            f"{name}: {number} is {here} here and {there} in what was to be joined; nothing is written "
-            "(the same command without --join writes what was run here, at once)"
+            f"{name}: {number} is {here} here and {there} in the run to join; nothing is written (the same command "
+            "without --join writes the table of this run at once)"
         )
-    found = {**ours["arms"], **theirs["arms"]}
+    results = {**ours["arms"], **theirs["arms"]}
     config = {**ours["config"], "arms": list(arms)}
-    return {**ours, "config": config, "arms": {arm: found[arm] for arm in arms}}
+    return {**ours, "config": config, "arms": {arm: results[arm] for arm in arms}}
 
 
 def _other_bits(report: SweepReport, earlier: SweepReport) -> dict[str, str]:
-    """Return what the arms of both differ by, in words; nothing where they are the same to the last bit."""
-    here, there = report.results, earlier.results
-    told = [
+    """Return the differences of the arms in both, in words; empty if they are equal to the last bit."""
+    here = report.results
+    there = earlier.results
+    texts = [
         f"{arm}, ratio {ratio:g}: "
         + difference(paired(ratio, accuracies(there, ratio, arm), accuracies(here, ratio, arm)))
         for arm in _shared(report, earlier)
         if any(ours["arms"][arm] != theirs["arms"][arm] for ours, theirs in zip(here, there, strict=True))
         for ratio in report.settings.ratios
     ]
-    return {"differs": "; ".join(told)} if told else {}
+    return {"differs": "; ".join(texts)} if texts else {}
 
 
 def _differences(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], left_out: tuple[str, ...]
 ) -> Iterator[tuple[str, Any, Any]]:
-    """Yield dotted name and both values of all that differs, but for what is left out with all that is below it."""
+    """Yield dotted name and both values of each difference, except in the left-out settings and below them."""
     here, there = flatten(ours), flatten(theirs)
     for name in sorted({*here, *there}):
         if here.get(name) != there.get(name) and not any(f"{name}.".startswith(f"{one}.") for one in left_out):
@@ -135,7 +142,7 @@ def _differences(
 
 
 def _parts(report: SweepReport) -> tuple[dict[str, str], ...]:
-    """Return the circumstances of each run, and how long an arm took in it: what both have tells the machines apart."""
+    """Return the environment of each merged run, with the mean time of each arm, so that machines can be compared."""
     if report.parts:
         return report.parts
     arms = report.settings.arms

@@ -1,6 +1,6 @@
-"""One table out of several turns: the same settings, other seeds, on other days or machines.
+"""Merge sessions of a benchmark into one table: the same settings, other seeds, on other days or machines.
 
-What is compared is compared within a seed, and each seed comes from one turn: so the turns need not agree in any bit.
+All comparisons are within a seed, and each seed comes from one session: so the sessions need not agree in any bit.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ from kmpl.config.base import flatten
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.errors import UserError
 
-_OWN = ("seed", "threads")
-"""Settings that may differ from turn to turn."""
+_MAY_DIFFER = ("seed", "threads")
+"""Settings that may differ between sessions."""
 
 
 class Seeded(Protocol):
-    """What was measured with one seed."""
+    """A result of one seed."""
 
     @property
     def seed(self) -> int: ...
@@ -29,27 +29,27 @@ Row = TypeVar("Row", bound=Seeded)
 
 
 @dataclass(frozen=True)
-class Turns(Generic[Row]):
-    """What was measured, seed by seed, and how it came about."""
+class Sessions(Generic[Row]):
+    """The results of one session or several, seed by seed, with their provenance."""
 
     settings: dict[str, Any]
-    """But for the seed."""
+    """All settings but the seed."""
     rows: list[Row]
     parts: list[dict[str, str]]
-    """Seeds, command, versions and machine of each turn."""
+    """Seeds, command, versions and machine of each session."""
 
 
-def turn(config: ExperimentConfig, rows: Sequence[Row], about: Mapping[str, str]) -> Turns[Row]:
-    """Return what one turn has measured."""
+def one_session(config: ExperimentConfig, rows: Sequence[Row], environment: Mapping[str, str]) -> Sessions[Row]:
+    """Return the results of one session."""
     seeds = ", ".join(map(str, dict.fromkeys(row.seed for row in rows)))
-    return Turns(settings=_settings(config), rows=list(rows), parts=[{"seeds": seeds, **about}])
+    return Sessions(settings=_settings(config), rows=list(rows), parts=[{"seeds": seeds, **environment}])
 
 
-def read(path: Path, kind: type[Turns[Row]], config: ExperimentConfig, seeds: Sequence[int]) -> Turns[Row]:
-    """Return earlier turns, or say before hours of work that they cannot be joined to this one.
+def read(path: Path, kind: type[Sessions[Row]], config: ExperimentConfig, seeds: Sequence[int]) -> Sessions[Row]:
+    """Return earlier sessions; refuse, before hours of work, sessions that cannot be merged with this one.
 
     Raises:
-        UserError: no such file, or not such numbers; other settings than these; a seed that is in both.
+        UserError: there is no such file, it holds other numbers, the settings differ, or a seed is in both.
     """
     try:
         earlier = TypeAdapter(kind).validate_json(path.read_bytes())
@@ -68,37 +68,37 @@ def read(path: Path, kind: type[Turns[Row]], config: ExperimentConfig, seeds: Se
     return earlier
 
 
-def before(
-    out: Path, join: Path | None, kind: type[Turns[Row]], config: ExperimentConfig, seeds: Sequence[int]
-) -> Turns[Row] | None:
-    """Return the earlier turns that are asked for, if any; refuse to write over a table whose seeds would be lost.
+def read_earlier(
+    join: Path | None, *, out: Path, kind: type[Sessions[Row]], config: ExperimentConfig, seeds: Sequence[int]
+) -> Sessions[Row] | None:
+    """Return the sessions in the file ``join``, if any; refuse to overwrite a table whose seeds would be lost.
 
     Raises:
-        UserError: as ``read``; the table at ``out`` has seeds that the new one would not have.
+        UserError: an error of ``read``, or the table in ``out`` has seeds that the new table would not have.
     """
     earlier = read(join, kind, config, seeds) if join else None
     try:
-        standing = TypeAdapter(kind).validate_json(out.read_bytes())
-    except (OSError, ValidationError):  # nothing there, or nothing that could be joined
+        existing = TypeAdapter(kind).validate_json(out.read_bytes())
+    except (OSError, ValidationError):  # there is no table, or none that could be merged
         return earlier
-    kept = {*seeds, *(row.seed for row in earlier.rows)} if earlier else {*seeds}
-    check_kept(out, "seeds", sorted({row.seed for row in standing.rows} - kept))
+    new_seeds = {*seeds, *(row.seed for row in earlier.rows)} if earlier else {*seeds}
+    refuse_loss(out, "seeds", sorted({row.seed for row in existing.rows} - new_seeds))
     return earlier
 
 
-def check_kept(path: Path, what: str, lost: Sequence[object]) -> None:
-    """Refuse to lose what the table in ``path`` has.
+def refuse_loss(path: Path, kind: str, lost: Sequence[object]) -> None:
+    """Refuse to overwrite a table that holds seeds or arms which the new one would lose.
 
     Raises:
-        UserError: something would be lost.
+        UserError: ``lost`` is not empty.
     """
     if lost:
-        named = ", ".join(map(str, lost))
-        raise UserError(f"{path}: {what} {named} would be lost; add --join {path}, or another folder with --out")
+        names = ", ".join(map(str, lost))
+        raise UserError(f"{path}: {kind} {names} would be lost; add --join {path}, or another folder with --out")
 
 
-def joined(here: Turns[Row], earlier: Turns[Row] | None) -> Turns[Row]:
-    """Return both in one, by rising seed."""
+def merge(here: Sessions[Row], earlier: Sessions[Row] | None) -> Sessions[Row]:
+    """Return the results of both, by rising seed."""
     if earlier is None:
         return here
     rows = sorted([*earlier.rows, *here.rows], key=lambda row: row.seed)  # stable: the order within a seed stays
@@ -106,4 +106,4 @@ def joined(here: Turns[Row], earlier: Turns[Row] | None) -> Turns[Row]:
 
 
 def _settings(config: ExperimentConfig) -> dict[str, Any]:
-    return config.model_dump(mode="json", exclude={*_OWN})
+    return config.model_dump(mode="json", exclude={*_MAY_DIFFER})

@@ -1,50 +1,65 @@
-"""Options of the benchmarks."""
+"""What each benchmark is run with, and its options."""
 
-from typing import get_args
+from collections.abc import Mapping
+from typing import Any, get_args
 
 from pydantic import Field
 
 from kmpl.config.base import Ratios, Seeds, Settings, Sizes
-from kmpl.config.experiment import Arm, Arms
+from kmpl.config.experiment import AFTER, BEFORE, Arm, Arms
 from kmpl.config.sweep import SweepOptions
+
+SETTINGS: Mapping[str, dict[str, Any]] = {
+    "literature": {"protocol": "literature"},
+    "notebook": {"protocol": "notebook"},
+    "fewest": {"protocol": "literature", "arms": (BEFORE, AFTER)},
+    "ingredients": {"protocol": "literature", "pool": {"size": 50_000}},
+}
+"""Of each table, over the defaults; single settings win over them."""
+RATIOS = {
+    "literature": (0.05, 0.01667, 0.01, 0.00167),  # 3,000, 1,000, 600 and 100 labels of 60,000 images
+    "notebook": (0.8, 0.4, 0.1),
+}
+AUDIT = ("notebook", None, {"network": "cnn"})
+"""Preset, file and settings of the audit: VGG16 would take days on a laptop."""
 
 
 class BenchmarkOptions(SweepOptions):
-    """What of a benchmark is run; the whole takes hours. Ratios and name are the benchmark's own unless given."""
+    """The experiments of a benchmark; all of them take hours. Ratios and name are the benchmark's unless given."""
 
     seeds: Seeds = (0, 1, 2, 3, 4)
-    """Seeds, separated by commas: each draws labels, views and weights anew, the same draws for every arm."""
+    """Seeds, separated by commas. Each seed draws labels, views and weights anew; all arms share its draws."""
     arms: Arms = get_args(Arm)
-    """Methods to compare, separated by commas."""
+    """Arms (methods) to compare, separated by commas."""
 
 
 class AuditOptions(Settings):
-    """At which labelled ratios and with which seeds the notebook is audited."""
+    """Labelled ratios and seeds of the audit."""
 
     ratios: Ratios = (0.8, 0.4, 0.1)
-    """Labelled ratios, separated by commas; each in (0, 1)."""
+    """Labelled ratios (shares of the pool that are labelled), separated by commas; each in (0, 1)."""
     seeds: Seeds = (0, 1, 2, 3, 4)
     """Seeds, separated by commas."""
 
 
 class SeedOptions(Settings):
-    """With which seeds something is measured."""
+    """Seeds of a benchmark."""
 
     seeds: Seeds = (0, 1, 2, 3, 4)
-    """Seeds, separated by commas: each draws the given labels anew."""
+    """Seeds, separated by commas. Each seed draws the given labels anew."""
 
 
 class IngredientOptions(Settings):
-    """With how many labels and which seeds ingredients are compared."""
+    """Number of labels and seeds of the comparison of ingredients."""
 
     labels: int = Field(default=100, ge=1)
-    """Given labels, validation among them."""
+    """Number of given labels, validation included."""
     seeds: Seeds = (1_000, 1_001, 1_002)
-    """Seeds, separated by commas; those of the tables (0 to 4) are kept for the end."""
+    """Seeds, separated by commas. The seeds of the published tables (0 to 4) are not used for development."""
 
 
 class CostOptions(Settings):
-    """At which sizes of the pool the cost of each step is measured."""
+    """Sizes of the pool at which the cost of each step is measured."""
 
     sizes: Sizes = (7_500, 15_000, 30_000, 60_000, 120_000, 240_000)
-    """Images in the pool, separated by commas; more than the data set has are views of it."""
+    """Numbers of images in the pool, separated by commas. If the data set has fewer, the pool holds views of them."""

@@ -6,18 +6,19 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from kmpl.benchmarks.options import AuditOptions
+from kmpl.benchmarks.options import AUDIT, AuditOptions
 from kmpl.benchmarks.writing import RESULTS, check_out_folder, run_environment, stored_steps, write_table
-from kmpl.commands.options import Folder, given
+from kmpl.commands.flags import MLRUNS, Folder
+from kmpl.commands.options import given
 from kmpl.config.experiment import Method
-from kmpl.config.presets import load
+from kmpl.config.presets import load, merge
 
 
 def audit(
     *,
     out: Path = RESULTS,
     options: Annotated[AuditOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    mlruns: Folder = Path("mlruns"),
+    mlruns: Folder = MLRUNS,
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
     """Measure what each fault of the reference notebook is worth, with its own constants but a network of minutes.
@@ -29,7 +30,8 @@ def audit(
         settings: Single settings; --network vgg16 takes the notebook's, and days on a laptop.
     """
     check_out_folder(out)
-    config, asked = load("notebook", None, {"network": "cnn", **given(settings)}), options or AuditOptions()
+    config = merge(load(*AUDIT), given(settings))
+    asked = options or AuditOptions()
     from kmpl.benchmarks.accuracy import audit as questions
     from kmpl.benchmarks.accuracy import audit_page
 
@@ -39,4 +41,4 @@ def audit(
         answers.append(answer)
     about = run_environment()
     numbers = {"answers": [asdict(answer) for answer in answers], "environment": about}
-    write_table(out / "audit", audit_page.page(answers, about), audit_page.figure(answers), numbers)
+    write_table(out / "audit", audit_page.markdown(answers, about), audit_page.figure(answers), numbers)

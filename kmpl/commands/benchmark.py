@@ -1,6 +1,7 @@
 """``kmpl benchmark``: each command makes one table, with its figure and its numbers."""
 
 import os
+from collections.abc import Callable
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
@@ -11,72 +12,52 @@ from cyclopts.validators import Number
 
 from kmpl.benchmarks.options import BenchmarkOptions, CostOptions, IngredientOptions, SeedOptions
 from kmpl.benchmarks.writing import RESULTS, check_out_folder, run_environment, stored_steps, write_table
-from kmpl.commands.options import Folder, How, given, sweep_settings
+from kmpl.commands.flags import MLRUNS, Folder
+from kmpl.commands.options import How, given, sweep_settings
 from kmpl.commands.sweep import sweep_and_show
 from kmpl.config.experiment import ExperimentConfig, Method
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.presets import load, merge
 
 
-def literature(
-    *,
-    out: Path = RESULTS,
-    join: Path | None = None,
-    options: Annotated[BenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    how: Annotated[How | None, Parameter(name="*")] = None,
-    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
-) -> None:
-    """Compare few labels with what papers printed. Takes hours; run again, it goes on where it was.
+def _comparison(which: str) -> Callable[..., None]:
+    """Return the command that makes a table of a sweep, beside what others printed."""
 
-    Args:
-        out: Folder that the table (markdown, JSON) and its figure are written to.
-        join: Numbers (JSON) of an earlier turn, on another day or machine, whose arms come into the table too.
-        options: What of it to run.
-        how: How to run it.
-        settings: Single settings; they win over the file and the preset.
-    """
-    _compare("literature", out, join, options, how, settings)
+    def command(
+        *,
+        out: Path = RESULTS,
+        join: Path | None = None,
+        options: Annotated[BenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
+        how: Annotated[How | None, Parameter(name="*")] = None,
+        settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
+    ) -> None:
+        """Compare all arms with what others printed. Takes hours; run again, it goes on where it was.
 
+        Args:
+            out: Folder that the table (markdown, JSON) and its figure are written to.
+            join: Numbers (JSON) of an earlier turn, on another day or machine, whose arms come into the table too.
+            options: What of it to run.
+            how: How to run it.
+            settings: Single settings; they win over the file and the preset.
+        """
+        check_out_folder(out)
+        how = how or How()
+        table = import_module(f"kmpl.benchmarks.accuracy.{which}")
+        own = BenchmarkOptions(ratios=table.RATIOS, name=which).model_dump()
+        chosen = sweep_settings(own | given(options), how, {**table.SETTINGS, **given(settings)})
+        from kmpl.benchmarks import merge_arms
 
-def notebook(
-    *,
-    out: Path = RESULTS,
-    join: Path | None = None,
-    options: Annotated[BenchmarkOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    how: Annotated[How | None, Parameter(name="*")] = None,
-    settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
-) -> None:
-    """Compare ratios 0.8, 0.4, 0.1 with what the notebook printed. Takes hours; run again, it goes on where it was.
+        earlier = merge_arms.read(join, chosen) if join else None
+        merge_arms.refuse_lost_arms(out / f"{which}.json", {*chosen.arms, *(earlier.settings.arms if earlier else ())})
+        found = sweep_and_show(chosen, how)
+        found = merge_arms.merge(found, earlier) if earlier else found
+        write_table(out / which, table.markdown(found), table.figure(found), found.model_dump(mode="json"))
 
-    Args:
-        out: Folder that the table (markdown, JSON) and its figure are written to.
-        join: Numbers (JSON) of an earlier turn, on another day or machine, whose arms come into the table too.
-        options: What of it to run.
-        how: How to run it.
-        settings: Single settings; they win over the file and the preset.
-    """
-    _compare("notebook", out, join, options, how, settings)
+    return command
 
 
-def _compare(
-    which: str,
-    out: Path,
-    join: Path | None,
-    options: BenchmarkOptions | None,
-    how: How | None,
-    settings: Method | None,
-) -> None:
-    check_out_folder(out)
-    how, table = how or How(), import_module(f"kmpl.benchmarks.accuracy.{which}")
-    own = BenchmarkOptions(ratios=table.RATIOS, name=which).model_dump()
-    chosen = sweep_settings(own | given(options), how, {**table.SETTINGS, **given(settings)})
-    from kmpl.benchmarks import merge_arms
-
-    earlier = merge_arms.read(join, chosen) if join else None
-    merge_arms.check_standing(out / f"{which}.json", {*chosen.arms, *(earlier.settings.arms if earlier else ())})
-    found = sweep_and_show(chosen, how)
-    found = merge_arms.joined(found, earlier) if earlier else found
-    write_table(out / which, table.page(found), table.figure(found), found.model_dump(mode="json"))
+literature = _comparison("literature")
+notebook = _comparison("notebook")
 
 
 def fewest(
@@ -84,7 +65,7 @@ def fewest(
     out: Path = RESULTS,
     join: Path | None = None,
     options: Annotated[SeedOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    mlruns: Folder = Path("mlruns"),
+    mlruns: Folder = MLRUNS,
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
     """Learn from one and two labels a class, at random and suggested. Takes an hour or more.
@@ -103,13 +84,14 @@ def fewest(
     from kmpl.benchmarks.accuracy import fewest, fewest_page
 
     config, seeds = load("default", None, {**fewest.SETTINGS, **given(settings)}), (options or SeedOptions()).seeds
-    earlier = merge_seeds.before(out / "fewest.json", join, merge_seeds.Turns[fewest.Draw], config, seeds)
+    kind = merge_seeds.Sessions[fewest.Draw]
+    earlier = merge_seeds.read_earlier(join, out=out / "fewest.json", kind=kind, config=config, seeds=seeds)
     steps, draws = stored_steps(mlruns), []
     for draw in fewest.measure(config, seeds, steps):
         print(f"seed {draw.seed}, {draw.labels} labels {draw.way}: computed in {draw.seconds:,.0f} s", flush=True)
         draws.append(draw)
-    found = merge_seeds.joined(merge_seeds.turn(config, draws, run_environment()), earlier)
-    page, figure = fewest_page.page(found.rows, found.parts), fewest_page.figure(found.rows)
+    found = merge_seeds.merge(merge_seeds.one_session(config, draws, run_environment()), earlier)
+    page, figure = fewest_page.markdown(found.rows, found.parts), fewest_page.figure(found.rows)
     write_table(out / "fewest", page, figure, asdict(found))
 
 
@@ -118,7 +100,7 @@ def ingredients(
     out: Path = RESULTS,
     join: Path | None = None,
     options: Annotated[IngredientOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    mlruns: Folder = Path("mlruns"),
+    mlruns: Folder = MLRUNS,
     settings: Annotated[Method | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
     """Take each ingredient of the method out, and put others in: what is each worth? Takes hours.
@@ -139,15 +121,14 @@ def ingredients(
     asked = options or IngredientOptions()
     own = load("default", None, {**ingredients.SETTINGS, "labels": asked.labels})
     config = merge(own, given(settings))
-    earlier = merge_seeds.before(
-        out / "ingredients.json", join, merge_seeds.Turns[ingredients.Outcome], config, asked.seeds
-    )
-    steps, outcomes = stored_steps(mlruns, ingredients.shut), []
+    kind = merge_seeds.Sessions[ingredients.Outcome]
+    earlier = merge_seeds.read_earlier(join, out=out / "ingredients.json", kind=kind, config=config, seeds=asked.seeds)
+    steps, outcomes = stored_steps(mlruns, ingredients.NO_TEST_SET), []
     for outcome in ingredients.measure(config, asked.seeds, steps):
         print(f"seed {outcome.seed}, {outcome.change}: computed in {outcome.seconds:,.0f} s", flush=True)
         outcomes.append(outcome)
-    found = merge_seeds.joined(merge_seeds.turn(config, outcomes, run_environment()), earlier)
-    page, figure = ingredients_page.page(found.rows, found.parts), ingredients_page.figure(found.rows)
+    found = merge_seeds.merge(merge_seeds.one_session(config, outcomes, run_environment()), earlier)
+    page, figure = ingredients_page.markdown(found.rows, found.parts), ingredients_page.figure(found.rows)
     write_table(out / "ingredients", page, figure, asdict(found))
 
 
@@ -171,7 +152,7 @@ def speed(
 
     found = table.measure(config, turns, lambda line: print(line, flush=True))
     about = run_environment()
-    page, figure = table_page.page(found, about), table_page.figure(found.rows)
+    page, figure = table_page.markdown(found, about), table_page.figure(found.rows)
     write_table(out / "speed", page, figure, asdict(found) | {"environment": about})
 
 
@@ -192,13 +173,13 @@ def cost(
     config = load("default", None, given(settings))
     from kmpl.benchmarks.speed import cost, cost_page
 
-    def told(one: cost.Cost) -> None:
+    def print_size(one: cost.Cost) -> None:
         print(f"{one.images:,} images: {one.seconds:,.1f} s, {one.peak:,.0f} MiB at most", flush=True)
 
-    costs = cost.measure(config, (options or CostOptions()).sizes, told)
+    costs = cost.measure(config, (options or CostOptions()).sizes, print_size)
     about = run_environment()
     numbers = cost.numbers(costs) | {"environment": about}
-    write_table(out / "cost", cost_page.page(costs, about), cost_page.figure(costs), numbers)
+    write_table(out / "cost", cost_page.markdown(costs, about), cost_page.figure(costs), numbers)
 
 
 def folder(
@@ -209,7 +190,7 @@ def folder(
     *,
     out: Path = RESULTS,
     options: Annotated[SeedOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    mlruns: Folder = Path("mlruns"),
+    mlruns: Folder = MLRUNS,
     settings: Annotated[LabelOptions | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
     """Write a known set out as PNG files, label it by a few, and hold the labels against the true ones.
@@ -236,11 +217,11 @@ def folder(
         chosen = {"expect_accuracy": 0.99} | chosen
     demanded, rows = LabelOptions.model_validate(chosen).expect_accuracy, []
     for seed in (options or SeedOptions()).seeds:
-        rows.append(own_folder.measure(which, seed, mlruns / "own-images", mlruns, chosen))
+        rows.append(own_folder.measure(which, seed, folder=mlruns / "own-images", mlruns=mlruns, overrides=chosen))
         print(rows[-1], flush=True)
     about = run_environment()
     path = out / f"folder-{which}"
     write_json({"rows": [asdict(row) for row in rows], "environment": about}, path.with_suffix(".json"))
     with whole_file(path.with_suffix(".md")) as draft:
-        draft.write_text(own_folder.page(rows, demanded, about), encoding="utf-8")
+        draft.write_text(own_folder.markdown(rows, demanded, about), encoding="utf-8")
     print(f"{path}.md and .json are written")

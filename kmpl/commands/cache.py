@@ -1,25 +1,21 @@
 """``kmpl cache``: show or clear the store of finished steps."""
 
-from pathlib import Path
-from typing import Annotated
-
-from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from kmpl.commands.options import Folder
+from kmpl.commands.flags import MLRUNS, Flag, Folder
 
 
-def cache(*, clear: Annotated[bool, Parameter(negative="")] = False, mlruns: Folder = Path("mlruns")) -> None:
+def cache(*, clear: Flag = False, mlruns: Folder = MLRUNS) -> None:
     """Show what the store of finished steps holds; it can be cleared at any time and costs only time.
 
     Args:
         clear: Remove all of it.
         mlruns: Folder of the store.
     """
-    from kmpl.jobs.workspace import Place
+    from kmpl.jobs.workspace import Workspace
 
-    store = Place(mlruns).store
+    store = Workspace(mlruns).store
     sizes = store.sizes()
     grid = Table("kind", box=None, pad_edge=False)
     for name in ("entries", "MB"):

@@ -5,10 +5,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kmpl.commands.predict import Flag, Folder
+from kmpl.commands.flags import MLRUNS, Flag, Folder
 from kmpl.errors import UserError
-from kmpl.jobs.open_model import CHAMPION, is_address, open_trained
+from kmpl.jobs.open_model import CHAMPION, check_there, is_address, open_trained
 from kmpl.runtime.output_paths import check_apart, check_target
+from kmpl.runtime.typed_command import next_command
 
 if TYPE_CHECKING:
     from kmpl.models.model_file import TrainedModel
@@ -20,7 +21,7 @@ def export(
     onnx: Path | None = None,
     safetensors: Path | None = None,
     overwrite: Flag = False,
-    mlruns: Folder = Path("mlruns"),
+    mlruns: Folder = MLRUNS,
 ) -> None:
     """Write a model as a file that needs no store of runs; what is written is read again and compared first.
 
@@ -37,6 +38,10 @@ def export(
     for path, flag in ((onnx, "--onnx"), (safetensors, "--safetensors")):
         if path is not None:
             check_target(path, flag, overwrite)
+    files = [
+        word for flag, path in (("--onnx", onnx), ("--safetensors", safetensors)) if path for word in (flag, str(path))
+    ]
+    check_there(model, mlruns, lambda run: next_command("export", *files, "--model", run, mlruns=mlruns))
     from kmpl.models.onnx_file import write_onnx
 
     trained = open_trained(model, mlruns)

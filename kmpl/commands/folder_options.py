@@ -1,14 +1,17 @@
-"""What the commands on a folder of images share: reading it, its labels and what is said of them."""
+"""What the commands on a folder of images share: their flags, reading it, its labels and what is said of them."""
 
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
 
+from kmpl.commands.flags import MLRUNS, Flag, Folder
+from kmpl.config.base import Settings
 from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning
 
 if TYPE_CHECKING:
@@ -16,8 +19,38 @@ if TYPE_CHECKING:
     from kmpl.jobs.label_folder import Files
 
 
-ClassNamed = Annotated[tuple[str, ...], Parameter(negative="", allow_leading_hyphen=True)]
-Trust = Literal["assigned", "given"] | None
+class FolderOptions(Settings):
+    """How a folder and its labels are read, and what becomes of what stands where the results go."""
+
+    out: Path
+    """CSV to write."""
+    labels: Path | None = None
+    """CSV of the given labels, columns file and label; then sub-folders are only places. Without it: labels.csv in the
+    folder, or else the names of sub-folders."""
+    class_named: Annotated[tuple[str, ...], Parameter(negative="", allow_leading_hyphen=True)] = ()
+    """A name that is a class here, though elsewhere it says that there is no label (nan, None, ?) or means a part of a
+    data set (train, test). May be given more than once."""
+    trust: Literal["assigned", "given"] | None = None
+    """What counts of the labels that kmpl assigned, in a CSV of its own that is given back as --labels: assigned (all
+    of them), given (only what a person gave, changed or added). Without it, all of them if a person changed or added
+    some, which is said; else the CSV is refused."""
+    overwrite: Flag = False
+    """Replace files that exist."""
+    mlruns: Folder = MLRUNS
+    """Folder of the tracked runs and of the store of finished steps."""
+    quiet: Flag = False
+    """Print nothing but warnings and errors."""
+
+    def files(self, folder: Path, gallery: Path | None = None) -> "Files":
+        """Return what is read and what is written.
+
+        Raises:
+            UserError: a name that is given as ``class_named`` is a class anyway.
+        """
+        from kmpl.formats.given_labels import Rules
+        from kmpl.jobs.label_folder import Files
+
+        return Files(folder, self.out, self.labels, gallery, self.overwrite, Rules(self.class_named, self.trust))
 
 
 @contextmanager

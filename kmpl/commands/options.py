@@ -1,12 +1,12 @@
 """Options that several commands share."""
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from cyclopts import Parameter
 from rich.console import Console
 
+from kmpl.commands.flags import MLRUNS, Flag, Folder
 from kmpl.config.base import Settings
 from kmpl.config.experiment import ExperimentConfig, Method
 from kmpl.config.presets import layered, made_for, said
@@ -15,7 +15,6 @@ from kmpl.runtime.output_paths import check_target
 
 M = TypeVar("M", bound=Method)
 Chosen = Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")]
-Folder = Annotated[Path, Parameter(name="--mlruns")]
 
 
 class How(Settings):
@@ -31,9 +30,9 @@ class How(Settings):
     """Write the report to this file."""
     storage: str = ""
     """Address of Optuna's storage (postgresql://…, or a file); empty: OPTUNA_STORAGE, or a journal beside the runs."""
-    mlruns: Folder = Path("mlruns")
+    mlruns: Folder = MLRUNS
     """Folder of the tracked runs, of the studies and of the store."""
-    quiet: Annotated[bool, Parameter(negative="")] = False
+    quiet: Flag = False
     """Print nothing but errors."""
 
 
@@ -76,8 +75,3 @@ def say_clusters(before: M, now: M, console: Console) -> M:
             soft_wrap=True,
         )
     return now
-
-
-def next_command(*words: str, mlruns: Path) -> str:
-    """Return what to type next, on the same runs."""
-    return shlex.join(["kmpl", *words, *([] if mlruns == Path("mlruns") else ["--mlruns", str(mlruns)])])

@@ -6,18 +6,19 @@ As little as possible is imported before a model has answered: MLflow for its ow
 import contextlib
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO
 
-from cyclopts import Parameter
-
+from kmpl.commands.flags import MLRUNS, Flag, Folder
 from kmpl.errors import IncompleteError, UserError
-from kmpl.jobs.open_model import CHAMPION, open_classifier
+from kmpl.jobs.open_model import CHAMPION, check_there, chosen_on_few, open_classifier
 from kmpl.runtime.output_paths import check_target
+from kmpl.runtime.typed_command import next_command
 
-Folder = Annotated[Path, Parameter(name="--mlruns")]
-Flag = Annotated[bool, Parameter(negative="")]
+if TYPE_CHECKING:
+    from kmpl.models.classifier import Classifier
+
 _BAR_FROM = 500  # files; fewer are read before a bar is seen
 
 
@@ -27,27 +28,45 @@ def predict(
     format: Literal["csv", "json", "request"] = "csv",
     out: Path | None = None,
     overwrite: Flag = False,
-    mlruns: Folder = Path("mlruns"),
+    mlruns: Folder = MLRUNS,
 ) -> None:
     """Say the class of image files, with a probability for each class. Exit status 1: some could not be read.
 
     Args:
         paths: Image files, and folders that are searched with all below them.
-        model: models:/… or runs:/… as MLflow says it, the id of an arm's run, or a file (.safetensors, .onnx).
+        model: models:/… or runs:/… as MLflow says it, the id of a run (of `kmpl label`, say, which prints it), or a
+            file (.safetensors, .onnx); ONNX, which `kmpl export` writes, answers soonest.
         format: csv, json (an object a line), or request: no predictions but the pictures themselves, as a served
             model takes them.
         out: Write to this file instead of standard output.
         overwrite: Replace the file if it exists.
         mlruns: Folder of the tracked runs.
     """
-    from kmpl.images.file_kinds import by_content_sentence
-    from kmpl.images.value_ranges import unknown_sentence
-    from kmpl.jobs.predict_files import find_pictures, texts
-
     if not paths:
         raise UserError("name the image files, or folders of them, that are to be predicted")
     if out is not None:
         check_target(out, "--out", overwrite)
+    said = [*(["--format", format] if format != "csv" else []), *(["--out", str(out)] if out else [])]
+    words = [*map(str, paths), *said, *(["--overwrite"] if overwrite else [])]
+    check_there(model, mlruns, lambda run: next_command("predict", *words, "--model", run, mlruns=mlruns))
+    files, left_out = _find(paths)
+    classifier = open_classifier(model, mlruns)
+    if few := chosen_on_few(model, mlruns):
+        print(f"kmpl: {few}", file=sys.stderr)
+    predicted = _predict(classifier, files, format, out, left_out)
+    if left_out:
+        raise IncompleteError(f"{predicted:,} predicted, {len(left_out):,} left out")
+
+
+def _find(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
+    """Return the files to read and those that are left out, with the reason, which is said.
+
+    Raises:
+        UserError: there is no image.
+    """
+    from kmpl.images.file_kinds import by_content_sentence
+    from kmpl.jobs.predict_files import find_pictures
+
     by_content: list[Path] = []
     files, left_out = find_pictures(paths, by_content.append)
     for said in by_content_sentence([str(path) for path in by_content]):
@@ -56,14 +75,28 @@ def predict(
         _name_left_out(path, reason)
     if not files:
         raise UserError("there is no image to predict")
-    classifier, predicted = open_classifier(model, mlruns), 0
+    return files, left_out
+
+
+def _predict(
+    classifier: "Classifier", files: Sequence[Path], form: str, out: Path | None, left_out: dict[Path, str]
+) -> int:
+    """Write the predictions, add what cannot be read to ``left_out``, and return how many images were predicted.
+
+    Raises:
+        UserError: no file can be read.
+    """
+    from kmpl.images.value_ranges import unknown_sentence
+    from kmpl.jobs.predict_files import prediction_texts
+
+    predicted = 0
     with _output(out) as file, _progress(len(files)) as advance:
 
         def unread(path: Path, reason: str) -> None:
             left_out[path] = reason
             _name_left_out(path, reason)
 
-        for done, images, text in texts(classifier, files, format, unread):
+        for done, images, text in prediction_texts(classifier, files, form=form, on_unreadable=unread):
             file.write(text)
             predicted += images
             advance(done)
@@ -71,8 +104,7 @@ def predict(
             print(f"kmpl: {unknown_sentence(kind)}", file=sys.stderr)
         if not predicted:
             raise UserError("none of the files could be read; nothing is predicted")
-    if left_out:
-        raise IncompleteError(f"{predicted:,} predicted, {len(left_out):,} left out")
+    return predicted
 
 
 def _name_left_out(path: Path, reason: str) -> None:

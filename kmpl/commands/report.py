@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from kmpl.commands.options import Folder
+from kmpl.commands.flags import MLRUNS, Flag, Folder
 from kmpl.runtime.output_paths import check_target
 
 
-def report(name: str, /, *, out: Path, mlruns: Folder = Path("mlruns"), overwrite: bool = False) -> None:
+def report(name: str, /, *, out: Path, mlruns: Folder = MLRUNS, overwrite: Flag = False) -> None:
     """Write the report of a finished sweep as one page that needs nothing else.
 
     Args:

@@ -1,16 +1,15 @@
 """``kmpl run``: one experiment, before and after pseudo-labelling."""
 
-import shlex
-import sys
 from pathlib import Path
-from typing import Annotated
 
-from cyclopts import Parameter
 from rich.console import Console
 
-from kmpl.commands.options import Chosen, Folder, given, next_command, say_clusters
+from kmpl.commands.flags import MLRUNS, Flag, Folder
+from kmpl.commands.options import Chosen, given, say_clusters
+from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import load, made_for, said
 from kmpl.runtime.output_paths import check_target
+from kmpl.runtime.typed_command import next_command, typed_command
 
 
 def run(
@@ -18,8 +17,8 @@ def run(
     preset: str = "default",
     config: Path | None = None,
     json: Path | None = None,
-    mlruns: Folder = Path("mlruns"),
-    quiet: Annotated[bool, Parameter(negative="")] = False,
+    mlruns: Folder = MLRUNS,
+    quiet: Flag = False,
     settings: Chosen = None,
 ) -> None:
     """Run the experiment: pretrain on the few labels, pseudo-label the rest, retrain, compare on the test.
@@ -33,33 +32,40 @@ def run(
         quiet: Print nothing but errors.
         settings: Single settings; they win over the file and the preset.
     """
-    chosen, told = load(preset, config, given(settings)), said(config, given(settings))
+    chosen = load(preset, config, given(settings))
+    told = said(config, given(settings))
     if json is not None:
         check_target(json, "--json")
     # What is heavy is imported only now that the settings are known to be right.
-    from kmpl import tracking
-    from kmpl.jobs import progress_bars
-    from kmpl.jobs.workspace import Place
-    from kmpl.method import experiment
-    from kmpl.method.evaluation import evaluate
     from kmpl.method.pool_size import fitted
-    from kmpl.method.steps import load as load_pool
-    from kmpl.reports import experiment_report as reports
-    from kmpl.store.cached_steps import kept
-    from kmpl.tracking.experiment_runs import experiment_run
 
     console = Console(quiet=quiet)
-    chosen = say_clusters(chosen, fitted(chosen, told, made_for(preset)), console)
+    _run(say_clusters(chosen, fitted(chosen, told, made_for(preset)), console), json, mlruns, console)
+
+
+def _run(chosen: ExperimentConfig, json: Path | None, mlruns: Path, console: Console) -> None:
+    """Run one experiment, tracked, and print its table and where to look."""
+    from kmpl import tracking
+    from kmpl.jobs import progress_bars
+    from kmpl.jobs.workspace import Workspace
+    from kmpl.method import experiment
+    from kmpl.method.evaluation import evaluate
+    from kmpl.method.step_interface import Steps
+    from kmpl.method.steps import load as load_pool
+    from kmpl.reports import experiment_report as reports
+    from kmpl.store.cached_steps import cached
+    from kmpl.tracking.experiment_runs import experiment_run
+
     loaded = load_pool(chosen)
     client = tracking.open_store(mlruns)
-    with tracking.store_answers(), experiment_run(client, chosen, shlex.join(["kmpl", *sys.argv[1:]])) as tracked:
-        with progress_bars.shown(console) as watch:
-            steps = experiment.Steps(
-                evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.begun, finished=tracked.finished
+    with tracking.store_answers(), experiment_run(client, chosen, typed_command()) as tracked:
+        with progress_bars.show_training(console) as watch:
+            steps = Steps(
+                evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.log_pool, report=tracked.log_arm
             )
-            outcome = experiment.run(chosen, kept(steps, Place(mlruns).store))
+            outcome = experiment.run(chosen, cached(steps, Workspace(mlruns).store))
         numbers = reports.summary(chosen, outcome, tracked.id)
-        tracked.closed(outcome, numbers)
+        tracked.log_report(outcome, numbers)
         if json is not None:
             reports.write_json(numbers, json)
     console.print(reports.table(outcome))

@@ -1,17 +1,15 @@
 """``kmpl sweep`` and ``kmpl tune``: all labelled ratios × seeds × arms, with the given settings or with tuned ones."""
 
-import shlex
-import sys
 from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from kmpl.commands.options import How, fit_to_pool, given, next_command, sweep_settings
+from kmpl.commands.options import How, fit_to_pool, given, sweep_settings
 from kmpl.config.experiment import Method
 from kmpl.config.sweep import SweepConfig, SweepOptions, TuneOptions
 from kmpl.runtime.output_paths import check_target
-from kmpl.runtime.servers import masked
+from kmpl.runtime.typed_command import next_command, typed_command
 
 if TYPE_CHECKING:
     from kmpl.reports.comparison import SweepReport
@@ -61,7 +59,7 @@ def sweep_and_show(chosen: SweepConfig, how: How) -> "SweepReport":
     from kmpl import tracking
     from kmpl.jobs import progress
     from kmpl.jobs import sweep as sweeps
-    from kmpl.jobs.workspace import Place
+    from kmpl.jobs.workspace import Workspace
     from kmpl.reports import experiment_report as reports
     from kmpl.reports import sweep_page
 
@@ -69,9 +67,8 @@ def sweep_and_show(chosen: SweepConfig, how: How) -> "SweepReport":
         sweeps.check(chosen)  # starting its server takes seconds
     console, mlruns = Console(quiet=how.quiet), how.mlruns
     tracking.open_store(mlruns)  # says at once what is wrong with the folder or the server
-    with progress.shown(mlruns, chosen, console) as events:
-        command = masked(shlex.join(["kmpl", *sys.argv[1:]]))
-        place = Place(mlruns.resolve(), command, events, how.storage)
+    with progress.show_progress(mlruns, chosen, console) as events:
+        place = Workspace(mlruns.resolve(), typed_command(), events, how.storage)
         if how.engine == "prefect":
             from flows.engine import run_here
 
@@ -82,9 +79,7 @@ def sweep_and_show(chosen: SweepConfig, how: How) -> "SweepReport":
         reports.write_json(found.model_dump(mode="json"), how.json_)
     console.print(sweep_page.terminal(found))
     console.print(f"Champion: {found.champion}", highlight=False)
-    page, where = (
-        next_command("report", found.name, "--out", "report.html", mlruns=mlruns),
-        next_command("ui", mlruns=mlruns),
-    )
+    page = next_command("report", found.name, "--out", "report.html", mlruns=mlruns)
+    where = next_command("ui", mlruns=mlruns)
     console.print(f"As a page: [bold]{page}[/bold]; all runs: [bold]{where}[/bold]", soft_wrap=True)
     return found

@@ -1,14 +1,14 @@
 """``kmpl ui``: MLflow's pages on the runs so far."""
 
 import os
+import subprocess
 import sys
-from pathlib import Path
 
-from kmpl.commands.options import Folder
+from kmpl.commands.flags import MLRUNS, Folder
 from kmpl.runtime.servers import HOST, check_port
 
 
-def ui(*, mlruns: Folder = Path("mlruns"), port: int = 5000) -> None:
+def ui(*, mlruns: Folder = MLRUNS, port: int = 5000) -> None:
     """Start MLflow's pages on the runs so far, for this machine only. Ctrl-C stops them.
 
     Args:
@@ -16,11 +16,16 @@ def ui(*, mlruns: Folder = Path("mlruns"), port: int = 5000) -> None:
         port: Port on 127.0.0.1.
     """
     check_port(port, "MLflow", "--port")
+    print("Starting MLflow: some seconds.", flush=True)
     from kmpl import tracking
 
     tracking.open_store(mlruns)
-    print(f"MLflow: http://{HOST}:{port}  (Ctrl-C stops it)", flush=True)
+    address = f"http://{HOST}:{port}"
+    words = [sys.executable, "-m", "kmpl.runtime.announce", address, f"MLflow: {address}  (Ctrl-C stops it)"]
+    # In a session of its own: Ctrl-C is for the server, and who announces it ends with it.
+    subprocess.Popen([*words, str(os.getpid())], start_new_session=True)
     server = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
+    server += ["--uvicorn-opts", "--log-level warning"]  # else its own lines, one a request, hide the address
     lean = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     # The server takes this process's place, so that whoever stops kmpl stops it too.
     os.execve(sys.executable, [*server, "--backend-store-uri", tracking.tracking_uri(mlruns)], lean)

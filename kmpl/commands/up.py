@@ -19,6 +19,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from kmpl.commands.flags import MLRUNS, Folder
 from kmpl.errors import UserError
 from kmpl.runtime import proxies
 from kmpl.runtime.processes import Processes
@@ -27,7 +28,8 @@ from kmpl.runtime.servers import HOST, answers, check_port, prefect_settings
 ROOT = Path(__file__).resolve().parents[2]
 POOL = "kmpl"
 RUNS_AT_ONCE = 1  # a sweep takes all cores of the machine
-NEXT = "prefect deployment run semi-supervised/ratio-sweep"
+QUICK = "semi-supervised/quick"
+WHOLE = "semi-supervised/ratio-sweep"
 PATIENCE = 180.0
 """Seconds within which all pages must answer."""
 NAMES = {"prefect": "Prefect: runs", "mlflow": "MLflow: results", "optuna": "Optuna: studies"}
@@ -38,7 +40,7 @@ Port = Annotated[int, Parameter(validator=validators.Number(gte=1, lte=65_535))]
 
 def up(
     *,
-    mlruns: Path = Path("mlruns"),
+    mlruns: Folder = MLRUNS,
     prefect_port: Port = PREFECT_PORT,
     mlflow_port: Port = 5000,
     optuna_port: Port = 8080,
@@ -117,7 +119,7 @@ def _prepare(mlruns: Path, ports: Mapping[str, int]) -> dict[str, str]:
 
     tracking.open_store(mlruns)  # two processes that open a new database together trip over each other
     (mlruns / "logs").mkdir(exist_ok=True)
-    studies = tuning.address(mlruns)
+    studies = tuning.storage_address(mlruns)
     if "://" not in studies:
         Path(studies).touch()
     (mlruns / "studies").mkdir(exist_ok=True)
@@ -222,16 +224,20 @@ def _say(console: Console, ports: Mapping[str, int], seconds: Mapping[str, float
     for name, port in ports.items():
         table.add_row(NAMES[name], _address(port), f"{seconds[name]:.0f} s")
     console.print(table)
-    console.print(f"Next, in a second terminal:\n\n  [bold]{_next_command(ports['prefect'])}[/bold]\n")
+    port = ports["prefect"]
+    console.print(
+        f"Next, in a second terminal, a sweep of a few minutes:\n\n  [bold]{_next_command(port, QUICK)}[/bold]\n"
+    )
+    console.print(f"The whole one takes less than half an hour: {WHOLE} instead of {QUICK}.")
     console.print(f"The servers' output: {log}. Ctrl-C stops everything.")
 
 
-def _next_command(port: int) -> str:
-    """Return what to type; elsewhere than in the project's folder Prefect has to be told where its server is.
+def _next_command(port: int, deployment: str) -> str:
+    """Return what to type, in any folder, whether the environment is active there or not.
 
-    And who has a proxy without exceptions has it in the second terminal too.
+    Who has a proxy without exceptions has it in the second terminal too.
     """
-    api = f"{_address(port)}/api"
-    known = port == PREFECT_PORT and Path.cwd() == ROOT and os.environ.get("PREFECT_API_URL", api) == api
-    words = [*([f"no_proxy={HOST}"] if proxies.added else []), *([] if known else [f"PREFECT_API_URL={api}"]), NEXT]
-    return " ".join(words)
+    api = f"PREFECT_API_URL={_address(port)}/api"
+    prefect = str(Path(sys.executable).with_name("prefect"))
+    words = [*([f"no_proxy={HOST}"] if proxies.added else []), api, prefect, "deployment", "run", deployment]
+    return shlex.join(words)

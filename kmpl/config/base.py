@@ -57,9 +57,14 @@ class Settings(BaseModel):
         """End the help of each number with the range that it is held to: written once, where it is checked."""
         for name in get_annotations(cls):
             field = cls.model_fields[name]
-            ends = [f"{sign} {getattr(m, key):g}" for m in field.metadata for key, sign in _ENDS if hasattr(m, key)]
+            held = [(m, key, sign) for m in field.metadata for key, sign in _ENDS if hasattr(m, key)]
+            ends = [f"{sign} {_shown(getattr(m, key))}" for m, key, sign in held]
             if ends and field.description:
                 field.description = f"{field.description.removesuffix('.')} ({' and '.join(ends)})."
+
+
+def _shown(end: float) -> str:
+    return f"{end:,}" if isinstance(end, int) else f"{end:g}"
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -5,6 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from kmpl.config.base import COMMA_SEPARATED, Search, Settings
+from kmpl.config.choices import described
+from kmpl.config.datasets import DATASETS
+from kmpl.config.networks import NETWORKS
+from kmpl.config.strategies import STRATEGIES
 
 Arm = Literal["labelled-only", "pseudo-label", "notebook", "self-training", "label-spreading", "oracle"]
 Protocol = Literal["notebook", "literature"]
@@ -15,44 +19,44 @@ class PoolSettings(Settings):
     """The training images and how they are split."""
 
     size: int = Field(default=0, ge=0)
-    """Distinct training images in the pool; 0 = as many as the protocol says (notebook 30,000, literature all)."""
+    """Number of different training images in the pool; 0 = the protocol's number (notebook 30,000, literature all)."""
     views_per_image: int = Field(default=1, ge=1, le=8)
-    """Views of each image in the pool; all views of one image stay on the same side of the split."""
+    """Number of views of each image in the pool. All views of an image are labelled, or none of them is."""
     image_size: int = Field(default=0, ge=0, le=512)
-    """Side of the images in pixels; 0 = as the protocol says (notebook 32, literature unchanged)."""
+    """Side of the images, pixels; 0 = the protocol's side (notebook 32, literature the data set's own)."""
     validation: float = Field(default=0.1, gt=0, le=0.5)
-    """Share of the labelled budget kept for validation (every n-th label, n = 1 / share), at least one per class."""
+    """Share of the given labels that validation uses and training does not see; at least one label per class."""
 
 
 class Augmentation(Settings):
     """Random changes to training images, drawn anew for every batch."""
 
     strength: Annotated[float, Search(between=(0.4, 1.6), log=False)] = Field(default=1.0, ge=0, le=10)
-    """Factor on rotation, shift, size, shear, elastic, brightness and contrast below, all at once."""
+    """Factor that multiplies rotation, shift, scale, shear, elastic displacement, brightness and contrast."""
     degrees: float = Field(default=10.0, ge=0, le=180)
-    """Largest rotation either way, degrees."""
+    """Largest rotation in either direction, degrees."""
     translate: float = Field(default=0.07, ge=0, le=0.5)
-    """Largest shift either way, share of the side."""
+    """Largest shift in either direction, share of the side."""
     scale: float = Field(default=0.12, ge=0, lt=1)
-    """Largest change of size either way, share (0.1 = from 0.9 to 1.1 times)."""
+    """Largest change of scale, share (0.1 = from 0.9 to 1.1 times)."""
     shear: float = Field(default=10.0, ge=0, le=60)
-    """Largest shear either way, degrees."""
+    """Largest shear in either direction, degrees."""
     elastic: float = Field(default=0.7, ge=0, le=16)
     """Standard deviation of the elastic displacement, pixels; 0 = none."""
     elastic_grid: int = Field(default=5, ge=2, le=64)
-    """Control points of the elastic displacement per side."""
+    """Number of control points of the elastic displacement per side."""
     crop: float = Field(default=1.0, gt=0, le=1)
-    """Smallest share of the side that a random crop keeps before it is enlarged again; 1 = no crop."""
+    """Smallest share of the side that a random crop keeps; the crop is enlarged to full size. 1 = no crop."""
     cutout: int = Field(default=0, ge=0, le=256)
-    """Side of a square set to zero at a random place, pixels; 0 = none."""
+    """Side of a square that is set to zero at a random position (cutout), pixels; 0 = none."""
     brightness: float = Field(default=0.3, ge=0, lt=1)
-    """Largest shift of all pixels of an image either way, share of the full range."""
+    """Largest change of brightness in either direction, share of the full range."""
     contrast: float = Field(default=0.3, ge=0, lt=1)
-    """Largest change of contrast either way, share (0.2 = from 0.83 to 1.2 times)."""
+    """Largest change of contrast, share (0.2 = from 0.83 to 1.2 times)."""
     views: float = Field(default=0.3, ge=0, le=1)
-    """Share of images shown mirrored and blurred, where a view of the pool does that; 0 = none, nor mirrored anew."""
+    """Share of the images that are mirrored and blurred, if a view of the pool mirrors images; 0 = no image is."""
     flip: bool = False
-    """Random horizontal flip (wrong for digits, right for most photographs)."""
+    """Flip images horizontally at random (wrong for digits, right for most photographs)."""
 
     @model_validator(mode="after")
     def _possible(self) -> "Augmentation":
@@ -64,10 +68,10 @@ class Augmentation(Settings):
         return self
 
 
-Epochs = Annotated[int, Search(around=(1 / 2, 2)), Field(ge=1, le=10_000, description="Epochs.")]
-_PER_EPOCH = "Images drawn per epoch: smaller sets are repeated, larger ones sampled; 0 = every image once."
+Epochs = Annotated[int, Search(around=(1 / 2, 2)), Field(ge=1, le=10_000, description="Number of epochs.")]
+_PER_EPOCH = "Images per epoch: a smaller set is repeated, a larger set is sampled; 0 = each image once."
 ImagesPerEpoch = Annotated[int, Field(ge=0, description=_PER_EPOCH)]
-_EMA = "Decay per step of the running average of weights that is kept instead of the last, less at first; 0 = off."
+_EMA = "Decay per step of the moving average of the weights (EMA); the averaged network is kept; 0 = off."
 Ema = Annotated[float, Field(ge=0, lt=1, description=_EMA)]
 
 
@@ -77,7 +81,7 @@ class Training(Settings):
     epochs: Epochs = 20
     images_per_epoch: ImagesPerEpoch = 0
     batch_size: int = Field(default=128, ge=2, le=65_536)
-    """Images per step."""
+    """Images per optimiser step."""
     optimizer: Literal["adam", "adamw"] = "adamw"
     """Optimiser."""
     learning_rate: Annotated[float, Search(around=(1 / 4, 3))] = Field(default=0.003, gt=0)
@@ -85,16 +89,16 @@ class Training(Settings):
     weight_decay: float = Field(default=0.01, ge=0)
     """Weight decay."""
     schedule: Literal["constant", "cosine", "one-cycle"] = "one-cycle"
-    """Course of the learning rate over the steps."""
+    """Learning-rate schedule over the steps."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     """Label smoothing of the cross-entropy."""
     ema: Ema = 0.0
     clustering_loss: Annotated[float, Search(between=(0.0, 0.1), log=False, only="retrain")] = Field(default=0.0, ge=0)
-    """Weight λ of the clustering loss: mean squared distance of unit-length features to the centroid of their group."""
+    """Weight λ of the clustering loss: mean squared distance of unit-length features to their centroid; 0 = off."""
     clustering_target: Literal["class", "cluster"] = "class"
-    """Whose centroid the clustering loss pulls to: the class's, or (when retraining) the K-means cluster's."""
+    """Centroid of the clustering loss: the class's, or (in retraining) the K-means cluster's."""
     patience: int = Field(default=0, ge=0)
-    """Epochs without a better validation before training stops and the best epoch is kept; 0 = last epoch is kept."""
+    """Epochs without better validation that stop training; the best epoch is kept. 0 = keep the last epoch."""
 
 
 class Pretraining(Training):
@@ -112,49 +116,48 @@ class Retraining(Training):
     images_per_epoch: ImagesPerEpoch = 30_000
     ema: Ema = 0.99
     last_round: int = Field(default=3, ge=1, le=100)
-    """Times as many epochs in the last round, whose network stays; not if labels settle in an earlier one."""
+    """Factor on the epochs of the last round. It does not apply if the pseudo-labels settle before that round."""
 
 
 class Clustering(Settings):
     """Features into clusters."""
 
     algorithm: Literal["kmeans", "mini-batch", "seeded"] = "kmeans"
-    """K-means (Lloyd), mini-batch K-means, or K-means seeded by the labelled images, which stay clamped."""
+    """K-means (Lloyd), mini-batch K-means, or K-means seeded by the labelled images, which keep their clusters."""
     n_clusters: Annotated[int, Search(around=(1 / 8, 2))] = Field(default=500, ge=1)
-    """Clusters of all pool images."""
+    """Number of clusters of all pool images."""
     n_prototypes: int = Field(default=50, ge=1)
-    """Clusters of the labelled images, one prototype each (strategy prototype-knn)."""
+    """Number of clusters of the labelled images; each gives a prototype (strategy prototype-knn)."""
     l2: bool = True
     """Scale each feature vector to length one."""
     maps: int = Field(default=64, ge=0)
-    """Principal components of the last convolution's output that stand beside the deep features; 0 = none."""
+    """Principal components of the last convolution's output that are added to the deep features; 0 = none."""
     whiten: int = Field(default=0, ge=0)
-    """Components kept by PCA-whitening before that; 0 = no whitening."""
+    """Components that PCA whitening of the deep features keeps; 0 = no whitening."""
     restarts: int = Field(default=1, ge=1, le=100)
-    """K-means starts; the best inertia wins."""
+    """Number of K-means starts; the start with the lowest inertia is kept."""
 
 
 class PseudoLabelling(Settings):
     """Clusters into pseudo-labels, and how often."""
 
-    strategy: str = "cluster-graph"
-    """Who assigns: cluster-graph, consensus, cluster-vote, prototype-knn, self-training or label-spreading."""
+    strategy: str = Field(default="cluster-graph", description=f"Pseudo-labelling: {described(STRATEGIES)}.")
     k: Annotated[int, Search(around=(1 / 2, 10))] = Field(default=2, ge=1)
-    """Nearest neighbours that vote: labelled images in a cluster, or prototypes (prototype-knn)."""
+    """Number of nearest neighbours that vote: labelled images of a cluster, or prototypes (prototype-knn)."""
     links: int = Field(default=5, ge=1)
-    """Nearest clusters that an image links (cluster-graph, with few labels)."""
+    """Number of nearest clusters that each image links in the graph of clusters (cluster-graph, few labels)."""
     threshold: Annotated[float, Search(between=(0.0, 0.95), log=False)] = Field(default=0.63, ge=0, le=1)
-    """Confidence below which an image is left out of retraining."""
+    """Confidence threshold: retraining leaves out the pseudo-labels below it."""
     graph_threshold: float = Field(default=0.0, ge=0, le=1)
-    """The same where labels are few and cluster-graph spreads them."""
+    """Confidence threshold where labels are few and cluster-graph propagates them."""
     rounds: Annotated[int, Search(between=(1, 4), log=False)] = Field(default=3, ge=1, le=100)
-    """Rounds of embed, cluster, vote, retrain."""
+    """Largest number of rounds (embed, cluster, pseudo-label, retrain)."""
     soft_votes: bool = True
-    """Let unlabelled members of a cluster vote too, with the network's probabilities."""
+    """Let the unlabelled images of a cluster vote too, by the probabilities of the network."""
     labelled_share: float = Field(default=0.3, ge=0, lt=1)
-    """Least share of given labels in what is retrained on; they are repeated as often as that takes."""
+    """Smallest share of given labels in the retraining set; the given labels are repeated until they reach it."""
     weighted: bool = True
-    """Weight each pseudo-label by its confidence when retraining."""
+    """Weight each pseudo-label by its confidence in retraining."""
 
 
 class PretextTraining(Training):
@@ -168,26 +171,25 @@ class Pretext(Settings):
     """How features are learnt without labels: the first that are clustered where labels are few."""
 
     up_to: int = Field(default=2, ge=0)
-    """Labels a class, on average, up to which the first round clusters them; with more, labels teach as much."""
+    """Mean labels per class up to which the first round clusters features learnt without labels."""
     n_clusters: int = Field(default=50, ge=2)
-    """Clusters that the network learns to tell apart; fewer where they would hold less than five images each."""
+    """Number of clusters that the network learns as classes; fewer if a cluster would hold fewer than five images."""
     rounds: int = Field(default=3, ge=0, le=100)
-    """Rounds of cluster, train, embed; 0 = the pixels' principal components are the features."""
+    """Number of rounds (cluster, train, embed); 0 = the features are the principal components of the pixels."""
     training: PretextTraining = PretextTraining()
-    """Of each round; images_per_epoch 0 = as many as there are, but no less than 2,000 and no more than 10,000."""
+    """Training of each round; images_per_epoch 0 = the number of images, at least 2,000 and at most 10,000."""
 
 
 class Learning(Settings):
     """How networks learn and clusters vote, whatever the images."""
 
-    network: str = "cnn"
-    """cnn (small, fast) or vgg16 (the notebook's)."""
+    network: str = Field(default="cnn", description=f"Network: {described(NETWORKS)}.")
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to compute; auto takes CUDA, MPS or CPU."""
+    """Device that computes; auto takes CUDA, else MPS, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """What convolutions compute in; auto takes bfloat16 where the device has instructions for it."""
+    """Number format of convolutions; auto takes bfloat16 if the device has instructions for it."""
     threads: int = Field(default=0, ge=0, le=1024)
-    """CPU threads; 0 = as many as the machine has cores. Part of what makes bits repeatable."""
+    """Number of CPU threads; 0 = one per core. Results repeat to the bit only with the same number."""
     augmentation: Augmentation = Augmentation()
     pretrain: Pretraining = Pretraining()
     retrain: Retraining = Retraining()
@@ -196,13 +198,15 @@ class Learning(Settings):
     pseudo_labels: PseudoLabelling = PseudoLabelling()
 
 
+_DATASETS = f"Data set: {described(DATASETS)}, or folder:PATH (a sub-folder per class)."
+
+
 class Method(Learning):
     """Everything that determines an experiment's numbers but the draw of the labels."""
 
-    dataset: str = "MNIST"
-    """MNIST, FashionMNIST, KMNIST, EMNIST, USPS, SVHN, CIFAR10, CIFAR100, or folder:PATH (a sub-folder per class)."""
+    dataset: str = Field(default="MNIST", description=_DATASETS)
     protocol: Protocol = "notebook"
-    """How the pool and the test are made: notebook (30,000 views, mixed test) or literature (all images, clean)."""
+    """Protocol of pool and test set: notebook (30,000 views, mixed test) or literature (all images, clean test)."""
     pool: PoolSettings = PoolSettings()
 
 
@@ -210,13 +214,13 @@ class ExperimentConfig(Method):
     """Everything that determines an experiment's numbers."""
 
     ratio: float | None = Field(default=None, gt=0, lt=1)
-    """Share of the pool that is labelled (0.1 if neither ratio nor labels is given)."""
+    """Share of the pool that is labelled (0.1 unless ratio or labels is given)."""
     labels: int | None = Field(default=None, ge=1)
-    """Labelled images, validation included; instead of ratio."""
+    """Number of labelled images, validation included; give this or ratio."""
     seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of labels, views, weights and batches."""
+    """Seed of the random draws: labels, views, weights, batches."""
     arms: Arms = ("labelled-only", "pseudo-label")
-    """Methods to compare, separated by commas."""
+    """Arms (methods) to compare, separated by commas."""
 
     @model_validator(mode="after")
     def _ratio_or_labels(self) -> "ExperimentConfig":

@@ -14,21 +14,21 @@ class LabelOptions(Learning):
     """How the images of a folder are labelled. What is not given is chosen by the number of images and classes."""
 
     size: int = Field(default=32, ge=8, le=512)
-    """Side that all images are brought to, pixels; their aspect ratio is kept."""
+    """Side of the images that the network sees, pixels. Images are scaled to it; their aspect ratio is kept."""
     seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of validation, folds, weights and batches."""
+    """Seed of the random draws: validation labels, folds, weights, batches."""
     validation: float = Field(default=0.1, ge=0, le=0.5)
-    """Share of the given labels that is hidden from training, to check it by; 0 = none."""
+    """Share of the given labels that validation uses and training does not see; 0 = none."""
     threshold: float = Field(default=0.5, ge=0, le=1)
-    """Confidence below which an image gets no label; 0 = every image gets one, whatever the check expects."""
+    """Confidence threshold: an image below it gets no label. 0 = each image gets a label, whatever the check says."""
     check: Literal["on", "off"] = "on"
-    """Hide each part of the given labels in turn and let the method find them again: it tells how many of its labels
-    will be right, and what confidence means; off = none of that, for those who know."""
+    """Cross-fitting: the given labels are hidden part by part, and the method must find them again. The check says how
+    many assigned labels will be right, and calibrates confidence; off = no check, and confidence is not calibrated."""
     expect_accuracy: float = Field(default=0.8, gt=0.5, lt=1)
-    """Share of the assigned labels that should be right: where that is not to be expected of all, the surest alone get
-    one."""
+    """Share of the assigned labels that the check must expect to be right. If all labels together fall short of it,
+    only the most confident ones are written."""
     folds: int = Field(default=5, ge=2, le=20)
-    """Parts of the given labels that are hidden in turn for the check."""
+    """Number of parts into which the check splits the given labels."""
 
 
 _OWN = ("size", "seed", "validation", "threshold", "check", "expect_accuracy", "folds")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from kmpl.config.experiment import ExperimentConfig, Learning
-from kmpl.errors import UserError, look_up, unknown
+from kmpl.errors import FileError, SettingError, UserError, look_up, unknown
 
 M = TypeVar("M", bound=Learning)
 
@@ -56,8 +56,8 @@ _NO_AUGMENTATION = {
 PRESETS: dict[str, dict[str, Any]] = {
     "default": {},
     "quick": {
-        # What tuning found at ratio 0.1, in three quarters of its epochs (docs/log.md has command and price); clusters
-        # by the root of the smaller pool.
+        # What tuning found at ratio 0.1, in three quarters of its epochs (docs/log/attempts-tuning.md has command and
+        # price); clusters by the root of the smaller pool.
         "pool": {"size": 10_000},
         "augmentation": {"strength": 0.81},
         "pretrain": {"epochs": 9, "learning_rate": 0.0037},
@@ -114,12 +114,12 @@ def merge(config: M, change: Mapping[str, Any]) -> M:
     """Return settings of the same kind with a tree of changes laid over them, validated anew.
 
     Raises:
-        UserError: an unknown key or a value out of its range, in one line.
+        SettingError: an unknown key or a value out of its range, in one line.
     """
     try:
         return type(config).model_validate(_overlay(config.model_dump(), change))
     except ValidationError as error:
-        raise UserError(one_line(error, type(config))) from error
+        raise _setting_error(error, type(config)) from error
 
 
 def load(
@@ -141,7 +141,8 @@ def layered(base: M, preset: str, file: Path | None, change: Mapping[str, Any] |
         try:
             config = merge(config, tree)
         except UserError as error:
-            raise UserError(f"{file}: {error}") from error
+            error.add_context(str(file))
+            raise
     return merge(config, change or {})
 
 
@@ -159,9 +160,15 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from error
+        raise FileError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}", file) from error
     except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{file} is no valid TOML: {error}") from error
+        raise FileError(f"{file} is no valid TOML: {error}", file) from error
+
+
+def _setting_error(error: ValidationError, model: type[BaseModel]) -> SettingError:
+    first = error.errors()[0]
+    setting = ".".join(str(part) for part in first["loc"])
+    return SettingError(setting, first["input"], first["msg"], line=one_line(error, model))
 
 
 def one_line(error: ValidationError, model: type[BaseModel] = ExperimentConfig) -> str:

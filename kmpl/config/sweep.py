@@ -48,23 +48,23 @@ class SweepOptions(Settings):
     """Which experiments make up a sweep, and how they are run."""
 
     ratios: Ratios = (0.8, 0.4, 0.1)
-    """Labelled ratios, separated by commas; each in (0, 1)."""
+    """Labelled ratios (shares of the pool that are labelled), separated by commas; each in (0, 1)."""
     seeds: Seeds = (0,)
-    """Seeds, separated by commas: each draws labels, views and weights anew, the same draws for every arm."""
+    """Seeds, separated by commas. Each seed draws labels, views and weights anew; all arms share its draws."""
     arms: Arms = ("labelled-only", "pseudo-label")
-    """Methods to compare, separated by commas."""
+    """Arms (methods) to compare, separated by commas."""
     trials: int = Field(default=0, ge=0, le=10_000)
-    """Trials of each of the two studies (labelled-only, pseudo-label) that tune a ratio first; 0 = no tuning."""
+    """Number of trials of each of the two studies per ratio (labelled-only, pseudo-label); 0 = no tuning."""
     search: Ranges = ()
-    """Ranges that tuning searches instead of its own, separated by commas: clustering.n_clusters=50:400, say."""
+    """Search ranges that replace the default ones, separated by commas: clustering.n_clusters=50:400, say."""
     draws: int = Field(default=3, ge=1, le=100)
-    """Draws of labels that decide a study: its best trials and the given settings meet on those after the first."""
+    """Number of draws of labels that decide a study: trials use the first draw, the final comparison the others."""
     jobs: int = Field(default=1, ge=1, le=256)
-    """Experiments that run at once, each in a process of its own with its share of the cores."""
+    """Number of experiments that run at once. Each has a process of its own and its share of the cores."""
     name: str = Field(default="", max_length=80, pattern=r"^[\w.+-]*$")
-    """Name of the sweep (letters, digits, . _ + -); it stands for one configuration. Empty: made from the settings."""
+    """Name of the sweep (letters, digits, . _ + -). It belongs to one configuration. Empty: made from the settings."""
     model: str = Field(default="kmpl", min_length=1, max_length=80, pattern=r"^[\w.+-]+$")
-    """Registered model whose champion the sweep may move."""
+    """Registered model whose champion the sweep may replace."""
 
     @field_validator("ratios")
     @classmethod
@@ -77,9 +77,9 @@ class TuneOptions(SweepOptions):
     """What is tuned, and how it is compared with the settings as they are."""
 
     seeds: Seeds = (0, 1, 2, 3, 4)
-    """Fresh seeds to compare on, separated by commas: tuning uses none of them."""
+    """Seeds of the comparison after tuning, separated by commas. Tuning uses none of them."""
     trials: int = Field(default=20, ge=1, le=10_000)
-    """Trials of each of the two studies (labelled-only, pseudo-label), in all: those of earlier turns count."""
+    """Number of trials of each of the two studies (labelled-only, pseudo-label); trials of earlier runs count."""
 
 
 class SweepConfig(SweepOptions):

@@ -1,1 +1,1 @@
-"""Where images come from and how they are split."""
+"""Data sets: reading images and labels, the pool, the test set."""

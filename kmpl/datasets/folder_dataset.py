@@ -1,4 +1,4 @@
-"""A folder of labelled images as a data set, ``folder:PATH``, with a test part that stays the same."""
+"""A folder of labelled images as a data set, ``folder:PATH``, with a fixed training part and test part."""
 
 import hashlib
 import json
@@ -9,108 +9,118 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kmpl.datasets.image_folder import SIZE, FolderImages, read_folder, scan
-from kmpl.datasets.types import LEFT_OUT, Images
-from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning, UserError
+from kmpl.datasets.image_folder import DEFAULT_SIZE_PIXELS, LABELS_FILE, FolderImages, read_folder, scan
+from kmpl.datasets.types import UNLABELLED, Images
+from kmpl.errors import FileError, LabelsWarning, LeftOutWarning, ReadingWarning, UserError
 
 PREFIX = "folder:"
-_TEST = 5  # every fifth
-LONGEST = 480
-"""Characters of a path; MLflow names data sets by theirs, in at most 500."""
+_ONE_TEST_IMAGE_IN = 5
+MAX_PATH_LENGTH = 480
+"""Characters; MLflow names data sets by their path, in at most 500."""
 
 
 def read(name: str, train: bool, size: int = 0) -> Images:
-    """Return the training or the test part of the labelled images of ``folder:PATH``.
+    """Return the training part or the test part of the labelled images of ``folder:PATH``.
 
-    The test part is a fifth of each class, chosen by the content of the files: the same on every machine and in every
-    run, and copies of one file are always on the same side. Images without a label are left out.
+    The test part is a fifth of each class. The content of the files decides which images it holds, so it is the same on
+    every machine and in every run, and copies of one file are always in the same part. Unlabelled images are in neither
+    part.
 
     Args:
         name: ``folder:`` and the path.
-        train: which part.
+        train: True = training part, False = test part.
         size: side of the images in pixels; 0 = 32.
 
     Raises:
         UserError: no such folder, a path that is too long, or fewer than two classes with two different images each.
     """
     root = _root(name)
-    found = _read_once(root, size or SIZE, _state(root))
-    chosen = np.flatnonzero((found.labels != LEFT_OUT) & (tested(found) != train))
-    return Images(found.images[chosen], torch.from_numpy(found.labels[chosen]), found.classes, found.ranges)
+    folder = _read_once(root, size or DEFAULT_SIZE_PIXELS, _state(root))
+    part = np.flatnonzero((folder.labels != UNLABELLED) & (is_test(folder) != train))
+    return Images(
+        images=folder.images[part],
+        labels=torch.from_numpy(folder.labels[part]),
+        classes=folder.classes,
+        ranges=folder.ranges,
+    )
 
 
 def content(name: str) -> str:
-    """Return the digest of all images of ``folder:PATH`` and their labels: what a result on it depends on.
+    """Return the digest of all images of ``folder:PATH`` and their labels: results on the data set depend on it.
 
     Raises:
         UserError: as ``read``.
     """
     root = _root(name)
-    found = _read_once(root, SIZE, _state(root))
+    folder = _read_once(root, DEFAULT_SIZE_PIXELS, _state(root))
     digest = hashlib.sha256()
-    for file, image, label in zip(found.files, found.digests, found.labels, strict=True):
-        given = found.classes[label] if label != LEFT_OUT else ""
-        digest.update(f"{file}\0{image}\0{given}\0".encode())
-    if found.ranges:  # the same bytes are other pixels
-        digest.update(json.dumps(found.ranges, sort_keys=True).encode())
+    for file, image, label in zip(folder.files, folder.digests, folder.labels, strict=True):
+        class_name = folder.classes[label] if label != UNLABELLED else ""
+        digest.update(f"{file}\0{image}\0{class_name}\0".encode())
+    if folder.ranges:  # with another range the same bytes are other pixels
+        digest.update(json.dumps(folder.ranges, sort_keys=True).encode())
     return digest.hexdigest()
 
 
 def _root(name: str) -> Path:
     path = name.removeprefix(PREFIX)
-    if len(path) > LONGEST:
+    if len(path) > MAX_PATH_LENGTH:
         raise UserError(
             f"the path of the data set has {len(path)} characters, {path[:40]}…{path[-40:]}; give one of at most "
-            f"{LONGEST}: from a folder nearer to it, or by a link"
+            f"{MAX_PATH_LENGTH}: from a folder nearer to it, or by a link"
         )
     return Path(path).expanduser()
 
 
 def _state(root: Path) -> str:
-    """Return what changes when files of a folder do."""
+    """Return a digest of paths, sizes and times of the folder's files: it changes when a file does."""
     digest = hashlib.sha256()
-    table = root / "labels.csv"
+    table = root / LABELS_FILE
     for path in [*(root / name for name in scan(root)[0]), *([table] if table.is_file() else [])]:
-        about = path.stat()
-        digest.update(f"{path} {about.st_mtime_ns} {about.st_size}\0".encode())
+        status = path.stat()
+        digest.update(f"{path} {status.st_mtime_ns} {status.st_size}\0".encode())
     return digest.hexdigest()
 
 
-@lru_cache(maxsize=2)  # pool and test ask for the same folder, and each of them more than once
+@lru_cache(maxsize=2)  # pool and test set ask for the same folder, and each of them more than once
 def _read_once(root: Path, size: int, state: str) -> FolderImages:
-    found = read_folder(root, size=size)
-    if found.left_out:
-        file, why = next(iter(found.left_out.items()))
-        said = f"{len(found.left_out)} files cannot be read and are left out, the first {file}: {why}"
-        _say_once(f"{root}: {said}", LeftOutWarning, state)
-    for said in found.notes:
-        _say_once(f"{root}: {said}", LabelsWarning, state)
-    for said in found.said:
-        _say_once(f"{root}: {said}", ReadingWarning, state)
-    return found
+    folder = read_folder(root, size=size)
+    if folder.left_out:
+        file, reason = next(iter(folder.left_out.items()))
+        message = f"{len(folder.left_out)} files cannot be read and are left out, the first {file}: {reason}"
+        _warn_once(f"{root}: {message}", LeftOutWarning, state)
+    for note in folder.label_notes:
+        _warn_once(f"{root}: {note}", LabelsWarning, state)
+    for note in folder.reading_notes:
+        _warn_once(f"{root}: {note}", ReadingWarning, state)
+    return folder
 
 
-@lru_cache(maxsize=64)  # a folder is read again for each size, and says the same
-def _say_once(said: str, kind: type[Warning], state: str) -> None:  # noqa: ARG001  (of the key)
-    warnings.warn(said, kind, stacklevel=2)
+@lru_cache(maxsize=64)  # a folder is read again for each size, with the same warnings
+def _warn_once(message: str, category: type[Warning], state: str) -> None:  # noqa: ARG001  (part of the cache's key)
+    warnings.warn(message, category, stacklevel=2)
 
 
-def tested(found: FolderImages) -> np.ndarray:
-    """Return which images are for the test, (N,) bool: of each class the fifth whose digests come first.
+def is_test(folder: FolderImages) -> np.ndarray:
+    """Return which images are in the test part, (N,) bool: of each class the fifth with the smallest digests.
 
     Raises:
-        UserError: fewer than two classes, or a class of which there is nothing to test on.
+        UserError: fewer than two classes, or a class with one image, which leaves nothing to test on.
     """
-    if len(found.classes) < 2:
-        names = found.classes[0] if found.classes else "none"
-        raise UserError(
-            f"{found.root}: a data set needs at least 2 classes, it has {len(found.classes)} ({names}); "
-            "make a sub-folder for each class, or a labels.csv with the columns file and label"
+    if len(folder.classes) < 2:
+        names = folder.classes[0] if folder.classes else "none"
+        raise FileError(
+            f"{folder.root}: a data set needs at least 2 classes, it has {len(folder.classes)} ({names}); "
+            "make a sub-folder for each class, or a labels.csv with the columns file and label",
+            folder.root,
         )
-    digests, chosen = np.array(found.digests), set[str]()
-    for number, name in enumerate(found.classes):
-        different = np.unique(digests[found.labels == number])
-        if len(different) < 2:
-            raise UserError(f"{found.root}: class {name} has one image; give it one to train and one to test on")
-        chosen |= set(different[: max(1, round(len(different) / _TEST))].tolist())
-    return np.isin(digests, list(chosen))
+    digests = np.array(folder.digests)
+    test_digests = set[str]()
+    for number, name in enumerate(folder.classes):
+        contents = np.unique(digests[folder.labels == number])
+        if len(contents) < 2:
+            raise FileError(
+                f"{folder.root}: class {name} has one image; give it one to train and one to test on", folder.root
+            )
+        test_digests |= set(contents[: max(1, round(len(contents) / _ONE_TEST_IMAGE_IN))].tolist())
+    return np.isin(digests, list(test_digests))

@@ -1,42 +1,47 @@
-"""The pool of a folder of images: what a person labelled, what is held out of it, and the rest. Shapes: N images."""
+"""The pool of a folder: given labels, held-out validation labels, and unlabelled images. Shapes: N images."""
 
 import hashlib
 
 import numpy as np
 
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.runtime.seeds import derive
 
 
-def held_out(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Return which labels are hidden from training, for validation, (N,) bool.
+def validation_mask(labels: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Return which given labels are held out from training, for validation, (N,) bool. They are no test set.
 
-    Every n-th label of each class (n = 1 / share) in a seeded order: a class with fewer than n labels gives none,
-    because they are worth more in training than as a check.
+    Every n-th label of each class is held out (n = 1 / share), in a seeded order. A class with fewer than n labels
+    keeps them all, because they are worth more in training than in validation.
 
     Args:
-        labels: (N,) classes, −1 where unlabelled.
-        share: of the labels, in (0, 0.5]; 0 = none.
-        seed: draws the order.
+        labels: (N,) classes, −1 = unlabelled.
+        share: share of the labels to hold out, in (0, 0.5]; 0 = none.
+        seed: of the order.
     """
-    held = np.zeros(len(labels), dtype=bool)
+    mask = np.zeros(len(labels), dtype=bool)
     if share:
+        n = round(1 / share)
         for order in _orders(labels, derive(seed, "validation")):
-            every = round(1 / share)
-            held[order[every - 1 :: every]] = True
-    return held
+            mask[order[n - 1 :: n]] = True
+    return mask
 
 
 def folds(labels: np.ndarray, n: int, seed: int) -> np.ndarray:
-    """Return in which of ``n`` folds each label is hidden, (N,) in [0, n); −1 where there is none, and for a class's
-    only label, which is never hidden."""
-    fold = np.full(len(labels), LEFT_OUT)
+    """Return the fold that hides each label, (N,) in [0, n); −1 = unlabelled, or the only label of its class.
+
+    Args:
+        labels: (N,) classes, −1 = unlabelled.
+        n: number of folds.
+        seed: of the order in which the labels of a class are dealt to the folds.
+    """
+    fold = np.full(len(labels), UNLABELLED)
     start = 0
     for order in _orders(labels, derive(seed, "folds")):
         if len(order) > 1:
             fold[order] = (start + np.arange(len(order))) % n
-            start += len(order)  # the next class goes on where this one ends: folds are equally large
+            start += len(order)  # the next class continues where this one ends, so folds are equally large
     return fold
 
 
@@ -46,33 +51,33 @@ def _orders(labels: np.ndarray, seed: int) -> list[np.ndarray]:
     return [rng.permutation(np.flatnonzero(labels == c)) for c in range(int(labels.max(initial=-1)) + 1)]
 
 
-def pool_of(found: FolderImages, hidden: np.ndarray) -> Pool:
-    """Return the pool of all images, the labelled ones first, each group in the order of its files.
+def pool_of(folder: FolderImages, hidden: np.ndarray) -> Pool:
+    """Return the pool of all images: the labelled ones first, each group in the order of its files.
 
-    Images whose label is hidden are in the pool like those that have none, and their labels are for validation: what
-    the method says of them is what it would have said, had nobody labelled them.
+    Images with a hidden label are in the pool as unlabelled images, and their labels are the pool's validation labels.
+    So the method treats them as if nobody had labelled them.
 
     Args:
-        found: the folder; ``Pool.sources`` counts its files.
-        hidden: (N,) bool, labelled images whose label may not be used.
+        folder: the images and given labels; ``Pool.sources`` are indices of its files.
+        hidden: (N,) bool, labelled images whose label the method must not use.
     """
-    given = np.where(hidden, LEFT_OUT, found.labels)
-    sources = np.concatenate([np.flatnonzero(given != LEFT_OUT), np.flatnonzero(given == LEFT_OUT)])
+    labels = np.where(hidden, UNLABELLED, folder.labels)
+    sources = np.concatenate([np.flatnonzero(labels != UNLABELLED), np.flatnonzero(labels == UNLABELLED)])
     validation = np.flatnonzero(hidden)
-    digest = hashlib.sha256(found.images.numpy().tobytes())
-    for part in (sources, given[sources], validation, found.labels[validation]):
+    digest = hashlib.sha256(folder.images.numpy().tobytes())
+    for part in (sources, labels[sources], validation, folder.labels[validation]):
         digest.update(np.ascontiguousarray(part, dtype=np.int64).tobytes())
-    _, channels, height, width = found.images.shape
+    _, channels, height, width = folder.images.shape
     return Pool(
-        images=found.images[sources],
-        labels=given[sources],
-        validation_images=found.images[validation],
-        validation_labels=found.labels[validation],
+        images=folder.images[sources],
+        labels=labels[sources],
+        validation_images=folder.images[validation],
+        validation_labels=folder.labels[validation],
         sources=sources,
         validation_sources=validation,
         views=("clean",) * len(sources),
-        classes=found.classes,
+        classes=folder.classes,
         raw_shape=(channels, height, width),
         digest=digest.hexdigest(),
-        ranges=found.ranges,
+        ranges=folder.ranges,
     )

@@ -1,10 +1,9 @@
-"""A folder of your images, read as one uint8 tensor, with the labels that sub-folders or a CSV give.
+"""A folder of image files as one uint8 tensor, with labels from a CSV or from the names of sub-folders.
 
-Images may lie in the folder itself, in class sub-folders, or both. Without a CSV the name of the sub-folder directly
-below the folder is the label of all images in it (``unlabelled`` is no label), and those in the folder itself have
-none. With a CSV it alone gives labels, and sub-folders are only places; ``labels.csv`` in the folder is such a CSV.
-What names and labels are taken for is the same in both.
-Shapes: N images.
+Images may lie in the folder itself, in class sub-folders, or both. Without a CSV, the name of a sub-folder directly
+below the folder is the label of all images in it (``unlabelled`` is no label), and images in the folder itself have no
+label. With a CSV, only the CSV gives labels; ``labels.csv`` in the folder is such a CSV. Both sources follow the same
+rules for names. Shapes: N images.
 """
 
 from collections import defaultdict
@@ -16,31 +15,31 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kmpl.datasets.types import LEFT_OUT
-from kmpl.errors import UserError
+from kmpl.datasets.types import UNLABELLED
+from kmpl.errors import FileError
 from kmpl.formats.csv_labels import read_labels
 from kmpl.formats.folder_labels import labels_of_folders
-from kmpl.formats.given_labels import NO_RULES, Given, Rules
-from kmpl.images.file_kinds import IMAGE_SUFFIXES, by_content_sentence, look
+from kmpl.formats.given_labels import NO_RULES, GivenLabels, Rules
+from kmpl.images.file_kinds import IMAGE_SUFFIXES, by_content_sentence, identify
 from kmpl.images.file_tree import walk
-from kmpl.images.reading import OnProgress, read_files
+from kmpl.images.reading import OnProgress, ReadImage, read_files
 from kmpl.images.value_ranges import Range, sentences
 
-SIZE = 32
-"""Side of the images in pixels, unless another is given."""
-OWN_LABELS = "labels.csv"
-"""The CSV that counts if none is named."""
+DEFAULT_SIZE_PIXELS = 32
+"""Side of the images, if the caller gives none."""
+LABELS_FILE = "labels.csv"
+"""Name of the CSV in the folder that gives the labels, if the caller names none."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FolderImages:
-    """All images of a folder that can be read, in the order of their paths."""
+    """All readable images of a folder, in the order of their paths."""
 
     root: Path
     files: tuple[str, ...]
     """(N,) relative to the root, with ``/``, sorted."""
     images: Tensor = field(repr=False)
-    """(N, channels, size, size) uint8; letterboxed, so that the aspect ratio is kept."""
+    """(N, channels, size, size) uint8; letterboxed, so the aspect ratio is kept."""
     labels: np.ndarray = field(repr=False)
     """(N,) int64 in [0, C), −1 = unlabelled."""
     classes: tuple[str, ...]
@@ -48,58 +47,61 @@ class FolderImages:
     digests: tuple[str, ...] = field(repr=False)
     """(N,) SHA-256 of each file's bytes: copies of one file have the same."""
     left_out: dict[str, str]
-    """Files that look like images and could not be read, and why."""
-    notes: tuple[str, ...] = ()
-    """What of the labels was read otherwise than it may have been meant, a sentence each."""
-    own: frozenset[str] = frozenset()
-    """Files whose given label is one that kmpl assigned earlier and nobody has touched since."""
+    """Files that look like images but cannot be read, each with the reason."""
+    label_notes: tuple[str, ...] = ()
+    """Labels whose reading may not be the intended one, a sentence each."""
+    unreviewed: frozenset[str] = frozenset()
+    """Files whose given label kmpl assigned earlier, and no person has changed since."""
     ranges: dict[str, Range] = field(default_factory=dict)
-    """Which numbers are black and white in images of more than 8 bits, by kind; what reads them again needs it."""
-    said: tuple[str, ...] = ()
-    """What people should know of how the files were read, a sentence each."""
+    """Pixel values of black and white in images of more than 8 bits, by kind; later readings need them."""
+    reading_notes: tuple[str, ...] = ()
+    """What the user should know about the reading of the files, a sentence each."""
 
     @property
     def conflicts(self) -> list[tuple[str, ...]]:
-        """Copies of one file that were given different labels, each time all that have a label."""
+        """Groups of labelled files with the same content and different labels."""
         copies = defaultdict(list)
-        for i in np.flatnonzero(self.labels != LEFT_OUT):
+        for i in np.flatnonzero(self.labels != UNLABELLED):
             copies[self.digests[i]].append(int(i))
-        return [tuple(self.files[i] for i in same) for same in copies.values() if len(set(self.labels[same])) > 1]
+        return [tuple(self.files[i] for i in group) for group in copies.values() if len(set(self.labels[group])) > 1]
 
 
 def scan(root: Path, by_content: Callable[[str], None] = lambda file: None) -> tuple[list[str], dict[str, str]]:  # noqa: ARG005
-    """Return the paths of all images in a folder and below it, sorted, and what looks like an image but is no use.
+    """Return the sorted paths of all images below a folder, and the unreadable files with the reason.
 
-    What ``walk`` passes over is no image. A sub-folder that cannot be read is left out as a file is. A file whose
-    suffix is no image's is looked into: ``by_content`` is told of each that is an image all the same.
+    Files that ``walk`` skips are no images. An unreadable sub-folder is left out as a file is.
+
+    Args:
+        root: the folder.
+        by_content: called with each image whose suffix is no image's, but whose first bytes are.
 
     Raises:
         UserError: no such folder, one that cannot be read, or no image in it.
     """
     if not root.is_dir():
-        wrong = "is a file" if root.exists() else "there is no such folder"
-        raise UserError(f"{root}: {wrong}; name a folder of images")
+        problem = "is a file" if root.exists() else "there is no such folder"
+        raise FileError(f"{root}: {problem}; name a folder of images", root)
     files: list[str] = []
     left_out: dict[str, str] = {}
 
-    def refused(folder: str, error: OSError) -> None:
+    def leave_out(folder: str, error: OSError) -> None:
         reason = error.strerror or str(error)
         if not folder:
-            raise UserError(f"cannot read the folder {root}: {reason}") from error
+            raise FileError(f"cannot read the folder {root}: {reason}", root) from error
         left_out[_readable(folder)] = f"the folder cannot be read: {reason}"
 
-    for name in walk(root, refused):
+    for name in walk(root, leave_out):
         if _readable(name) != name:
             left_out[_readable(name)] = "its name is no UTF-8; rename it"
-        elif (seen := look(root / name)) and not seen.why_not:
+        elif (file := identify(root / name)) and not file.unreadable:
             files.append(name)
-            if seen.by_content:
+            if file.by_content:
                 by_content(name)
-        elif seen:
-            left_out[name] = seen.why_not
+        elif file:
+            left_out[name] = file.unreadable
     if not files:
-        looks = f"; {len(left_out):,} files are left out, the first: {_first(left_out)}" if left_out else ""
-        raise UserError(f"{root}: no image in it or below it ({_formats()}); name a folder of images{looks}")
+        more = f"; {len(left_out):,} files are left out, the first: {_first(left_out)}" if left_out else ""
+        raise FileError(f"{root}: no image in it or below it ({_formats()}); name a folder of images{more}", root)
     return sorted(files), left_out
 
 
@@ -113,70 +115,67 @@ def _first(left_out: dict[str, str]) -> str:
 
 
 def _readable(name: str) -> str:
-    """Return a name as text that can be written; one in UTF-8 as it is."""
+    """Return a file name as printable text; a name in UTF-8 is unchanged."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 
-def _given(root: Path, table: Path | None, files: Sequence[str], rules: Rules) -> Given:
-    if table is None and (root / OWN_LABELS).is_file():
-        table = root / OWN_LABELS
+def _labels(root: Path, table: Path | None, files: Sequence[str], rules: Rules) -> GivenLabels:
+    if table is None and (root / LABELS_FILE).is_file():
+        table = root / LABELS_FILE
     return labels_of_folders(files, root, rules) if table is None else read_labels(table, root, files, rules)
 
 
 def read_folder(
     root: Path,
     labels: Path | None = None,
-    size: int = SIZE,
+    *,
+    size: int = DEFAULT_SIZE_PIXELS,
     channels: int = 0,
     on_progress: OnProgress = lambda done, total: None,  # noqa: ARG005
     rules: Rules = NO_RULES,
 ) -> FolderImages:
-    """Return all images of a folder with their labels; the result does not depend on how many threads read them.
+    """Return all images of a folder with their labels; the number of threads does not change the result.
 
     Args:
         root: the folder.
-        labels: CSV with the columns file and label; if none is given, ``labels.csv`` in the folder, and if there is
-            none, the names of sub-folders.
-        size: side that all images are brought to, pixels.
+        labels: CSV with the columns file and label. Default: ``labels.csv`` in the folder; if the folder has none, the
+            names of sub-folders are the labels.
+        size: side of the resulting images, pixels.
         channels: 1 (grey), 3 (colour), or 0: grey if all images are grey, else colour.
-        on_progress: told of each file.
-        rules: what was said of names and labels that may be meant one way or the other.
+        on_progress: called after each file.
+        rules: the user's decisions on ambiguous names and labels.
 
     Raises:
-        UserError: no image that can be read, the CSV does not fit the folder, or the sub-folders are no classes.
+        UserError: no readable image, the CSV does not fit the folder, or the sub-folders are no classes.
     """
     by_content: list[str] = []
     files, left_out = scan(root, by_content.append)
-    said = _given(root, labels, files, rules)
-    named = said.labels
-    kept: list[str] = []
-    pictures: list[np.ndarray] = []
-    digests: list[str] = []
-    read = read_files(root, files, size, channels or None, on_progress)
-    for file, one in zip(files, read.found, strict=True):
-        if isinstance(one, str):
-            left_out[file] = one
+    given = _labels(root, labels, files, rules)
+    label_of = given.labels
+    reading = read_files(root, files, size=size, channels=channels or None, on_progress=on_progress)
+    images: dict[str, ReadImage] = {}
+    for file, image in zip(files, reading.images, strict=True):
+        if isinstance(image, str):
+            left_out[file] = image
         else:
-            kept.append(file)
-            pictures.append(one[0])
-            digests.append(one[1])
-    if not kept:
-        raise UserError(f"{root}: none of {len(files)} images can be read; {files[0]}: {left_out[files[0]]}")
-    classes = tuple(sorted({named[file] for file in kept if file in named}))
+            images[file] = image
+    if not images:
+        raise FileError(f"{root}: none of {len(files)} images can be read; {files[0]}: {left_out[files[0]]}", root)
+    classes = tuple(sorted({label_of[file] for file in images if file in label_of}))
     numbers = {name: number for number, name in enumerate(classes)}
-    given = np.array([numbers[named[file]] if file in named else LEFT_OUT for file in kept], dtype=np.int64)
+    class_numbers = [numbers[label_of[file]] if file in label_of else UNLABELLED for file in images]
     return FolderImages(
         root=root,
-        files=tuple(kept),
-        images=_stacked(pictures, channels),
-        labels=given,
+        files=tuple(images),
+        images=_stacked([image.pixels for image in images.values()], channels),
+        labels=np.array(class_numbers, dtype=np.int64),
         classes=classes,
-        digests=tuple(digests),
+        digests=tuple(image.digest for image in images.values()),
         left_out=dict(sorted(left_out.items())),
-        notes=said.notes,
-        own=said.own,
-        ranges=read.ranges,
-        said=(*by_content_sentence(by_content), *sentences(read.ranges, read.extents)),
+        label_notes=given.notes,
+        unreviewed=given.unreviewed,
+        ranges=reading.ranges,
+        reading_notes=(*by_content_sentence(by_content), *sentences(reading.ranges, reading.extents)),
     )
 
 
@@ -184,6 +183,6 @@ def _stacked(pictures: list[np.ndarray], channels: int) -> Tensor:
     """Return images (height, width, 1 or 3) as one tensor (N, channels, height, width)."""
     depth = channels or max(picture.shape[-1] for picture in pictures)
     stacked = np.empty((len(pictures), depth, *pictures[0].shape[:2]), dtype=np.uint8)
-    for place, picture in zip(stacked, pictures, strict=True):
-        place[:] = picture.transpose(2, 0, 1)  # grey goes into all channels
+    for image, picture in zip(stacked, pictures, strict=True):
+        image[:] = picture.transpose(2, 0, 1)  # grey goes into all channels
     return torch.from_numpy(stacked)

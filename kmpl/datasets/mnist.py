@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from kmpl.datasets.types import Images
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.runtime.files import cache_folder, describe, sha256
 
 PACKED = Path(__file__).with_name("mnist_files")
@@ -44,9 +44,11 @@ def _unpack(target: Path) -> None:
     try:
         for name, (packed, _) in DIGESTS.items():
             path = PACKED / f"{name}.gz"
-            found = sha256(path) if path.is_file() else "no file"
-            if found != packed:
-                raise UserError(f"{path} is damaged: expected SHA-256 {packed}, found {found}; install kmpl again")
+            digest = sha256(path) if path.is_file() else "no file"
+            if digest != packed:
+                raise FileError(
+                    f"{path} is damaged: expected SHA-256 {packed}, found {digest}; install kmpl again", path
+                )
             with gzip.open(path, "rb") as source, (draft / name).open("wb") as copy:
                 shutil.copyfileobj(source, copy)
         target.mkdir(exist_ok=True)
@@ -90,7 +92,7 @@ def unpacked_folder() -> Path:
             _unpack(target)
         except OSError as error:
             hint = f"; set KMPL_CACHE to another folder (now {os.environ.get('KMPL_CACHE') or cache_folder()})"
-            raise UserError(describe(error, target) + hint) from error
+            raise FileError(describe(error, target) + hint, target) from error
     return root
 
 
@@ -99,7 +101,8 @@ def read(train: bool) -> Images:
 
     Read here and not by torchvision, whose import takes longer than most commands that read them.
     """
-    part, raw = "train" if train else "t10k", unpacked_folder() / "MNIST" / "raw"
+    part = "train" if train else "t10k"
+    raw = unpacked_folder() / "MNIST" / "raw"
     images = np.fromfile(raw / f"{part}-images-idx3-ubyte", dtype=np.uint8, offset=16).reshape(-1, 1, 28, 28)
     labels = np.fromfile(raw / f"{part}-labels-idx1-ubyte", dtype=np.uint8, offset=8)
-    return Images(torch.from_numpy(images), torch.from_numpy(labels).long(), tuple("0123456789"))
+    return Images(images=torch.from_numpy(images), labels=torch.from_numpy(labels).long(), classes=tuple("0123456789"))

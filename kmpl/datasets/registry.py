@@ -1,30 +1,18 @@
 """Data sets by torchvision's name, or ``folder:PATH``, read as one uint8 tensor each.
 
-A new data set is a function ``train → Images`` and one line in ``DATASETS``.
+A new data set is a function ``train → Images`` and one line in ``kmpl.config.datasets``.
 """
 
 from collections.abc import Callable
-from functools import partial
 
-from kmpl.datasets import folder_dataset, mnist
-from kmpl.datasets.torchvision_sets import cifar, emnist, mnist_like, svhn, usps
+from kmpl.config.datasets import DATASETS
+from kmpl.datasets import folder_dataset
 from kmpl.datasets.types import Images
 from kmpl.errors import UserError, look_up
 from kmpl.runtime.files import cache_folder
 
 Reader = Callable[[bool], Images]
-
-
-DATASETS: dict[str, Reader] = {
-    "MNIST": mnist.read,
-    "FashionMNIST": partial(mnist_like, "FashionMNIST"),
-    "KMNIST": partial(mnist_like, "KMNIST"),
-    "EMNIST": emnist,
-    "USPS": usps,
-    "SVHN": svhn,
-    "CIFAR10": partial(cifar, 10),
-    "CIFAR100": partial(cifar, 100),
-}
+"""Training part or test part → its images."""
 
 
 def content(name: str) -> str:
@@ -49,7 +37,7 @@ def read(name: str, train: bool, size: int = 0) -> Images:
     """
     if name.startswith(folder_dataset.PREFIX):
         return folder_dataset.read(name, train, size)
-    reader = look_up(DATASETS, name, "dataset")
+    reader: Reader = look_up(DATASETS, name, "dataset").load()
     # torchvision has no error of its own for no network or a damaged file: it lets whatever comes through.
     try:
         return reader(train)

@@ -1,4 +1,4 @@
-"""The only door to the test images. Nothing that trains, chooses or tunes may import it; a contract says so."""
+"""The test set: the only access to test images. A contract forbids its import where models are trained or chosen."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,14 +10,14 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.datasets.pool import PROTOCOLS, show
 from kmpl.datasets.registry import read
 
-TEST_SEED = 20_130_621  # the test's views are the same for every experiment
+TEST_SEED = 20_130_621  # draws the views of the test images, the same for every experiment
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TestSet:
     """All test images in each view of the protocol."""
 
-    __test__ = False  # not a test case, whatever the name makes pytest think
+    __test__ = False  # pytest collects classes named Test…; this is no test case
 
     views: dict[str, Tensor]
     """View: (N, channels, height, width) uint8."""
@@ -35,4 +35,5 @@ def _rendered(dataset: str, protocol: str, image_size: int) -> TestSet:
     rules = PROTOCOLS[protocol]
     size = image_size or rules.image_size
     data = read(dataset, train=False, size=size)
-    return TestSet({v: show(data.images, v, size, TEST_SEED) for v in rules.test_views}, data.labels.numpy())
+    views = {view: show(data.images, view, size=size, seed=TEST_SEED) for view in rules.test_views}
+    return TestSet(views=views, labels=data.labels.numpy())

@@ -1,16 +1,17 @@
-"""What a data set and a pool are made of. Shapes: N images, C channels, H × W pixels."""
+"""Types of a data set and a pool. Shapes: N images, V validation images, C classes."""
 
 from dataclasses import dataclass, field
 
 import numpy as np
 from torch import Tensor
 
-LEFT_OUT = -1  # scikit-learn's own mark for "not labelled"
+UNLABELLED = -1
+"""Label of an image without a label, and of a pseudo-label that was left out; scikit-learn's own mark."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Images:
-    """Images with their labels, as a data set gives them."""
+    """The images and labels of one part of a data set."""
 
     images: Tensor
     """(N, channels, height, width), uint8."""
@@ -19,42 +20,42 @@ class Images:
     classes: tuple[str, ...]
     """Names of the C classes."""
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Which numbers were black and white in files of more than 8 bits, by kind of picture."""
+    """Pixel values of black and white in files of more than 8 bits, by kind of picture."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pool:
-    """The training images as the method may see them: true labels of unlabelled images are not in here."""
+    """The training images with the labels that the method may see: no true label of an unlabelled image."""
 
     images: Tensor
     """(N, channels, height, width), uint8: the labelled images first, then the unlabelled ones."""
     labels: np.ndarray
     """(N,) int64: given labels, −1 where unlabelled."""
     validation_images: Tensor
-    """(V, channels, height, width), uint8, out of the labelled budget."""
+    """(V, channels, height, width), uint8: a part of the labelled budget, held out from training."""
     validation_labels: np.ndarray
-    """(V,) int64."""
+    """(V,) int64: the held-out validation labels, never the test set's."""
     sources: np.ndarray
     """(N,) index of each image in the data set."""
     validation_sources: np.ndarray
     """(V,) index of each validation image in the data set."""
     views: tuple[str, ...]
-    """(N,) the view each image is seen in."""
+    """(N,) view of each image."""
     classes: tuple[str, ...]
     """Names of the C classes."""
     raw_shape: tuple[int, int, int]
-    """Channels, height and width of an image as the data set stores it, before any resizing."""
+    """Channels, height and width of an image in the data set, before any resizing."""
     digest: str
     """SHA-256 of images, sources, views and split."""
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Which numbers were black and white in files of more than 8 bits, by kind of picture."""
+    """Pixel values of black and white in files of more than 8 bits, by kind of picture."""
 
     @property
     def labelled(self) -> np.ndarray:
-        """(N,) bool: where a label is given."""
-        return self.labels != LEFT_OUT
+        """(N,) bool: images with a given label."""
+        return self.labels != UNLABELLED
 
     @property
     def budget(self) -> int:
-        """Distinct images a person had to label: labelled and validation."""
+        """Labelled budget: distinct images with a given label, validation included."""
         return len(np.unique(self.sources[self.labelled])) + len(np.unique(self.validation_sources))

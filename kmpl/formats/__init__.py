@@ -1,1 +1,1 @@
-"""Label files → labels."""
+"""Labels from files: a CSV, or the names of sub-folders."""

@@ -1,4 +1,4 @@
-"""What counts as a given label, wherever it stands: in a CSV or as the name of a sub-folder."""
+"""Given labels and their class names, from a CSV or from sub-folders: one set of rules for both."""
 
 import shlex
 from collections import Counter
@@ -7,91 +7,93 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kmpl.errors import UserError
-from kmpl.formats.class_names import alike, means_no_label, means_part, tidy
+from kmpl.formats.class_names import means_no_label, means_part, normalise, similar_names
 
 Trust = Literal["assigned", "given"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rules:
-    """What a person has said of names and labels that may be meant one way or the other.
+    """The user's decisions on ambiguous names and labels.
 
     Raises:
-        UserError: a name that is a class anyway.
+        UserError: a name in ``class_named`` is no ambiguous one.
     """
 
     class_named: tuple[str, ...] = ()
-    """Names that are classes here, though they mean elsewhere that there is no label, or a part of a data set."""
+    """Names that are classes here, although they usually mean "no label" or a part of a data set."""
     trust: Trust | None = None
-    """Labels that kmpl assigned and nobody changed: they count as given (``assigned``), or they don't (``given``).
-    None: they do if a person worked on their file, which is said; else the file is refused."""
+    """Whether labels that kmpl assigned and nobody changed count as given: ``assigned`` = yes, ``given`` = no. None =
+    yes if a person changed other labels of the file (with a note); otherwise the file is refused."""
 
     def __post_init__(self) -> None:
-        for name in map(tidy, self.class_named):
+        for name in map(normalise, self.class_named):
             if not (means_no_label(name) or means_part(name)):
                 raise UserError(f"--class-named {name}: '{name}' is a class anyway; leave the flag out")
 
-    def keeps(self, name: str) -> bool:
-        """Return whether a tidy name was said to be a class."""
-        return name.casefold() in {tidy(kept).casefold() for kept in self.class_named}
+    def is_class(self, name: str) -> bool:
+        """Return whether the user declared a normalised name to be a class."""
+        return name.casefold() in {normalise(class_name).casefold() for class_name in self.class_named}
 
 
 NO_RULES = Rules()
 
 
-@dataclass(frozen=True)
-class Given:
-    """The labels that were given."""
+@dataclass(frozen=True, slots=True)
+class GivenLabels:
+    """The given labels of a folder."""
 
     labels: dict[str, str]
-    """Class of each labelled file."""
+    """Class name of each labelled file."""
     notes: tuple[str, ...] = ()
-    """What was read otherwise than it may have been meant, a sentence each."""
-    own: frozenset[str] = field(default=frozenset(), compare=False)
-    """Files whose label ``kmpl label`` assigned, untouched since: what is written next says so again."""
+    """Labels whose reading may not be the intended one, a sentence each."""
+    unreviewed: frozenset[str] = field(default=frozenset(), compare=False)
+    """Files whose label ``kmpl label`` assigned and nobody changed; the next CSV marks them as assigned again."""
 
 
-class Names:
-    """Reads names of classes, and counts those that mean that there is no label."""
+class NameReader:
+    """Reads class names, and counts the words that mean "no label"."""
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._words: Counter[str] = Counter()
+        self._no_label_words: Counter[str] = Counter()
 
     def meaning(self, text: str) -> str:
-        """Return the class that a text means; empty if it means none."""
-        name = tidy(text)
-        return "" if means_no_label(name) and not self._rules.keeps(name) else name
+        """Return the class name that a text means; empty if it means "no label"."""
+        name = normalise(text)
+        return "" if means_no_label(name) and not self._rules.is_class(name) else name
 
     def read(self, text: str) -> str:
-        """Return the same, and count a word that means none."""
-        name, word = self.meaning(text), tidy(text)
-        self._words[word] += bool(word and not name)
+        """Return the ``meaning``, and count a word that means "no label"."""
+        name = self.meaning(text)
+        word = normalise(text)
+        self._no_label_words[word] += bool(word and not name)
         return name
 
-    def given(self, labels: Mapping[str, str], counted: str, notes: tuple[str, ...] = ()) -> Given:
-        """Return labels by file with all that is to be said of their names.
+    def given_labels(self, labels: Mapping[str, str], unit: str, notes: tuple[str, ...] = ()) -> GivenLabels:
+        """Return labels by file, with notes on all names read so far.
 
         Args:
-            labels: class of each labelled file.
-            counted: what ``read`` was called for.
-            notes: what is to be said besides.
+            labels: class name of each labelled file.
+            unit: what each call of ``read`` was for: ``row`` or ``image``.
+            notes: further notes.
         """
-        said = [*notes]
-        if words := [(word, n) for word, n in self._words.most_common() if n]:
-            each = ", ".join(f"{n:,} × '{word}'" for word, n in words)
-            total, kept = self._words.total(), f"to keep one as a class: {class_named(words[0][0])}"
-            which = f"1 {counted} is" if total == 1 else f"{total:,} {counted}s are"
-            said.append(f"{which} read as not labelled ({each}); {kept}")
-        if same := alike(Counter(sorted(labels.values()))):
-            said.append(f"classes that read alike: {'; '.join(same)}; if they are one, give them one name")
-        return Given(dict(labels), tuple(said))
+        notes_on_names = []
+        if words := [(word, n) for word, n in self._no_label_words.most_common() if n]:
+            counts = ", ".join(f"{n:,} × '{word}'" for word, n in words)
+            total = self._no_label_words.total()
+            units = f"1 {unit} is" if total == 1 else f"{total:,} {unit}s are"
+            remedy = f"to keep one as a class: {class_named_flags(words[0][0])}"
+            notes_on_names.append(f"{units} read as not labelled ({counts}); {remedy}")
+        if groups := similar_names(Counter(sorted(labels.values()))):
+            notes_on_names.append(f"classes that read alike: {'; '.join(groups)}; if they are one, give them one name")
+        return GivenLabels(dict(labels), (*notes, *notes_on_names))
 
 
-def class_named(*names: str) -> str:
-    """Return the flags that make classes of names.
+def class_named_flags(*names: str) -> str:
+    """Return the command-line flags that declare names to be classes.
 
-    >>> class_named("nan", "-1")
+    >>> class_named_flags("nan", "-1")
     '--class-named nan --class-named=-1'
     """
     return " ".join(f"--class-named{'=' if name.startswith('-') else ' '}{shlex.quote(name)}" for name in names)

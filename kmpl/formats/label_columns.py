@@ -1,102 +1,125 @@
-"""Which cell of a row is its label, and who wrote it: a person, or ``kmpl label``."""
+"""The label columns of a CSV: which cell of a row is its label, and whether a person or ``kmpl label`` wrote it."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from kmpl.errors import UserError
-from kmpl.formats.class_names import tidy
+from kmpl.errors import FileError
+from kmpl.formats.class_names import normalise
 from kmpl.formats.csv_rows import Row, Table
-from kmpl.formats.given_labels import Names
+from kmpl.formats.given_labels import NameReader
 
-LABEL, CHOICE, SOURCE, ASSIGNED = "label", "choice", "source", "assigned"
-"""``source`` is ``assigned`` where ``kmpl label`` assigned the label; the column ``assigned`` keeps what that was, so
-that it can be told from what a person made of it."""
-_ANNOTATION = "annotation_id"  # in what Label Studio writes, and ``choice`` is then what a person chose there
-_SEVERAL = '{"choices"'  # its cell where a person chose more than one
+LABEL = "label"
+CHOICE = "choice"
+"""The label in a CSV of Label Studio."""
+SOURCE = "source"
+"""Its cell is ``assigned`` where ``kmpl label`` assigned the label."""
+ASSIGNED = "assigned"
+"""Keeps the assigned label, so that a later change of the label can be seen."""
+_ANNOTATION_COLUMN = "annotation_id"  # only Label Studio writes it
+_SEVERAL_CHOICES_START = '{"choices"'  # of the cell, if a person chose several classes in Label Studio
 
 
 class Origin(Enum):
-    """Who says a label."""
+    """Who wrote a label."""
 
     PERSON = auto()
-    """Nothing says that it was assigned."""
+    """A person: no column says that kmpl assigned it."""
     ANNOTATED = auto()
     """A person, in Label Studio."""
     ADDED = auto()
-    """A person, where kmpl had left it empty."""
+    """A person, where kmpl had left the label empty."""
     CHANGED = auto()
-    """A person, where kmpl had assigned another; also where there is none any more."""
+    """A person, who replaced or removed the label that kmpl had assigned."""
     ASSIGNED = auto()
-    """kmpl, and it is as it was."""
+    """kmpl; nobody changed it."""
     UNCERTAIN = auto()
-    """kmpl assigned one; whether it is this one cannot be told, for the file does not keep it."""
+    """kmpl assigned a label, but the file lacks the column ``assigned`` that would show whether it is this one."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Label:
-    """What a row says."""
+    """The label of a row."""
 
     name: str
-    """Empty: nothing."""
+    """Empty = no label."""
     origin: Origin
 
 
-class LabelColumns:
-    """Reads the label of each row, and notes where two columns disagree."""
+@dataclass(frozen=True, slots=True)
+class _Conflict:
+    """A row in which two columns name different classes."""
 
-    def __init__(self, table: Table, names: Names) -> None:
-        self._table, self._names = table, names
-        labels = [place for place, name in enumerate(table.columns) if name == LABEL]
-        choices = [place for place, name in enumerate(table.columns) if name == CHOICE]
-        self.exported = _ANNOTATION in table.columns
-        """Whether Label Studio wrote the table."""
-        self._counts = [*choices, *labels] if self.exported else labels
-        self._others = [] if self.exported else choices
-        self._apart: list[tuple[Row, int, int]] = []
+    row: Row
+    column: int
+    """Index of the column that counts."""
+    other: int
+    """Index of the other column."""
+
+
+class LabelColumns:
+    """Reads the label of each row, and notes columns that disagree."""
+
+    def __init__(self, table: Table, names: NameReader) -> None:
+        self._table = table
+        self._names = names
+        labels = [column for column, name in enumerate(table.columns) if name == LABEL]
+        choices = [column for column, name in enumerate(table.columns) if name == CHOICE]
+        self.from_label_studio = _ANNOTATION_COLUMN in table.columns
+        """Label Studio wrote the table; then its column ``choice`` comes before ``label``."""
+        self._columns = [*choices, *labels] if self.from_label_studio else labels
+        self._further_columns = [] if self.from_label_studio else choices
+        self._conflicts: list[_Conflict] = []
 
     def read(self, row: Row) -> Label:
-        """Return what a row says.
+        """Return the label of a row.
 
         Raises:
-            UserError: several classes.
+            UserError: the row gives several classes.
         """
-        texts = {place: row.cells[place] if place < len(row.cells) else "" for place in self._counts + self._others}
+        columns = self._columns + self._further_columns
+        texts = {column: row.cells[column] if column < len(row.cells) else "" for column in columns}
         for text in texts.values():
-            if text.strip().startswith(_SEVERAL):
-                raise UserError(f"{self._table.path} line {row.line}: gives several classes, {text}; give one")
-        meant = {place: self._names.meaning(text) for place, text in texts.items()}
-        place = next((place for place in self._counts if meant[place]), self._counts[0])
-        other = next((p for p, name in meant.items() if name and p != place and name != meant[place]), None)
+            if text.strip().startswith(_SEVERAL_CHOICES_START):
+                raise FileError(
+                    f"{self._table.path} line {row.line}: gives several classes, {text}; give one", self._table.path
+                )
+        meanings = {column: self._names.meaning(text) for column, text in texts.items()}
+        column = next((column for column in self._columns if meanings[column]), self._columns[0])
+        others = (c for c, name in meanings.items() if name and c != column and name != meanings[column])
+        other = next(others, None)
         if other is not None:
-            self._apart.append((row, place, other))
-        return Label(self._names.read(texts[place]), self._origin(row, tidy(texts[place])))
+            self._conflicts.append(_Conflict(row, column, other))
+        return Label(self._names.read(texts[column]), self._origin(row, normalise(texts[column])))
 
     def _cell(self, row: Row, name: str) -> str | None:
-        """Return what a row has in a column, None where there is no such column."""
+        """Return the cell of a row in a column; None if the table has no such column."""
         if name not in self._table.columns:
             return None
-        place = self._table.columns.index(name)
-        return tidy(row.cells[place]) if place < len(row.cells) else ""
+        column = self._table.columns.index(name)
+        return normalise(row.cells[column]) if column < len(row.cells) else ""
 
-    def _origin(self, row: Row, said: str) -> Origin:
-        source, before = self._cell(row, SOURCE), self._cell(row, ASSIGNED)
-        if self._cell(row, _ANNOTATION):
+    def _origin(self, row: Row, label: str) -> Origin:
+        source = self._cell(row, SOURCE)
+        assigned = self._cell(row, ASSIGNED)
+        if self._cell(row, _ANNOTATION_COLUMN):
             return Origin.ANNOTATED
-        if before:
-            if said != before:
+        if assigned:
+            if label != assigned:
                 return Origin.CHANGED
-            return Origin.ASSIGNED if source == ASSIGNED else Origin.PERSON  # who clears the source says: it is mine
+            return Origin.ASSIGNED if source == ASSIGNED else Origin.PERSON  # a person confirms by clearing the source
         if source == ASSIGNED:
-            return Origin.UNCERTAIN if said else Origin.CHANGED
-        return Origin.ADDED if said and source == "" else Origin.PERSON
+            return Origin.UNCERTAIN if label else Origin.CHANGED
+        return Origin.ADDED if label and source == "" else Origin.PERSON
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Where columns disagree, and which counts."""
-        if not self._apart:
+        """One sentence on columns that disagree, and which of them counts; empty if none do."""
+        if not self._conflicts:
             return ()
-        row, place, other = self._apart[0]
-        one, two = (f"{self._table.columns[p]} (column {p + 1})" for p in (place, other))
-        texts = " and ".join(f"'{row.cells[p].strip()}'" for p in (place, other))
-        rows = f"{len(self._apart):,} row{'s' if len(self._apart) > 1 else ''}"
-        return (f"{one} and {two} disagree in {rows}, first in line {row.line}: {texts}; {one} counts",)
+        first = self._conflicts[0]
+        columns = (first.column, first.other)
+        counted, ignored = (f"{self._table.columns[c]} (column {c + 1})" for c in columns)
+        texts = " and ".join(f"'{first.row.cells[c].strip()}'" for c in columns)
+        rows = f"{len(self._conflicts):,} row{'s' if len(self._conflicts) > 1 else ''}"
+        where = f"first in line {first.row.line}"
+        return (f"{counted} and {ignored} disagree in {rows}, {where}: {texts}; {counted} counts",)

@@ -1,8 +1,7 @@
-"""Whether labels that ``kmpl label`` assigned count as given when their CSV is given back.
+"""Whether labels that ``kmpl label`` assigned count as given labels when a person hands their CSV back.
 
-What a person hands over is a label: where somebody worked on the file, all of it counts, and it is said how many labels
-are still kmpl's own. Where nobody did, the file is refused: a method that is trained on its own guesses only grows
-surer of them.
+If a person worked on the file, all its labels count, and a note gives the number of labels that are still kmpl's own.
+If nobody did, the file is refused: a method trained on its own guesses grows more confident, but not more accurate.
 """
 
 from collections import Counter
@@ -10,59 +9,66 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.formats.given_labels import Rules
 from kmpl.formats.label_columns import Label, Origin
 
 
-@dataclass(frozen=True)
-class Named:
-    """A row that names an image."""
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """A row of a CSV that names an image."""
 
     line: int
     file: str
-    """As the folder calls it."""
+    """Path of the image in the folder."""
     label: Label
 
     @property
     def assigned(self) -> bool:
-        """Whether its label is kmpl's own, as far as the file tells."""
+        """Whether kmpl assigned the label and, as far as the file shows, nobody changed it."""
         return bool(self.label.name) and self.label.origin in (Origin.ASSIGNED, Origin.UNCERTAIN)
 
 
-def settle(path: Path, rows: Iterable[Named], exported: bool, rules: Rules) -> tuple[list[Named], tuple[str, ...]]:
-    """Return the rows that count, and what is to be said of the others.
+def counted_rows(
+    path: Path, rows: Iterable[LabelRow], *, from_label_studio: bool, rules: Rules
+) -> tuple[list[LabelRow], tuple[str, ...]]:
+    """Return the rows whose labels count as given, and notes on the other rows.
 
-    A person's row for an image always wins over one that kmpl assigned.
+    For an image with both, a person's row wins over a row that kmpl assigned.
 
     Args:
         path: the CSV.
-        rows: all that name an image.
-        exported: whether Label Studio wrote the file: then a person's labels are annotations there.
-        rules: what was said about it.
+        rows: all rows that name an image.
+        from_label_studio: Label Studio wrote the file: there, a person's labels are annotations.
+        rules: ``rules.trust`` decides, if it is set.
 
     Raises:
-        UserError: it is kmpl's own, and nobody has worked on it.
+        UserError: the file has labels that kmpl assigned, and none by a person.
     """
     rows = list(rows)
-    theirs = [row for row in rows if not row.assigned]
-    files = {row.file for row in theirs if row.label.name}
-    own = [row for row in rows if row.assigned and row.file not in files]
-    if not own or rules.trust == "assigned":
-        return theirs + own, ()
-    what = f"{len(own):,} of {len(files) + len(own):,} labels are kmpl's own (source=assigned)"
-    unsure = any(row.label.origin is Origin.UNCERTAIN for row in own)
-    blind = "; whether somebody changed one cannot be told, for the column assigned is missing" if unsure else ""
+    personal = [row for row in rows if not row.assigned]
+    personal_files = {row.file for row in personal if row.label.name}
+    assigned = [row for row in rows if row.assigned and row.file not in personal_files]
+    if not assigned or rules.trust == "assigned":
+        return personal + assigned, ()
+    total = len(personal_files) + len(assigned)
+    share = f"{len(assigned):,} of {total:,} labels are kmpl's own (source=assigned)"
+    uncertain = any(row.label.origin is Origin.UNCERTAIN for row in assigned)
+    doubt = "; the column assigned is missing, so a change by hand cannot be seen" if uncertain else ""
     if rules.trust == "given":
-        return theirs, (f"{what} and do not count{blind}",) if blind else ()
-    work = Counter(row.label.origin for row in theirs)
-    changed, added = work[Origin.CHANGED], work[Origin.ADDED]
-    if exported and work[Origin.ANNOTATED]:
-        return theirs, (f"{what} and nobody annotated them, so they do not count; --trust assigned counts them",)
+        return personal, (f"{share} and do not count{doubt}",) if doubt else ()
+    origins = Counter(row.label.origin for row in personal)
+    changed = origins[Origin.CHANGED]
+    added = origins[Origin.ADDED]
+    if from_label_studio and origins[Origin.ANNOTATED]:
+        note = f"{share} and nobody annotated them, so they do not count; --trust assigned counts them"
+        return personal, (note,)
     if changed or added:
-        done = f"{changed:,} changed and {added:,} added by hand"
-        return theirs + own, (f"{what} and count as given, too, because of {done}; --trust given leaves them out",)
-    raise UserError(
-        f"{path}: {what}, and none was changed or added by hand{blind}; to count them as given say --trust assigned "
-        "(or clear the column source), to leave them out --trust given"
+        work = f"{changed:,} changed and {added:,} added by hand"
+        note = f"{share} and count as given, too, because of {work}; --trust given leaves them out"
+        return personal + assigned, (note,)
+    raise FileError(
+        f"{path}: {share}, and none was changed or added by hand{doubt}; to count them as given say --trust assigned "
+        "(or clear the column source), to leave them out --trust given",
+        path,
     )

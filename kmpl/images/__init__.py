@@ -1,1 +1,1 @@
-"""Image files → arrays, and what is done to arrays of images."""
+"""Image files as arrays, and operations on arrays of images."""

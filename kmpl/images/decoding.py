@@ -1,7 +1,7 @@
-"""One image file → one uint8 array, whatever kind of file it is; what cannot be read says why, and costs no memory.
+"""Decode one image file into one uint8 array; an unreadable file gives one line with the reason, and costs no memory.
 
-Only the decoders of ``FORMATS`` are ever asked: no other program is started, no other file read. Of a file with several
-pictures (GIF, TIFF, WebP, PNG) the first counts.
+Only Pillow's decoders of ``FORMATS`` are used: they start no other program and read no other file. Of a file with
+several pictures (GIF, TIFF, WebP, PNG) the first one counts.
 """
 
 import contextlib
@@ -17,21 +17,22 @@ from PIL import Image, ImageFile
 
 from kmpl.errors import UserError
 from kmpl.images.deep_pictures import Deep, NotDecodedError, complete_pillow, deep_picture, tiff_kind
-from kmpl.images.file_kinds import FORMATS, described, first_bytes, format_of
+from kmpl.images.file_kinds import FORMATS, description_of, first_bytes, format_of
 from kmpl.images.fitting import finished, read_orientation, reduced, to_eight_bits, upright
 from kmpl.images.value_ranges import Extent, Ranges
 
 MAX_PIXELS = 120_000_000
-"""More are refused by the header alone: 360 MB in colour, and a little above what any camera gives in one shot."""
-_NOT_READ = "is not read here: save it as PNG or TIFF of 8 or 16 bits, or as grey TIFF of 32-bit floating point"
-_PILLOWS = ("ignore", None, Warning, re.compile(r"PIL\."), 0)
+"""Larger pictures are refused by their header: 360 MB in colour, slightly more than any camera takes in one shot."""
+_UNSUPPORTED = "is not read here: save it as PNG or TIFF of 8 or 16 bits, or as grey TIFF of 32-bit floating point"
+_PILLOW_MODULES = r"PIL\."
+_PILLOW_FILTER = ("ignore", None, Warning, re.compile(_PILLOW_MODULES), 0)  # as the list of filters has it
 
 
 T = TypeVar("T")
 
 
 class PictureError(UserError):
-    """A file that is no picture that can be read; the message is the reason alone, without the file's name."""
+    """An unreadable picture; the message is the reason alone, without the file's name."""
 
 
 def read_picture(
@@ -39,54 +40,52 @@ def read_picture(
     size: tuple[int, int] | None = None,
     channels: int | None = None,
     ranges: Ranges | None = None,
-    unknown: Callable[[str], None] = lambda kind: None,  # noqa: ARG005
+    on_unknown_kind: Callable[[str], None] = lambda kind: None,  # noqa: ARG005
 ) -> np.ndarray:
-    """Return a picture, (height, width, channels) uint8, upright by its EXIF orientation.
+    """Return a picture, (height, width, channels) uint8, turned upright by its EXIF orientation.
+
+    Transparent pixels get a white ground, as on a page; a nearly white picture, which would vanish, gets a black one.
 
     Args:
-        path: The file; what it is, is seen by its content, not its name.
-        size: (height, width) to fit it into, its aspect ratio kept (Lanczos when it shrinks, bicubic when it grows).
-            What is left beside it gets the median colour of its border, so that neither a digit on black nor one on
-            white gets a frame. A picture that has this size already is not touched.
-        channels: 1 or 3; None for what the file has: 1 if it is grey, else 3.
-        ranges: Which numbers are black and white in pictures of more than 8 bits, by kind
-            (``kmpl.images.value_ranges``). Without one, 16 bits are scaled by their full range, other kinds by what the
-            picture itself uses.
-        unknown: Told of the kind of such a picture if ``ranges`` lacks it.
-
-    What is transparent is laid over white, as on a page; over black where what is painted is nearly white itself and
-    would vanish.
+        path: The file; its content decides its format, not its name.
+        size: (height, width) to fit the picture into, with its aspect ratio kept (Lanczos to shrink, bicubic to grow).
+            The rest gets the median colour of the picture's border, so that neither a digit on black nor one on white
+            gets a frame. A picture of exactly this size is not resampled.
+        channels: 1 or 3; None = as in the file: 1 if it is grey, else 3.
+        ranges: Pixel values of black and white in pictures of more than 8 bits, by kind
+            (``kmpl.images.value_ranges``). Without a range, 16 bits are scaled by their full range, other kinds by the
+            values that the picture uses.
+        on_unknown_kind: Called with the kind of a picture of more than 8 bits if ``ranges`` lacks it.
 
     Raises:
         PictureError: absent, not readable, no picture, truncated, or of more than ``MAX_PIXELS``.
     """
 
-    def finish(found: Image.Image | Deep) -> np.ndarray:
-        if isinstance(found, Deep):
-            kind = found.kind
-            if kind not in (ranges or {}):
-                unknown(kind)
-            found = to_eight_bits(found, ranges or {})
-        return finished(found, size, channels)
+    def finish(picture: Image.Image | Deep) -> np.ndarray:
+        if isinstance(picture, Deep):
+            if picture.kind not in (ranges or {}):
+                on_unknown_kind(picture.kind)
+            picture = to_eight_bits(picture, ranges or {})
+        return finished(picture, size, channels)
 
-    return _opened(path, size, finish)
+    return _decode(path, size, finish)
 
 
 def read_or_measure(path: Path, size: tuple[int, int], channels: int | None = None) -> np.ndarray | Extent:
-    """Return what ``read_picture`` does of a picture of 8 bits; of a deeper one what numbers it uses.
+    """Return a picture of 8 bits as ``read_picture`` does; of a deep picture, return only the values that it uses.
 
     Raises:
         PictureError: as ``read_picture``.
     """
 
-    def finish(found: Image.Image | Deep) -> np.ndarray | Extent:
-        return found.extent if isinstance(found, Deep) else finished(found, size, channels)
+    def finish(picture: Image.Image | Deep) -> np.ndarray | Extent:
+        return picture.extent if isinstance(picture, Deep) else finished(picture, size, channels)
 
-    return _opened(path, size, finish)
+    return _decode(path, size, finish)
 
 
-def _opened(path: Path, size: tuple[int, int] | None, finish: Callable[[Image.Image | Deep], T]) -> T:
-    """Return what ``finish`` makes of a file: of its picture, upright and perhaps reduced, or of a deep one's numbers.
+def _decode(path: Path, size: tuple[int, int] | None, finish: Callable[[Image.Image | Deep], T]) -> T:
+    """Return the result of ``finish`` on a file's picture (upright, and reduced if it is large) or on a deep picture.
 
     Raises:
         PictureError: as ``read_picture``.
@@ -95,8 +94,8 @@ def _opened(path: Path, size: tuple[int, int] | None, finish: Callable[[Image.Im
     complete_pillow()
     if not path.is_file():  # opening a pipe would wait for its writer
         raise PictureError("is no file" if path.exists() else "does not exist")
-    # An open file, not its name: Pillow would map it into memory, which turns TIFF wrongly and crashes the process
-    # when the file is cut short meanwhile.
+    # Pillow gets an open file, not a name: it would map a named file into memory, which turns TIFF wrongly and crashes
+    # the process if the file is cut short meanwhile.
     with _reasons(path), path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
         width, height = image.size
         if width * height > MAX_PIXELS:
@@ -110,40 +109,40 @@ def _opened(path: Path, size: tuple[int, int] | None, finish: Callable[[Image.Im
 
 @contextlib.contextmanager
 def _reasons(path: Path) -> Iterator[None]:
-    """Turn whatever decoders raise into one line."""
+    """Turn any exception of a decoder into a ``PictureError`` of one line."""
     try:
         yield
     except PictureError:
         raise
     except NotDecodedError as error:
-        raise PictureError(f"is {error}, which {_NOT_READ}") from error
+        raise PictureError(f"is {error}, which {_UNSUPPORTED}") from error
     except Image.DecompressionBombError as error:
         raise PictureError(f"too many pixels; at most {MAX_PIXELS:,} are read") from error
     except Image.UnidentifiedImageError as error:
         raise PictureError(_unidentified(path)) from error
-    except Exception as error:  # decoders that are fed with garbage raise whatever they like
+    except Exception as error:  # on garbage, decoders may raise anything
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise PictureError(f"cannot be decoded: {reason.splitlines()[0]}") from error
 
 
 def _unidentified(path: Path) -> str:
-    """Return why Pillow does not know a file."""
+    """Return why Pillow does not recognise a file."""
     head = first_bytes(path)
     if not head:
         return "is empty"
     if format_of(head) == "TIFF":
         with path.open("rb") as file:
             if kind := tiff_kind(file):
-                return f"is {kind}, which {_NOT_READ}"
-    if what := described(head):
-        return f"is not read here: {what}"
+                return f"is {kind}, which {_UNSUPPORTED}"
+    if description := description_of(head):
+        return f"is not read here: {description}"
     return f"is no {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
 
 
 def _silence_pillow() -> None:
-    """Ignore what Pillow warns of: all of it is said by errors or is no harm.
+    """Ignore Pillow's warnings: errors cover the serious ones, and the others are harmless.
 
-    ``warnings.catch_warnings`` is not for threads; this filter is put in front, once, and stays.
+    ``warnings.catch_warnings`` does not work with threads, so the filter is added once, as the first one, and stays.
     """
-    if not warnings.filters or warnings.filters[0] != _PILLOWS:
-        warnings.filterwarnings("ignore", module=_PILLOWS[3].pattern)
+    if not warnings.filters or warnings.filters[0] != _PILLOW_FILTER:
+        warnings.filterwarnings("ignore", module=_PILLOW_MODULES)

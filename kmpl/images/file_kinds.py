@@ -1,4 +1,4 @@
-"""What a file is, by its name and its first bytes: a picture that is read here, one of another kind, or no picture."""
+"""Identify a file by its name and first bytes: a readable picture, a picture of another format, or no picture."""
 
 import stat
 from collections.abc import Sequence
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF")
-"""Pillow's names of the formats that are read."""
+"""Pillow's names of the readable formats."""
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".gif"})
 """In lower case; compare with ``path.suffix.lower()``."""
 
-_NAMED = 5  # files that are images by their content alone
-_HEAD = 132  # bytes: DICOM says its name in the last four
-_BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)  # sizes of the header that follows; two letters alone prove little
+_MAX_FILES_LISTED = 5  # in a message
+_HEAD_BYTES = 132  # the mark of DICOM is in the last four
+_BMP_HEADER_BYTES = (12, 16, 40, 52, 56, 64, 108, 124)  # a BMP is recognised by its two letters and this size
 
 _SAVE = "save it as PNG or JPEG"
 _RAW = "a camera's raw file: develop it to JPEG or TIFF (darktable-cli, dcraw -T)"
@@ -22,8 +22,10 @@ _VOLUME = "a volume: export its slices as 16-bit PNG"
 _DICOM = "DICOM: export it as 16-bit PNG (dcm2pnm +on2)"
 _DRAWING = f"a drawing: {_SAVE}, at the size that is to be read"
 _HEIF = f"HEIF: {_SAVE} (heif-convert, or the camera's setting 'most compatible')"
-_AVIF, _JXL = f"AVIF: {_SAVE} (avifdec)", f"JPEG XL: {_SAVE} (djxl)"
-_JP2, _FITS = f"JPEG 2000: {_SAVE} (opj_decompress)", "FITS: save it as 32-bit floating-point TIFF"
+_AVIF = f"AVIF: {_SAVE} (avifdec)"
+_JXL = f"JPEG XL: {_SAVE} (djxl)"
+_JP2 = f"JPEG 2000: {_SAVE} (opj_decompress)"
+_FITS = "FITS: save it as 32-bit floating-point TIFF"
 _LAYERS = f"a file of layers: {_SAVE}"
 _OTHER_SUFFIXES = {
     ".heic .heif .hif .heics .heifs": _HEIF,
@@ -42,49 +44,49 @@ _OTHER_SUFFIXES = {
     ".tga .icb .vda .pcx .ppm .pgm .pbm .pnm .pam .pfm .dds .exr .hdr .rgbe .sgi .rgb .rgba .bw .ras .xbm .xpm .xwd"
     " .ico .icns .cur .qoi .ief .jxr .wdp .hdp .flif .bpg .pict .pct .cin .dpx .fpx": _SAVE,
 }
-_OTHERS = {suffix: what for suffixes, what in _OTHER_SUFFIXES.items() for suffix in suffixes.split()}
+_DESCRIPTION = {suffix: text for suffixes, text in _OTHER_SUFFIXES.items() for suffix in suffixes.split()}
 
 
-@dataclass(frozen=True)
-class Seen:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PictureFile:
     """A file that is a picture, or looks like one."""
 
     by_content: bool = False
-    """Its name does not say that it is a picture that is read here; its first bytes do."""
-    why_not: str = ""
-    """Why it is not read, and what would help; empty if it is."""
+    """Its first bytes show that it is a readable picture; its name does not."""
+    unreadable: str = ""
+    """Why it cannot be read, and what would help; empty if it can."""
 
 
-def look(path: Path) -> Seen | None:
-    """Return what a file is, or None if neither its name nor its content says that it is a picture.
+def identify(path: Path) -> PictureFile | None:
+    """Return what is known of a picture file; None if neither its name nor its content is a picture's.
 
-    Only a name without a suffix of ``IMAGE_SUFFIXES`` makes it look into the file, at the first bytes.
+    Only files without a suffix of ``IMAGE_SUFFIXES`` are opened, to read their first bytes.
     """
     if path.suffix.lower() in IMAGE_SUFFIXES:
-        return Seen() if path.is_file() else Seen(why_not="is no file (a link that leads nowhere?)")
-    other = _other(path.name.lower())
+        return PictureFile() if path.is_file() else PictureFile(unreadable="is no file (a link that leads nowhere?)")
+    other = _description_by_suffix(path.name.lower())
     try:
         head = first_bytes(path)
     except OSError as error:
-        said = f"cannot be opened to see what it is: {error.strerror or error}"
-        return Seen(why_not=said) if other or not path.suffix else None
+        reason = f"cannot be opened to see what it is: {error.strerror or error}"
+        return PictureFile(unreadable=reason) if other or not path.suffix else None
     name = format_of(head)
-    # A raw file is a TIFF by its first bytes, and so is a slide; what Pillow finds there is a small preview.
+    # Raw files and slides begin like a TIFF, too; Pillow would read the small preview in them.
     if name and not (other and name == "TIFF"):
-        return Seen(by_content=True)
-    if why := other or described(head):
-        return Seen(why_not=f"is not read here: {why}")
+        return PictureFile(by_content=True)
+    if description := other or description_of(head):
+        return PictureFile(unreadable=f"is not read here: {description}")
     return None
 
 
-def _other(name: str) -> str:
-    """Return what is known of the suffixes of a name in lower case."""
+def _description_by_suffix(name: str) -> str:
+    """Return the description of the format that the suffixes of a lower-case name stand for; empty if unknown."""
     parts = name.split(".")[1:]
-    return next((_OTHERS[s] for s in (f".{'.'.join(parts[-n:])}" for n in (2, 1)) if s in _OTHERS), "")
+    return next((_DESCRIPTION[s] for s in (f".{'.'.join(parts[-n:])}" for n in (2, 1)) if s in _DESCRIPTION), "")
 
 
 def first_bytes(path: Path) -> bytes:
-    """Return the beginning of a file; nothing of a pipe or a device, which might make one wait.
+    """Return the first bytes of a file; none of a pipe or a device, which might wait for ever.
 
     Raises:
         OSError: it cannot be opened.
@@ -92,11 +94,11 @@ def first_bytes(path: Path) -> bytes:
     if not stat.S_ISREG(path.stat().st_mode):
         return b""
     with path.open("rb", buffering=0) as file:
-        return file.read(_HEAD)
+        return file.read(_HEAD_BYTES)
 
 
 def format_of(head: bytes) -> str:
-    """Return which of ``FORMATS`` a file begins like; empty for any other.
+    """Return the format of ``FORMATS`` that a file with these first bytes has; empty for any other.
 
     >>> format_of(b"GIF89a..."), format_of(b"BMI of all patients")
     ('GIF', '')
@@ -107,18 +109,18 @@ def format_of(head: bytes) -> str:
         "GIF": (b"GIF87a", b"GIF89a"),
         "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
     }
-    if found := next((name for name, marks in begins.items() if head.startswith(marks)), ""):
-        return found
+    if name := next((name for name, marks in begins.items() if head.startswith(marks)), ""):
+        return name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "WEBP"
-    bitmap = head[:2] == b"BM" and head[6:10] == bytes(4) and int.from_bytes(head[14:18], "little") in _BMP_HEADERS
+    bitmap = head[:2] == b"BM" and head[6:10] == bytes(4) and int.from_bytes(head[14:18], "little") in _BMP_HEADER_BYTES
     return "BMP" if bitmap else ""
 
 
-def described(head: bytes) -> str:
-    """Return what a picture of another format is, by its first bytes, and what would help; empty if it is none.
+def description_of(head: bytes) -> str:
+    """Return the name of another picture format, by its first bytes, and what would help; empty if it is none.
 
-    >>> described(bytes(4) + b"ftypavif")
+    >>> description_of(bytes(4) + b"ftypavif")
     'AVIF: save it as PNG or JPEG (avifdec)'
     """
     if head[4:8] == b"ftyp" and head[8:12] in (b"avif", b"avis"):
@@ -142,19 +144,20 @@ def described(head: bytes) -> str:
     }
     if head[128:132] == b"DICM":
         return _DICOM
-    return next((what for mark, what in marks.items() if head.startswith(mark)), "")
+    return next((text for mark, text in marks.items() if head.startswith(mark)), "")
 
 
 def by_content_sentence(files: Sequence[str]) -> tuple[str, ...]:
-    """Return what is said of files that are images by their content alone; nothing if there are none.
+    """Return the sentence on images that only their content shows to be images; nothing if there are none.
 
     >>> by_content_sentence(["a", "b.dat"])
     ('2 files are images by their content, not by their names, and are read: a, b.dat',)
     """
     if not files:
         return ()
-    shown = ", ".join(sorted(files)[:_NAMED]) + (f", and {len(files) - _NAMED:,} more" if len(files) > _NAMED else "")
-    many = "1 file is an image by its content, not by its name, and is read"
+    more = len(files) - _MAX_FILES_LISTED
+    names = ", ".join(sorted(files)[:_MAX_FILES_LISTED]) + (f", and {more:,} more" if more > 0 else "")
+    statement = "1 file is an image by its content, not by its name, and is read"
     if len(files) > 1:
-        many = f"{len(files):,} files are images by their content, not by their names, and are read"
-    return (f"{many}: {shown}",)
+        statement = f"{len(files):,} files are images by their content, not by their names, and are read"
+    return (f"{statement}: {names}",)

@@ -1,4 +1,4 @@
-"""A decoded picture upright, on a ground, in grey or colour, and of the size that is asked for."""
+"""Bring a decoded picture into its final form: upright, without alpha, grey or colour, letterboxed to a size."""
 
 import contextlib
 
@@ -6,14 +6,14 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from kmpl.images.deep_pictures import Deep
-from kmpl.images.value_ranges import Ranges, alone
+from kmpl.images.value_ranges import Ranges, range_of_one
 
 _ORIENTATION = 0x0112  # EXIF's tag
-_NEARLY_WHITE = 224
+_NEARLY_WHITE = 224  # mean shade; brighter pictures would vanish on white
 
 
 def finished(image: Image.Image, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
-    """Return an upright picture of 8 bits as it was asked for."""
+    """Return an upright picture of 8 bits as an array (height, width, 1 or 3) of the given size and channels."""
     plain = _plain(image)
     if channels:
         plain = plain.convert("L" if channels == 1 else "RGB")
@@ -24,7 +24,7 @@ def finished(image: Image.Image, size: tuple[int, int] | None, channels: int | N
 
 def to_eight_bits(deep: Deep, ranges: Ranges) -> Image.Image:
     """Return a deep picture as one of 8 bits, grey or RGB, with alpha or without."""
-    pixels, alpha = deep.scaled(ranges.get(deep.kind) or alone(deep.extent))
+    pixels, alpha = deep.scaled(ranges.get(deep.kind) or range_of_one(deep.extent))
     image = Image.fromarray(pixels)
     if alpha is not None:
         image.putalpha(Image.fromarray(alpha))
@@ -35,27 +35,27 @@ def to_eight_bits(deep: Deep, ranges: Ranges) -> Image.Image:
 
 
 def reduced(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return a picture far larger than what is needed as block means, at least eight times the needed side.
+    """Return the block means of a picture that is far larger than ``size``; sides stay eight times as long at least.
 
-    What follows takes several times the memory of its pixels, and files are read side by side.
+    The next operations take several times the memory of the pixels, and several files are read at the same time.
     """
-    times = min(image.height // (8 * size[0]), image.width // (8 * size[1]))
-    if times < 2 or image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
+    factor = min(image.height // (8 * size[0]), image.width // (8 * size[1]))
+    if factor < 2 or image.mode not in ("L", "LA", "RGB", "RGBA", "CMYK"):
         return image
-    smaller = image.reduce(times)
+    smaller = image.reduce(factor)
     smaller.format = image.format
     return smaller
 
 
 def upright(image: Image.Image) -> Image.Image:
-    """Return the picture as its EXIF orientation shows it; EXIF that cannot be read turns nothing."""
+    """Return the picture turned by its EXIF orientation; unreadable EXIF is ignored."""
     with contextlib.suppress(Exception):
         return image if read_orientation(image) == 1 else ImageOps.exif_transpose(image)
     return image
 
 
 def read_orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation, 1 = upright. Pillow turns TIFF itself when it loads it."""
+    """Return the EXIF orientation, 1 = upright. Pillow itself turns a TIFF on loading."""
     with contextlib.suppress(Exception):
         return 1 if image.format == "TIFF" else int(image.getexif().get(_ORIENTATION, 1))
     return 1
@@ -75,28 +75,28 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _is_grey(image: Image.Image) -> bool:
-    """Say whether an RGB picture out of a palette has grey alone."""
+    """Return whether all pixels of an RGB picture are grey."""
     pixels = np.asarray(image)
     return bool((pixels == pixels[..., :1]).all())
 
 
 def _on_ground(image: Image.Image) -> Image.Image:
-    """Return a picture with alpha laid over white, or over black where what is painted is nearly white."""
+    """Return a picture with alpha over a white ground, or over a black one if the picture is nearly white."""
     alpha = image.getchannel("A")
     colours = image.convert("RGB" if image.mode == "RGBA" else "L")
-    painted = np.asarray(alpha, dtype=np.float32)
-    weight = float(painted.sum())
+    opacity = np.asarray(alpha, dtype=np.float32)
+    weight = float(opacity.sum())
     shades = np.asarray(colours.convert("L"), dtype=np.float32)
     if colours.mode == "RGB":  # yellow is bright but does not vanish on white
         shades = np.asarray(colours).min(axis=2).astype(np.float32)
-    black = weight > 0 and float((shades * painted).sum()) / weight > _NEARLY_WHITE
+    black = weight > 0 and float((shades * opacity).sum()) / weight > _NEARLY_WHITE
     ground = Image.new(colours.mode, image.size, "black" if black else "white")
     ground.paste(colours, mask=alpha)
     return ground
 
 
 def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Return the picture at the largest size of its aspect ratio that fits into ``size``."""
+    """Return the picture scaled to the largest size that fits into ``size``, with its aspect ratio kept."""
     scale = min(size[0] / image.height, size[1] / image.width)
     fit = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     if fit == image.size:
@@ -107,13 +107,14 @@ def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def _letterboxed(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return the picture in the middle of ``size``, the rest in the median colour of its border."""
+    """Return the picture in the middle of an array of ``size``; the rest gets the median colour of its border."""
     height, width, channels = pixels.shape
     if (height, width) == size:
         return pixels
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     whole = np.empty((*size, channels), dtype=np.uint8)
     whole[:] = np.median(border, axis=0).round().astype(np.uint8)
-    top, left = (size[0] - height) // 2, (size[1] - width) // 2
+    top = (size[0] - height) // 2
+    left = (size[1] - width) // 2
     whole[top : top + height, left : left + width] = pixels
     return whole

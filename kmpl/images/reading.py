@@ -1,4 +1,7 @@
-"""All image files of a folder, read side by side; those of more than 8 bits twice, to see first what they use."""
+"""Read all image files of a folder in parallel; deep pictures (over 8 bits) twice: the first time to find their range.
+
+A file that cannot be read gives the reason instead of an image.
+"""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -13,51 +16,61 @@ from kmpl.images.value_ranges import Extent, Range, Ranges, decide
 from kmpl.runtime.devices import cores
 
 OnProgress = Callable[[int, int], None]
-"""Called after each file with how many are read, and how many there are; images of more than 8 bits count twice."""
-
-One = tuple[np.ndarray, str]
-"""An image (size, size, 1 or 3) uint8, grey if it has no colour, and the SHA-256 of its file."""
+"""Called after each file with the number of readings so far and in all; deep pictures count twice."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class ReadImage:
+    """One image."""
+
+    pixels: np.ndarray
+    """(size, size, 1 or 3) uint8; one channel if all pixels are grey."""
+    digest: str
+    """SHA-256 of the file."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReadFiles:
-    """What was read."""
+    """The images of several files."""
 
-    found: list[One | str] = field(repr=False)
-    """Of each file its image, or why there is none."""
+    images: list[ReadImage | str] = field(repr=False)
+    """The image of each file, or the reason why there is none."""
     ranges: dict[str, Range]
-    """Which numbers are black and white, by kind of image."""
+    """Pixel values of black and white in deep pictures, by kind."""
     extents: list[Extent] = field(repr=False)
-    """What each image of more than 8 bits uses."""
+    """Pixel values that each deep picture uses."""
 
 
-def read_files(root: Path, files: Sequence[str], size: int, channels: int | None, on_progress: OnProgress) -> ReadFiles:
-    """Read files, in their order, whatever the number of threads.
+def read_files(
+    root: Path, files: Sequence[str], *, size: int, channels: int | None, on_progress: OnProgress
+) -> ReadFiles:
+    """Read files in their order; the number of threads does not change the result.
 
     Args:
         root: folder of the files.
-        files: relative to it.
-        size: side that all images are brought to, pixels.
-        channels: 1, 3, or None: what each has.
-        on_progress: told of each file.
+        files: paths relative to it.
+        size: side of the resulting images, pixels.
+        channels: 1, 3, or None = as in each file.
+        on_progress: called after each file.
     """
     with ThreadPoolExecutor(cores()) as pool:  # Pillow lets other threads run while it decodes
-        first: list[One | str | Extent] = []
-        for one in pool.map(lambda file: _read(root / file, size, channels), files):
-            first.append(one)
-            on_progress(len(first), len(files))
-        extents = [one for one in first if isinstance(one, Extent)]
-        ranges, deep = decide(extents), [n for n, one in enumerate(first) if isinstance(one, Extent)]
-        again = pool.map(lambda number: _read(root / files[number], size, channels, ranges), deep)
-        for done, (number, one) in enumerate(zip(deep, again, strict=True), start=1):
-            first[number] = one
-            on_progress(len(files) + done, len(files) + len(deep))
-    return ReadFiles([one for one in first if not isinstance(one, Extent)], ranges, extents)
+        results: list[ReadImage | str | Extent] = []
+        for result in pool.map(lambda file: _read(root / file, size, channels), files):
+            results.append(result)
+            on_progress(len(results), len(files))
+        extents = [result for result in results if isinstance(result, Extent)]
+        ranges = decide(extents)
+        deep = [index for index, result in enumerate(results) if isinstance(result, Extent)]
+        second = pool.map(lambda index: _read(root / files[index], size, channels, ranges), deep)
+        for n, (index, result) in enumerate(zip(deep, second, strict=True), start=1):
+            results[index] = result
+            on_progress(len(files) + n, len(files) + len(deep))
+    images = [result for result in results if not isinstance(result, Extent)]
+    return ReadFiles(images=images, ranges=ranges, extents=extents)
 
 
-def _read(path: Path, size: int, channels: int | None, ranges: Ranges | None = None) -> One | str | Extent:
-    """Return an image and its digest, or why it cannot be read; of one of more than 8 bits, without ``ranges``, what
-    it uses."""
+def _read(path: Path, size: int, channels: int | None, ranges: Ranges | None = None) -> ReadImage | str | Extent:
+    """Return an image, or the reason why it cannot be read; without ``ranges``, the extent of a deep picture."""
     try:
         if ranges is None:
             picture = read_or_measure(path, (size, size), channels)
@@ -71,5 +84,5 @@ def _read(path: Path, size: int, channels: int | None, ranges: Ranges | None = N
         return str(error)
     except OSError as error:
         return error.strerror or str(error)
-    colourless = channels is None and bool((picture == picture[..., :1]).all())
-    return (picture[..., :1] if colourless else picture), digest
+    is_grey = channels is None and bool((picture == picture[..., :1]).all())
+    return ReadImage(picture[..., :1] if is_grey else picture, digest)

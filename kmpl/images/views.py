@@ -1,17 +1,17 @@
-"""Images as batches: the notebook's views and the augmentation of training. Pure functions, randomness as argument.
+"""Views: clean, noise, rotation and blur, as pure functions of a batch of images and a random generator.
 
 Shapes: B images, float in [0, 1], (B, channels, height, width). Random numbers are drawn on the CPU, whatever the
 device of the images, so that a seed means the same everywhere.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
+from kmpl.config.choices import by_name
 from kmpl.images.transforms import affine_matrices, gaussian_blur, random_flips, uniform, warp
-
-View = Callable[[Tensor, Generator], Tensor]
 
 
 def clean(images: Tensor, generator: Generator) -> Tensor:  # noqa: ARG001  (all views take the same arguments)
@@ -27,8 +27,9 @@ def noise(images: Tensor, generator: Generator) -> Tensor:
 
 def rotation(images: Tensor, generator: Generator) -> Tensor:
     """Random rotation within ±15°, nearest pixel, as ``torchvision.transforms.RandomRotation(15)``."""
-    n, zero = len(images), torch.zeros(len(images))
-    turn = affine_matrices(uniform(n, -15, 15, generator), torch.zeros(n, 2), zero + 1, zero)
+    n = len(images)
+    degrees = uniform(n, -15, 15, generator)
+    turn = affine_matrices(degrees, torch.zeros(n, 2), torch.ones(n), torch.zeros(n))
     return warp(images, turn, mode="nearest")
 
 
@@ -38,6 +39,21 @@ def blur(images: Tensor, generator: Generator) -> Tensor:
     return gaussian_blur(flipped, uniform(len(images), 0.1, 2.0, generator))
 
 
-VIEWS: dict[str, View] = {"clean": clean, "noise": noise, "rotation": rotation, "blur": blur}
-MIRRORING = ("noise", "blur")
-"""Views that mirror at random."""
+@dataclass(frozen=True, slots=True)
+class View:
+    """One way of showing images."""
+
+    name: str
+    show: Callable[[Tensor, Generator], Tensor]
+    """Images (B, channels, height, width) and random numbers → the images in this view, same shape."""
+    mirrors: bool = False
+    """It mirrors at random: training may then show the images mirrored anew."""
+
+
+VIEWS = by_name(
+    View("clean", clean),
+    View("noise", noise, mirrors=True),
+    View("rotation", rotation),
+    View("blur", blur, mirrors=True),
+)
+"""A new view is a function and one record here; the protocols of ``kmpl.datasets.pool`` name those that they show."""

@@ -1,1 +1,1 @@
-"""What a command or a flow does: a sweep, a study, a folder labelled."""
+"""The jobs of commands and flows: a sweep, a study, the labelling of a folder, prediction."""

@@ -2,33 +2,35 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from kmpl import tracking
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.errors import UserError
 from kmpl.jobs.journal import Journal
-from kmpl.jobs.workers import live_and_die_with_parent
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workers import exit_with_parent
+from kmpl.jobs.workspace import Workspace
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
+from kmpl.method.step_interface import Steps, no_test_set, wrap_each
 from kmpl.reports import experiment_report
 from kmpl.runtime.devices import use_threads
-from kmpl.store.cached_steps import kept
+from kmpl.store.cached_steps import cached
 from kmpl.tracking.experiment_runs import experiment_run
 
+Inputs = TypeVar("Inputs")
+Result = TypeVar("Result")
 Summary = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Cell:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExperimentJob:
     """One experiment of a sweep."""
 
     name: str
     config: ExperimentConfig
-    place: Place
+    workspace: Workspace
     tags: tuple[tuple[str, str], ...]
     """What its run in MLflow is found by."""
 
@@ -37,69 +39,64 @@ Wrap = Callable[[Steps, str], Steps]
 """Steps and the experiment's name → the same steps as the engine runs them."""
 
 
-def as_they_are(steps: Steps, name: str) -> Steps:  # noqa: ARG001
+def identity(steps: Steps, name: str) -> Steps:  # noqa: ARG001
+    """Return the steps as they are, for an engine that wraps nothing."""
     return steps
 
 
-def untested(place: Place, name: str) -> Steps:
-    """Return steps that are kept and told of, without a way to the test set."""
-
-    def closed(*_: object) -> Any:
-        raise AssertionError("the test set is not opened here")
-
-    watch = Journal(place.events, cell=name).watch()
-    return _naming_themselves(kept(Steps(evaluate=closed, watch=watch), place.store))
+def without_test_set(workspace: Workspace, name: str) -> Steps:
+    """Return steps that are cached and told of, without a way to the test set."""
+    watch = Journal(workspace.events, cell=name).watch()
+    steps = Steps(evaluate=no_test_set("the test set is not opened here"), watch=watch)
+    return wrap_each(cached(steps, workspace.store), named_in_errors)
 
 
-def run_cell(wrap: Wrap, cell: Cell) -> Summary:
+def run_experiment(wrap: Wrap, job: ExperimentJob) -> Summary:
     """Run one experiment with steps that are kept, track it, and return its summary."""
-    live_and_die_with_parent()
-    use_threads(cell.config.threads)
-    journal = Journal(cell.place.events, cell=cell.name)
-    client, tags = tracking.open_store(cell.place.mlruns), dict(cell.tags)
+    exit_with_parent()
+    use_threads(job.config.threads)
+    journal = Journal(job.workspace.events, cell=job.name)
+    client = tracking.open_store(job.workspace.mlruns)
+    tags = dict(job.tags)
     with (
-        saying(cell.name),
+        error_context(job.name),
         tracking.store_answers(),
-        experiment_run(client, cell.config, cell.place.command, tags) as tracked,
+        experiment_run(client, job.config, job.workspace.command, tags) as tracked,
     ):
         journal.write(kind="begun")
         plain = Steps(
             evaluate=evaluate,
             watch=journal.watch(),
-            begun=tracked.begun,
+            begun=tracked.log_pool,
             entering=lambda arm: journal.write(kind="arm", arm=arm),
-            finished=tracked.finished,
+            report=tracked.log_arm,
         )
-        outcome = experiment.run(cell.config, wrap(_naming_themselves(kept(plain, cell.place.store)), cell.name))
-        numbers = experiment_report.summary(cell.config, outcome, tracked.id)
-        tracked.closed(outcome, numbers)
+        steps = wrap_each(cached(plain, job.workspace.store), named_in_errors)
+        outcome = experiment.run(job.config, wrap(steps, job.name))
+        numbers = experiment_report.summary(job.config, outcome, tracked.id)
+        tracked.log_report(outcome, numbers)
         journal.write(kind="finished")
     return numbers
 
 
-def _naming_themselves(steps: Steps) -> Steps:
-    """Return the same steps, which say in every failure which step it was."""
+def named_in_errors(name: str, step: Callable[[Inputs], Result]) -> Callable[[Inputs], Result]:
+    """Return the same step; every error in it says which step it was."""
 
-    def named(name: str) -> Callable[..., Any]:
-        step = getattr(steps, name)
+    def run(inputs: Inputs) -> Result:
+        with error_context(name.replace("_", "-")):
+            return step(inputs)
 
-        def run(*inputs: Any, **more: Any) -> Any:
-            with saying(name.replace("_", "-")):
-                return step(*inputs, **more)
-
-        return run
-
-    changed: dict[str, Any] = {n: named(n) for n in ("load", "pretrain", "pseudo_label", "retrain", "evaluate")}
-    return replace(steps, **changed)
+    return run
 
 
 @contextlib.contextmanager
-def saying(name: str) -> Iterator[None]:
-    """Say in every failure where it was."""
+def error_context(name: str) -> Iterator[None]:
+    """Say in every error where it was."""
     try:
         yield
     except UserError as error:
-        raise type(error)(f"{name}: {error}") from error
+        error.add_context(name)
+        raise
     except Exception as error:
         error.add_note(f"in {name}")
         raise

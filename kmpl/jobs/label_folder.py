@@ -1,4 +1,4 @@
-"""From a folder of image files to a CSV of labels and a gallery: read, label, track, write; nothing half-written."""
+"""Label a folder of image files: read the images, label them, track the run, write a CSV of labels and a gallery."""
 
 import json
 import warnings
@@ -9,151 +9,178 @@ from typing import Any
 
 from kmpl import tracking
 from kmpl.config.labelling import LabelOptions
-from kmpl.datasets.image_folder import OWN_LABELS, FolderImages, OnProgress, read_folder
+from kmpl.datasets.image_folder import LABELS_FILE, FolderImages, OnProgress, read_folder
 from kmpl.datasets.types import Pool
 from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning
 from kmpl.formats.given_labels import NO_RULES, Rules
 from kmpl.labelling import gallery
 from kmpl.labelling.job import Job, prepare, run
-from kmpl.labelling.label_table import Labelled, table
-from kmpl.labelling.summary import check_record, note, numbers_of, shortened, target_name
-from kmpl.method.experiment import Steps
+from kmpl.labelling.label_table import LabelTable, to_csv
+from kmpl.labelling.summary import abbreviate, check_record, folder_name, metrics_of, run_note
+from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.runtime.files import whole_file
 from kmpl.runtime.output_paths import check_apart, check_target
-from kmpl.store.cached_steps import kept
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 from kmpl.tracking.environment import environment
 from kmpl.tracking.labelling_runs import labelling_run
-from kmpl.training.watch import Watch, silent
+from kmpl.training.watch import Watch, ignore
 
-SHOWN = 20
-"""Files that a warning names."""
+MAX_NAMED_FILES = 20
+"""Number of files that a warning names."""
 
 
 @dataclass(frozen=True)
 class Files:
-    """What is read and what is written."""
+    """The files that a labelling reads and writes."""
 
     folder: Path
     out: Path
     """CSV of all labels."""
     labels: Path | None = None
     """CSV of given labels; None: ``labels.csv`` in the folder, or the names of sub-folders."""
-    page: Path | None = None
-    """The gallery."""
+    gallery: Path | None = None
+    """HTML page of the result."""
     overwrite: bool = False
     rules: Rules = NO_RULES
-    """What was said of names and labels that may be meant one way or the other."""
+    """The user's rules for ambiguous names and labels."""
 
     @property
     def check_file(self) -> Path:
-        """What is expected of the labels, beside their CSV: ``labels.csv`` → ``labels.check.json``."""
+        """File of the check, with the expected accuracy, beside the CSV: ``labels.csv`` → ``labels.check.json``."""
         return self.out.with_suffix(".check.json")
 
     def check(self) -> None:
-        """Refuse, before any work, what could not be written at the end.
+        """Refuse, before any work, output files that could not be written at the end.
 
         Raises:
-            UserError: as ``check_target``, or one of them is the CSV of given labels.
+            UserError: an error of ``check_target``, or an output file is the CSV of given labels.
         """
-        given = self.labels or self.folder / OWN_LABELS
-        check_apart({"--labels": given, "--out": self.out, "--gallery": self.page, "the check": self.check_file})
-        for path, flag in ((self.out, "--out"), (self.page, "--gallery"), (self.check_file, "the check beside --out")):
-            if path is not None:
-                check_target(path, flag, self.overwrite)
+        labels = self.labels or self.folder / LABELS_FILE
+        check_apart({"--labels": labels, "--out": self.out, "--gallery": self.gallery, "the check": self.check_file})
+        check_target(self.out, "--out", self.overwrite)
+        if self.gallery is not None:
+            check_target(self.gallery, "--gallery", self.overwrite)
+        check_target(self.check_file, "the check beside --out", self.overwrite)
 
 
-def read(files: Files, size: int, on_progress: OnProgress = silent) -> FolderImages:
-    """Return the images of the folder; warn of files left out, of labels that may be wrong, of how files were read."""
+def read(files: Files, size: int, on_progress: OnProgress = ignore) -> FolderImages:
+    """Return the images of the folder; warn of files left out, of doubtful labels, and of how files were read."""
     files.check()
-    found = read_folder(files.folder, files.labels, size, on_progress=on_progress, rules=files.rules)
-    for said in found.notes:
-        warnings.warn(f"{_labels_of(files)}: {said}", LabelsWarning, stacklevel=2)
-    for said in (_left_out(found), _conflicts(found)):
-        if said:
-            warnings.warn(f"{found.root}: {said}", LeftOutWarning, stacklevel=2)
-    for said in found.said:
-        warnings.warn(f"{found.root}: {said}", ReadingWarning, stacklevel=2)
-    return found
+    images = read_folder(files.folder, files.labels, size=size, on_progress=on_progress, rules=files.rules)
+    for message in images.label_notes:
+        warnings.warn(f"{_source_of_labels(files)}: {message}", LabelsWarning, stacklevel=2)
+    for message in (_left_out_text(images), _conflicts_text(images)):
+        if message:
+            warnings.warn(f"{images.root}: {message}", LeftOutWarning, stacklevel=2)
+    for message in images.reading_notes:
+        warnings.warn(f"{images.root}: {message}", ReadingWarning, stacklevel=2)
+    return images
 
 
-def _labels_of(files: Files) -> Path:
-    own = files.folder / OWN_LABELS
-    return files.labels or (own if own.is_file() else files.folder)
+def _source_of_labels(files: Files) -> Path:
+    """Return the CSV of given labels, or the folder whose sub-folders are the labels."""
+    csv_in_folder = files.folder / LABELS_FILE
+    return files.labels or (csv_in_folder if csv_in_folder.is_file() else files.folder)
 
 
-def _left_out(found: FolderImages) -> str:
-    names = [f"{file} ({why})" for file, why in found.left_out.items()]
-    said = "1 file cannot be read and is" if len(names) == 1 else f"{len(names):,} files cannot be read and are"
-    return f"{said} left out: {shortened(names, SHOWN)}" if names else ""
+def _left_out_text(images: FolderImages) -> str:
+    names = [f"{file} ({reason})" for file, reason in images.left_out.items()]
+    count = "1 file cannot be read and is" if len(names) == 1 else f"{len(names):,} files cannot be read and are"
+    return f"{count} left out: {abbreviate(names, MAX_NAMED_FILES)}" if names else ""
 
 
-def _conflicts(found: FolderImages) -> str:
-    same = [shortened(files, 5, between=" = ") for files in found.conflicts]
-    said = "1 image has copies" if len(same) == 1 else f"{len(same):,} images have copies"
-    return f"{said} with another label: {shortened(same, SHOWN)}" if same else ""
+def _conflicts_text(images: FolderImages) -> str:
+    groups = [abbreviate(files, 5, between=" = ") for files in images.conflicts]
+    count = "1 image has copies" if len(groups) == 1 else f"{len(groups):,} images have copies"
+    return f"{count} with another label: {abbreviate(groups, MAX_NAMED_FILES)}" if groups else ""
 
 
 def label(
     files: Files,
-    found: FolderImages,
-    given: dict[str, Any],
+    images: FolderImages,
+    overrides: dict[str, Any],
+    *,
     mlruns: Path,
     command: str = "",
     watch: Watch | None = None,
-    entering: Callable[[str], None] = silent,
+    entering: Callable[[str], None] = ignore,
     wrap: Callable[[Steps, str], Steps] = lambda steps, name: steps,  # noqa: ARG005
-) -> tuple[Labelled, str]:
-    """Label a folder, write what was asked for, and return the labels and the id of the run in MLflow.
+) -> tuple[LabelTable, str]:
+    """Label a folder, write the output files, and return the labels and the id of the run in MLflow.
 
     Args:
-        files: where from and where to.
-        found: what was read.
-        given: settings that were given, as a tree of ``LabelOptions``.
-        mlruns: folder of the tracked runs and of the store of finished steps: killed and run again, it goes on.
-        command: what was typed.
-        watch: told of training.
-        entering: told of each part of the work.
-        wrap: gives the steps as an engine runs them.
+        files: input and output files.
+        images: of the folder, from ``read``.
+        overrides: given settings, as a tree of ``LabelOptions``.
+        mlruns: folder of the tracked runs and of the store of finished steps; a second run after a kill resumes there.
+        command: command line that started the labelling.
+        watch: receives the events of training.
+        entering: receives the name of each part of the work.
+        wrap: returns the steps as an engine runs them.
 
     Raises:
-        UserError: what ``kmpl.labelling.job.prepare`` says, or a file cannot be written.
+        UserError: an error of ``kmpl.labelling.job.prepare``, or a file cannot be written.
     """
-    job = prepare(found, given)
+    job = prepare(images, overrides)
     client = tracking.open_store(mlruns)
     pools: list[Pool] = []
-    plain = Steps(evaluate=_closed, watch=watch or Watch(), begun=pools.append, entering=entering)
+    plain = Steps(
+        evaluate=no_test_set("a folder of one's own has no test set"),
+        watch=watch or Watch(),
+        begun=pools.append,
+        entering=entering,
+    )
     run_of_folder = labelling_run(
         client,
-        name=f"label {target_name(found.root)}",
-        folder=found.root,
+        name=f"label {folder_name(images.root)}",
+        folder=images.root,
         settings=job.options.model_dump(mode="json"),
         locks=mlruns / "locks",
         command=command,
     )
     with tracking.store_answers(), run_of_folder as tracked:
-        made, done = run(job, wrap(kept(plain, Store(mlruns / "cache")), f"label {found.root.name}"))
-        page, check = gallery.page(done, _about(job, command)), json.dumps(check_record(done), indent=2) + "\n"
-        texts = {"labels.csv": table(done), "gallery.html": page, "check.json": check}
-        tracked.finished(pools[0], made, numbers=numbers_of(done), note=note(done), files=texts)
-        for path, text in ((files.out, table(done)), (files.check_file, check), (files.page, page)):
-            if path is not None:
-                with whole_file(path) as draft:
-                    draft.write_text(text, encoding="utf-8", newline="")
-    return done, tracked.id
+        labelling, labels = run(job, wrap(cached(plain, Store(mlruns / "cache")), f"label {images.root.name}"))
+        texts = _texts(labels, job, command)
+        tracked.log_result(pools[0], labelling, numbers=metrics_of(labels), note=run_note(labels), files=texts)
+        _write(files.out, texts["labels.csv"])
+        _write(files.check_file, texts["check.json"])
+        if files.gallery is not None:
+            _write(files.gallery, texts["gallery.html"])
+    return labels, tracked.id
+
+
+def _texts(labels: LabelTable, job: Job, command: str) -> dict[str, str]:
+    """Return the contents of the output files, by the name that they have in MLflow."""
+    return {
+        "labels.csv": to_csv(labels),
+        "gallery.html": gallery.html(labels, _gallery_details(job, command)),
+        "check.json": json.dumps(check_record(labels), indent=2) + "\n",
+    }
+
+
+def _write(path: Path, text: str) -> None:
+    with whole_file(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="")
 
 
 def _closed(*_: object) -> Any:
     raise AssertionError("a folder of one's own has no test set")
 
 
-def _about(job: Job, command: str) -> dict[str, str]:
-    about = {"command": command, "seed": str(job.options.seed), "network": job.config.network}
-    about |= {"clusters": str(job.config.clustering.n_clusters), "rounds at most": str(job.config.pseudo_labels.rounds)}
-    about |= {"kmpl": environment()["version.kmpl"]}
-    return {name: text for name, text in about.items() if text}
+def _gallery_details(job: Job, command: str) -> dict[str, str]:
+    """Return the details at the foot of the gallery, by name."""
+    details = {
+        "command": command,
+        "seed": str(job.options.seed),
+        "network": job.config.network,
+        "clusters": str(job.config.clustering.n_clusters),
+        "rounds at most": str(job.config.pseudo_labels.rounds),
+        "kmpl": environment()["version.kmpl"],
+    }
+    return {name: text for name, text in details.items() if text}
 
 
-def options(given: dict[str, Any]) -> LabelOptions:
-    """Return the options that are needed before the folder is read."""
-    return LabelOptions.model_validate(given)
+def options(overrides: dict[str, Any]) -> LabelOptions:
+    """Return the options of a labelling as far as they do not depend on the images."""
+    return LabelOptions.model_validate(overrides)

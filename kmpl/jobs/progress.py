@@ -1,4 +1,4 @@
-"""How far a sweep is: experiments write events to one file, from whatever process; a display reads them."""
+"""The progress of a sweep: a display that reads the events of all its processes from one file."""
 
 import contextlib
 import json
@@ -18,11 +18,11 @@ from rich.text import Text
 
 from kmpl.config.sweep import SweepConfig, experiment_name
 from kmpl.jobs.journal import PAUSE_SECONDS
-from kmpl.jobs.sweep_state import OneState, State
+from kmpl.jobs.sweep_state import ExperimentState, SweepState
 
 
-def picture(state: State) -> Group:
-    """Return the live display: a row per labelled ratio, what runs now, and the time left."""
+def render(state: SweepState) -> Group:
+    """Return the live display: a row per labelled ratio, a line per running experiment, and the time left."""
     seeds = state.settings.seeds
     grid = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for name, justify in (("ratio", "right"), ("seeds done", "right"), ("running", "left"), ("left", "right")):
@@ -30,36 +30,49 @@ def picture(state: State) -> Group:
     running = []
     for ratio in state.settings.ratios:
         names = [experiment_name(ratio, seed) for seed in seeds]
-        ones = [state.experiments.get(name, OneState()) for name in names]
-        done = sum(one.state.startswith("finished") for one in ones)
-        now = [seed for seed, one in zip(seeds, ones, strict=True) if one.state == "running"]
-        running += [(n, one) for n, one in zip(names, ones, strict=True) if one.state == "running"]
-        text = f"seed {', '.join(map(str, now))}" if now else ""
-        grid.add_row(str(ratio), f"{done}/{len(seeds)}", text, str(len(seeds) - done - len(now)))
-    known = {name for name, _ in running}
-    running += [(n, one) for n, one in state.experiments.items() if one.state == "running" and n not in known]
-    lines = [_line(name, one) for name, one in running]
-    gone = (time.monotonic() - state.begin) / 60
+        experiments = [state.experiments.get(name, ExperimentState()) for name in names]
+        finished = sum(experiment.is_finished() for experiment in experiments)
+        running_seeds = [seed for seed, e in zip(seeds, experiments, strict=True) if e.state == "running"]
+        running += [(name, e) for name, e in zip(names, experiments, strict=True) if e.state == "running"]
+        text = f"seed {', '.join(map(str, running_seeds))}" if running_seeds else ""
+        waiting = len(seeds) - finished - len(running_seeds)
+        grid.add_row(str(ratio), f"{finished}/{len(seeds)}", text, str(waiting))
+    shown = {name for name, _ in running}
+    running += [(name, e) for name, e in state.experiments.items() if e.state == "running" and name not in shown]
+    lines = [_experiment_line(name, experiment) for name, experiment in running]
+    minutes = (time.monotonic() - state.begin) / 60
+    text = f"{state.share():.0%}, {minutes:.1f} min, left {state.time_left()}"
     bar = Table.grid(padding=(0, 1))
-    bar.add_row(ProgressBar(1.0, state.share(), width=30), f"{state.share():.0%}, {gone:.1f} min, left {state.left()}")
+    bar.add_row(ProgressBar(1.0, state.share(), width=30), text)
     return Group(grid, *lines, bar)
 
 
-def _line(name: str, one: OneState) -> Text:
-    where = f"{name}  {one.arm}  {one.step or 'preparing'} "
-    return Text(f"{where} {one.done:4.0%}  {one.said}", no_wrap=True, overflow="ellipsis")
+def _experiment_line(name: str, experiment: ExperimentState) -> Text:
+    step = f"{name}  {experiment.arm}  {experiment.step or 'preparing'} "
+    return Text(f"{step} {experiment.done:4.0%}  {experiment.message}", no_wrap=True, overflow="ellipsis")
 
 
 class Display:
-    """Shows a journal as it grows: live on a terminal, as plain lines elsewhere, not at all if nobody listens."""
+    """Shows a journal as it grows: live on a terminal, as plain lines elsewhere, not at all on a quiet console.
+
+    Args:
+        path: file of the journal.
+        settings: of the sweep.
+        console: to show it on.
+        say: receives each line if the display is not live; without it the console prints the line.
+    """
 
     def __init__(
         self, path: Path, settings: SweepConfig, console: Console, say: Callable[[str], None] | None = None
     ) -> None:
-        self.path, self.console, self.state = path, console, State(settings)
+        self.path = path
+        self.console = console
+        self.state = SweepState(settings)
         self.say = say or (lambda line: console.print(line, highlight=False, soft_wrap=True))
-        self.stop, self.place = threading.Event(), 0
-        self.live = Live(console=console, get_renderable=lambda: picture(self.state), refresh_per_second=4)
+        self.stop = threading.Event()
+        self.offset = 0
+        """Bytes of the file that have been read."""
+        self.live = Live(console=console, get_renderable=lambda: render(self.state), refresh_per_second=4)
         self.thread = threading.Thread(target=self._follow, daemon=True)
 
     def __enter__(self) -> "Display":
@@ -83,28 +96,28 @@ class Display:
 
     def _read(self) -> None:
         for event in self._events():
-            line = self.state.take(event)
+            line = self.state.add(event)
             if line and not self.live.is_started:
                 self.say(line)
 
     def _events(self) -> Iterator[dict[str, Any]]:
-        """Yield the whole lines that came since the last look."""
+        """Yield the events of all complete lines since the last read."""
         with contextlib.suppress(OSError), self.path.open("rb") as file:
-            file.seek(self.place)
+            file.seek(self.offset)
             for line in file:
                 if not line.endswith(b"\n"):
                     return
-                self.place += len(line)
+                self.offset += len(line)
                 yield json.loads(line)
 
 
 @contextlib.contextmanager
-def shown(
+def show_progress(
     mlruns: Path, settings: SweepConfig, console: Console, say: Callable[[str], None] | None = None
 ) -> Iterator[Path]:
-    """Show a sweep's progress; give the file that its experiments tell of it in."""
+    """Show a sweep's progress during the block; yield the file to which its processes write events."""
     path = mlruns.resolve() / f".events-{os.getpid()}.jsonl"
-    _remove(path)  # of a process that was killed and had this one's number
+    _remove(path)  # a killed process with the same id may have left one
     try:
         with Display(path, settings, console, say):
             yield path

@@ -1,10 +1,11 @@
-"""From a folder of image files to a CSV of those to label next, and a sheet that shows them; nothing half-written."""
+"""Suggestions for a folder of image files: a CSV of the images to label next, and a contact sheet of them."""
 
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,108 +16,114 @@ from kmpl.config.presets import merge
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.images.decoding import read_picture
 from kmpl.labelling.active_learning import Suggestions, check_budget, suggest
-from kmpl.labelling.contact_sheet import SIDE, Cell, sheet
+from kmpl.labelling.contact_sheet import SIDE_PIXELS, Cell, sheet
 from kmpl.labelling.job import prepare, run
-from kmpl.method.experiment import Steps
+from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.reports.figures import png
 from kmpl.runtime.devices import use_threads
 from kmpl.runtime.files import whole_file
-from kmpl.store.cached_steps import features_without_labels, kept
+from kmpl.store.cached_steps import cached, features_without_labels
 from kmpl.store.store import Store
 from kmpl.training.watch import Watch
 
-_SHOWN = 200  # on a sheet: more could not be told apart
+_MAX_IMAGES_ON_SHEET = 200  # with more, nobody could tell them apart
 HEADER = ("file", "label", "rank", "cluster", "reason", "confidence")
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """What to label next."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SuggestedImages:
+    """The images of a folder to label next."""
 
-    found: FolderImages
+    images: FolderImages
     suggestions: Suggestions
-    asked: int
-    """Images that were asked for."""
+    budget: int
+    """Number of images that were requested."""
 
 
-def choose(found: FolderImages, budget: int, given: Mapping[str, Any], store: Store, watch: Watch) -> Chosen:
-    """Return the images to label next.
+def choose(
+    images: FolderImages, budget: int, *, overrides: Mapping[str, Any], store: Store, watch: Watch
+) -> SuggestedImages:
+    """Choose the images to label next.
 
     Args:
-        found: the folder; it need not have any label.
-        budget: how many.
-        given: settings that were given, as a tree of ``LabelOptions``.
-        store: of finished steps: features once learnt, and what ``kmpl label`` computed with the same settings.
-        watch: told of training.
+        images: of the folder; none needs a label.
+        budget: number of images to choose.
+        overrides: given settings, as a tree of ``LabelOptions``.
+        store: of finished steps; it may hold the features, and the steps of ``kmpl label`` with the same settings.
+        watch: receives the events of training.
 
     Raises:
-        UserError: the budget does not fit the folder, or what ``kmpl.labelling.job.prepare`` says.
+        UserError: the budget does not fit the folder, or an error of ``kmpl.labelling.job.prepare``.
     """
-    check_budget(found.labels, budget)
-    options = merge(LabelOptions(), given)
+    check_budget(images.labels, budget)
+    options = merge(LabelOptions(), overrides)
     use_threads(options.threads)
-    features = features_without_labels(store, options, found.images, options.seed, watch)
-    ask = _confidence(found, given, store, watch) if len(found.classes) > 1 else None
-    return Chosen(found, suggest(features, found.labels, budget, options.seed, ask, found.digests), budget)
+    features = features_without_labels(store, options, images.images, seed=options.seed, watch=watch)
+    confidence = None
+    if len(images.classes) > 1:
+        confidence = partial(_confidence, images, overrides=overrides, store=store, watch=watch)
+    suggestions = suggest(
+        features, images.labels, budget=budget, seed=options.seed, confidence=confidence, digests=images.digests
+    )
+    return SuggestedImages(images=images, suggestions=suggestions, budget=budget)
 
 
-def _confidence(found: FolderImages, given: Mapping[str, Any], store: Store, watch: Watch) -> Callable[[], np.ndarray]:
-    """Return what gives how sure the last network of ``kmpl label`` is, (N,), out of the store if it has been run."""
-
-    def ask() -> np.ndarray:
-        steps = kept(Steps(evaluate=_closed, watch=watch), store)
-        unchecked = {name: value for name, value in given.items() if name != "expect_accuracy"} | {"check": "off"}
-        return run(prepare(found, unchecked), steps)[1].confidence
-
-    return ask
+def _confidence(images: FolderImages, *, overrides: Mapping[str, Any], store: Store, watch: Watch) -> np.ndarray:
+    """Return the confidence of ``kmpl label``'s last network, (N,), from the store if it holds it."""
+    steps = cached(Steps(evaluate=no_test_set("a folder of one's own has no test set"), watch=watch), store)
+    without_check = {name: value for name, value in overrides.items() if name != "expect_accuracy"} | {"check": "off"}
+    _, labelled = run(prepare(images, without_check), steps)
+    return labelled.confidence
 
 
-def _closed(*_: object) -> Any:
-    raise AssertionError("a folder of one's own has no test set")
+def summary_line(suggested: SuggestedImages) -> str:
+    """Return the number of suggestions and their reasons in one sentence."""
+    counts = Counter(suggested.suggestions.reasons)
+    n_images = len(suggested.suggestions.images)
+    reasons = ", ".join(f"{count} × {reason}" for reason, count in counts.items())
+    fewer = f"; {suggested.budget} were asked for, but all others are near-duplicates"
+    line = f"{n_images} of {len(suggested.images.files):,} images to label next: {reasons}"
+    return line + (fewer if n_images < suggested.budget else "")
 
 
-def summary_line(chosen: Chosen) -> str:
-    """Return what was chosen in one sentence."""
-    counts = Counter(chosen.suggestions.reasons)
-    n, why = len(chosen.suggestions.images), ", ".join(f"{count} × {reason}" for reason, count in counts.items())
-    fewer = f"; {chosen.asked} were asked for, but all others are near-duplicates" if n < chosen.asked else ""
-    return f"{n} of {len(chosen.found.files):,} images to label next: {why}{fewer}"
-
-
-def table(chosen: Chosen) -> str:
-    """Return the suggestions as CSV: the columns of a CSV of labels, the label left empty, then rank and reason."""
-    out, found, which = io.StringIO(), chosen.found, chosen.suggestions
+def table(suggested: SuggestedImages) -> str:
+    """Return the suggestions as CSV: the columns of a CSV of labels with an empty label, then rank and reason."""
+    out = io.StringIO()
+    suggestions = suggested.suggestions
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADER)
-    for rank, (image, reason) in enumerate(zip(which.images, which.reasons, strict=True), start=1):
-        sure = "" if which.confidence is None else f"{which.confidence[image]:.4f}"
-        writer.writerow((found.files[image], "", rank, which.clusters.assignment[image], reason, sure))
+    for rank, (i, reason) in enumerate(zip(suggestions.images, suggestions.reasons, strict=True), start=1):
+        confidence = "" if suggestions.confidence is None else f"{suggestions.confidence[i]:.4f}"
+        cluster = suggestions.clusters.assignment[i]
+        writer.writerow((suggested.images.files[i], "", rank, cluster, reason, confidence))
     return out.getvalue()
 
 
-def picture(chosen: Chosen) -> bytes:
+def contact_sheet(suggested: SuggestedImages) -> bytes:
     """Return the contact sheet as the content of a PNG file."""
-    found, which = chosen.found, chosen.suggestions
-    shown = list(zip(which.images, which.reasons, strict=True))[:_SHOWN]
-    cells = [Cell(_read(found, int(i)), found.files[i], why) for i, why in shown]
-    name = found.root.resolve().name or str(found.root)
-    first = f" (the first {_SHOWN} are shown)" if len(which.images) > _SHOWN else ""
-    return png(sheet(cells, f"{name}: {len(which.images)} of {len(found.files):,} images to label next{first}"))
+    images = suggested.images
+    suggestions = suggested.suggestions
+    n_images = len(suggestions.images)
+    shown = list(zip(suggestions.images, suggestions.reasons, strict=True))[:_MAX_IMAGES_ON_SHEET]
+    cells = [Cell(image=_read(images, int(i)), caption=images.files[i], reason=reason) for i, reason in shown]
+    name = images.root.resolve().name or str(images.root)
+    first = f" (the first {_MAX_IMAGES_ON_SHEET} are shown)" if n_images > _MAX_IMAGES_ON_SHEET else ""
+    return png(sheet(cells, f"{name}: {n_images} of {len(images.files):,} images to label next{first}"))
 
 
-def _read(found: FolderImages, i: int) -> np.ndarray:
-    """Return an image at the size of the sheet, (SIDE, SIDE, 1 or 3) uint8."""
-    return read_picture(found.root / found.files[i], (SIDE, SIDE), ranges=found.ranges)
+def _read(images: FolderImages, i: int) -> np.ndarray:
+    """Return an image at the size of the sheet, (SIDE_PIXELS, SIDE_PIXELS, 1 or 3) uint8."""
+    return read_picture(images.root / images.files[i], (SIDE_PIXELS, SIDE_PIXELS), ranges=images.ranges)
 
 
-def write(chosen: Chosen, out: Path, sheet_file: Path | None) -> None:
-    """Write the CSV and, where it is asked for, the sheet.
+def write(suggested: SuggestedImages, out: Path, sheet_file: Path | None) -> None:
+    """Write the CSV and, if ``sheet_file`` is given, the contact sheet.
 
     Raises:
         UserError: a file cannot be written.
     """
     with whole_file(out) as draft:
-        draft.write_text(table(chosen), encoding="utf-8", newline="")
+        draft.write_text(table(suggested), encoding="utf-8", newline="")
     if sheet_file is not None:
         with whole_file(sheet_file) as draft:
-            draft.write_bytes(picture(chosen))
+            draft.write_bytes(contact_sheet(suggested))

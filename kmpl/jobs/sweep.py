@@ -1,6 +1,6 @@
-"""A sweep: one experiment per labelled ratio and seed, each finished once, and one report over all of them.
+"""A sweep: one experiment per labelled ratio and seed, each run once, and one report over all of them.
 
-The order is written here, once; an engine says only how steps and experiments are run.
+This file holds the order of the work. An engine determines only how steps and experiments are run.
 """
 
 import contextlib
@@ -8,7 +8,6 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
@@ -19,33 +18,31 @@ from kmpl.config.presets import merge
 from kmpl.config.sweep import SweepConfig, experiment_name, is_untuned, untuned
 from kmpl.datasets.registry import content
 from kmpl.errors import DivergedError, UserError
-from kmpl.jobs.experiment import Cell, Summary, Wrap, as_they_are, run_cell, saying
+from kmpl.jobs.experiment import ExperimentJob, Summary, Wrap, error_context, identity, run_experiment
 from kmpl.jobs.journal import Journal
-from kmpl.jobs.tune import Tuning, run_tuning
-from kmpl.jobs.workers import in_processes, stopping_all
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.sweep_report import conclude
+from kmpl.jobs.tune import TuningJob, run_tuning
+from kmpl.jobs.workers import children_stopped_on_signal, run_in_processes
+from kmpl.jobs.workspace import Workspace
 from kmpl.method import steps
-from kmpl.reports import sweep_page, sweep_plots
-from kmpl.reports.comparison import SweepReport, compare
+from kmpl.reports.comparison import SweepReport
 from kmpl.reports.studies import StudyRecord
 from kmpl.runtime.devices import cores, use_threads
 from kmpl.store.fingerprints import key
-from kmpl.tracking.candidates import Candidates
-from kmpl.tracking.environment import environment, now
 from kmpl.tracking.sweep_runs import SweepRun, refuse_other_settings, sweep_run
 
 
 @dataclass(frozen=True)
 class Engine:
-    """How a sweep is run. The default needs nothing but this machine."""
+    """How steps and experiments are run. The default needs nothing but this machine."""
 
-    wrap: Wrap = as_they_are
-    spread: Callable[[Callable[[Any], Any], Sequence[Any], int], Iterator[Callable[[], Any]]] = in_processes
+    wrap: Wrap = identity
+    distribute: Callable[[Callable[[Any], Any], Sequence[Any], int], Iterator[Callable[[], Any]]] = run_in_processes
     conclude: Callable[[Callable[[], SweepReport]], SweepReport] = lambda report: report()
 
 
-def named(settings: SweepConfig) -> SweepConfig:
-    """Return the settings with a name; one made from the settings is the same whenever they are."""
+def with_name(settings: SweepConfig) -> SweepConfig:
+    """Return the settings with a name; without a given one it is made from the settings, so equal settings share it."""
     if settings.name:
         return settings
     digest = hashlib.sha256(settings.configuration().encode()).hexdigest()[:8]
@@ -54,8 +51,8 @@ def named(settings: SweepConfig) -> SweepConfig:
     )
 
 
-def experiments(settings: SweepConfig) -> dict[str, ExperimentConfig]:
-    """Return the settings of each experiment by its name, the seeds' first sweep over the ratios first."""
+def experiment_configs(settings: SweepConfig) -> dict[str, ExperimentConfig]:
+    """Return the settings of each experiment by its name: all ratios of the first seed first."""
     threads = settings.experiment.threads or max(1, cores() // settings.jobs)
     return {
         experiment_name(ratio, seed): merge(
@@ -68,160 +65,145 @@ def experiments(settings: SweepConfig) -> dict[str, ExperimentConfig]:
 
 
 def check(settings: SweepConfig) -> None:
-    """Refuse, before any work, experiments and searches that cannot be.
+    """Refuse, before any work, impossible experiments and impossible search ranges.
 
     Raises:
         UserError: in one line that names the experiment.
     """
-    configs = experiments(settings)
+    configs = experiment_configs(settings)
     for name, config in configs.items():
-        with saying(name):
+        with error_context(name):
             steps.check(config)
     if not settings.trials:
         return
     from kmpl import tuning  # slow to import, and most sweeps do without
 
-    if taken := set(settings.seeds) & set(tuning.seeds(settings.draws)):
-        raise UserError(f"seed {min(taken)} is one that is tuned on; give other seeds")
-    for ratio, config in _firsts(settings, configs).items():
-        with saying(f"ratio {ratio}, tuning"):
+    if shared_seeds := set(settings.seeds) & set(tuning.draw_seeds(settings.draws)):
+        raise UserError(f"seed {min(shared_seeds)} is one that is tuned on; give other seeds")
+    for ratio, config in _tuning_configs(settings, configs).items():
+        with error_context(f"ratio {ratio}, tuning"):
             tuning.check(config, settings.search)
 
 
-def _firsts(settings: SweepConfig, configs: Mapping[str, ExperimentConfig]) -> dict[float, ExperimentConfig]:
-    """Return the experiment of each labelled ratio that is tuned for it."""
+def _tuning_configs(settings: SweepConfig, configs: Mapping[str, ExperimentConfig]) -> dict[float, ExperimentConfig]:
+    """Return the settings that tuning starts from, by labelled ratio: those of the first seed."""
     return {ratio: configs[experiment_name(ratio, settings.seeds[0])] for ratio in settings.ratios}
 
 
-def run(settings: SweepConfig, place: Place, engine: Engine | None = None) -> SweepReport:
-    """Run what of the sweep is not finished yet and return the report over all of it.
+def run(settings: SweepConfig, place: Workspace, engine: Engine | None = None) -> SweepReport:
+    """Run the unfinished experiments of the sweep and return the report over all of them.
 
     Raises:
-        UserError: what one line can say: settings that cannot be, a sweep of that name that runs now or stands for
-            other settings, a store that does not answer, a training that diverged.
+        UserError: impossible settings, a sweep of that name that is running or has other settings, a store that does
+            not answer, a training that diverged.
     """
-    settings, engine = named(settings), engine or Engine()
+    settings = with_name(settings)
+    engine = engine or Engine()
     check(settings)
-    configs = experiments(settings)
+    configs = experiment_configs(settings)
     client = tracking.open_store(place.mlruns)
     refuse_other_settings(client, settings)
-    studies = _tuned(settings, configs, place, engine) if settings.trials else ()
-    with _only_one(place, settings):
-        refuse_other_settings(client, settings)  # somebody may have used the name since
+    studies = _tune(settings, configs, place, engine) if settings.trials else ()
+    with _sweep_lock(place, settings):
+        refuse_other_settings(client, settings)  # another process may have used the name since
         configs = with_tuned(configs, studies)
         keys = {name: _key(name, config) for name, config in configs.items()}
-        whole = hashlib.sha256("".join(keys.values()).encode()).hexdigest()
-        with tracking.store_answers(), sweep_run(client, settings, whole, place.command) as sweep:
+        sweep_key = hashlib.sha256("".join(keys.values()).encode()).hexdigest()
+        with tracking.store_answers(), sweep_run(client, settings, sweep_key, place.command) as sweep:
             sweep.adopt([study.run for study in studies])
             cells = [
-                Cell(name, config, place, tuple(sweep.tags(keys[name]).items())) for name, config in configs.items()
+                ExperimentJob(name=name, config=config, workspace=place, tags=tuple(sweep.tags(keys[name]).items()))
+                for name, config in configs.items()
             ]
-            with stopping_all():
-                summaries = _all_done(cells, sweep, engine, settings.jobs)
-            return engine.conclude(partial(_conclude, settings, place, sweep, summaries, studies))
+            with children_stopped_on_signal():
+                summaries = _run_experiments(cells, sweep, engine, settings.jobs)
+            last_step = partial(conclude, settings, place, sweep, summaries=summaries, studies=studies)
+            return engine.conclude(last_step)
 
 
 def with_tuned(configs: Mapping[str, ExperimentConfig], studies: Sequence[StudyRecord]) -> dict[str, ExperimentConfig]:
-    """Return the experiments with what was found best at each ratio, and the untuned ones beside them."""
+    """Return the experiments with the best settings of their ratio, and the untuned experiments beside them."""
     if not studies:
         return dict(configs)
-    from kmpl.tuning import tuned
+    from kmpl.tuning import best_settings
 
-    best = {config.ratio: tuned(config, [s for s in studies if s.ratio == config.ratio]) for config in configs.values()}
-    both = {name: merge(best[config.ratio], {"seed": config.seed}) for name, config in configs.items()}
-    return both | {untuned(name): config for name, config in configs.items()}
+    best = {
+        config.ratio: best_settings(config, [s for s in studies if s.ratio == config.ratio])
+        for config in configs.values()
+    }
+    tuned = {name: merge(best[config.ratio], {"seed": config.seed}) for name, config in configs.items()}
+    return tuned | {untuned(name): config for name, config in configs.items()}
 
 
-def _tuned(
-    settings: SweepConfig, configs: Mapping[str, ExperimentConfig], place: Place, engine: Engine
+def _tune(
+    settings: SweepConfig, configs: Mapping[str, ExperimentConfig], place: Workspace, engine: Engine
 ) -> tuple[StudyRecord, ...]:
-    """Return the studies of all labelled ratios; what is best at one is among the first to be tried at the next.
+    """Run and return the studies of all labelled ratios. The best values of one ratio are tried early at the next.
 
-    No lock is held: other processes that were given the same command work on the same studies.
+    No lock is held, so that other processes with the same command run trials of the same studies.
     """
     from kmpl import tuning
 
-    tuning.open_studies(tuning.address(place.mlruns, place.studies))  # says at once if it does not answer
-    found: tuple[StudyRecord, ...] = ()
-    for ratio, config in _firsts(settings, configs).items():
-        about = f"ratio {ratio}, tuning"
-        task = Tuning(about, settings.name, config, place, settings.trials, settings.search, found[-2:], settings.draws)
-        with stopping_all():
-            waits = list(engine.spread(partial(run_tuning, engine.wrap), task.shared(settings.jobs), settings.jobs))
-            studies, *_ = [wait() for wait in waits]  # all of them found the same
-        found += studies
-    return found
+    tuning.open_studies(tuning.storage_address(place.mlruns, place.studies))  # fails early if it does not answer
+    studies: tuple[StudyRecord, ...] = ()
+    for ratio, config in _tuning_configs(settings, configs).items():
+        job = TuningJob(
+            name=f"ratio {ratio}, tuning",
+            sweep=settings.name,
+            config=config,
+            place=place,
+            trials=settings.trials,
+            search=settings.search,
+            previous=studies[-2:],
+            draws=settings.draws,
+        )
+        with children_stopped_on_signal():
+            waits = list(engine.distribute(partial(run_tuning, engine.wrap), job.copies(settings.jobs), settings.jobs))
+            pair, *_ = [wait() for wait in waits]  # all processes return the same studies
+        studies += pair
+    return studies
 
 
-def _all_done(cells: Sequence[Cell], sweep: SweepRun, engine: Engine, jobs: int) -> dict[str, Summary]:
-    """Return the summary of each experiment. One that diverges does not keep the others from being done."""
-    found = {cell.name: sweep.finished(dict(cell.tags)["key"]) for cell in cells}
+def _run_experiments(cells: Sequence[ExperimentJob], sweep: SweepRun, engine: Engine, jobs: int) -> dict[str, Summary]:
+    """Run the unfinished experiments; return the summary of each. After a divergence the others still run."""
+    summaries = {cell.name: sweep.summary(dict(cell.tags)["key"]) for cell in cells}
     for cell in cells:
-        if found[cell.name]:
-            Journal(cell.place.events).write(cell=cell.name, kind="finished before")
-    missing = [cell for cell in cells if not found[cell.name]]
+        if summaries[cell.name]:
+            Journal(cell.workspace.events).write(cell=cell.name, kind="finished before")
+    missing = [cell for cell in cells if not summaries[cell.name]]
     diverged: list[DivergedError] = []
-    waits = engine.spread(partial(run_cell, engine.wrap), missing, jobs) if missing else iter(())
+    waits = engine.distribute(partial(run_experiment, engine.wrap), missing, jobs) if missing else iter(())
     for cell, wait in zip(missing, waits, strict=True):
         try:
-            found[cell.name] = wait()
+            summaries[cell.name] = wait()
         except DivergedError as error:
-            Journal(cell.place.events).write(cell=cell.name, kind="diverged")
+            Journal(cell.workspace.events).write(cell=cell.name, kind="diverged")
             diverged.append(error)
     if diverged:
         more = f"; and {len(diverged) - 1} more experiments" if len(diverged) > 1 else ""
         raise UserError(f"{diverged[0]}{more}; all others are finished and kept") from diverged[0]
-    return {name: summary for name, summary in found.items() if summary}
-
-
-def _conclude(
-    settings: SweepConfig,
-    place: Place,
-    sweep: SweepRun,
-    summaries: dict[str, Summary],
-    studies: tuple[StudyRecord, ...],
-) -> SweepReport:
-    """Compare, see to the champion, and log the report; a sweep that was finished before has done all this."""
-    main = [summary for name, summary in summaries.items() if not is_untuned(name)]
-    found = compare(settings, main, [s for name, s in summaries.items() if is_untuned(name)], studies)
-    best = Candidates(settings, sweep, summaries)
-    before = sweep.report() if sweep.finished_before else None
-    same = before and before.digest == found.digest and before.settings.model == settings.model
-    if before and same and best.is_registered():
-        return before
-    more: dict[str, Any] = {"champion": best.promoted(_locks(place.mlruns) / "champion.lock"), "run": sweep.id}
-    more["runs"] = {name: str(summary["mlflow_run_id"]) for name, summary in summaries.items()}
-    about = environment() | {"command": place.command, "experiment": sweep.experiment, "date": now()}
-    found = found.model_copy(update=more | {"environment": about})
-    files: dict[str, str | bytes] = {
-        "sweep.json": found.model_dump_json(indent=2),
-        "report.html": sweep_page.html(found),
-    }
-    sweep.closed(found, files | sweep_plots.pictures(found), sweep_page.markdown(found))
-    return found
+    return {name: summary for name, summary in summaries.items() if summary}
 
 
 def _key(name: str, config: ExperimentConfig) -> str:
-    """Return what an experiment is found by; tuned and untuned are two, even where the best is what was given."""
+    """Return the key of an experiment in MLflow; tuned and untuned ones differ, even with equal settings."""
     use_threads(config.threads)
-    more: dict[str, object] = {"untuned": True} if is_untuned(name) else {}
-    more |= {"content": content(config.dataset)}
-    return key("experiment", config, settings=config.model_dump(mode="json"), **more)
-
-
-def _locks(mlruns: Path) -> Path:
-    folder = mlruns / "locks"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    untuned_mark: dict[str, object] = {"untuned": True} if is_untuned(name) else {}
+    settings = config.model_dump(mode="json")
+    return key("experiment", config, settings=settings, **untuned_mark, content=content(config.dataset))
 
 
 @contextlib.contextmanager
-def _only_one(place: Place, settings: SweepConfig) -> Iterator[None]:
-    """Hold the sweep's lock; the operating system lets go of it when this process dies, however it dies.
+def _sweep_lock(place: Workspace, settings: SweepConfig) -> Iterator[None]:
+    """Hold the sweep's lock during the block. The operating system releases it, however this process ends.
 
-    Who has tuned together with others waits for the one that does the rest, and then finds all of it done.
+    Processes that have tuned together wait here for the one that runs the experiments.
+
+    Raises:
+        UserError: another process holds the lock, and the sweep does not tune.
     """
-    name, lock = settings.name, FileLock(_locks(place.mlruns) / f"sweep-{settings.name}.lock")
+    name = settings.name
+    lock = FileLock(place.locks() / f"sweep-{name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -229,7 +211,7 @@ def _only_one(place: Place, settings: SweepConfig) -> Iterator[None]:
             raise UserError(
                 f"sweep '{name}' is running already; wait for it, or give this one another --name"
             ) from error
-        Journal(place.events, cell=name).say(f"{name}: all trials are done; another process does the rest")
+        Journal(place.events, cell=name).write_trial(f"{name}: all trials are done; another process does the rest")
         lock.acquire()
     try:
         yield

@@ -1,4 +1,4 @@
-"""What the events of a sweep say so far: what runs, how much of all is done, how much time is left."""
+"""The state of a sweep, from its events: running experiments, finished share, time left."""
 
 import time
 from collections.abc import Callable
@@ -11,76 +11,89 @@ from kmpl.config.presets import merge
 from kmpl.config.sweep import SweepConfig, experiment_name, untuned
 from kmpl.jobs.time_left import Pace, Plan
 
-_TUNED: tuple[Arm, ...] = ("labelled-only", "pseudo-label")
+_TUNED_ARMS: tuple[Arm, ...] = ("labelled-only", "pseudo-label")
+_MIN_SHARE_FOR_ESTIMATE = 0.02  # computed share of the sweep, before the time left is estimated
 
 
 @dataclass
-class OneState:
-    """What is known of one experiment."""
+class ExperimentState:
+    """State of one experiment, or of one process that tunes."""
 
     arm: str = ""
     parts: int = 0
-    """Pretraining and arms that are behind."""
+    """Number of finished parts (pretraining and arms)."""
     step: str = ""
     done: float = 0.0
-    said: str = ""
+    """Finished share of the step."""
+    message: str = ""
     trials: float = 0.0
-    """Share of the trials that are done, of a labelled ratio that is tuned."""
+    """Finished share of the trials, if it tunes."""
     state: str = "waiting"
     pace: Pace = field(default_factory=Pace)
-    """Of its trainings, in seconds an image."""
+    """Seconds per image of its trainings."""
+
+    def is_finished(self) -> bool:
+        return self.state.startswith("finished")
 
 
 @dataclass
-class State:
-    """What the events say so far."""
+class SweepState:
+    """State of a sweep after the events so far."""
 
     settings: SweepConfig
     begin: float = field(default_factory=time.monotonic)
-    experiments: dict[str, OneState] = field(default_factory=dict)
+    experiments: dict[str, ExperimentState] = field(default_factory=dict)
     clock: Callable[[], float] = time.monotonic
-    known: float = 0.0
-    """Share that was found finished: it took no time."""
-    lately: float | None = None
-    """Seconds an image over the last epoch, where anything trains or has trained."""
+    cached_share: float = 0.0
+    """Share of the sweep that came finished from the store; it took no time."""
+    seconds_per_image: float | None = None
+    """Over the last epoch, mean of all running trainings; None before the first training."""
 
-    def take(self, event: dict[str, Any]) -> str:
-        """Take in an event; return the line that tells of it, empty where it is not worth one."""
-        one, before = self.experiments.setdefault(event["cell"], OneState()), self.share()
-        line = self._take(event, one)
+    def add(self, event: dict[str, Any]) -> str:
+        """Add an event; return its line of text, empty if the event needs none."""
+        experiment = self.experiments.setdefault(event["cell"], ExperimentState())
+        share = self.share()
+        line = self._update(experiment, event)
         if event["kind"] in ("found", "finished before"):
-            self.known += self.share() - before
+            self.cached_share += self.share() - share
         if "epochs" in event:
-            images = self._plan(event["cell"]).images(one.parts, one.step)
-            one.pace.take(event.get("at", self.clock()), one.done * images, images / event["epochs"])
-            running = [e.pace.now for e in self.experiments.values() if e.state == "running" and e.pace.now]
-            self.lately = sum(running) / len(running) if running else one.pace.now
+            images = self._plan(event["cell"]).images(experiment.parts, experiment.step)
+            at = event.get("at", self.clock())
+            experiment.pace.add(at, done=experiment.done * images, epoch=images / event["epochs"])
+            paces = [e.pace.now for e in self.experiments.values() if e.state == "running" and e.pace.now]
+            self.seconds_per_image = sum(paces) / len(paces) if paces else experiment.pace.now
         return line
 
-    def _take(self, event: dict[str, Any], one: OneState) -> str:
-        kind, step = event["kind"], event.get("step", one.step)
-        if step != one.step:
-            one.pace.rest()
-        one.step, one.done, one.said = step, event.get("done", one.done), event.get("said", one.said)
+    def _update(self, experiment: ExperimentState, event: dict[str, Any]) -> str:
+        kind = event["kind"]
+        step = event.get("step", experiment.step)
+        if step != experiment.step:
+            experiment.pace.pause()
+        experiment.step = step
+        experiment.done = event.get("done", experiment.done)
+        experiment.message = event.get("said", experiment.message)
         if kind == "arm":
-            one.parts += 1
-            one.arm, one.done, one.said, one.step = event["arm"], 0.0, "", ""
+            experiment.parts += 1
+            experiment.arm = event["arm"]
+            experiment.step = ""
+            experiment.done = 0.0
+            experiment.message = ""
             return ""
         if kind in ("begun", "finished", "finished before", "diverged"):
-            one.state = "running" if kind == "begun" else kind
-            return f"{event['cell']}: {kind}" + (self._of_all() if kind == "finished" else "")
+            experiment.state = "running" if kind == "begun" else kind
+            return f"{event['cell']}: {kind}" + (self._count_text() if kind == "finished" else "")
         if kind == "batch":
             return ""
         if kind == "trial":
-            one.trials = max(one.trials, event["share"])
-            return one.said
-        where = f"{event['cell']}, {one.arm}" if one.arm else event["cell"]
-        return f"{where}: {step}: {one.said if kind == 'epoch' else 'found in the store'}"
+            experiment.trials = max(experiment.trials, event["share"])
+            return experiment.message
+        name = f"{event['cell']}, {experiment.arm}" if experiment.arm else event["cell"]
+        return f"{name}: {step}: {experiment.message if kind == 'epoch' else 'found in the store'}"
 
-    def _of_all(self) -> str:
+    def _count_text(self) -> str:
         names = self.names()
-        over = sum(one.state.startswith("finished") for name, one in self.experiments.items() if name in names)
-        return f" ({over} of {len(names)}, {self.left()} left)" if over < len(names) else ""
+        finished = sum(e.is_finished() for name, e in self.experiments.items() if name in names)
+        return f" ({finished} of {len(names)}, {self.time_left()} left)" if finished < len(names) else ""
 
     def names(self) -> list[str]:
         """Return the names of all experiments."""
@@ -88,43 +101,48 @@ class State:
         return names + [untuned(name) for name in names] if self.settings.trials else names
 
     def share(self) -> float:
-        """Return how much is done, as a fraction of all images to train on; a guess, for people."""
-        done, whole = 0.0, 0.0
+        """Return the finished share of the sweep, as a fraction of all training images; an estimate for people."""
+        done = 0.0
+        whole = 0.0
         for name in self.names():
             plan = self._plan(name)
             whole += plan.whole
             done += _done(plan, self.experiments[name]) if name in self.experiments else 0.0
         for ratio in self.settings.ratios if self.settings.trials else ():
-            workers = [one for name, one in self.experiments.items() if name.startswith(f"ratio {ratio}, tuning")]
-            over = any(one.state == "finished" for one in workers)
+            workers = [e for name, e in self.experiments.items() if name.startswith(f"ratio {ratio}, tuning")]
+            finished = any(worker.state == "finished" for worker in workers)
             trials = self.settings.trials * self._plan(f"ratio {ratio}, tuning").whole  # a network of each study
             whole += trials
-            done += trials * (1.0 if over else max((one.trials for one in workers), default=0.0))
+            done += trials * (1.0 if finished else max((worker.trials for worker in workers), default=0.0))
         return min(done / whole, 1.0)
 
     def _plan(self, name: str) -> Plan:
-        ratio, _, what = name.partition(", ")
-        plans = _plans(self.settings, _TUNED if what.startswith("tuning") else self.settings.arms)
+        ratio, _, rest = name.partition(", ")
+        plans = _plans(self.settings, _TUNED_ARMS if rest.startswith("tuning") else self.settings.arms)
         return plans.get(ratio) or next(iter(plans.values()))
 
-    def left(self) -> str:
-        """Return the time left, guessed from what the computed share took and from how fast it goes now.
+    def time_left(self) -> str:
+        """Return the time left, estimated from the time of the computed share and from the present pace.
 
-        Where the last epoch was slower than those before it, all that is left will be.
+        If the last epoch was slower than the earlier ones, the rest is expected to be as slow.
         """
-        share, gone = self.share() - self.known, self.clock() - self.begin
-        if share < 0.02:
+        computed_share = self.share() - self.cached_share
+        elapsed = self.clock() - self.begin
+        if computed_share < _MIN_SHARE_FOR_ESTIMATE:
             return "–"
-        seconds, images = (sum(getattr(e.pace, n) for e in self.experiments.values()) for n in ("seconds", "done"))
-        slower = self.lately * images / seconds if self.lately and seconds else 1.0
-        seconds = slower * gone * max(1 - self.known - share, 0.0) / share
+        train_seconds = sum(e.pace.seconds for e in self.experiments.values())
+        images = sum(e.pace.done for e in self.experiments.values())
+        slowdown = self.seconds_per_image * images / train_seconds if self.seconds_per_image and train_seconds else 1.0
+        share_left = max(1 - self.cached_share - computed_share, 0.0)
+        seconds = slowdown * elapsed * share_left / computed_share
         return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
-def _done(plan: Plan, one: OneState) -> float:
-    """Return how much of an experiment's work is done."""
-    over = one.state.startswith("finished") or one.state == "diverged"
-    return plan.whole if over else plan.done(one.parts, one.step, one.done)
+def _done(plan: Plan, experiment: ExperimentState) -> float:
+    """Return the finished work of an experiment."""
+    if experiment.is_finished() or experiment.state == "diverged":
+        return plan.whole
+    return plan.done(experiment.parts, experiment.step, experiment.done)
 
 
 @cache

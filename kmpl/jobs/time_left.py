@@ -1,4 +1,4 @@
-"""How much training there is, and how long it takes now: what tells how much time is left."""
+"""Estimates of the time left: how much training an experiment has, and how long training takes now."""
 
 import re
 from collections import deque
@@ -8,108 +8,122 @@ from kmpl.config.experiment import ExperimentConfig, Training
 from kmpl.config.presets import for_arm
 from kmpl.method.steps import retraining
 
-_BESIDE = 0.02  # reading, clustering and testing, as a share of all training, for each part of an experiment
-_POOL = 60_000  # images, where the settings say "all"
+_OVERHEAD = 0.02  # reading, clustering and testing, as a share of all training, for each part of an experiment
+_DEFAULT_POOL_IMAGES = 60_000  # if the settings say "all"
 
 
 @dataclass
 class Pace:
-    """Seconds that a unit of work takes, over the last epoch's worth of it.
+    """Seconds per unit of work, over the last epoch.
 
     A machine that gets busy, or free, is noticed within one epoch, however long the work has gone on before.
 
     >>> pace = Pace()
     >>> for second in range(11):  # an epoch a second
-    ...     pace.take(float(second), done=float(second), epoch=1.0)
+    ...     pace.add(float(second), done=float(second), epoch=1.0)
     >>> pace.now
     1.0
-    >>> pace.take(20.0, done=11.0, epoch=1.0)  # and one that takes ten
+    >>> pace.add(20.0, done=11.0, epoch=1.0)  # and one that takes ten
     >>> pace.now
     10.0
     """
 
     seconds: float = 0.0
-    """Of all that was taken in."""
+    """Seconds of all observed training."""
     done: float = 0.0
-    """Work of all that was taken in."""
+    """Work of all observed training."""
     now: float | None = None
-    """Seconds a unit of work, over the last epoch's worth; None as long as nothing is known."""
-    _seen: deque[tuple[float, float]] = field(default_factory=deque)
+    """Seconds per unit of work, over the last epoch; None before the first observation."""
+    _observations: deque[tuple[float, float]] = field(default_factory=deque)
 
-    def take(self, at: float, done: float, epoch: float) -> None:
-        """Take in how much of a training is done at a time in seconds; ``epoch`` is the work of an epoch.
+    def add(self, at: float, *, done: float, epoch: float) -> None:
+        """Add an observation. If less is done than in the last one, another training has begun.
 
-        Where less is done than before, another training has begun.
+        Args:
+            at: time, seconds.
+            done: finished work of the training.
+            epoch: work of one epoch.
         """
-        seen = self._seen
-        if seen and done < seen[-1][1]:
-            self.rest()
-        if seen:
-            self.seconds, self.done = self.seconds + at - seen[-1][0], self.done + done - seen[-1][1]
-        seen.append((at, done))
-        while len(seen) > 2 and done - seen[1][1] >= epoch * (1 - 1e-9):
-            seen.popleft()
-        if done > seen[0][1]:
-            self.now = (at - seen[0][0]) / (done - seen[0][1])
+        observations = self._observations
+        if observations and done < observations[-1][1]:
+            self.pause()
+        if observations:
+            last_at, last_done = observations[-1]
+            self.seconds = self.seconds + at - last_at
+            self.done = self.done + done - last_done
+        observations.append((at, done))
+        while len(observations) > 2 and done - observations[1][1] >= epoch * (1 - 1e-9):
+            observations.popleft()
+        first_at, first_done = observations[0]
+        if done > first_done:
+            self.now = (at - first_at) / (done - first_done)
 
-    def rest(self) -> None:
-        """Let the time until the next news belong to no training."""
-        self._seen.clear()
+    def pause(self) -> None:
+        """Count the time until the next observation to no training."""
+        self._observations.clear()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many images each part of an experiment sees in training, if no round is left out; a guess, for people."""
+    """Number of images that each part of an experiment trains on, if no round is left out; an estimate for people."""
 
     arms: tuple[tuple[int, ...], ...]
     """The trainings of each part, round by round: pretraining first, then the arms in their order."""
     pretext: int
-    """A round of learning without labels, which few experiments have: no part of the whole."""
+    """A round of training without labels. Few experiments have it, so it does not count in the whole."""
 
     @classmethod
     def of(cls, config: ExperimentConfig) -> "Plan":
         """Return the plan of an experiment."""
-        pool = config.pool.size or _POOL
-        labelled = config.labels or round((config.ratio or 1) * pool)
-        arms = [(_seen(config.pretrain, labelled),), *(_trainings(config, arm, pool) for arm in config.arms)]
-        return cls(tuple(arms), _seen(config.pretext.training, pool))
+        n_images = config.pool.size or _DEFAULT_POOL_IMAGES
+        labelled = config.labels or round((config.ratio or 1) * n_images)
+        pretrain = (_images_of(config.pretrain, labelled),)
+        arms = [_images_of_arm(config, arm, n_images) for arm in config.arms]
+        return cls((pretrain, *arms), _images_of(config.pretext.training, n_images))
 
     @property
     def whole(self) -> float:
-        """All of the experiment."""
+        """Work of the whole experiment."""
         return sum(map(self.part, range(len(self.arms))))
 
     def part(self, number: int) -> float:
-        """Return how much work a part is: its images, and what goes on beside training."""
-        return sum(self.arms[number]) + max(1.0, _BESIDE * sum(map(sum, self.arms)))
+        """Return the work of a part: its images, and the work beside training."""
+        return sum(self.arms[number]) + max(1.0, _OVERHEAD * sum(map(sum, self.arms)))
 
     def images(self, number: int, step: str) -> int:
-        """Return how many images a step of a part sees."""
+        """Return the number of images that a step of a part trains on."""
         if step.startswith("without labels"):
             return self.pretext
-        if not number and step != "pretrain":  # who tunes enters no arm
+        if not number and step != "pretrain":  # tuning enters no arm
             number = len(self.arms) - 1
         trainings = self.arms[min(number, len(self.arms) - 1)]
-        return trainings[min(_round(step), len(trainings)) - 1] if trainings else 0
+        return trainings[min(_round_number(step), len(trainings)) - 1] if trainings else 0
 
     def done(self, number: int, step: str, share: float) -> float:
-        """Return how much work is done when the share of a step of a part is, all parts before it included."""
-        before = sum(map(self.part, range(number)))
+        """Return the finished work, with all earlier parts.
+
+        Args:
+            number: of the part that runs.
+            step: that runs.
+            share: finished share of the step.
+        """
+        earlier_parts = sum(map(self.part, range(number)))
         if step.startswith("without labels") or number >= len(self.arms):
-            return before
-        return before + sum(self.arms[number][: _round(step) - 1]) + share * self.images(number, step)
+            return earlier_parts
+        earlier_rounds = sum(self.arms[number][: _round_number(step) - 1])
+        return earlier_parts + earlier_rounds + share * self.images(number, step)
 
 
-def _seen(training: Training, n: int) -> int:
-    return training.epochs * (training.images_per_epoch or n)
+def _images_of(training: Training, n_images: int) -> int:
+    return training.epochs * (training.images_per_epoch or n_images)
 
 
-def _trainings(config: ExperimentConfig, arm: str, pool: int) -> tuple[int, ...]:
+def _images_of_arm(config: ExperimentConfig, arm: str, n_images: int) -> tuple[int, ...]:
     settings = for_arm(config, arm)
     rounds = {"labelled-only": (), "oracle": (0,)}.get(arm, range(1, settings.pseudo_labels.rounds + 1))
-    return tuple(_seen(retraining(settings, number), pool) for number in rounds)
+    return tuple(_images_of(retraining(settings, number), n_images) for number in rounds)
 
 
-def _round(step: str) -> int:
-    turn = re.search(r"round (\d+)$", step)
-    return max(int(turn[1]), 1) if turn else 1
+def _round_number(step: str) -> int:
+    match = re.search(r"round (\d+)$", step)
+    return max(int(match[1]), 1) if match else 1

@@ -1,55 +1,68 @@
-"""One labelled ratio of a sweep, tuned by one process or by several that share its studies."""
+"""Tuning of one labelled ratio of a sweep, by one process or by several that share its studies."""
 
 from dataclasses import dataclass, replace
 
 from kmpl import tracking
 from kmpl.config.experiment import ExperimentConfig
-from kmpl.jobs.experiment import Wrap, saying, untested
+from kmpl.jobs.experiment import Wrap, error_context, without_test_set
 from kmpl.jobs.journal import Journal
-from kmpl.jobs.workers import live_and_die_with_parent
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workers import exit_with_parent
+from kmpl.jobs.workspace import Workspace
 from kmpl.reports.studies import StudyRecord
 from kmpl.runtime.devices import use_threads
 
 Studies = tuple[StudyRecord, StudyRecord]
-"""Of labelled-only and of pseudo-label."""
+"""The study of labelled-only and that of pseudo-label."""
 
 
-@dataclass(frozen=True)
-class Tuning:
-    """What one process does for one labelled ratio."""
+@dataclass(frozen=True, kw_only=True)
+class TuningJob:
+    """The work of one process on the studies of one labelled ratio."""
 
     name: str
     sweep: str
     config: ExperimentConfig
-    place: Place
+    place: Workspace
     trials: int
     search: tuple[str, ...] = ()
-    before: tuple[StudyRecord, ...] = ()
-    """Studies of the ratio tuned before."""
+    previous: tuple[StudyRecord, ...] = ()
+    """Studies of the ratio that was tuned before this one."""
     draws: int = 1
-    """That decide."""
+    """Number of draws that decide a study."""
 
-    def shared(self, jobs: int) -> list["Tuning"]:
-        """Return the same for each of several processes."""
+    def copies(self, jobs: int) -> list["TuningJob"]:
+        """Return one copy for each of several processes, with names of their own."""
         return [self] if jobs == 1 else [replace(self, name=f"{self.name} {i}") for i in range(1, jobs + 1)]
 
 
-def run_tuning(wrap: Wrap, cell: Tuning) -> Studies:
-    """Work on the studies of one labelled ratio until all their trials are done; return what they found."""
+def run_tuning(wrap: Wrap, job: TuningJob) -> Studies:
+    """Run trials of the studies of one labelled ratio until all are finished; return the studies."""
     from kmpl import tuning  # slow to import, and most sweeps do without
 
-    live_and_die_with_parent()
-    use_threads(cell.config.threads)
-    journal, client = Journal(cell.place.events, cell=cell.name), tracking.open_store(cell.place.mlruns)
-    with saying(cell.name), tracking.store_answers():
+    exit_with_parent()
+    use_threads(job.config.threads)
+    journal = Journal(job.place.events, cell=job.name)
+    client = tracking.open_store(job.place.mlruns)
+    with error_context(job.name), tracking.store_answers():
         journal.write(kind="begun")
-        where = tuning.address(cell.place.mlruns, cell.place.studies)
-        desk = tuning.Desk(
-            tuning.open_studies(where), client, cell.place.mlruns, cell.sweep, journal.say, tuning.studies_file(where)
+        address = tuning.storage_address(job.place.mlruns, job.place.studies)
+        context = tuning.StudyContext(
+            storage=tuning.open_studies(address),
+            client=client,
+            mlruns=job.place.mlruns,
+            sweep=job.sweep,
+            on_trial=journal.write_trial,
+            studies_file=tuning.studies_file(address),
         )
-        steps = wrap(untested(cell.place, cell.name), cell.name)
-        with tuning.studies_answer(where):
-            found = tuning.tune(cell.config, cell.trials, steps, desk, cell.search, cell.before, cell.draws)
+        with tuning.studies_answer(address):
+            studies = tuning.tune(
+                job.config,
+                trials=job.trials,
+                steps=wrap(without_test_set(job.place, job.name), job.name),
+                context=context,
+                ranges=job.search,
+                previous=job.previous,
+                draws=job.draws,
+            )
         journal.write(kind="finished")
-    return found
+    return studies

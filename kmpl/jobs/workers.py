@@ -1,4 +1,4 @@
-"""Experiments in processes of their own, which end with the one that started them."""
+"""Worker processes: experiments in processes of their own, which end with the process that started them."""
 
 import contextlib
 import multiprocessing
@@ -16,12 +16,18 @@ C = TypeVar("C")
 R = TypeVar("R")
 
 
-def in_processes(run: Callable[[C], R], cells: Sequence[C], jobs: int) -> Iterator[Callable[[], R]]:
-    """Yield what waits for each piece of work: done here one by one, or in processes of its own."""
+def run_in_processes(run: Callable[[C], R], cells: Sequence[C], jobs: int) -> Iterator[Callable[[], R]]:
+    """Yield, for each cell, a function that waits for its result.
+
+    Args:
+        run: the work on one cell.
+        cells: inputs of the work.
+        jobs: number of processes; 1 = this process, and each function does its work when it is called.
+    """
     if jobs == 1:
         yield from (partial(run, cell) for cell in cells)
         return
-    # Not forked: a fork of a process that has computed with threads may hang.
+    # Spawned, not forked: a fork of a process that has computed with threads may hang.
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), signal.signal, _IGNORED) as pool:
         try:
             yield from [pool.submit(run, cell).result for cell in cells]
@@ -30,14 +36,15 @@ def in_processes(run: Callable[[C], R], cells: Sequence[C], jobs: int) -> Iterat
             raise
 
 
-_GRACE = 5.0  # seconds
+_GRACE_SECONDS = 5.0  # from the interrupt to the kill
 
 
 @contextlib.contextmanager
-def stopping_all() -> Iterator[None]:
-    """Stop this one's processes too when it is stopped by a signal to it alone, as a cancelled flow run is.
+def children_stopped_on_signal() -> Iterator[None]:
+    """Stop the child processes if a signal to this process alone ends the block, as it does for a cancelled flow run.
 
-    They close their runs as on Ctrl-C, which the terminal sends to all of them; who does not within seconds is killed.
+    Each child gets SIGINT, as the terminal sends it on Ctrl-C, and closes its runs. A child that still runs after
+    ``_GRACE_SECONDS`` is killed.
     """
     try:
         yield
@@ -46,9 +53,9 @@ def stopping_all() -> Iterator[None]:
     except BaseException:
         children = multiprocessing.active_children()
         for child in children:
-            with contextlib.suppress(ProcessLookupError, TypeError):  # it has ended, or not begun
+            with contextlib.suppress(ProcessLookupError, TypeError):  # it has ended, or has not started
                 os.kill(child.pid, signal.SIGINT)  # type: ignore[arg-type]
-        end = time.monotonic() + _GRACE
+        end = time.monotonic() + _GRACE_SECONDS
         while any(child.is_alive() for child in children) and time.monotonic() < end:
             time.sleep(0.1)
         for child in children:
@@ -60,8 +67,8 @@ _IGNORED = (signal.SIGINT, signal.SIG_IGN)  # an idle process has nothing to int
 
 
 @cache
-def live_and_die_with_parent() -> None:
-    """In a process of its own: let Ctrl-C interrupt, and end when the parent is killed, so that nobody works unseen."""
+def exit_with_parent() -> None:
+    """In a worker process: end when the parent is killed, and let Ctrl-C interrupt. In any other process: nothing."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return

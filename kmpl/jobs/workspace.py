@@ -1,4 +1,4 @@
-"""Where a job's runs, studies and finished steps lie."""
+"""The workspace of a job: the folders of its runs, studies and finished steps."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,13 +7,13 @@ from kmpl.store.store import Store
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a sweep works, and how it was asked for."""
+class Workspace:
+    """The folders that a job writes to, and the command that started it."""
 
     mlruns: Path
     command: str = ""
     events: Path | None = None
-    """File that tells of progress."""
+    """File of the events that show progress."""
     studies: str = ""
     """Address of Optuna's storage; empty: the environment's, or a journal in the folder."""
 
@@ -21,3 +21,9 @@ class Place:
     def store(self) -> Store:
         """The store of steps."""
         return Store(self.mlruns / "cache")
+
+    def locks(self) -> Path:
+        """Return the folder of the locks; create it if it is missing."""
+        folder = self.mlruns / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder

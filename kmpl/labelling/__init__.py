@@ -1,1 +1,1 @@
-"""A folder of images labelled: the method, the check of its labels, and what is shown of them."""
+"""Labelling a folder of images: the job, cross-fitting, threshold, table of labels, gallery, and suggestions."""

@@ -1,8 +1,8 @@
-"""Which images a person should label next. Shapes: N images, D feature dimension, S suggestions.
+"""Active learning: which images a person should label next. Shapes: N images, D feature dimension, S suggestions.
 
-First the typical: the image nearest to the centroid of each cluster that holds no given label, large clusters first.
-Few labels buy most where they cover what there is; only when every cluster has one does it pay to ask about the images
-that the method is least certain of. Never near-duplicates, neither of each other nor of what is labelled already.
+Typical images come first: the image nearest to the centroid of each cluster without a given label, large clusters
+first. Few labels help most where they cover all clusters. Images that the method is least certain of come after that,
+when every cluster has a label. Near-duplicates are never suggested, neither of each other nor of labelled images.
 
 Sources: Hacohen et al. 2022, "Active learning on a budget: opposite strategies suit high and low budgets",
 https://arxiv.org/abs/2202.02794; Yehuda et al. 2022, "Active learning through a covering lens",
@@ -18,39 +18,42 @@ from sklearn.metrics import pairwise_distances, pairwise_distances_argmin_min
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.method.kmeans import kmeans
 from kmpl.method.results import Clusters
 
 Reason = Literal["no label in its cluster", "least certain"]
 
-NEAR = 0.1
-"""Distance, as a share of the spread of all features, up to which two images are near-duplicates (see docs/log.md)."""
-_CLUSTER = 20  # images in a cluster, on average, at least: smaller ones are chance
+NEAR_DUPLICATE_DISTANCE = 0.1
+"""Distance up to which two images are near-duplicates, as a share of the spread of all features.
+
+Measured: docs/log/attempts-labelling.md.
+"""
+_MIN_IMAGES_PER_CLUSTER = 20  # on average: smaller clusters are chance
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Suggestions:
     """Images to label next, the most useful first."""
 
     images: np.ndarray
-    """(S,) indices; fewer than asked for where all others are near-duplicates."""
+    """(S,) indices; fewer than the budget if all other images are near-duplicates."""
     reasons: tuple[Reason, ...]
-    """(S,) why each."""
+    """(S,) why each image is suggested."""
     clusters: Clusters
-    """Of all N images."""
+    """K-means clusters of all N images."""
     confidence: np.ndarray | None = None
-    """(N,) how sure the class of each image is; None where that was not asked for."""
+    """(N,) confidence of each image's most likely class; None if no image was chosen by confidence."""
 
 
 def check_budget(labels: np.ndarray, budget: int) -> None:
-    """Refuse a budget that the labels (N,) leave no room for.
+    """Refuse a budget that exceeds the number of unlabelled images; labels (N,), −1 = unlabelled.
 
     Raises:
-        UserError: no image to choose, or fewer unlabelled ones than the budget.
+        UserError: the budget is below 1, no image is unlabelled, or fewer images are than the budget.
     """
-    unlabelled = int((labels == LEFT_OUT).sum())
+    unlabelled = int((labels == UNLABELLED).sum())
     if budget < 1:
         raise UserError(f"budget {budget}: give at least 1")
     if not unlabelled:
@@ -62,86 +65,96 @@ def check_budget(labels: np.ndarray, budget: int) -> None:
 def suggest(
     features: np.ndarray,
     labels: np.ndarray,
+    *,
     budget: int,
     seed: int,
     confidence: Callable[[], np.ndarray] | None = None,
-    copies: Sequence[str] | None = None,
-    near: float = NEAR,
+    digests: Sequence[str] | None = None,
+    near: float = NEAR_DUPLICATE_DISTANCE,
 ) -> Suggestions:
     """Return up to ``budget`` images to label next.
 
-    There are as many clusters as there will be labels, so that each may get one of its own, but no more than one for
-    twenty images.
+    The number of clusters is the number of labels after this round of labelling, so that each cluster may get one, but
+    at most one cluster for twenty images.
 
     Args:
-        features: (N, D), in which alike images lie close together.
-        labels: (N,) given labels, −1 = unlabelled; all −1 is a beginning.
+        features: (N, D); similar images lie close together.
+        labels: (N,) given labels, −1 = unlabelled; all may be −1.
         budget: images to choose.
-        seed: of the clusters.
-        confidence: gives how sure the class of each image is, (N,); asked only when it is needed, because it may cost
-            minutes. Without it, how clearly an image belongs to its cluster.
-        copies: (N,) digests of the images: equal ones are never suggested twice, whatever their features.
-        near: share of the features' spread up to which two images are near-duplicates.
+        seed: of K-means.
+        confidence: returns the confidence of each image's most likely class, (N,). It is called only if needed, because
+            it may take minutes. If None, ``centroid_margin`` stands in for it.
+        digests: (N,) digests of the images: of images with equal digests, one at most is suggested.
+        near: distance up to which two images are near-duplicates, as a share of the features' spread.
 
     Raises:
         UserError: as ``check_budget``.
     """
     check_budget(labels, budget)
-    given = int((labels != LEFT_OUT).sum())
-    wanted = min(given + budget, max(1, len(labels) // _CLUSTER))
-    clusters = kmeans(features, wanted, seed)
-    choice = _Choice(features, labels, near, copies)
-    for members in _without_label(features, labels, clusters):
-        if len(choice.taken) < budget:
-            choice.take(members)
-    typical, sure = len(choice.taken), None
-    if typical < budget:
-        sure = clearness(features, clusters) if confidence is None else confidence()
-        for image in np.argsort(sure, kind="stable"):
-            if len(choice.taken) < budget:
-                choice.take(np.array([image]))
-    reasons: list[Reason] = ["no label in its cluster"] * typical
-    reasons += ["least certain"] * (len(choice.taken) - typical)
-    return Suggestions(np.array(choice.taken, dtype=np.int64), tuple(reasons), clusters, sure)
+    n_labels = int((labels != UNLABELLED).sum())
+    n_clusters = min(n_labels + budget, max(1, len(labels) // _MIN_IMAGES_PER_CLUSTER))
+    clusters = kmeans(features, n_clusters, seed=seed)
+    selection = _Selection(features, labels, near=near, digests=digests)
+    for members in _unlabelled_clusters(features, labels, clusters):
+        if len(selection.images) < budget:
+            selection.add_first(members)
+    n_typical = len(selection.images)
+    certainty = None
+    if n_typical < budget:
+        certainty = centroid_margin(features, clusters) if confidence is None else confidence()
+        for image in np.argsort(certainty, kind="stable"):
+            if len(selection.images) < budget:
+                selection.add_first(np.array([image]))
+    reasons: list[Reason] = ["no label in its cluster"] * n_typical
+    reasons += ["least certain"] * (len(selection.images) - n_typical)
+    return Suggestions(
+        images=np.array(selection.images, dtype=np.int64),
+        reasons=tuple(reasons),
+        clusters=clusters,
+        confidence=certainty,
+    )
 
 
-class _Choice:
-    """What is taken, and what may still be: unlabelled, and no near-duplicate of a labelled or a taken image."""
+class _Selection:
+    """The images chosen so far, and the candidates: unlabelled, no near-duplicate of a labelled or a chosen image."""
 
-    def __init__(self, features: np.ndarray, labels: np.ndarray, near: float, copies: Sequence[str] | None) -> None:
-        self.features, given = features, np.flatnonzero(labels != LEFT_OUT)
+    def __init__(self, features: np.ndarray, labels: np.ndarray, *, near: float, digests: Sequence[str] | None) -> None:
+        n = len(features)
+        labelled = np.flatnonzero(labels != UNLABELLED)
+        self.features = features
         self.limit = near * float(np.sqrt(features.var(axis=0).sum()))
-        self.copies = np.unique(copies, return_inverse=True)[1] if copies is not None else np.arange(len(features))
-        self.free = (labels == LEFT_OUT) & ~np.isin(self.copies, self.copies[given])
-        if len(given):
+        self.content = np.unique(digests, return_inverse=True)[1] if digests is not None else np.arange(n)
+        self.candidates = (labels == UNLABELLED) & ~np.isin(self.content, self.content[labelled])
+        if len(labelled):
             with threadpool_limits(1):
-                self.free &= pairwise_distances_argmin_min(features, features[given])[1] > self.limit
-        self.taken: list[int] = []
+                self.candidates &= pairwise_distances_argmin_min(features, features[labelled])[1] > self.limit
+        self.images: list[int] = []
 
-    def take(self, images: np.ndarray) -> None:
-        """Take the first of ``images`` that is free, if one is; it and all that are too much like it are so no more."""
-        free = images[self.free[images]]
-        if len(free):
-            distance = pairwise_distances(self.features, self.features[free[:1]])[:, 0]
-            self.free &= (distance > self.limit) & (self.copies != self.copies[free[0]])
-            self.taken.append(int(free[0]))
+    def add_first(self, images: np.ndarray) -> None:
+        """Choose the first candidate among ``images``, if there is one; its near-duplicates are candidates no more."""
+        candidates = images[self.candidates[images]]
+        if len(candidates):
+            image = candidates[0]
+            distance = pairwise_distances(self.features, self.features[candidates[:1]])[:, 0]
+            self.candidates &= (distance > self.limit) & (self.content != self.content[image])
+            self.images.append(int(image))
 
 
-def _without_label(features: np.ndarray, labels: np.ndarray, clusters: Clusters) -> Iterator[np.ndarray]:
-    """Yield the members of each cluster that holds no given label, nearest to its centroid first; large ones first."""
-    with_label = np.unique(clusters.assignment[labels != LEFT_OUT])
+def _unlabelled_clusters(features: np.ndarray, labels: np.ndarray, clusters: Clusters) -> Iterator[np.ndarray]:
+    """Yield the members of each cluster without a given label, nearest to its centroid first; large clusters first."""
+    labelled_clusters = np.unique(clusters.assignment[labels != UNLABELLED])
     distance = np.linalg.norm(features - clusters.centroids[clusters.assignment], axis=1)
     for k in np.argsort(-clusters.sizes, kind="stable"):
-        if k not in with_label:
+        if k not in labelled_clusters:
             members = np.flatnonzero(clusters.assignment == k)
             yield members[np.argsort(distance[members], kind="stable")]
 
 
-def clearness(features: np.ndarray, clusters: Clusters) -> np.ndarray:
+def centroid_margin(features: np.ndarray, clusters: Clusters) -> np.ndarray:
     """Return how much nearer each image is to its own centroid than to the next, (N,) in [0, 1]; 0 = half-way.
 
     >>> two = Clusters(np.array([0, 0, 1]), np.array([[0.0], [4.0]]), 0.0)
-    >>> clearness(np.array([[0.0], [2.0], [3.0]]), two).round(2).tolist()
+    >>> centroid_margin(np.array([[0.0], [2.0], [3.0]]), two).round(2).tolist()
     [1.0, 0.0, 0.67]
     """
     if len(clusters.centroids) == 1:

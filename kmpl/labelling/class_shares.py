@@ -1,47 +1,49 @@
-"""Whether assigned labels are shared among the classes as the given ones are. Shapes: C classes."""
+"""Test whether assigned labels have the same class shares as the given labels. Shapes: C classes."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.stats import fisher_exact
 
-_CHANCE = 0.001  # that any class at all is named by mistake, were given labels drawn at random
+_FALSE_ALARM_RATE = 0.001  # probability that a class is named by mistake if the given labels are a random sample
 
 
-def contradicted(given: np.ndarray, assigned: np.ndarray) -> np.ndarray:
-    """Return the classes whose share of the assigned labels cannot be that of the given ones, the largest excess first.
+def mismatched_classes(given: np.ndarray, assigned: np.ndarray) -> np.ndarray:
+    """Return the classes whose share of the assigned labels contradicts their share of the given ones.
 
-    Fisher's exact test of each class against all others, two-sided, at 0.001 divided by the number of classes.
+    The class with the largest excess of assigned labels comes first. Each class is compared with all others by Fisher's
+    exact test, two-sided, at 0.001 divided by the number of classes.
 
     Args:
-        given: (C,) labels given per class.
-        assigned: (C,) images named so, of those that had no label.
+        given: (C,) given labels per class.
+        assigned: (C,) unlabelled images per class that the method put them into.
 
     Source: Fisher 1922, "On the interpretation of χ² from contingency tables, and the calculation of P".
 
-    >>> contradicted(np.array([9, 41]), np.array([579, 370])).tolist()
+    >>> mismatched_classes(np.array([9, 41]), np.array([579, 370])).tolist()
     [0, 1]
-    >>> contradicted(np.array([5, 5]), np.array([30, 70])).tolist()
+    >>> mismatched_classes(np.array([5, 5]), np.array([30, 70])).tolist()
     []
     """
-    n_given, n_assigned, n_classes = int(given.sum()), int(assigned.sum()), len(given)
+    n_given = int(given.sum())
+    n_assigned = int(assigned.sum())
     tables = [[[g, n_given - g], [a, n_assigned - a]] for g, a in zip(given.tolist(), assigned.tolist(), strict=True)]
-    chance = np.array([fisher_exact(table).pvalue for table in tables])
-    found = np.flatnonzero(chance < _CHANCE / n_classes)
+    p = np.array([fisher_exact(table).pvalue for table in tables])
+    mismatched = np.flatnonzero(p < _FALSE_ALARM_RATE / len(given))
     excess = assigned / max(n_assigned, 1) - given / max(n_given, 1)
-    return found[np.argsort(-excess[found], kind="stable")]
+    return mismatched[np.argsort(-excess[mismatched], kind="stable")]
 
 
-def warning(names: Sequence[str], given: np.ndarray, assigned: np.ndarray) -> str:
-    """Return in one line which class got far more of the images than of the given labels; empty where none did.
+def mismatch_warning(names: Sequence[str], given: np.ndarray, assigned: np.ndarray) -> str:
+    """Return one line on the class with the largest excess of assigned labels; empty if the shares agree.
 
-    >>> warning(["3", "4"], np.array([41, 9]), np.array([370, 579]))
+    >>> mismatch_warning(["3", "4"], np.array([41, 9]), np.array([370, 579]))
     '579 of 949 were named 4; given: 9 of 50. Unless the given labels are no fair sample, many are wrong'
     """
-    which = contradicted(given, assigned)
-    if not len(which):
+    mismatched = mismatched_classes(given, assigned)
+    if not len(mismatched):
         return ""
-    first = which[0]
-    named = f"{assigned[first]:,} of {assigned.sum():,} were named {names[first]}"
-    labelled = f"given: {given[first]:,} of {given.sum():,}"
-    return f"{named}; {labelled}. Unless the given labels are no fair sample, many are wrong"
+    c = mismatched[0]
+    share_assigned = f"{assigned[c]:,} of {assigned.sum():,} were named {names[c]}"
+    share_given = f"given: {given[c]:,} of {given.sum():,}"
+    return f"{share_assigned}; {share_given}. Unless the given labels are no fair sample, many are wrong"

@@ -1,4 +1,4 @@
-"""A sheet on which a person sees the suggested images at a glance, numbered as in the CSV."""
+"""The contact sheet: the suggested images in one figure, numbered as in the CSV."""
 
 import math
 from collections.abc import Sequence
@@ -12,27 +12,33 @@ from matplotlib.patches import Patch
 
 from kmpl.reports.figures import COLOURS
 
-SIDE = 96
-"""Pixels of each image's side on the sheet."""
-_FEWEST, _MOST = 5, 10  # images in a row
-_CELL = 1.15, 1.38  # inches
+SIDE_PIXELS = 96
+"""Side of each image on the sheet."""
+_MIN_COLUMNS = 5
+_MAX_COLUMNS = 10
+_CELL_WIDTH_INCHES = 1.15
+_CELL_HEIGHT_INCHES = 1.38
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
     """One image of the sheet."""
 
     image: np.ndarray
     """(height, width, 1 or 3) uint8."""
     caption: str
+    """Text below the image."""
     reason: str
+    """Why the image is suggested; images with the same reason have frames of the same colour."""
 
 
 def sheet(cells: Sequence[Cell], title: str) -> Figure:
     """Return the images in rows, numbered from 1, each framed in the colour of its reason."""
     columns = _columns(len(cells))
     rows = math.ceil(len(cells) / columns)
-    figure = Figure(figsize=(columns * _CELL[0], rows * _CELL[1] + 0.5), layout="constrained", dpi=100)
+    figure = Figure(
+        figsize=(columns * _CELL_WIDTH_INCHES, rows * _CELL_HEIGHT_INCHES + 0.5), layout="constrained", dpi=100
+    )
     reasons = list(dict.fromkeys(cell.reason for cell in cells))
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in grid[len(cells) :]:
@@ -46,13 +52,13 @@ def sheet(cells: Sequence[Cell], title: str) -> Figure:
 
 
 def _columns(n: int) -> int:
-    """Return how many images stand in a row: a sheet somewhat wider than high, its last row not nearly empty.
+    """Return the number of columns: the sheet is slightly wider than high, and its last row is not nearly empty.
 
     >>> [_columns(n) for n in (1, 20, 37, 200)]
     [5, 5, 8, 10]
     """
-    ideal = min(max(math.sqrt(1.6 * n), _FEWEST), _MOST)
-    return min(range(_FEWEST, _MOST + 1), key=lambda width: (-n % width) / width + abs(width - ideal) / 3)
+    ideal = min(max(math.sqrt(1.6 * n), _MIN_COLUMNS), _MAX_COLUMNS)
+    return min(range(_MIN_COLUMNS, _MAX_COLUMNS + 1), key=lambda width: (-n % width) / width + abs(width - ideal) / 3)
 
 
 def _draw(axes: Axes, cell: Cell, number: int, colour: str) -> None:
@@ -62,16 +68,16 @@ def _draw(axes: Axes, cell: Cell, number: int, colour: str) -> None:
     axes.set_yticks([])
     for side in axes.spines.values():
         side.set(color=colour, linewidth=2)
-    axes.set_xlabel(shortened(cell.caption), fontsize=6.5, color="#444444", parse_math=False)
-    about = {"boxstyle": "square,pad=0.25", "facecolor": colour, "edgecolor": "none"}
-    look: dict[str, Any] = {"fontsize": 8, "weight": "bold", "color": "white", "bbox": about}
+    axes.set_xlabel(short_name(cell.caption), fontsize=6.5, color="#444444", parse_math=False)
+    box = {"boxstyle": "square,pad=0.25", "facecolor": colour, "edgecolor": "none"}
+    look: dict[str, Any] = {"fontsize": 8, "weight": "bold", "color": "white", "bbox": box}
     axes.text(0.0, 1.0, str(number), transform=axes.transAxes, ha="left", va="top", **look)
 
 
-def shortened(name: str, length: int = 18) -> str:
-    """Return a name of at most so many letters: its end, which tells files apart, is kept.
+def short_name(name: str, length: int = 18) -> str:
+    """Return a name of at most ``length`` letters: the end stays, because it tells files apart.
 
-    >>> shortened("holidays/2021/IMG_20210702_0042.jpg"), shortened("a.png")
+    >>> short_name("holidays/2021/IMG_20210702_0042.jpg"), short_name("a.png")
     ('…20210702_0042.jpg', 'a.png')
     """
     return name if len(name) <= length else "…" + name[-length + 1 :]

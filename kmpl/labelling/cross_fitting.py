@@ -1,4 +1,7 @@
-"""Given labels hidden in turn: does the method that labels a folder find them again? N images, C classes, V hidden."""
+"""Cross-fitting: hide the given labels fold by fold, and test whether the method finds them again.
+
+Shapes: N images, C classes, F folds, V hidden labels.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -8,90 +11,94 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.folder_pool import folds, pool_of
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT, Pool
-from kmpl.labelling.thresholds import Hidden, ranks
+from kmpl.datasets.types import UNLABELLED, Pool
+from kmpl.labelling.thresholds import HiddenLabels, confidence_ranks
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
-from kmpl.training.watch import Watch
+from kmpl.method.step_inputs import StepInput
+from kmpl.method.step_interface import Steps
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class CrossFit:
-    """What the folds say."""
+    """Result of all folds."""
 
-    hidden: Hidden
-    """What became of the labels that were hidden."""
+    hidden: HiddenLabels
+    """The hidden labels of all folds, and whether each was found again."""
     probabilities: np.ndarray
-    """(folds, N, C) what each fold's last network says of all images."""
+    """(F, N, C) class probabilities of all images by the last network of each fold."""
 
-    def shared(self, probabilities: np.ndarray, guesses: np.ndarray) -> np.ndarray:
-        """Return how sure all networks are of each guess on average, (N,) in [0, 1].
+    def mean_confidence(self, probabilities: np.ndarray, guesses: np.ndarray) -> np.ndarray:
+        """Return the probability of each guess, averaged over all networks, (N,) in [0, 1].
 
-        Networks that saw other labels disagree where one of them errs, however sure it is: the mean tells right from
-        wrong guesses better than any one of them (docs/log.md).
+        Networks that were trained on different labels disagree where one of them errs, even if it is certain: the mean
+        separates right from wrong guesses better than any single network (docs/log/attempts-few-labels.md).
 
         Args:
             probabilities: (N, C) of the network that made the guesses.
             guesses: (N,) classes.
         """
-        everyone = np.concatenate([probabilities[None], self.probabilities])
-        return everyone[:, np.arange(len(guesses)), guesses].mean(axis=0)
+        networks = np.concatenate([probabilities[None], self.probabilities])
+        return networks[:, np.arange(len(guesses)), guesses].mean(axis=0)
 
 
-def stand_in(config: ExperimentConfig) -> ExperimentConfig:
-    """Return settings of the same method, cut short: one round, whose last network trains no longer than any.
+def fold_config(config: ExperimentConfig) -> ExperimentConfig:
+    """Return the settings of a fold: the same method, but one round, whose network gets no extra epochs.
 
-    What it finds again, the whole method finds again all the more (docs/log.md), and it takes a third of the time.
+    The whole method finds at least the labels that this shorter one finds, in three times as long
+    (docs/log/attempts-few-labels.md).
     """
     return merge(config, {"pseudo_labels": {"rounds": 1}, "retrain": {"last_round": 1}})
 
 
-def cross_fit(found: FolderImages, config: ExperimentConfig, n_folds: int, seed: int, steps: Steps) -> CrossFit:
-    """Hide each part of the given labels in turn, let the method label the images by the others, and compare.
+def cross_fit(folder: FolderImages, config: ExperimentConfig, *, n_folds: int, seed: int, steps: Steps) -> CrossFit:
+    """Hide each fold of the given labels in turn, label all images by the other folds, and compare.
 
     A class's only label is never hidden.
 
     Args:
-        found: the folder.
-        config: settings of the method that labels it; the folds run their ``stand_in``.
-        n_folds: parts.
-        seed: draws them.
+        folder: the images and given labels.
+        config: settings of the method; the folds run with ``fold_config``.
+        n_folds: F.
+        seed: divides the labels into folds.
         steps: of the method.
     """
-    parts = folds(found.labels, n_folds, seed)
-    settings, steps = stand_in(config), _learning_features_once(found, steps)
-    seen, right, probabilities = [np.zeros(0)], [np.zeros(0, dtype=bool)], []
-    for number in np.unique(parts[parts != LEFT_OUT]):
+    fold_of_label = folds(folder.labels, n_folds, seed)
+    settings = fold_config(config)
+    steps = _learning_features_once(folder, steps)
+    ranks = [np.zeros(0)]
+    right = [np.zeros(0, dtype=bool)]
+    probabilities = []
+    for number in np.unique(fold_of_label[fold_of_label != UNLABELLED]):
         steps.entering(f"fold {number + 1} of {n_folds}")
-        hidden = parts == number
-        pool = pool_of(found, hidden)
-        said = by_image(pool, experiment.label(settings, pool, steps).vote.probabilities)
-        unlabelled = np.flatnonzero(hidden | (found.labels == LEFT_OUT))
-        own = hidden[unlabelled]
-        seen.append(ranks(said[unlabelled].max(axis=1))[own])
-        right.append(said[unlabelled].argmax(axis=1)[own] == found.labels[unlabelled[own]])
-        probabilities.append(said)
-    singles = int(((found.labels != LEFT_OUT) & (parts == LEFT_OUT)).sum())
-    everything = np.stack(probabilities) if probabilities else np.empty((0, len(found.files), len(found.classes)))
-    return CrossFit(Hidden(np.concatenate(seen), np.concatenate(right), singles), everything)
+        hidden = fold_of_label == number
+        pool = pool_of(folder, hidden)
+        predicted = in_folder_order(pool, experiment.label(settings, pool, steps).vote.probabilities)
+        unlabelled = np.flatnonzero(hidden | (folder.labels == UNLABELLED))
+        in_fold = hidden[unlabelled]
+        ranks.append(confidence_ranks(predicted[unlabelled].max(axis=1))[in_fold])
+        right.append(predicted[unlabelled].argmax(axis=1)[in_fold] == folder.labels[unlabelled[in_fold]])
+        probabilities.append(predicted)
+    singles = int(((folder.labels != UNLABELLED) & (fold_of_label == UNLABELLED)).sum())
+    stacked = np.stack(probabilities) if probabilities else np.empty((0, len(folder.files), len(folder.classes)))
+    return CrossFit(HiddenLabels(np.concatenate(ranks), np.concatenate(right), singles), stacked)
 
 
-def by_image(pool: Pool, rows: np.ndarray) -> np.ndarray:
-    """Return rows (N, …) in the order of a folder's files instead of its pool's."""
+def in_folder_order(pool: Pool, rows: np.ndarray) -> np.ndarray:
+    """Return rows (N, …) in the order of the folder's files, given in the order of the pool."""
     ordered = np.empty_like(rows)
     ordered[pool.sources] = rows
     return ordered
 
 
-def _learning_features_once(found: FolderImages, steps: Steps) -> Steps:
-    """Return steps that learn features without labels once for all folds: they do not depend on what is hidden."""
-    known: list[np.ndarray] = []
-    nothing = np.zeros(len(found.files), dtype=bool)
+def _learning_features_once(folder: FolderImages, steps: Steps) -> Steps:
+    """Return steps that compute pretext features once for all folds: those do not depend on any label."""
+    features: list[np.ndarray] = []
+    nothing = np.zeros(len(folder.files), dtype=bool)
 
-    def pretext(config: ExperimentConfig, pool: Pool, watch: Watch) -> np.ndarray:
-        if not known:
-            whole = pool_of(found, nothing)
-            known.append(by_image(whole, steps.pretext(config, whole, watch)))
-        return known[0][pool.sources]
+    def pretext(inputs: StepInput) -> np.ndarray:
+        if not features:
+            whole = pool_of(folder, nothing)
+            features.append(in_folder_order(whole, steps.pretext(replace(inputs, pool=whole))))
+        return features[0][inputs.pool.sources]
 
     return replace(steps, pretext=pretext)

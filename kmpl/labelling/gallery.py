@@ -1,6 +1,6 @@
-"""A labelled folder as one page to look at: what each class looks like where it is sure, where it is not, its clusters.
+"""The gallery: one HTML page of a labelled folder, with images of each class by confidence, and its clusters.
 
-N images; the page needs nothing else: no script, no network, small copies of the images inside.
+N images; the page needs no script and no network, and holds small copies of the images.
 """
 
 import base64
@@ -13,26 +13,28 @@ import numpy as np
 from PIL import Image
 
 from kmpl.images.decoding import PictureError, read_picture
-from kmpl.labelling.label_table import Labelled
+from kmpl.labelling.label_table import LabelTable
 from kmpl.labelling.summary import (
     ClassSummary,
+    abbreviate,
     check_line,
-    hidden_line,
-    shortened,
-    summary,
+    class_summaries,
+    folder_name,
     summary_line,
-    target_name,
-    warnings_of,
+    validation_line,
+    warning_lines,
 )
 
-_SIDE = 96  # pixels, of what is shown at most
-_SMALL = 64  # up to here pixels are kept as they are
-_SHOWN, _CLUSTERS, _MEMBERS = 10, 4, 7
-_CLASSES = 60  # more would make a page that no browser likes
-_LISTED = 100  # files by name, and hidden labels that were not found again
+_THUMBNAIL_PIXELS = 96  # side, at most
+_PIXELATED_UP_TO = 64  # side in pixels; smaller images keep their pixels
+_IMAGES_PER_STRIP = 10
+_CLUSTERS_PER_CLASS = 4
+_IMAGES_PER_CLUSTER = 7
+_MAX_CLASSES = 60  # browsers are slow with larger pages
+_MAX_FILES_LISTED = 100  # also the number of validation labels shown that were not found again
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Thumbnail:
     """One image of the page."""
 
@@ -40,136 +42,160 @@ class Thumbnail:
     source: str
     """Data URI."""
     small: bool
-    """So small that its pixels are shown as squares."""
+    """The image is so small that the page shows its pixels as squares."""
     note: str
-    """What stands below it."""
+    """Text below the image: ``given``, or the confidence in %."""
     given: bool
+    """The image has a given label."""
 
 
-@dataclass(frozen=True)
-class ClusterShown:
-    """Those members of a cluster that lie nearest to its centroid."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterStrip:
+    """A cluster: the members nearest to its centroid."""
 
     number: int
     size: int
+    """Members in all."""
     given: int
+    """Members with a given label."""
     members: list[Thumbnail]
 
 
-@dataclass(frozen=True)
-class ClassShown:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClassSection:
     """One class of the page."""
 
     about: ClassSummary
     given: list[Thumbnail]
+    """Images with a given label."""
     most: list[Thumbnail]
+    """Assigned labels of the highest confidence."""
     least: list[Thumbnail]
+    """Assigned labels of the lowest confidence."""
     unsure: list[Thumbnail]
-    clusters: list[ClusterShown]
+    """Images below the threshold."""
+    clusters: list[ClusterStrip]
+    """The clusters with most labels of this class."""
     n_clusters: int
+    """Clusters with any label of this class."""
 
 
-def page(done: Labelled, environment: dict[str, str] | None = None) -> str:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MissedLabel:
+    """A held-out validation label that the last network did not find again."""
+
+    image: Thumbnail
+    given: str
+    guess: str
+
+
+def html(table: LabelTable, environment: dict[str, str] | None = None) -> str:
     """Return the gallery as HTML.
 
     Args:
-        done: the labelled folder.
-        environment: what is said at the foot, by name.
+        table: the labels of the folder.
+        environment: names and values for the foot of the page.
     """
     import jinja2  # only this page needs it
 
-    pages = jinja2.Environment(
+    templates = jinja2.Environment(
         loader=jinja2.PackageLoader("kmpl.labelling", "templates"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    lines = summary(done)
-    return pages.get_template("gallery.html.j2").render(
-        title=f"{target_name(done.found.root)}, labelled",
-        done=done,
-        said=summary_line(done),
-        check=check_line(done),
-        hidden=hidden_line(done),
-        warnings=warnings_of(done),
-        summary=lines,
-        classes=[_class(done, number, about) for number, about in enumerate(lines[:_CLASSES])],
-        missed=_missed(done),
-        n_missed=int((~done.checked).sum()),
-        conflicts=[shortened(files, _SHOWN) for files in done.found.conflicts[:_LISTED]],
-        n_conflicts=len(done.found.conflicts),
-        left_out=list(done.found.left_out.items())[:_LISTED],
+    summaries = class_summaries(table)
+    conflicts = table.folder.conflicts
+    left_out = table.folder.left_out
+    return templates.get_template("gallery.html.j2").render(
+        title=f"{folder_name(table.folder.root)}, labelled",
+        check=check_line(table),
+        warnings=warning_lines(table),
+        counts=summary_line(table),
+        validation=validation_line(table),
+        summary=summaries,
+        classes=[_section(table, number, about) for number, about in enumerate(summaries[:_MAX_CLASSES])],
+        missed=_missed(table),
+        n_missed=int((~table.validation_right).sum()),
+        conflicts=[abbreviate(files, _IMAGES_PER_STRIP) for files in conflicts[:_MAX_FILES_LISTED]],
+        n_conflicts=len(conflicts),
+        left_out=list(left_out.items())[:_MAX_FILES_LISTED],
+        n_left_out=len(left_out),
         environment=environment or {},
     )
 
 
-def _class(done: Labelled, number: int, about: ClassSummary) -> ClassShown:
-    own, assigned = done.guesses == number, done.assigned
-    sure = _by_confidence(done, own & assigned)
-    unsure = _by_confidence(done, own & ~assigned & ~done.given)
-    least = sure[_SHOWN:][-_SHOWN:][::-1]
-    labelled = done.classes == number
-    sizes = np.bincount(done.clusters[labelled & (done.clusters >= 0)], minlength=1)
-    largest = np.argsort(-sizes, kind="stable")[:_CLUSTERS]
-    return ClassShown(
+def _section(table: LabelTable, number: int, about: ClassSummary) -> ClassSection:
+    members = table.guesses == number
+    assigned = _by_confidence(table, members & table.assigned)
+    unsure = _by_confidence(table, members & ~table.assigned & ~table.given)
+    least = assigned[_IMAGES_PER_STRIP:][-_IMAGES_PER_STRIP:][::-1]
+    labelled = table.classes == number
+    sizes = np.bincount(table.clusters[labelled & (table.clusters >= 0)], minlength=1)
+    largest = np.argsort(-sizes, kind="stable")[:_CLUSTERS_PER_CLASS]
+    return ClassSection(
         about=about,
-        given=_thumbnails(done, np.flatnonzero(own & done.given)[:_SHOWN]),
-        most=_thumbnails(done, sure[:_SHOWN]),
-        least=_thumbnails(done, least),
-        unsure=_thumbnails(done, unsure[:_SHOWN]),
-        clusters=[_cluster(done, int(c), number) for c in largest if sizes[c]],
+        given=_thumbnails(table, np.flatnonzero(members & table.given)[:_IMAGES_PER_STRIP]),
+        most=_thumbnails(table, assigned[:_IMAGES_PER_STRIP]),
+        least=_thumbnails(table, least),
+        unsure=_thumbnails(table, unsure[:_IMAGES_PER_STRIP]),
+        clusters=[_cluster(table, int(k), number) for k in largest if sizes[k]],
         n_clusters=int((sizes > 0).sum()),
     )
 
 
-def _by_confidence(done: Labelled, which: np.ndarray) -> np.ndarray:
-    """Return the indices of those images, the most certain first."""
-    found = np.flatnonzero(which)
-    return found[np.argsort(-done.confidence[found], kind="stable")]
+def _by_confidence(table: LabelTable, mask: np.ndarray) -> np.ndarray:
+    """Return the indices of the images in ``mask`` (N,), the highest confidence first."""
+    images = np.flatnonzero(mask)
+    return images[np.argsort(-table.confidence[images], kind="stable")]
 
 
-def _cluster(done: Labelled, number: int, own: int) -> ClusterShown:
-    """Return a cluster as class ``own`` shows it; below a member that is taken for another class stands its name."""
-    members = np.flatnonzero(done.clusters == number)
-    nearest = members[np.argsort(done.distances[members], kind="stable")][:_MEMBERS]
-    shown = [
-        one if done.guesses[i] == own else replace(one, note=f"{one.note} {done.found.classes[done.guesses[i]]}")
-        for i, one in zip(nearest, _thumbnails(done, nearest), strict=True)
+def _cluster(table: LabelTable, number: int, class_number: int) -> ClusterStrip:
+    """Return a cluster in the section of a class; members of another class have that class's name below them."""
+    members = np.flatnonzero(table.clusters == number)
+    nearest = members[np.argsort(table.distances[members], kind="stable")][:_IMAGES_PER_CLUSTER]
+    thumbnails = _thumbnails(table, nearest)
+    for place, i in enumerate(nearest):
+        if table.guesses[i] != class_number:
+            note = f"{thumbnails[place].note} {table.folder.classes[table.guesses[i]]}"
+            thumbnails[place] = replace(thumbnails[place], note=note)
+    return ClusterStrip(number=number, size=len(members), given=int(table.given[members].sum()), members=thumbnails)
+
+
+def _missed(table: LabelTable) -> list[MissedLabel]:
+    """Return the first validation labels that the last network did not find again."""
+    names = table.folder.classes
+    wrong = np.flatnonzero(~table.validation_right)[:_MAX_FILES_LISTED]
+    return [
+        MissedLabel(image=_thumbnail(table, int(i)), given=names[table.folder.labels[i]], guess=names[guess])
+        for i, guess in zip(table.validation[wrong], table.validation_guesses[wrong], strict=True)
     ]
-    return ClusterShown(number, len(members), int(done.given[members].sum()), shown)
 
 
-def _missed(done: Labelled) -> list[tuple[Thumbnail, str, str]]:
-    """Return the first hidden labels that were not found again, each with what was given and what was thought."""
-    names, wrong = done.found.classes, np.flatnonzero(~done.checked)[:_LISTED]
-    pairs = zip(done.hidden[wrong], done.hidden_guesses[wrong], strict=True)
-    return [(_thumbnail(done, int(i)), names[done.found.labels[i]], names[guess]) for i, guess in pairs]
+def _thumbnails(table: LabelTable, images: Iterable[Any]) -> list[Thumbnail]:
+    return [_thumbnail(table, int(i)) for i in images]
 
 
-def _thumbnails(done: Labelled, which: Iterable[Any]) -> list[Thumbnail]:
-    return [_thumbnail(done, int(i)) for i in which]
-
-
-def _thumbnail(done: Labelled, i: int) -> Thumbnail:
-    file = done.found.files[i]
+def _thumbnail(table: LabelTable, i: int) -> Thumbnail:
+    file = table.folder.files[i]
     try:
-        picture = read_picture(done.found.root / file, ranges=done.found.ranges)
-    except PictureError:  # gone since it was read
-        picture = done.found.images[i].permute(1, 2, 0).numpy()
-    image = Image.fromarray(picture[..., 0] if picture.shape[-1] == 1 else picture)
-    small = max(image.size) <= _SMALL
-    image.thumbnail((_SIDE, _SIDE))
+        pixels = read_picture(table.folder.root / file, ranges=table.folder.ranges)
+    except PictureError:  # the file was removed after it was read
+        pixels = table.folder.images[i].permute(1, 2, 0).numpy()
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    small = max(image.size) <= _PIXELATED_UP_TO
+    image.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
     buffer = io.BytesIO()
     image.save(buffer, "PNG" if small else "JPEG", **({"optimize": True} if small else {"quality": 80}))
     source = f"data:image/{'png' if small else 'jpeg'};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    given = bool(done.given[i])
-    note = "given" if given else _percent(float(done.confidence[i])) if done.known else "?"
-    return Thumbnail(file, source, small, note, given)
+    given = bool(table.given[i])
+    confidence = _percent(float(table.confidence[i])) if table.has_confidence else "?"
+    return Thumbnail(file=file, source=source, small=small, note="given" if given else confidence, given=given)
 
 
 def _percent(share: float) -> str:
-    """Return a share in %, rounded down, so that only certainty reads 100.
+    """Return a share in %, rounded down, so that only certainty is shown as 100.
 
     >>> _percent(0.99996), _percent(0.5)
     ('99.9', '50')

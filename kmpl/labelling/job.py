@@ -1,4 +1,4 @@
-"""A folder of images labelled: settings that fit it, the method, and the threshold that keeps a promise."""
+"""The labelling of a folder: settings that fit its size, the method, cross-fitting, and the confidence threshold."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -9,88 +9,115 @@ import numpy as np
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.labelling import experiment as experiment_of
-from kmpl.datasets.folder_pool import held_out, pool_of
+from kmpl.config.networks import NETWORKS
+from kmpl.datasets.folder_pool import pool_of, validation_mask
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.errors import UserError, look_up
-from kmpl.labelling.cross_fitting import by_image, cross_fit
-from kmpl.labelling.label_table import Labelled, assemble
-from kmpl.labelling.thresholds import as_given, as_set, by_cross_fitting, chances, ranks
+from kmpl.labelling.cross_fitting import cross_fit, in_folder_order
+from kmpl.labelling.label_table import LabelTable, assemble
+from kmpl.labelling.thresholds import (
+    calibrated_confidence,
+    confidence_ranks,
+    smallest_threshold,
+    unchecked_threshold,
+    user_threshold,
+)
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
 from kmpl.method.results import Labelling
+from kmpl.method.step_interface import Steps
 from kmpl.method.steps import check_voting
-from kmpl.models.registry import NETWORKS
 from kmpl.runtime.devices import use_threads
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Job:
-    """A folder and how it is to be labelled."""
+    """A folder, and the settings of its labelling. N images."""
 
-    found: FolderImages
+    folder: FolderImages
     options: LabelOptions
     config: ExperimentConfig
-    hidden: np.ndarray
-    """(N,) bool: labels that the method is not given."""
-    threshold_given: bool = False
-    """A person set the threshold: it stands, whatever is expected."""
+    validation: np.ndarray
+    """(N,) bool: images whose given label is held out from training, for validation."""
+    threshold_is_set: bool = False
+    """The user set the threshold: it stays, whatever accuracy is expected above it."""
 
     @property
     def pool(self) -> Pool:
-        """What the method is given."""
-        return pool_of(self.found, self.hidden)
+        """The images and labels that the method is given."""
+        return pool_of(self.folder, self.validation)
 
 
-def prepare(found: FolderImages, given: Mapping[str, Any]) -> Job:
-    """Return the job with the settings that fit the folder, where none were ``given``.
+def prepare(folder: FolderImages, overrides: Mapping[str, Any]) -> Job:
+    """Return the job; settings that are not in ``overrides`` follow from the size of the folder.
 
     Raises:
-        UserError: fewer than two classes, nothing to label, or a setting that the folder is too small for.
+        UserError: fewer than two classes, no unlabelled image, or a setting that the folder is too small for.
     """
-    n_labels, n_images = int((found.labels != LEFT_OUT).sum()), len(found.files)
-    if len(found.classes) < 2:
-        only = f"one class only ({found.classes[0]})" if found.classes else "no label at all"
-        raise UserError(f"{found.root}: {only}; label images of at least 2 classes, with --labels or class sub-folders")
+    n_images = len(folder.files)
+    n_labels = int((folder.labels != UNLABELLED).sum())
+    if len(folder.classes) < 2:
+        labels = f"one class only ({folder.classes[0]})" if folder.classes else "no label at all"
+        raise UserError(
+            f"{folder.root}: {labels}; label images of at least 2 classes, with --labels or class sub-folders"
+        )
     if n_labels == n_images:
-        raise UserError(f"{found.root}: all {n_images} images have a label already; there is nothing to assign")
-    options, config = experiment_of(f"folder:{found.root}", given, n_images, n_labels, len(found.classes))
-    if "expect_accuracy" in given and "threshold" in given:
+        raise UserError(f"{folder.root}: all {n_images} images have a label already; there is nothing to assign")
+    options, config = experiment_of(f"folder:{folder.root}", overrides, n_images, n_labels, len(folder.classes))
+    if "expect_accuracy" in overrides and "threshold" in overrides:
         raise UserError("expect_accuracy chooses the threshold: give one of the two")
-    if "expect_accuracy" in given and options.check == "off":
+    if "expect_accuracy" in overrides and options.check == "off":
         raise UserError("expect_accuracy needs the check: leave out check off")
-    hidden = held_out(found.labels, options.validation, options.seed)
+    validation = validation_mask(folder.labels, options.validation, options.seed)
     look_up(NETWORKS, config.network, "network")
-    check_voting(config, n_images, n_labels - int(hidden.sum()))
-    return Job(found, options, config, hidden, "threshold" in given)
+    check_voting(config, n_images, n_labels - int(validation.sum()))
+    return Job(
+        folder=folder,
+        options=options,
+        config=config,
+        validation=validation,
+        threshold_is_set="threshold" in overrides,
+    )
 
 
-def run(job: Job, steps: Steps) -> tuple[Labelling, Labelled]:
-    """Return what the method made of the folder, and the labels of all its images, checked unless that is off.
+def run(job: Job, steps: Steps) -> tuple[Labelling, LabelTable]:
+    """Return the result of the method, and the labels of all images; cross-fitting tests them unless it is off.
 
     Args:
-        job: what is to be done.
-        steps: of the method; with those of ``kmpl.store.cached_steps.kept`` a killed run goes on where it was.
+        job: the folder and its settings.
+        steps: of the method; with those of ``kmpl.store.cached_steps.kept`` a killed run resumes where it stopped.
     """
     use_threads(job.config.threads)
     pool = job.pool
     steps.begun(pool)
     steps.entering("label")
-    done = experiment.label(job.config, pool, steps)
-    unchecked = assemble(job.found, pool, done, as_given(job.options.threshold), np.flatnonzero(job.hidden))
-    return done, unchecked if job.options.check == "off" else _checked(job, unchecked, pool, done, steps)
+    labelling = experiment.label(job.config, pool, steps)
+    choice = unchecked_threshold(job.options.threshold)
+    table = assemble(job.folder, pool, labelling, choice=choice, validation=np.flatnonzero(job.validation))
+    if job.options.check != "off":
+        table = _calibrated(job, table, in_folder_order(pool, labelling.vote.probabilities), steps)
+    return labelling, table
 
 
-def _checked(job: Job, labels: Labelled, pool: Pool, done: Labelling, steps: Steps) -> Labelled:
-    """Return labels with the chance that each is right as confidence, and the threshold that follows from it."""
-    options, rest = job.options, ~labels.given
-    fit = cross_fit(job.found, job.config, options.folds, options.seed, steps)
-    sure = fit.shared(by_image(pool, done.vote.probabilities), labels.guesses)[rest]
-    chance = chances(fit.hidden, ranks(sure)) if len(fit.hidden.right) else sure
-    if job.threshold_given:
-        chosen = as_set(options.threshold, fit.hidden, chance)
+def _calibrated(job: Job, table: LabelTable, probabilities: np.ndarray, steps: Steps) -> LabelTable:
+    """Return the table with confidence as the probability of being right, and the threshold that follows from it.
+
+    Args:
+        job: the folder and its settings.
+        table: the labels before cross-fitting.
+        probabilities: (N, C) of the last network.
+        steps: of the method.
+    """
+    options = job.options
+    unlabelled = ~table.given
+    fit = cross_fit(job.folder, job.config, n_folds=options.folds, seed=options.seed, steps=steps)
+    confidence = fit.mean_confidence(probabilities, table.guesses)[unlabelled]
+    if len(fit.hidden.right):
+        confidence = calibrated_confidence(fit.hidden, confidence_ranks(confidence))
+    if job.threshold_is_set:
+        choice = user_threshold(options.threshold, fit.hidden, confidence)
     else:
-        chosen = by_cross_fitting(options.expect_accuracy, fit.hidden, chance, options.threshold)
-    confidence = np.ones(len(rest))
-    confidence[rest] = chance
-    return replace(labels, confidence=confidence, chosen=chosen)
+        choice = smallest_threshold(options.expect_accuracy, fit.hidden, confidence, minimum=options.threshold)
+    all_confidence = np.ones(len(unlabelled))
+    all_confidence[unlabelled] = confidence
+    return replace(table, confidence=all_confidence, choice=choice)

@@ -1,4 +1,4 @@
-"""The labels of a folder, given and assigned, a row per image, and how they look as CSV. N images, C classes."""
+"""The table of labels of a folder: one row per image, given or assigned label, written as CSV. N images, C classes."""
 
 import csv
 import io
@@ -8,56 +8,58 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT, Pool
-from kmpl.labelling.thresholds import Chosen
+from kmpl.datasets.types import UNLABELLED, Pool
+from kmpl.labelling.thresholds import ThresholdChoice
 from kmpl.method.results import Labelling
 
 HEADER = ("file", "label", "confidence", "cluster", "round", "source", "assigned")
 
 
-@dataclass(frozen=True)
-class Labelled:
-    """All images of a folder with their labels, in the order of ``found.files``."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelTable:
+    """All images of a folder with their labels, in the order of ``folder.files``. V validation labels."""
 
-    found: FolderImages
+    folder: FolderImages
     guesses: np.ndarray
-    """(N,) int64: the given label, else the class that is most likely, however unsure."""
+    """(N,) int64: the given label, else the most likely class, whatever its confidence."""
     confidence: np.ndarray
-    """(N,) in [0, 1], of the guess; 1 where the label is given."""
+    """(N,) in [0, 1], of the guess; 1 for a given label."""
     clusters: np.ndarray
-    """(N,) int64 number of each image's K-means cluster; −1 where the strategy makes none."""
+    """(N,) int64 number of each image's K-means cluster; −1 if the strategy has no clusters."""
     distances: np.ndarray = field(repr=False)
-    """(N,) from the centroid of its cluster."""
+    """(N,) distance of each image's features from the centroid of its cluster."""
     rounds: np.ndarray
-    """(N,) int64 round whose clusters first voted for the class; 0 = given, one more than there were: none did."""
-    chosen: Chosen
-    """The threshold, and why it is that."""
-    checked: np.ndarray
-    """(hidden,) bool: was a given label that was hidden from training found again."""
-    hidden: np.ndarray
-    """(hidden,) int64: images whose label was hidden."""
-    hidden_guesses: np.ndarray
-    """(hidden,) int64: what they would have been called."""
+    """(N,) int64 round that first assigned the final class; 0 = given label; R + 1 = no round did (R = rounds)."""
+    choice: ThresholdChoice
+    """The confidence threshold, and the reason for it."""
+    validation: np.ndarray
+    """(V,) int64: indices of the images whose given label was held out from training, for validation."""
+    validation_guesses: np.ndarray
+    """(V,) int64: the class that the last network gave each of them."""
+    validation_right: np.ndarray
+    """(V,) bool: that class is the given label."""
 
     @property
     def given(self) -> np.ndarray:
-        """(N,) bool."""
-        return self.found.labels != LEFT_OUT
+        """(N,) bool: images with a given label."""
+        return self.folder.labels != UNLABELLED
 
     @property
     def classes(self) -> np.ndarray:
-        """(N,) int64: given and assigned labels, −1 where the guess is below the threshold."""
-        return np.where(self.given | (self.confidence >= self.chosen.threshold), self.guesses, LEFT_OUT)
+        """(N,) int64: given and assigned labels; −1 where the confidence is below the threshold."""
+        threshold = self.choice.threshold
+        enough = np.zeros(len(self.confidence), dtype=bool) if threshold is None else self.confidence >= threshold
+        return np.where(self.given | enough, self.guesses, UNLABELLED)
 
     @property
     def assigned(self) -> np.ndarray:
-        """(N,) bool: got a label that nobody gave."""
-        return ~self.given & (self.classes != LEFT_OUT)
+        """(N,) bool: images with an assigned label."""
+        return ~self.given & (self.classes != UNLABELLED)
 
     @property
-    def known(self) -> bool:
-        """Whether confidence says anything: False where it should be the chance of being right, and no label tells."""
-        return self.chosen.demanded is None or self.chosen.tested > 1
+    def has_confidence(self) -> bool:
+        """False if confidence should be the probability of being right, but no hidden label could be tested."""
+        return self.choice.target_accuracy is None or self.choice.n_hidden > 1
 
     @property
     def coverage(self) -> float:
@@ -65,67 +67,79 @@ class Labelled:
         return float(self.assigned.sum() / (~self.given).sum()) if (~self.given).any() else 1.0
 
 
-def assemble(found: FolderImages, pool: Pool, done: Labelling, chosen: Chosen, hidden: np.ndarray) -> Labelled:
-    """Return the labels of all images: what the last network says, which has learnt what the clusters were called.
+def assemble(
+    folder: FolderImages, pool: Pool, labelling: Labelling, *, choice: ThresholdChoice, validation: np.ndarray
+) -> LabelTable:
+    """Return the labels of all images, as the last network predicts them; that network was trained on pseudo-labels.
 
     Args:
-        found: the folder; all its images are in the pool.
-        pool: what the method was given.
-        done: what it made of it.
-        chosen: the threshold.
-        hidden: (hidden,) images whose label the method was not given.
+        folder: the images; all of them are in the pool.
+        pool: the images and labels that the method was given.
+        labelling: the result of the method.
+        choice: the confidence threshold.
+        validation: (V,) indices of the images whose given label the method was not given.
     """
-    n, vote, place = len(found.files), done.vote.labels, pool.sources
-    guesses, rounds, clusters = (np.full(n, LEFT_OUT, dtype=np.int64) for _ in range(3))
-    confidence, distances = np.zeros(n), np.zeros(n)
-    guesses[place], confidence[place] = done.vote.probabilities.argmax(axis=1), done.vote.probabilities.max(axis=1)
-    voted = (vote.guesses == guesses[place]) & (vote.rounds != LEFT_OUT)
-    rounds[place] = np.where(voted, vote.rounds, len(done.rounds) + 1)
+    n = len(folder.files)
+    vote = labelling.vote.labels
+    probabilities = labelling.vote.probabilities
+    index = pool.sources  # row of the pool → image of the folder
+    guesses = np.full(n, UNLABELLED, dtype=np.int64)
+    rounds = np.full(n, UNLABELLED, dtype=np.int64)
+    clusters = np.full(n, UNLABELLED, dtype=np.int64)
+    confidence = np.zeros(n)
+    distances = np.zeros(n)
+    guesses[index] = probabilities.argmax(axis=1)
+    confidence[index] = probabilities.max(axis=1)
+    agrees = (vote.guesses == guesses[index]) & (vote.rounds != UNLABELLED)
+    rounds[index] = np.where(agrees, vote.rounds, len(labelling.rounds) + 1)
     if vote.clusters:
-        clusters[place] = vote.clusters.assignment
-        apart = done.vote.features - vote.clusters.centroids[vote.clusters.assignment]
-        distances[place] = np.linalg.norm(apart, axis=1)
-    found_again, given = guesses[hidden], found.labels != LEFT_OUT
-    return Labelled(
-        found=found,
-        guesses=np.where(given, found.labels, guesses),
+        clusters[index] = vote.clusters.assignment
+        offsets = labelling.vote.features - vote.clusters.centroids[vote.clusters.assignment]
+        distances[index] = np.linalg.norm(offsets, axis=1)
+    given = folder.labels != UNLABELLED
+    return LabelTable(
+        folder=folder,
+        guesses=np.where(given, folder.labels, guesses),
         confidence=np.where(given, 1.0, confidence),
         clusters=clusters,
         distances=distances,
         rounds=np.where(given, 0, rounds),
-        chosen=chosen,
-        checked=found_again == found.labels[hidden],
-        hidden=hidden,
-        hidden_guesses=found_again,
+        choice=choice,
+        validation=validation,
+        validation_guesses=guesses[validation],
+        validation_right=guesses[validation] == folder.labels[validation],
     )
 
 
-def table(done: Labelled) -> str:
-    """Return the labels as CSV: a row per image, sorted by file; the label of an unsure one is empty.
+def to_csv(table: LabelTable) -> str:
+    """Return the labels as CSV: a row per image, sorted by file; below the threshold the label is empty.
 
-    The last column says once more what was assigned: whoever corrects labels leaves it, and so it can be told later
-    which labels are a person's.
+    The last column, ``assigned``, repeats each assigned label. A person who corrects labels leaves that column alone,
+    so a later reading can tell the person's labels from the assigned ones.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADER)
-    writer.writerows(_rows(done))
+    writer.writerows(_rows(table))
     return out.getvalue()
 
 
-def _rows(done: Labelled) -> Iterator[tuple[str, ...]]:
-    names, classes, unknown = done.found.classes, done.classes, not done.known
-    for i, file in enumerate(done.found.files):
-        sure = classes[i] != LEFT_OUT
-        own = done.assigned[i] or file in done.found.own  # assigned now, or earlier and handed back as it was
-        source = "assigned" if own else "given" if sure else ""
-        label = names[classes[i]] if sure else ""
+def _rows(table: LabelTable) -> Iterator[tuple[str, ...]]:
+    names = table.folder.classes
+    classes = table.classes
+    assigned = table.assigned
+    given = table.given
+    has_confidence = table.has_confidence
+    for i, file in enumerate(table.folder.files):
+        has_label = classes[i] != UNLABELLED
+        from_kmpl = assigned[i] or file in table.folder.unreviewed  # assigned now, or earlier and handed back unchanged
+        label = names[classes[i]] if has_label else ""
         yield (
             file,
             label,
-            "" if unknown and not done.given[i] else f"{done.confidence[i]:.4f}",
-            str(done.clusters[i]) if done.clusters[i] != LEFT_OUT else "",
-            str(done.rounds[i]) if sure else "",
-            source,
-            label if own else "",
+            f"{table.confidence[i]:.4f}" if has_confidence or given[i] else "",
+            str(table.clusters[i]) if table.clusters[i] != UNLABELLED else "",
+            str(table.rounds[i]) if has_label else "",
+            "assigned" if from_kmpl else "given" if has_label else "",
+            label if from_kmpl else "",
         )

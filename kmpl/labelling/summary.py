@@ -1,4 +1,4 @@
-"""What a labelled folder says of itself: classes, the check, the warnings."""
+"""The summary of a labelled folder: one line per class, the expected accuracy, and warnings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,129 +8,144 @@ from typing import Any
 import numpy as np
 
 from kmpl.labelling import class_shares
-from kmpl.labelling.label_table import Labelled
+from kmpl.labelling.label_table import LabelTable
+
+_ADVICE = (
+    "more labels help most (kmpl suggest says which); for photographs so may --augmentation.flip and a larger --size; "
+    "--threshold 0 writes all the same"
+)
+_MIN_EXPECTED_IMAGES = 3  # a class with fewer expected images may have none by chance
 
 
-def shortened(names: Sequence[str], shown: int, between: str = ", ") -> str:
-    """Return the first names, and how many more there are.
+def abbreviate(names: Sequence[str], limit: int, between: str = ", ") -> str:
+    """Return the first names, and the number of the others.
 
-    >>> shortened(["a", "b", "c"], 2), shortened(["a", "b"], 2)
+    >>> abbreviate(["a", "b", "c"], 2), abbreviate(["a", "b"], 2)
     ('a, b, and 1 more', 'a, b')
     """
-    return between.join(names[:shown]) + (f", and {len(names) - shown:,} more" if len(names) > shown else "")
+    return between.join(names[:limit]) + (f", and {len(names) - limit:,} more" if len(names) > limit else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ClassSummary:
-    """One class of the result."""
+    """One class of the result; all counts are images."""
 
     name: str
     given: int
+    """Images with a given label of this class."""
     assigned: int
+    """Images with an assigned label of this class."""
     unsure: int
-    """Images that would be of this class, below the threshold."""
+    """Images whose most likely class this is, with a confidence below the threshold."""
     median: float
-    """Confidence of the assigned ones; NaN if there are none."""
+    """Median confidence of the assigned labels; NaN if there are none."""
 
 
-def summary(done: Labelled) -> list[ClassSummary]:
-    """Return one line per class."""
-    lines = []
-    for number, name in enumerate(done.found.classes):
-        own = done.guesses == number
-        assigned = own & done.assigned
-        median = float(np.median(done.confidence[assigned])) if assigned.any() else float("nan")
-        unsure = int((own & ~done.given & ~done.assigned).sum())
-        lines.append(ClassSummary(name, int((own & done.given).sum()), int(assigned.sum()), unsure, median))
-    return lines
+def class_summaries(table: LabelTable) -> list[ClassSummary]:
+    """Return the summary of each class."""
+    given = table.given
+    assigned = table.assigned
+    summaries = []
+    for number, name in enumerate(table.folder.classes):
+        members = table.guesses == number
+        confidence = table.confidence[members & assigned]
+        summaries.append(
+            ClassSummary(
+                name=name,
+                given=int((members & given).sum()),
+                assigned=len(confidence),
+                unsure=int((members & ~given & ~assigned).sum()),
+                median=float(np.median(confidence)) if len(confidence) else float("nan"),
+            )
+        )
+    return summaries
 
 
-def summary_line(done: Labelled) -> str:
-    """Return what was done in one sentence."""
-    n, assigned, given = len(done.found.files), int(done.assigned.sum()), int(done.given.sum())
+def summary_line(table: LabelTable) -> str:
+    """Return the numbers of given, assigned and missing labels in one sentence."""
+    n = len(table.folder.files)
+    given = int(table.given.sum())
+    assigned = int(table.assigned.sum())
     return (
         f"{n:,} images: {given:,} labels given, {assigned:,} assigned, {n - assigned - given:,} unsure and left empty"
     )
 
 
-def check_line(done: Labelled) -> str:
-    """Return how many labels are expected to be right, in one line: the first thing to be read."""
-    chosen = done.chosen
-    withheld = chosen.demanded is not None and not done.assigned.any()
-    labelled = f"{done.coverage:.1%} of the unlabelled images got a label"
-    return f"{chosen.said}; {_HELP if withheld else labelled}"
+def check_line(table: LabelTable) -> str:
+    """Return the expected accuracy of the labels in one line: the first line that a person should read."""
+    nothing_assigned = table.choice.target_accuracy is not None and not table.assigned.any()
+    coverage = f"{table.coverage:.1%} of the unlabelled images got a label"
+    return f"{table.choice.message}; {_ADVICE if nothing_assigned else coverage}"
 
 
-_HELP = (
-    "more labels help most (kmpl suggest says which); for photographs so may --augmentation.flip and a larger --size; "
-    "--threshold 0 writes all the same"
-)
-
-
-def hidden_line(done: Labelled) -> str:
-    """Return what the labels say that were hidden from the last network."""
-    found, hidden = int(done.checked.sum()), len(done.checked)
-    if hidden:
-        return f"Of {hidden} given labels that were hidden from the last network, {found} were found again"
-    if done.chosen.tested:
-        return "No label was hidden from the last network; those that were hidden in turn say what to expect"
+def validation_line(table: LabelTable) -> str:
+    """Return how many of the held-out validation labels the last network found again."""
+    right = int(table.validation_right.sum())
+    n = len(table.validation_right)
+    if n:
+        return f"Of {n} held-out validation labels, the last network found {right} again"
+    if table.choice.n_hidden:
+        return "No label was held out for validation; the labels hidden in turn give the expected accuracy"
     return "Too few labels to hide any, so nothing checks the result"
 
 
-_DUE = 3  # images: where fewer are to be expected, none is no wonder
-
-
-def warnings_of(done: Labelled) -> list[str]:
-    """Return what speaks against the result, whatever the hidden labels say, a line each."""
-    n_classes, rest = len(done.found.classes), ~done.given
-    given = np.bincount(done.found.labels[done.given], minlength=n_classes)
-    named = np.bincount(done.guesses[rest], minlength=n_classes)
-    lines = [class_shares.warning(done.found.classes, given, named)]
-    due = rest.sum() * given / given.sum()  # images of each class, if given labels are a fair sample
-    none = [done.found.classes[c] for c in np.flatnonzero((named == 0) & (due >= _DUE))]
-    if none:
-        lines.append(f"Look at the clusters: no unlabelled image was taken for {shortened(none, 5)}")
+def warning_lines(table: LabelTable) -> list[str]:
+    """Return the reasons to doubt the result, whatever the hidden labels say, a line each."""
+    names = table.folder.classes
+    unlabelled = ~table.given
+    given = np.bincount(table.folder.labels[table.given], minlength=len(names))
+    predicted = np.bincount(table.guesses[unlabelled], minlength=len(names))
+    lines = [class_shares.mismatch_warning(names, given, predicted)]
+    expected = unlabelled.sum() * given / given.sum()  # images of each class, if given labels are a random sample
+    absent = [names[c] for c in np.flatnonzero((predicted == 0) & (expected >= _MIN_EXPECTED_IMAGES))]
+    if absent:
+        lines.append(f"No unlabelled image was named {abbreviate(absent, 5)}: look at the clusters")
     return [line for line in lines if line]
 
 
-def check_record(done: Labelled) -> dict[str, Any]:
-    """Return what is known of the result as plain values: shares are fractions, None where nothing was checked."""
-    chosen, number = done.chosen, lambda x: None if x is None or not np.isfinite(x) else float(x)
+def check_record(table: LabelTable) -> dict[str, Any]:
+    """Return the check as plain values for JSON: shares are fractions, None where nothing was checked."""
+    choice = table.choice
     return {
-        "said": check_line(done),
-        "warnings": warnings_of(done),
-        "expected_right": number(chosen.expected),
-        "demanded": chosen.demanded,
-        "expected_right_of_all_images": number(chosen.whole),
-        "threshold": chosen.threshold if chosen.threshold <= 1 else None,
-        "hidden_labels": chosen.tested,
-        "found_again": chosen.found_again,
-        "images": len(done.found.files),
-        "given": int(done.given.sum()),
-        "assigned": int(done.assigned.sum()),
+        "said": check_line(table),
+        "warnings": warning_lines(table),
+        "expected_right": _finite(choice.expected_accuracy),
+        "demanded": choice.target_accuracy,
+        "expected_right_of_all_images": _finite(choice.expected_accuracy_of_all),
+        "threshold": choice.threshold,
+        "hidden_labels": choice.n_hidden,
+        "found_again": choice.n_found_again,
+        "images": len(table.folder.files),
+        "given": int(table.given.sum()),
+        "assigned": int(table.assigned.sum()),
     }
 
 
-def numbers_of(done: Labelled) -> dict[str, float]:
-    """Return the numbers that a tracker keeps, by name; NaN where there is none."""
-    numbers = {
-        "labels/images": len(done.found.files),
-        "labels/given": int(done.given.sum()),
-        "labels/assigned": int(done.assigned.sum()),
-        "labels/coverage": done.coverage,
-        "labels/threshold": done.chosen.threshold,
-        "labels/expected_accuracy": done.chosen.expected,
-        "labels/expected_accuracy_of_all": done.chosen.whole,
-        "labels/hidden_found_again": float(done.checked.mean()) if len(done.checked) else float("nan"),
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def metrics_of(table: LabelTable) -> dict[str, float]:
+    """Return the metrics that a tracker keeps, by name; NaN where a number is unknown."""
+    right = table.validation_right
+    metrics = {
+        "labels/images": len(table.folder.files),
+        "labels/given": int(table.given.sum()),
+        "labels/assigned": int(table.assigned.sum()),
+        "labels/coverage": table.coverage,
+        "labels/threshold": float("nan") if table.choice.threshold is None else table.choice.threshold,
+        "labels/expected_accuracy": table.choice.expected_accuracy,
+        "labels/expected_accuracy_of_all": table.choice.expected_accuracy_of_all,
+        "labels/hidden_found_again": float(right.mean()) if len(right) else float("nan"),
     }
-    return numbers | {f"labels/assigned_{c}": line.assigned for c, line in enumerate(summary(done))}
+    return metrics | {f"labels/assigned_{c}": line.assigned for c, line in enumerate(class_summaries(table))}
 
 
-def note(done: Labelled) -> str:
-    """Return what is said at the top of the run's page, as markdown."""
-    return "\n\n".join(f"{line}." for line in (check_line(done), *warnings_of(done), summary_line(done)))
+def run_note(table: LabelTable) -> str:
+    """Return the text at the top of the run's page in MLflow, as markdown."""
+    return "\n\n".join(f"{line}." for line in (check_line(table), *warning_lines(table), summary_line(table)))
 
 
-def target_name(root: Path) -> str:
-    """Return what a folder is called in titles."""
+def folder_name(root: Path) -> str:
+    """Return the name of a folder for titles."""
     return root.absolute().name or str(root)

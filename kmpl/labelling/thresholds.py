@@ -1,4 +1,4 @@
-"""How likely each label is right, and the confidence from which on enough are, learnt from labels that were hidden.
+"""The confidence threshold for assigned labels, and the accuracy above it, estimated from hidden labels.
 
 Shapes: V hidden labels, U unlabelled images.
 """
@@ -12,64 +12,68 @@ from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
 
-@dataclass(frozen=True)
-class Hidden:
-    """What became of given labels that were hidden in turn."""
+@dataclass(frozen=True, slots=True)
+class HiddenLabels:
+    """Given labels that cross-fitting hid in turn, and whether the method found them again."""
 
     ranks: np.ndarray
-    """(V,) share of the images without a label that were less certain, in (0, 1)."""
+    """(V,) share of the unlabelled images that were less certain than this one, in (0, 1)."""
     right: np.ndarray
-    """(V,) bool: was the label found again."""
+    """(V,) bool: the method found the label again."""
     singles: int = 0
-    """Labels that could not be hidden, because their class has no other."""
+    """Labels that could not be hidden, because each is the only one of its class."""
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """A threshold, and why it is that."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ThresholdChoice:
+    """A confidence threshold, the reason for it, and the accuracy that it promises."""
 
-    threshold: float
-    """Above 1 where no confidence is enough."""
-    said: str
-    """In one line, for people."""
-    demanded: float | None = None
-    """Share of the assigned labels that should be right."""
-    expected: float = math.nan
-    """Share of them that is expected to be right; NaN where nothing was checked, or nothing assigned."""
-    tested: int = 0
-    """Labels that were hidden to learn that."""
-    found_again: int = 0
-    whole: float = math.nan
-    """Share of all unlabelled images whose most likely class is expected to be right; NaN where nothing was checked."""
-
-
-def as_given(threshold: float) -> Chosen:
-    """Return a threshold that was given, and that nothing checks."""
-    return Chosen(threshold, f"Threshold {threshold:g} as set; nothing checks the result")
+    threshold: float | None
+    """Least confidence of an assigned label; None where no confidence is enough, and no label is assigned."""
+    message: str
+    """The choice and its reason in one line, for people."""
+    target_accuracy: float | None = None
+    """Share of the assigned labels that the user wants right; None if the user set the threshold instead."""
+    expected_accuracy: float = math.nan
+    """Expected share of right labels among the assigned ones; NaN if nothing was checked or nothing assigned."""
+    n_hidden: int = 0
+    """V: labels that were hidden to estimate the accuracy."""
+    n_found_again: int = 0
+    """Hidden labels that the method found again."""
+    expected_accuracy_of_all: float = math.nan
+    """Expected share of unlabelled images whose most likely class is right; NaN if nothing was checked."""
 
 
-def ranks(confidence: np.ndarray) -> np.ndarray:
-    """Return the share of images that are less certain than each, in (0, 1); ties share theirs.
+def unchecked_threshold(threshold: float) -> ThresholdChoice:
+    """Return a threshold that the user set, without any estimate of accuracy."""
+    return ThresholdChoice(threshold=threshold, message=f"Threshold {threshold:g} as set; nothing checks the result")
 
-    >>> ranks(np.array([0.9, 0.2, 0.99]))
+
+def confidence_ranks(confidence: np.ndarray) -> np.ndarray:
+    """Return for each image the share of images that are less certain, in (0, 1); ties share a rank.
+
+    >>> confidence_ranks(np.array([0.9, 0.2, 0.99]))
     array([0.5 , 0.25, 0.75])
     """
     return rankdata(confidence) / (len(confidence) + 1)
 
 
-def chances(hidden: Hidden, asked: np.ndarray) -> np.ndarray:
-    """Return how likely the label of an image of each rank is right, learnt from hidden labels.
+def calibrated_confidence(hidden: HiddenLabels, ranks: np.ndarray) -> np.ndarray:
+    """Return the probability that the label of an image is right, by its rank of confidence, (U,) in [0, 1].
 
-    A logistic curve over the rank of confidence among all images: ranks, because networks that are trained on few
-    images are far too sure of all they say, but know well what they are less sure of. One hit is added, spread evenly
-    over the ranks, and one miss, spread as misses usually are, over the lower ranks (density 3 (1 − rank)²): labels
-    that were all found again do not prove that none ever is not. One more miss is added for each label that is the only
-    one of its class: as many classes of one label as there are, so many images are of classes that have none (Good's
-    estimate), and those are all misses.
+    A logistic curve over the rank is fitted to the hidden labels. Ranks are used because a network trained on few
+    images is far too confident, but orders its predictions well. Three corrections keep few labels from promising too
+    much:
+
+    - One hit is added, spread evenly over the ranks.
+    - One miss is added, spread as misses usually are, over the lower ranks (density 3 (1 − rank)²): hidden labels that
+      were all found again do not prove perfection.
+    - One more miss is added for each label that is the only one of its class. By Good's estimate, as many images belong
+      to classes without any label as there are classes with one label, and all those images are misses.
 
     Args:
-        hidden: the hidden labels, at least one.
-        asked: (U,) ranks.
+        hidden: at least one hidden label.
+        ranks: (U,) ranks of the unlabelled images.
 
     Sources: Platt 1999, "Probabilistic outputs for support vector machines", whose targets are smoothed for the same
     reason; Good 1953, "The population frequencies of species and the estimation of population parameters".
@@ -82,73 +86,93 @@ def chances(hidden: Hidden, asked: np.ndarray) -> np.ndarray:
     weights = np.concatenate([np.ones(n), np.full(n, 1 / n), misses])
     with threadpool_limits(1):
         model = LogisticRegression(C=1e4, max_iter=1_000).fit(points, outcome, weights)
-    if model.coef_[0, 0] < 0:  # confidence says nothing: the same chance for all
-        return np.full(len(asked), (hidden.right.sum() + 1) / (n + 2 + hidden.singles))
-    return model.predict_proba(asked[:, None])[:, 1]
+    if model.coef_[0, 0] < 0:  # confidence is no guide to accuracy: all images get the same probability
+        return np.full(len(ranks), (hidden.right.sum() + 1) / (n + 2 + hidden.singles))
+    return model.predict_proba(ranks[:, None])[:, 1]
 
 
-def as_set(threshold: float, hidden: Hidden, chance: np.ndarray) -> Chosen:
-    """Return a threshold that was given, with what is expected of the labels above it.
+def user_threshold(threshold: float, hidden: HiddenLabels, confidence: np.ndarray) -> ThresholdChoice:
+    """Return a threshold that the user set, with the accuracy that is expected above it.
 
     Args:
         threshold: in [0, 1].
         hidden: the hidden labels.
-        chance: (U,) of the unlabelled images' labels.
+        confidence: (U,) calibrated confidence of the unlabelled images.
     """
     if not len(hidden.right):
-        said = f"Threshold {threshold:g} as set; no class has two labels, so nothing checks the result"
-        return Chosen(threshold, said)
-    above, of_all = chance[chance >= threshold], f"none is above it; {_mean(chance):.1%} of all are"
-    expected = f"{_mean(above):.1%} of the labels above it are" if len(above) else of_all
-    said = f"Threshold {threshold:g} as set: {expected} expected to be right ({_again(hidden)})"
-    return _about(Chosen(threshold, said, expected=_mean(above)), hidden, chance)
+        message = f"Threshold {threshold:g} as set; no class has two labels, so nothing checks the result"
+        return ThresholdChoice(threshold=threshold, message=message)
+    above = confidence[confidence >= threshold]
+    if len(above):
+        estimate = f"{_mean(above):.1%} of the labels above it are"
+    else:
+        estimate = f"none is above it; {_mean(confidence):.1%} of all are"
+    message = f"Threshold {threshold:g} as set: {estimate} expected to be right ({_evidence(hidden)})"
+    choice = ThresholdChoice(threshold=threshold, message=message, expected_accuracy=_mean(above))
+    return _with_evidence(choice, hidden, confidence)
 
 
-def by_cross_fitting(demanded: float, hidden: Hidden, chance: np.ndarray, least: float = 0.0) -> Chosen:
-    """Return the smallest threshold above which the share of right labels is expected to be what is demanded.
+def smallest_threshold(
+    target_accuracy: float, hidden: HiddenLabels, confidence: np.ndarray, *, minimum: float = 0.0
+) -> ThresholdChoice:
+    """Return the smallest threshold above which the expected accuracy reaches the target.
 
     Args:
-        demanded: in (0.5, 1).
+        target_accuracy: in (0.5, 1).
         hidden: the hidden labels.
-        chance: (U,) of the unlabelled images' labels, as ``chances`` gives it.
-        least: the threshold is no smaller.
+        confidence: (U,) calibrated confidence of the unlabelled images.
+        minimum: the threshold is no smaller.
     """
-    tested = len(hidden.right)
-    if tested < 2:
-        said = "No class has two labels, so none could be hidden: nothing is known of accuracy, and no label assigned"
-        return Chosen(2.0, said, demanded, tested=tested, found_again=int(hidden.right.sum()))
-    falling = np.sort(chance)[::-1]
+    n_hidden = len(hidden.right)
+    if n_hidden < 2:
+        return ThresholdChoice(
+            threshold=None,
+            message="No class has two labels, so accuracy cannot be estimated; no label was assigned",
+            target_accuracy=target_accuracy,
+            n_hidden=n_hidden,
+            n_found_again=int(hidden.right.sum()),
+        )
+    falling = np.sort(confidence)[::-1]
     expected = np.cumsum(falling) / np.arange(1, len(falling) + 1)
-    whole = np.append(falling[1:] < falling[:-1], True)  # a threshold cannot tell equals apart
-    enough = np.flatnonzero((expected >= demanded) & (falling >= least) & whole)
-    if not len(enough):
-        of_all = f"{_again(hidden)}, {_mean(chance):.1%} of all are expected to be right"
-        said = f"{demanded:.1%} cannot be expected at any confidence, so no label is assigned: {of_all}"
-        return _about(Chosen(2.0, said, demanded), hidden, chance)
-    last = int(enough[-1])
-    one_in = 1 / (1 - demanded)
-    short = (
-        f"; too few to count one error in {one_in:.0f}: the trend over confidence decides" if tested < one_in else ""
+    last_of_equals = np.append(falling[1:] < falling[:-1], True)  # a threshold cannot tell equals apart
+    possible = np.flatnonzero((expected >= target_accuracy) & (falling >= minimum) & last_of_equals)
+    if not len(possible):
+        of_all = f"{_evidence(hidden)}, {_mean(confidence):.1%} of all are expected to be right"
+        message = f"{target_accuracy:.1%} cannot be expected at any confidence, so no label is assigned: {of_all}"
+        choice = ThresholdChoice(threshold=None, message=message, target_accuracy=target_accuracy)
+        return _with_evidence(choice, hidden, confidence)
+    threshold = float(falling[possible[-1]])
+    accuracy = float(expected[possible[-1]])
+    one_in = 1 / (1 - target_accuracy)
+    caution = ""
+    if n_hidden < one_in:
+        caution = f"; too few to count one error in {one_in:.0f}: the trend over confidence decides"
+    message = f"Threshold {_digits(threshold)}: {accuracy:.1%} expected to be right ({_evidence(hidden)}{caution})"
+    choice = ThresholdChoice(
+        threshold=threshold, message=message, target_accuracy=target_accuracy, expected_accuracy=accuracy
     )
-    said = f"Threshold {_shown(falling[last])}: {expected[last]:.1%} expected to be right ({_again(hidden)}{short})"
-    return _about(Chosen(float(falling[last]), said, demanded, float(expected[last])), hidden, chance)
+    return _with_evidence(choice, hidden, confidence)
 
 
-def _about(chosen: Chosen, hidden: Hidden, chance: np.ndarray) -> Chosen:
-    tested, hits = len(hidden.right), int(hidden.right.sum())
-    return replace(chosen, tested=tested, found_again=hits, whole=_mean(chance))
+def _with_evidence(choice: ThresholdChoice, hidden: HiddenLabels, confidence: np.ndarray) -> ThresholdChoice:
+    return replace(
+        choice,
+        n_hidden=len(hidden.right),
+        n_found_again=int(hidden.right.sum()),
+        expected_accuracy_of_all=_mean(confidence),
+    )
 
 
-def _again(hidden: Hidden) -> str:
-    alone = f", {hidden.singles} are the only ones of their class and count as misses" if hidden.singles else ""
-    return f"{int(hidden.right.sum())} of {len(hidden.right)} hidden labels were found again{alone}"
+def _evidence(hidden: HiddenLabels) -> str:
+    singles = f", {hidden.singles} are the only ones of their class and count as misses" if hidden.singles else ""
+    return f"{int(hidden.right.sum())} of {len(hidden.right)} hidden labels were found again{singles}"
 
 
 def _mean(values: np.ndarray) -> float:
     return float(values.mean()) if len(values) else math.nan
 
 
-def _shown(threshold: float) -> str:
+def _digits(threshold: float) -> str:
     """Return a threshold with as many digits as it takes to tell it from 1."""
     digits = 3 if threshold <= 0.995 else min(7, 1 - math.floor(math.log10(max(1 - threshold, 1e-6))))
     return f"{threshold:.{digits}f}"

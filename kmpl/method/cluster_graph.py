@@ -1,4 +1,4 @@
-"""Labels of clusters: by the votes of their members, and spread from cluster to neighbouring cluster."""
+"""Labels of clusters: by the votes of their members, and by label propagation from cluster to cluster."""
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array, eye_array
@@ -6,7 +6,7 @@ from scipy.sparse.linalg import splu
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.method.results import Clusters
 
 
@@ -16,7 +16,7 @@ def nearest_points(features: np.ndarray, centroids: np.ndarray, k: int) -> np.nd
         return NearestNeighbors(n_neighbors=k, algorithm="brute").fit(features).kneighbors(centroids)[1]
 
 
-def vote(clusters: Clusters, features: np.ndarray, labels: np.ndarray, votes: np.ndarray, k: int) -> np.ndarray:
+def vote(clusters: Clusters, features: np.ndarray, labels: np.ndarray, *, votes: np.ndarray, k: int) -> np.ndarray:
     """Return what each cluster thinks of its members, (K, C) shares that sum to one.
 
     The ``k`` labelled points nearest to the centroid vote with one whole vote each, the members with ``votes``.
@@ -28,11 +28,11 @@ def vote(clusters: Clusters, features: np.ndarray, labels: np.ndarray, votes: np
         votes: (N, C) the members' votes: a row sums to one, or to zero for a member that does not vote.
         k: at least 1; where fewer points are labelled, all of them vote.
     """
-    given = np.flatnonzero(labels != LEFT_OUT)
-    near = nearest_points(features[given], clusters.centroids, min(k, len(given)))
+    labelled = np.flatnonzero(labels != UNLABELLED)
+    near = nearest_points(features[labelled], clusters.centroids, min(k, len(labelled)))
     shares = np.zeros((len(clusters.centroids), votes.shape[1]))
     np.add.at(shares, clusters.assignment, votes)
-    for column in labels[given][near].T:
+    for column in labels[labelled][near].T:
         shares[np.arange(len(shares)), column] += 1
     return shares / shares.sum(axis=1, keepdims=True)
 
@@ -49,14 +49,15 @@ def links(clusters: Clusters, features: np.ndarray, k: int = 1) -> csr_array:
     with threadpool_limits(1):
         nearest = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(clusters.centroids)
         distance, near = nearest.kneighbors(features)
-    first, others = distance[:, :1], distance[:, 1:]
+    first = distance[:, :1]
+    others = distance[:, 1:]
     weight = np.exp(-np.square((others - first) / np.maximum(first, 1e-12)))
     pairs = np.repeat(near[:, 0], k), near[:, 1:].ravel()
     half = coo_array((weight.ravel(), pairs), shape=(n_clusters, n_clusters)).tocsr()
     return csr_array(half + half.T)
 
 
-def spread(graph: csr_array, votes: np.ndarray, share: float = 0.99) -> np.ndarray:
+def propagate_labels(graph: csr_array, votes: np.ndarray, share: float = 0.99) -> np.ndarray:
     """Return what reaches each cluster of the votes that were cast in all of them, (K, C) shares that sum to one.
 
     Solves F = share · S F + (1 − share) · votes with S = D^−½ · graph · D^−½, then divides each class's column by its

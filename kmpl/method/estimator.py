@@ -17,12 +17,13 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_para
 from kmpl.config.base import Settings
 from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.config.presets import one_line
-from kmpl.datasets.types import LEFT_OUT
-from kmpl.errors import UserError, unknown
-from kmpl.method.experiment import alternate
+from kmpl.config.strategies import STRATEGIES
+from kmpl.datasets.types import UNLABELLED
+from kmpl.errors import SettingError, UserError, unknown
+from kmpl.method.experiment import self_train
 from kmpl.method.kmeans import prepare
 from kmpl.method.label_encoding import encode, given_labels
-from kmpl.method.pseudo_labels import STRATEGIES, Evidence, assign
+from kmpl.method.pseudo_labels import Evidence, assign
 from kmpl.method.results import PseudoLabels, Voted
 from kmpl.method.steps import repeated
 from kmpl.runtime.seeds import derive
@@ -141,31 +142,53 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         X = _numbers(X)
         if max(float(X.max()), -float(X.min())) > _LARGEST:
             raise ValueError(f"X has values beyond {_LARGEST:g}: scale the features")
-        given = given_labels(y)
-        self.classes_, codes = encode(y, given)
-        clustering, voting = self._settings(len(y), int(given.sum()))
+        labelled = given_labels(y)
+        self.classes_, codes = encode(y, labelled)
+        clustering, voting = self._settings(len(y), int(labelled.sum()))
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
 
-        def vote(model: Any, before: PseudoLabels | None, number: int) -> Voted:
-            turn = derive(seed, "cluster", number)
-            features, probabilities = prepare(X, clustering, turn), _probabilities(model, X)
-            evidence = Evidence(features, probabilities, codes, clustering, voting, turn)
-            return Voted(features, assign(evidence, before, number), {}, probabilities)
+        def vote(model: Any, previous: PseudoLabels | None, number: int) -> Voted:
+            round_seed = derive(seed, "cluster", number)
+            features = prepare(X, clustering, round_seed)
+            probabilities = _probabilities(model, X)
+            evidence = Evidence(
+                features=features,
+                probabilities=probabilities,
+                labels=codes,
+                clustering=clustering,
+                settings=voting,
+                seed=round_seed,
+            )
+            return Voted(
+                features=features, labels=assign(evidence, previous, number), seconds={}, probabilities=probabilities
+            )
 
         def retrain(voted: Voted, _: int) -> Any:
-            trained_on.append(voted.labels)
-            kept = repeated(given, voted.labels.kept, voting.labelled_share)
-            return self._train(X[kept], voted.labels.classes[kept], voted.labels.confidence[kept], seed)
+            labels = voted.labels
+            trained_on.append(labels)
+            kept = repeated(labelled, labels.kept, voting.labelled_share)
+            return self._train(X[kept], labels.classes[kept], confidence=labels.confidence[kept], seed=seed)
 
-        trained_on = [PseudoLabels(codes, codes, given.astype(float), np.where(given, 0, LEFT_OUT))]
-        model, stopped = self._train(X[given], codes[given], None, seed), "every sample has a label"
-        if not given.all():
+        trained_on = [
+            PseudoLabels(
+                classes=codes,
+                guesses=codes,
+                confidence=labelled.astype(float),
+                rounds=np.where(labelled, 0, UNLABELLED),
+            )
+        ]
+        model = self._train(X[labelled], codes[labelled], confidence=None, seed=seed)
+        stopped = "every sample has a label"
+        if not labelled.all():
             try:
-                model, stopped = alternate(model, vote, retrain, voting.rounds)
+                model, stopped = self_train(model, vote, retrain, rounds=voting.rounds)
+            except SettingError as error:
+                raise ValueError(error.called(error.setting.rpartition(".")[2])) from error
             except UserError as error:
-                here = str(error).replace("clustering.", "").replace("pseudo_labels.", "")
-                raise ValueError(here) from error
-        self.estimator_, self.termination_condition_, self.n_iter_ = model, stopped, len(trained_on) - 1
+                raise ValueError(str(error)) from error
+        self.estimator_ = model
+        self.termination_condition_ = stopped
+        self.n_iter_ = len(trained_on) - 1
         self._keep(trained_on[-1], y)
         return self
 
@@ -174,7 +197,8 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         assigned = labels.rounds > 0
         self.transduction_ = y.copy()
         self.transduction_[assigned] = self.classes_[labels.classes[assigned]]
-        self.label_confidence_, self.labeled_iter_ = labels.confidence, labels.rounds
+        self.label_confidence_ = labels.confidence
+        self.labeled_iter_ = labels.rounds
         self.clusters_ = labels.clusters.assignment if labels.clusters else None
         self.cluster_centers_ = labels.clusters.centroids if labels.clusters else None
 
@@ -182,7 +206,8 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """Return the parameters as kmpl's own settings, which know their ranges."""
         if self.strategy not in STRATEGIES:
             raise ValueError(unknown("strategy", str(self.strategy), STRATEGIES))
-        n_clusters, n_prototypes = self.n_clusters, self.n_prototypes
+        n_clusters = self.n_clusters
+        n_prototypes = self.n_prototypes
         clustering = _checked(
             Clustering,
             algorithm=self.algorithm,
@@ -210,7 +235,7 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             clustering = clustering.model_copy(update={"n_clusters": sensible})
         return clustering, voting
 
-    def _train(self, X: np.ndarray, codes: np.ndarray, confidence: np.ndarray | None, seed: int) -> Any:
+    def _train(self, X: np.ndarray, codes: np.ndarray, *, confidence: np.ndarray | None, seed: int) -> Any:
         """Return a new classifier trained on samples with classes (N,) in [0, C), weighted by confidence."""
         model = clone(self.estimator) if self.estimator is not None else LogisticRegression(max_iter=_ITERATIONS)
         open_seeds = (n for n, v in model.get_params().items() if v is None and n.split("__")[-1] == "random_state")
@@ -236,11 +261,11 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             ValueError: no row has a label.
         """
         y = column_or_1d(y)
-        given = given_labels(y)
-        if not given.any():
+        labelled = given_labels(y)
+        if not labelled.any():
             raise ValueError("no row has a label: there is nothing to score on")
-        weights = None if sample_weight is None else np.asarray(sample_weight)[given]
-        return float(accuracy_score(y[given], self.predict(X)[given], sample_weight=weights))
+        weights = None if sample_weight is None else np.asarray(sample_weight)[labelled]
+        return float(accuracy_score(y[labelled], self.predict(X)[labelled], sample_weight=weights))
 
 
 def _numbers(X: np.ndarray) -> np.ndarray:

@@ -4,21 +4,22 @@ import time
 
 import numpy as np
 
-from kmpl.config.experiment import ExperimentConfig
 from kmpl.datasets.test_set import open_test_set
 from kmpl.method.results import Evaluation
+from kmpl.method.step_inputs import EvaluateInput
 from kmpl.models.embedding import predict
-from kmpl.models.network import Network
 from kmpl.training import metrics
 
 
-def evaluate(config: ExperimentConfig, network: Network) -> Evaluation:
+def evaluate(inputs: EvaluateInput) -> Evaluation:
     """Return how well a network does on the protocol's test images, in each view and over all of them."""
     begin = time.perf_counter()
-    test = open_test_set(config)
-    predictions = {view: predict(network, images) for view, images in test.views.items()}
-    everything, true = np.concatenate(list(predictions.values())), np.tile(test.labels, len(predictions))
-    predicted, n_classes = everything.argmax(axis=1), everything.shape[1]
+    test = open_test_set(inputs.config)
+    predictions = {view: predict(inputs.network, images) for view, images in test.views.items()}
+    everything = np.concatenate(list(predictions.values()))
+    true = np.tile(test.labels, len(predictions))
+    predicted = everything.argmax(axis=1)
+    n_classes = everything.shape[1]
     views = {view: metrics.accuracy(p.argmax(axis=1), test.labels) for view, p in predictions.items()}
     return Evaluation(
         accuracy=float(np.mean(list(views.values()))),

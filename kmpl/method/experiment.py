@@ -6,7 +6,6 @@ This is the only place where the order of steps is written. The steps are handed
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
@@ -14,30 +13,14 @@ import numpy as np
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import for_arm
 from kmpl.datasets.types import Pool
-from kmpl.method import diagnostics, pretext, steps
-from kmpl.method.results import ArmReport, Evaluation, Labelling, PseudoLabels, Report, Round, Voted
-from kmpl.models.network import Network
+from kmpl.method import diagnostics, pretext
+from kmpl.method.results import ArmReport, Labelling, PseudoLabels, Report, Round, Voted
+from kmpl.method.step_inputs import EvaluateInput, StepInput
+from kmpl.method.step_interface import Steps
 from kmpl.runtime.devices import use_threads
 from kmpl.training.history import Fit
-from kmpl.training.watch import Watch, silent
 
 M = TypeVar("M")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Steps:
-    """The steps as functions. ``evaluate`` has no default: who may open the test set hands it in."""
-
-    evaluate: Callable[[ExperimentConfig, Network], Evaluation]
-    load: Callable[[ExperimentConfig], tuple[Pool, np.ndarray]] = steps.load
-    pretrain: Callable[[ExperimentConfig, Pool, Watch], Fit] = steps.pretrain
-    pretext: Callable[[ExperimentConfig, Pool, Watch], np.ndarray] = pretext.of_pool
-    pseudo_label: Callable[..., Voted] = steps.pseudo_label
-    retrain: Callable[[ExperimentConfig, Pool, PseudoLabels, Watch, int], Fit] = steps.retrain
-    watch: Watch = field(default_factory=Watch)
-    begun: Callable[[Pool], None] = silent
-    entering: Callable[[str], None] = silent
-    finished: Callable[[ArmReport], None] = silent
 
 
 def run(config: ExperimentConfig, steps: Steps) -> Report:
@@ -45,72 +28,84 @@ def run(config: ExperimentConfig, steps: Steps) -> Report:
     use_threads(config.threads)
     pool, truth = steps.load(config)
     steps.begun(pool)
-    pretrained = steps.pretrain(config, pool, steps.watch)
+    pretrained = steps.pretrain(StepInput(config=config, pool=pool, watch=steps.watch))
     arms: dict[str, ArmReport] = {}
     for arm in config.arms:
         steps.entering(arm)
-        arms[arm] = run_arm(arm, for_arm(config, arm), pool, truth, pretrained, steps)
-        steps.finished(arms[arm])
-    return Report(pool, arms)
+        arms[arm] = run_arm(arm, for_arm(config, arm), pool, truth=truth, start=pretrained, steps=steps)
+        steps.report(arms[arm])
+    return Report(pool=pool, arms=arms)
 
 
-def run_arm(arm: str, config: ExperimentConfig, pool: Pool, truth: np.ndarray, start: Fit, steps: Steps) -> ArmReport:
+def run_arm(
+    arm: str, config: ExperimentConfig, pool: Pool, *, truth: np.ndarray, start: Fit, steps: Steps
+) -> ArmReport:
     """Return one arm's report; the test set is opened at the very end, once."""
-    fit, stopped = start, "no rounds by definition"
+    base = StepInput(config=config, pool=pool, watch=steps.watch)
+    fit = start
     rounds: tuple[Round, ...] = ()
+    stop_reason = "no rounds by definition"
     if arm == "oracle":
-        fit = steps.retrain(config, pool, all_right(truth, pool), steps.watch, 0)
+        fit = steps.retrain(base.for_retraining(0, oracle_labels(truth, pool)))
     elif arm != "labelled-only":
-        fit, rounds, stopped = run_rounds(config, pool, truth, start, steps)
-    evaluation = steps.evaluate(config, fit.network)
-    return ArmReport(arm, None if arm == "oracle" else start, rounds, fit, evaluation, stopped)
+        fit, rounds, stop_reason = run_rounds(base, truth=truth, start=start, steps=steps)
+    return ArmReport(
+        arm=arm,
+        pretrained=None if arm == "oracle" else start,
+        rounds=rounds,
+        fit=fit,
+        evaluation=steps.evaluate(EvaluateInput(config=config, network=fit.network)),
+        stop_reason=stop_reason,
+    )
 
 
-def run_rounds(
-    config: ExperimentConfig, pool: Pool, truth: np.ndarray, start: Fit, steps: Steps
-) -> tuple[Fit, tuple[Round, ...], str]:
+def run_rounds(base: StepInput, *, truth: np.ndarray, start: Fit, steps: Steps) -> tuple[Fit, tuple[Round, ...], str]:
     """Return the last network, the rounds that led to it and why there was no further one."""
+    features = steps.pretext(base) if pretext.wanted(base.config, base.pool) else None
     rounds: list[Round] = []
-    known = steps.pretext(config, pool, steps.watch) if pretext.wanted(config, pool) else None
 
-    def vote(fit: Fit, before: PseudoLabels | None, number: int) -> Voted:
-        return steps.pseudo_label(config, pool, fit, before, number, known if number == 1 else None)
+    def vote(fit: Fit, previous: PseudoLabels | None, number: int) -> Voted:
+        first = features if number == 1 else None
+        return steps.pseudo_label(base.for_round(number, fit, previous=previous, features=first))
 
     def retrain(voted: Voted, number: int) -> Fit:
-        fit = steps.retrain(config, pool, voted.labels, steps.watch, number)
-        shown = diagnostics.diagnose(voted.labels, pool.labelled, truth, len(pool.classes))
-        seconds = voted.seconds | {"retrain": fit.seconds}
-        rounds.append(Round(number, voted.features, voted.labels, fit, shown, seconds))
+        fit = steps.retrain(base.for_retraining(number, voted.labels))
+        rounds.append(diagnostics.round_of(voted, fit, number=number, pool=base.pool, truth=truth))
         return fit
 
-    fit, stopped = alternate(start, vote, retrain, config.pseudo_labels.rounds)
-    return fit, tuple(rounds), stopped
+    fit, stop_reason = self_train(start, vote, retrain, rounds=base.config.pseudo_labels.rounds)
+    return fit, tuple(rounds), stop_reason
 
 
-def alternate(
-    start: M, vote: Callable[[M, PseudoLabels | None, int], Voted], retrain: Callable[[Voted, int], M], rounds: int
+def self_train(
+    start: M, vote: Callable[[M, PseudoLabels | None, int], Voted], retrain: Callable[[Voted, int], M], *, rounds: int
 ) -> tuple[M, str]:
     """Return the last model, whatever kind it is, and why there was no further round of voting and retraining."""
-    model, before = start, None
+    model = start
+    previous: PseudoLabels | None = None
     for number in range(1, rounds + 1):
-        voted = vote(model, before, number)
+        voted = vote(model, previous, number)
         if not voted.labels.assigned:
             return model, f"round {number}: no pseudo-label reached the threshold"
-        if before is not None and np.array_equal(voted.labels.classes, before.classes):
+        if previous is not None and np.array_equal(voted.labels.classes, previous.classes):
             return model, f"round {number}: no pseudo-label changed"
-        model, before = retrain(voted, number), voted.labels
+        model = retrain(voted, number)
+        previous = voted.labels
     return model, "all rounds done"
 
 
 def label(config: ExperimentConfig, pool: Pool, steps: Steps) -> Labelling:
     """Return labels for all images of a pool: the rounds, then a last vote on the features of the last network."""
-    pretrained = steps.pretrain(config, pool, steps.watch)
-    fit, rounds, stopped = run_rounds(config, pool, pool.labels, pretrained, steps)
-    before = rounds[-1].pseudo_labels if rounds else None
-    vote = steps.pseudo_label(config, pool, fit, before, len(rounds) + 1)
-    return Labelling(pretrained, rounds, fit, vote, stopped)
+    base = StepInput(config=config, pool=pool, watch=steps.watch)
+    start = steps.pretrain(base)
+    fit, rounds, stop_reason = run_rounds(base, truth=pool.labels, start=start, steps=steps)
+    previous = rounds[-1].pseudo_labels if rounds else None
+    vote = steps.pseudo_label(base.for_round(len(rounds) + 1, fit, previous=previous))
+    return Labelling(pretrained=start, rounds=rounds, fit=fit, vote=vote, stop_reason=stop_reason)
 
 
-def all_right(truth: np.ndarray, pool: Pool) -> PseudoLabels:
+def oracle_labels(truth: np.ndarray, pool: Pool) -> PseudoLabels:
     """Return the true labels as if they had been assigned: the oracle's ceiling."""
-    return PseudoLabels(truth, truth, np.ones(len(truth)), np.where(pool.labelled, 0, 1))
+    return PseudoLabels(
+        classes=truth, guesses=truth, confidence=np.ones(len(truth)), rounds=np.where(pool.labelled, 0, 1)
+    )

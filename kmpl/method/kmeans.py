@@ -17,12 +17,13 @@ from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 from kmpl.config.experiment import Clustering
-from kmpl.datasets.types import LEFT_OUT
-from kmpl.errors import UserError
+from kmpl.datasets.types import UNLABELLED
+from kmpl.errors import SettingError, UserError
 from kmpl.method.results import Clusters
 
 _ITERATIONS = 15  # of Lloyd's, at most: thirty take half a per cent more off the inertia, and twice the time
-_AGAIN = 6  # the same from the round before: within 1 % of the inertia of a hundred from scratch, and as pure
+# The same from the round before: within 1 % of the inertia of a hundred from scratch, and as pure.
+_WARM_START_ITERATIONS = 6
 
 
 def prepare(features: np.ndarray, settings: Clustering, seed: int) -> np.ndarray:
@@ -34,7 +35,7 @@ def prepare(features: np.ndarray, settings: Clustering, seed: int) -> np.ndarray
     if settings.whiten:
         limit = min(ready.shape)
         if settings.whiten > limit:
-            raise UserError(f"clustering.whiten {settings.whiten}: features have at most {limit} components")
+            raise SettingError("clustering.whiten", settings.whiten, f"features have at most {limit} components")
         with threadpool_limits(1):
             pca = PCA(settings.whiten, whiten=True, random_state=seed, svd_solver="covariance_eigh")
             ready = pca.fit_transform(ready)
@@ -43,13 +44,13 @@ def prepare(features: np.ndarray, settings: Clustering, seed: int) -> np.ndarray
 
 def _check(n_clusters: int, n_points: int) -> None:
     if not 1 <= n_clusters <= n_points:
-        raise UserError(f"n_clusters {n_clusters}: there are {n_points} points; give 1 to {n_points}")
+        raise SettingError("n_clusters", n_clusters, f"there are {n_points} points", f"1 to {n_points}")
 
 
 def _without_empty(assignment: np.ndarray, centroids: np.ndarray, inertia: float) -> Clusters:
     """Drop clusters that got no point (fewer distinct points than clusters) and number the others anew."""
     used, renumbered = np.unique(assignment, return_inverse=True)
-    return Clusters(renumbered.astype(np.int64), centroids[used], float(inertia))
+    return Clusters(assignment=renumbered.astype(np.int64), centroids=centroids[used], inertia=float(inertia))
 
 
 def _plus_plus(features: np.ndarray, n_clusters: int, random_state: np.random.RandomState) -> np.ndarray:
@@ -64,10 +65,11 @@ def _plus_plus(features: np.ndarray, n_clusters: int, random_state: np.random.Ra
 def kmeans(
     features: np.ndarray,
     n_clusters: int,
+    *,
     seed: int,
     algorithm: str = "kmeans",
     restarts: int = 1,
-    before: np.ndarray | None = None,
+    previous: np.ndarray | None = None,
 ) -> Clusters:
     """Return K-means clusters (scikit-learn's Lloyd or mini-batch) of features (N, D).
 
@@ -77,23 +79,24 @@ def kmeans(
         seed: of the starts.
         algorithm: kmeans or mini-batch.
         restarts: starts that are drawn; the best inertia wins.
-        before: (N,) in [0, n_clusters), how other features of the same points were clustered. It then starts once, from
-            the means of these groups.
+        previous: (N,) in [0, n_clusters), how other features of the same points were clustered. It then starts once,
+            from the means of these groups.
 
     Raises:
-        UserError: fewer than one or more than N clusters.
+        SettingError: fewer than one or more than N clusters.
 
     >>> kmeans(np.array([[0.0], [0.1], [5.0]]), 2, seed=0).sizes.tolist() in ([1, 2], [2, 1])
     True
     """
     _check(n_clusters, len(features))
     kind = {"kmeans": KMeans, "mini-batch": MiniBatchKMeans}[algorithm]
-    iterations = _ITERATIONS if before is None else _AGAIN
+    iterations = _ITERATIONS if previous is None else _WARM_START_ITERATIONS
     more: dict[str, Any] = (
         {"batch_size": 4096} if kind is MiniBatchKMeans else {"init": _plus_plus, "max_iter": iterations}
     )
-    if before is not None:
-        more["init"], restarts = _means(features, before, n_clusters), 1
+    if previous is not None:
+        more["init"] = _means(features, previous, n_clusters)
+        restarts = 1
     model = kind(n_clusters, n_init=restarts, random_state=seed, **more)
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # duplicates: fewer clusters than asked, handled below
@@ -102,7 +105,7 @@ def kmeans(
 
 
 def seeded_kmeans(
-    features: np.ndarray, labels: np.ndarray, n_clusters: int, seed: int, max_iter: int = 100
+    features: np.ndarray, labels: np.ndarray, *, n_clusters: int, seed: int, max_iter: int = 100
 ) -> Clusters:
     """Return K-means clusters that start at the labelled points' means and keep labelled points with their class.
 
@@ -117,60 +120,65 @@ def seeded_kmeans(
         max_iter: rounds of assigning and moving, at most.
 
     Raises:
-        UserError: fewer clusters than classes, or more than N.
+        SettingError: fewer clusters than classes, or more than N.
+        UserError: no point is labelled.
 
     Source: Basu et al. 2002, "Semi-supervised clustering by seeding" (constrained K-means).
     """
     _check(n_clusters, len(features))
-    classes = np.unique(labels[labels != LEFT_OUT])
+    classes = np.unique(labels[labels != UNLABELLED])
     if not len(classes):
         raise UserError("seeded K-means needs labelled points; none has a label")
     if n_clusters < len(classes):
-        raise UserError(f"n_clusters {n_clusters}: seeded K-means needs one for each of {len(classes)} classes")
+        reason = f"seeded K-means needs one for each of {len(classes)} classes"
+        raise SettingError("n_clusters", n_clusters, reason)
     owner = np.sort(np.resize(np.arange(len(classes)), n_clusters))
-    centroids = _starts(features, labels, classes, owner, seed)
+    centroids = _starts(features, labels, classes, owner=owner, seed=seed)
     clamped = [(np.flatnonzero(labels == c), np.flatnonzero(owner == i)) for i, c in enumerate(classes)]
     assignment = np.full(len(features), -1)
     with threadpool_limits(1):
         for _ in range(max_iter):
-            before = assignment
+            last = assignment
             assignment, distance = pairwise_distances_argmin_min(features, centroids)
             for points, own in clamped:
                 nearest, distance[points] = pairwise_distances_argmin_min(features[points], centroids[own])
                 assignment[points] = own[nearest]
-            assignment = _fill_empty(assignment, distance, labels, n_clusters)
-            if np.array_equal(assignment, before):
+            assignment = _fill_empty(assignment, distance, labels, n_clusters=n_clusters)
+            if np.array_equal(assignment, last):
                 break
             centroids = _means(features, assignment, n_clusters)
     inertia = np.square(features - centroids[assignment]).sum()
     return _without_empty(assignment, centroids, inertia)
 
 
-def _starts(features: np.ndarray, labels: np.ndarray, classes: np.ndarray, owner: np.ndarray, seed: int) -> np.ndarray:
+def _starts(
+    features: np.ndarray, labels: np.ndarray, classes: np.ndarray, *, owner: np.ndarray, seed: int
+) -> np.ndarray:
     """Return the first centroids (K, D): K-means of each class's labelled points, topped up with unlabelled."""
     starts = np.empty((len(owner), features.shape[1]), dtype=features.dtype)
-    unlabelled = np.flatnonzero(labels == LEFT_OUT)
+    unlabelled = np.flatnonzero(labels == UNLABELLED)
     means = np.stack([features[labels == c].mean(axis=0) for c in classes])
     nearest, _ = pairwise_distances_argmin_min(features[unlabelled], means) if len(unlabelled) else (unlabelled, None)
     rng = np.random.default_rng(seed)
     for i, c in enumerate(classes):
-        own, seeds = np.flatnonzero(owner == i), features[labels == c]
+        own = np.flatnonzero(owner == i)
+        seeds = features[labels == c]
         if len(seeds) > len(own):
-            found = kmeans(seeds, len(own), seed).centroids
+            first = kmeans(seeds, len(own), seed=seed).centroids
         else:
             more = rng.permutation(unlabelled[nearest == i])[: len(own) - len(seeds)]
-            found = np.concatenate([seeds, features[more]])
-        starts[own] = np.resize(found, (len(own), features.shape[1]))
+            first = np.concatenate([seeds, features[more]])
+        starts[own] = np.resize(first, (len(own), features.shape[1]))
     return starts
 
 
-def _fill_empty(assignment: np.ndarray, distance: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarray:
+def _fill_empty(assignment: np.ndarray, distance: np.ndarray, labels: np.ndarray, *, n_clusters: int) -> np.ndarray:
     """Give each empty cluster the unlabelled point that lies farthest from its own centroid."""
     empty = np.flatnonzero(np.bincount(assignment, minlength=n_clusters) == 0)
     if len(empty):
-        far = np.argsort(-np.where(labels == LEFT_OUT, distance, -1), kind="stable")[: len(empty)]
+        far = np.argsort(-np.where(labels == UNLABELLED, distance, -1), kind="stable")[: len(empty)]
         assignment = assignment.copy()
-        assignment[far[labels[far] == LEFT_OUT]] = empty[: (labels[far] == LEFT_OUT).sum()]
+        assignment[far[labels[far] == UNLABELLED]] = empty[: (labels[far] == UNLABELLED).sum()]
     return assignment
 
 
@@ -185,15 +193,21 @@ def _means(features: np.ndarray, assignment: np.ndarray, n_clusters: int) -> np.
 
 
 def cluster(
-    features: np.ndarray, labels: np.ndarray, settings: Clustering, seed: int, before: Clusters | None = None
+    features: np.ndarray, labels: np.ndarray, settings: Clustering, *, seed: int, previous: Clusters | None = None
 ) -> Clusters:
     """Return clusters of prepared features (N, D) by the algorithm of the settings.
 
-    Where the settings ask for one start, K-means takes it from the clusters of the same points in the round ``before``,
-    unless points were so alike that there were fewer of these than asked for.
+    Where the settings ask for one start, K-means takes it from the clusters of the same points in the ``previous``
+    round, unless points were so alike that there were fewer of these than asked for.
     """
     if settings.algorithm == "seeded":
-        return seeded_kmeans(features, labels, settings.n_clusters, seed)
-    warm = before is not None and settings.restarts == 1 and len(before.centroids) == settings.n_clusters
-    start = before.assignment if before is not None and warm else None
-    return kmeans(features, settings.n_clusters, seed, settings.algorithm, settings.restarts, start)
+        return seeded_kmeans(features, labels, n_clusters=settings.n_clusters, seed=seed)
+    warm = previous is not None and settings.restarts == 1 and len(previous.centroids) == settings.n_clusters
+    return kmeans(
+        features,
+        settings.n_clusters,
+        seed=seed,
+        algorithm=settings.algorithm,
+        restarts=settings.restarts,
+        previous=previous.assignment if previous is not None and warm else None,
+    )

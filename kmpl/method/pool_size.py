@@ -6,12 +6,12 @@ from typing import Any, TypeVar
 from kmpl.config.experiment import Method
 from kmpl.config.labelling import clusters_for
 from kmpl.config.presets import merge
-from kmpl.datasets.pool import extent
+from kmpl.datasets.pool import count_images_and_classes
 
 M = TypeVar("M", bound=Method)
 
 
-def fitted(config: M, told: Mapping[str, Any], made_for: int) -> M:
+def fitted(config: M, overrides: Mapping[str, Any], made_for: int) -> M:
     """Return the settings with as many clusters as fit the pool, where nobody said how many and the pool is small.
 
     The defaults' clusters are for a pool of their own. In a smaller one each would hold a handful of images, too few to
@@ -19,16 +19,17 @@ def fitted(config: M, told: Mapping[str, Any], made_for: int) -> M:
 
     Args:
         config: settings.
-        told: what somebody said of them, as a tree; the rest is defaults and preset.
+        overrides: what somebody set of them, as a tree; the rest is defaults and preset.
         made_for: images in the pool that the number of clusters in ``config`` is for.
 
     Raises:
         UserError: the data set cannot be had.
     """
-    said = "n_clusters" in told.get("clustering", {})
-    if said or config.pool.size * config.pool.views_per_image >= made_for:  # 0 = as many as there are: see below
+    set_by_hand = "n_clusters" in overrides.get("clustering", {})
+    n_least = config.pool.size * config.pool.views_per_image  # 0 = as many as there are: see below
+    if set_by_hand or n_least >= made_for:
         return config
-    n_images, n_classes = extent(config)
+    n_images, n_classes = count_images_and_classes(config)
     if n_images >= made_for:
         return config
     return merge(config, {"clustering": {"n_clusters": clusters_for(n_images, n_classes)}})

@@ -22,33 +22,36 @@ from kmpl.datasets.types import Pool
 from kmpl.errors import UserError
 from kmpl.images.transforms import resize, to_float
 from kmpl.method.kmeans import kmeans, prepare
-from kmpl.method.pseudo_labels import spreads
+from kmpl.method.pseudo_labels import propagates
+from kmpl.method.step_inputs import StepInput
 from kmpl.models import embedding
 from kmpl.models import registry as networks
-from kmpl.runtime.devices import place
+from kmpl.runtime.devices import to_device
 from kmpl.runtime.seeds import derive
 from kmpl.training import examples, loop
 from kmpl.training.watch import Watch
 
 _COMPONENTS = 64  # of the pixels, for the first clusters
-_SIDE = 32  # pixels, at most, that these are computed from
-_CLUSTER = 5  # images in a cluster, on average, at least
-_LEAST, _MOST = 2_000, 10_000  # images in an epoch
+_SIDE_PIXELS = 32  # at most, that these are computed from
+_IMAGES_PER_CLUSTER = 5  # on average, at least
+_LEAST_PER_EPOCH = 2_000  # images
+_MOST_PER_EPOCH = 10_000  # images
 
 
 def wanted(config: ExperimentConfig, pool: Pool) -> bool:
     """Say whether labels are so few that what the images alone teach is worth more than what these teach."""
     n_labelled = int(pool.labelled.sum())
     few = n_labelled <= config.pretext.up_to * len(pool.classes)
-    return few and spreads(config.pseudo_labels.strategy, n_labelled, config.clustering.n_clusters)
+    return few and propagates(config.pseudo_labels.strategy, n_labelled, config.clustering.n_clusters)
 
 
-def of_pool(config: ExperimentConfig, pool: Pool, watch: Watch) -> np.ndarray:
+def of_pool(inputs: StepInput) -> np.ndarray:
     """Return features (N, D) of a pool's images, learnt from these alone."""
-    return features(config, pool.images, derive(config.seed, "without labels"), watch)
+    seed = derive(inputs.config.seed, "without labels")
+    return features(inputs.config, inputs.pool.images, seed=seed, watch=inputs.watch)
 
 
-def features(config: Learning, images: Tensor, seed: int, watch: Watch) -> np.ndarray:
+def features(config: Learning, images: Tensor, *, seed: int, watch: Watch) -> np.ndarray:
     """Return features (N, D) float32 of uint8 images (N, channels, height, width), as they are clustered.
 
     Args:
@@ -62,37 +65,42 @@ def features(config: Learning, images: Tensor, seed: int, watch: Watch) -> np.nd
     """
     if len(images) < 2:
         raise UserError(f"{len(images)} image cannot be clustered; give at least 2")
-    known = pixels(images)
+    learnt = pixels(images)
     for number in range(1, config.pretext.rounds + 1):
-        known = _round(config, images, known, derive(seed, "pretext", number), number, watch)
-    return known
+        learnt = _round(config, images, learnt, seed=derive(seed, "pretext", number), number=number, watch=watch)
+    return learnt
 
 
 def pixels(images: Tensor) -> np.ndarray:
     """Return the first principal components of the pixels, (N, D) float32 of length one."""
-    small = [resize(to_float(block), min(_SIDE, images.shape[-1])).flatten(1) for block in images.split(1_000)]
+    small = [resize(to_float(block), min(_SIDE_PIXELS, images.shape[-1])).flatten(1) for block in images.split(1_000)]
     flat = torch.cat(small).numpy()
     solver = "covariance_eigh" if len(flat) > flat.shape[1] else "full"  # whichever decomposes the smaller matrix
     with threadpool_limits(1):
         return normalize(PCA(min(_COMPONENTS, *flat.shape), svd_solver=solver).fit_transform(flat))
 
 
-def _round(config: Learning, images: Tensor, known: np.ndarray, seed: int, number: int, watch: Watch) -> np.ndarray:
-    """Return what a new network sees in the images once it can name the clusters of ``known`` (N, D)."""
+def _round(
+    config: Learning, images: Tensor, features: np.ndarray, *, seed: int, number: int, watch: Watch
+) -> np.ndarray:
+    """Return the features of a new network that has learnt to name the clusters of ``features`` (N, D)."""
     settings = config.pretext
-    clusters = kmeans(known, min(settings.n_clusters, max(2, len(images) // _CLUSTER)), derive(seed, "cluster"))
-    network = networks.build(config.network, images.shape[1], len(clusters.centroids), derive(seed, "weights"))
-    per_epoch = settings.training.images_per_epoch or min(max(len(images), _LEAST), _MOST)
-    name = f"without labels, round {number}"
+    n_clusters = min(settings.n_clusters, max(2, len(images) // _IMAGES_PER_CLUSTER))
+    clusters = kmeans(features, n_clusters, seed=derive(seed, "cluster"))
+    network = networks.build(
+        config.network, channels=images.shape[1], n_classes=len(clusters.centroids), seed=derive(seed, "weights")
+    )
+    per_epoch = settings.training.images_per_epoch or min(max(len(images), _LEAST_PER_EPOCH), _MOST_PER_EPOCH)
+    title = f"without labels, round {number}"
     fit = loop.fit(
-        place(network, config.device, config.precision),
+        to_device(network, config.device, config.precision),
         examples.examples(images, clusters.assignment),
         settings.training.model_copy(update={"images_per_epoch": per_epoch}),
-        config.augmentation,
-        seed,
+        augmentation=config.augmentation,
+        seed=seed,
         validation=(images[:0], np.empty(0, dtype=np.int64)),
-        on_epoch=partial(watch.epoch, name),
-        on_batch=partial(watch.batch, name),
+        on_epoch=partial(watch.epoch, title),
+        on_batch=partial(watch.batch, title),
     )
-    seen, _ = embedding.embed(fit.network, images, components=config.clustering.maps)
-    return prepare(seen, config.clustering, derive(seed, "prepare"))
+    deep, _ = embedding.embed(fit.network, images, components=config.clustering.maps)
+    return prepare(deep, config.clustering, derive(seed, "prepare"))

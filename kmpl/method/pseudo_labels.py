@@ -1,7 +1,7 @@
 """Strategies: evidence about all pool images → a guess and a confidence for each.
 
-A new strategy is a function ``Evidence → Guess`` and one line in ``STRATEGIES``. No strategy sees a true label of an
-unlabelled image. Shapes: N images, D feature dimension, C classes.
+A new strategy is a function ``Evidence → Guess`` and one line in ``kmpl.config.strategies``. No strategy sees a true
+label of an unlabelled image. Shapes: N images, D feature dimension, C classes.
 """
 
 import warnings
@@ -15,14 +15,15 @@ from sklearn.semi_supervised import LabelSpreading
 from threadpoolctl import threadpool_limits
 
 from kmpl.config.experiment import Clustering, PseudoLabelling
-from kmpl.datasets.types import LEFT_OUT
-from kmpl.errors import UserError, look_up
-from kmpl.method.cluster_graph import links, nearest_points, spread, vote
+from kmpl.config.strategies import STRATEGIES
+from kmpl.datasets.types import UNLABELLED
+from kmpl.errors import SettingError, look_up
+from kmpl.method.cluster_graph import links, nearest_points, propagate_labels, vote
 from kmpl.method.kmeans import cluster, kmeans
 from kmpl.method.results import Clusters, PseudoLabels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
     """All that a strategy may know."""
 
@@ -35,16 +36,16 @@ class Evidence:
     clustering: Clustering
     settings: PseudoLabelling
     seed: int
-    before: Clusters | None = None
+    previous: Clusters | None = None
     """Of the same images in the last round, by the features they had then."""
 
     @property
     def labelled(self) -> np.ndarray:
         """(L,) indices of the labelled images."""
-        return np.flatnonzero(self.labels != LEFT_OUT)
+        return np.flatnonzero(self.labels != UNLABELLED)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Guess:
     """What a strategy thinks."""
 
@@ -53,8 +54,8 @@ class Guess:
     confidence: np.ndarray
     """(N,) in [0, 1]; 0 = do not use."""
     clusters: Clusters | None = None
-    spread: bool = False
-    """Labels were spread over a graph: confidence is another kind of number, and ``graph_threshold`` applies to it."""
+    propagated: bool = False
+    """Labels have spread over a graph: confidence is another kind of number, and ``graph_threshold`` applies to it."""
 
 
 def prototype_knn(e: Evidence) -> Guess:
@@ -63,19 +64,21 @@ def prototype_knn(e: Evidence) -> Guess:
     knn = by_prototypes(e)
     with threadpool_limits(1):
         shares = knn.predict_proba(e.features)
-    return Guess(knn.classes_[shares.argmax(axis=1)], shares.max(axis=1))
+    return Guess(classes=knn.classes_[shares.argmax(axis=1)], confidence=shares.max(axis=1))
 
 
 def by_prototypes(e: Evidence) -> KNeighborsClassifier:
     """Return what classifies features by the nearest prototypes.
 
     Raises:
-        UserError: more neighbours are asked for than there are prototypes.
+        SettingError: more neighbours are asked for than there are prototypes.
     """
-    features, labels, n = e.features[e.labelled], e.labels[e.labelled], e.clustering.n_prototypes
-    prototypes = np.unique(nearest_points(features, kmeans(features, n, e.seed).centroids, 1)[:, 0])
+    features = e.features[e.labelled]
+    labels = e.labels[e.labelled]
+    n = e.clustering.n_prototypes
+    prototypes = np.unique(nearest_points(features, kmeans(features, n, seed=e.seed).centroids, 1)[:, 0])
     if e.settings.k > len(prototypes):
-        raise UserError(f"pseudo_labels.k {e.settings.k}: there are {len(prototypes)} prototypes; give no more")
+        raise SettingError("pseudo_labels.k", e.settings.k, f"there are {len(prototypes)} prototypes", "no more")
     with threadpool_limits(1):
         return KNeighborsClassifier(e.settings.k, algorithm="brute").fit(features[prototypes], labels[prototypes])
 
@@ -86,14 +89,14 @@ def cluster_vote(e: Evidence) -> Guess:
     Labelled members vote with their label, the others with the network's softmax if ``soft_votes`` says so. Confidence
     is the winner's share of the votes.
     """
-    return _members_vote(e, cluster(e.features, e.labels, e.clustering, e.seed, e.before))
+    return _members_vote(e, cluster(e.features, e.labels, e.clustering, seed=e.seed, previous=e.previous))
 
 
 def _members_vote(e: Evidence, clusters: Clusters) -> Guess:
     votes = e.probabilities.astype(np.float64) if e.settings.soft_votes else np.zeros(e.probabilities.shape)
     votes[e.labelled] = np.eye(votes.shape[1])[e.labels[e.labelled]]
-    shares = vote(clusters, e.features, e.labels, votes, e.settings.k)[clusters.assignment]
-    return Guess(shares.argmax(axis=1), shares.max(axis=1), clusters)
+    shares = vote(clusters, e.features, e.labels, votes=votes, k=e.settings.k)[clusters.assignment]
+    return Guess(classes=shares.argmax(axis=1), confidence=shares.max(axis=1), clusters=clusters)
 
 
 def self_training(e: Evidence) -> Guess:
@@ -101,7 +104,7 @@ def self_training(e: Evidence) -> Guess:
 
     Source: Lee 2013, "Pseudo-Label: the simple and efficient semi-supervised learning method".
     """
-    return Guess(e.probabilities.argmax(axis=1), e.probabilities.max(axis=1))
+    return Guess(classes=e.probabilities.argmax(axis=1), confidence=e.probabilities.max(axis=1))
 
 
 def consensus(e: Evidence) -> Guess:
@@ -116,15 +119,21 @@ def consensus(e: Evidence) -> Guess:
 def _agreed(by_cluster: Guess, by_network: Guess) -> Guess:
     agree = by_cluster.classes == by_network.classes
     confidence = np.where(agree, np.minimum(by_cluster.confidence, by_network.confidence), 0.0)
-    return Guess(by_cluster.classes, confidence, by_cluster.clusters)
+    return Guess(classes=by_cluster.classes, confidence=confidence, clusters=by_cluster.clusters)
 
 
-_FEW, _MANY = 0.3, 2.0  # given labels a cluster; docs/log.md has the table behind each
+# Given labels a cluster; docs/log/attempts-few-labels.md has the table of each.
+_FEW_LABELS_PER_CLUSTER = 0.3
+_MANY_LABELS_PER_CLUSTER = 2.0
 
 
-def spreads(strategy: str, n_labelled: int, n_clusters: int) -> bool:
+def propagates(strategy: str, n_labelled: int, n_clusters: int) -> bool:
     """Say whether labels are so few for the clusters that a strategy spreads them, whatever the network thinks."""
-    return strategy == "cluster-graph" and n_labelled < _FEW * n_clusters
+    return look_up(STRATEGIES, strategy, "strategy").propagates and _few(n_labelled, n_clusters)
+
+
+def _few(n_labelled: int, n_clusters: int) -> bool:
+    return n_labelled < _FEW_LABELS_PER_CLUSTER * n_clusters
 
 
 def cluster_graph(e: Evidence) -> Guess:
@@ -139,15 +148,17 @@ def cluster_graph(e: Evidence) -> Guess:
     confidence is the network's, because the share in a graph says what is near, not what is sure. With two labels a
     cluster or more there is little to spread: ``consensus`` decides.
     """
-    clusters = cluster(e.features, e.labels, e.clustering, e.seed, e.before)
-    n_labelled, n_clusters = len(e.labelled), len(clusters.centroids)
-    if n_labelled >= _MANY * n_clusters:
+    clusters = cluster(e.features, e.labels, e.clustering, seed=e.seed, previous=e.previous)
+    n_labelled = len(e.labelled)
+    n_clusters = len(clusters.centroids)
+    if n_labelled >= _MANY_LABELS_PER_CLUSTER * n_clusters:
         return _agreed(_members_vote(e, clusters), self_training(e))
     votes = np.zeros((n_clusters, e.probabilities.shape[1]))
     np.add.at(votes, (clusters.assignment[e.labelled], e.labels[e.labelled]), 1.0)
-    shares = spread(links(clusters, e.features, e.settings.links), votes)[clusters.assignment]
-    by_graph = Guess(shares.argmax(axis=1), shares.max(axis=1), clusters, spread=True)
-    if spreads("cluster-graph", n_labelled, n_clusters):
+    graph = links(clusters, e.features, e.settings.links)
+    shares = propagate_labels(graph, votes)[clusters.assignment]
+    by_graph = Guess(classes=shares.argmax(axis=1), confidence=shares.max(axis=1), clusters=clusters, propagated=True)
+    if _few(n_labelled, n_clusters):
         return by_graph
     return _agreed(replace(by_graph, confidence=np.sign(by_graph.confidence)), self_training(e))
 
@@ -169,38 +180,30 @@ def label_spreading(e: Evidence) -> Guess:
         warnings.simplefilter("ignore", RuntimeWarning)  # points that no label reaches are divided by zero
         model.fit(e.features, e.labels)
     shares = np.nan_to_num(model.label_distributions_)
-    return Guess(model.classes_[shares.argmax(axis=1)], np.minimum(shares.max(axis=1), 1.0))
+    return Guess(classes=model.classes_[shares.argmax(axis=1)], confidence=np.minimum(shares.max(axis=1), 1.0))
 
 
-STRATEGIES: dict[str, Callable[[Evidence], Guess]] = {
-    "cluster-graph": cluster_graph,
-    "consensus": consensus,
-    "cluster-vote": cluster_vote,
-    "prototype-knn": prototype_knn,
-    "self-training": self_training,
-    "label-spreading": label_spreading,
-}
-
-
-def assign(evidence: Evidence, before: PseudoLabels | None, number: int) -> PseudoLabels:
+def assign(evidence: Evidence, previous: PseudoLabels | None, number: int) -> PseudoLabels:
     """Return pseudo-labels for all images by the strategy of the settings.
 
     Given labels stay. A guess below the confidence threshold, or of confidence 0, is left out. An image whose class is
-    the one it had ``before`` keeps the round that assigned it.
+    the one it had in the ``previous`` round keeps the round that assigned it.
 
     Args:
         evidence: what is known.
-        before: the last round's pseudo-labels.
+        previous: the last round's pseudo-labels.
         number: this round, from 1.
     """
-    guess = look_up(STRATEGIES, evidence.settings.strategy, "strategy")(evidence)
-    given = evidence.labels != LEFT_OUT
-    guesses = np.where(given, evidence.labels, guess.classes)
-    confidence = np.where(given, 1.0, guess.confidence)
-    threshold = evidence.settings.graph_threshold if guess.spread else evidence.settings.threshold
-    kept = given | ((confidence > 0) & (confidence >= threshold))
-    classes = np.where(kept, guesses, LEFT_OUT)
-    same = (before.classes == classes) & kept if before is not None else np.zeros(len(given), dtype=bool)
-    rounds = np.where(same, before.rounds if before is not None else 0, number)
-    rounds = np.where(given, 0, np.where(kept, rounds, LEFT_OUT))
-    return PseudoLabels(classes, guesses, confidence, rounds, guess.clusters)
+    strategy: Callable[[Evidence], Guess] = look_up(STRATEGIES, evidence.settings.strategy, "strategy").load()
+    guess = strategy(evidence)
+    labelled = evidence.labels != UNLABELLED
+    guesses = np.where(labelled, evidence.labels, guess.classes)
+    confidence = np.where(labelled, 1.0, guess.confidence)
+    threshold = evidence.settings.graph_threshold if guess.propagated else evidence.settings.threshold
+    kept = labelled | ((confidence > 0) & (confidence >= threshold))
+    classes = np.where(kept, guesses, UNLABELLED)
+    rounds = np.full(len(labelled), number)
+    if previous is not None:
+        rounds = np.where((previous.classes == classes) & kept, previous.rounds, number)
+    rounds = np.where(labelled, 0, np.where(kept, rounds, UNLABELLED))
+    return PseudoLabels(classes=classes, guesses=guesses, confidence=confidence, rounds=rounds, clusters=guess.clusters)

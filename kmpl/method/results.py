@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.training.history import Fit
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Clusters:
     """A partition of points; no cluster is empty."""
 
@@ -28,7 +28,7 @@ class Clusters:
         return np.bincount(self.assignment, minlength=len(self.centroids))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PseudoLabels:
     """Classes for all pool images; a labelled image has its own label, confidence 1 and round 0."""
 
@@ -46,7 +46,7 @@ class PseudoLabels:
     @property
     def kept(self) -> np.ndarray:
         """(N,) bool: not left out."""
-        return self.classes != LEFT_OUT
+        return self.classes != UNLABELLED
 
     @property
     def assigned(self) -> int:
@@ -54,7 +54,7 @@ class PseudoLabels:
         return int((self.rounds > 0).sum())
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Voted:
     """What embed → cluster → vote gives."""
 
@@ -67,7 +67,7 @@ class Voted:
     """(N, C) what the network thinks of each image."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnostics:
     """What the true labels say about pseudo-labels. Shown, never used."""
 
@@ -87,7 +87,7 @@ class Diagnostics:
     """(unlabelled,) confidence of each guess."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Round:
     """One turn of embed, cluster, vote, retrain."""
 
@@ -101,7 +101,7 @@ class Round:
     """Wall time of each step."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Labelling:
     """What the method makes of images of which nobody knows the rest of the labels."""
 
@@ -115,7 +115,7 @@ class Labelling:
     """Why there was no further round."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Evaluation:
     """One opening of the test set. Accuracies are fractions."""
 
@@ -134,7 +134,7 @@ class Evaluation:
     seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ArmReport:
     """One method's way from labels to test."""
 
@@ -153,13 +153,13 @@ class ArmReport:
     def seconds(self) -> dict[str, float]:
         """Wall time per step, pretraining included: what this arm costs when it is run alone."""
         steps = {"pretrain": self.pretrained.seconds} if self.pretrained else {"train": self.fit.seconds}
-        for turn in self.rounds:
-            for step, seconds in turn.seconds.items():
+        for round_ in self.rounds:
+            for step, seconds in round_.seconds.items():
                 steps[step] = steps.get(step, 0.0) + seconds
         return steps | {"evaluate": self.evaluation.seconds}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
     """All arms of one experiment, on the same draws."""
 

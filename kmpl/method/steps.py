@@ -2,28 +2,29 @@
 
 import math
 import time
-from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
 from kmpl.config.experiment import ExperimentConfig, Retraining, Training
+from kmpl.config.networks import NETWORKS
 from kmpl.config.presets import for_arm
+from kmpl.config.strategies import STRATEGIES
 from kmpl.datasets.pool import build_pool, divide
 from kmpl.datasets.types import Pool
-from kmpl.errors import UserError, look_up
-from kmpl.images.views import MIRRORING
+from kmpl.errors import SettingError, look_up
+from kmpl.images.views import VIEWS
 from kmpl.method.kmeans import prepare
-from kmpl.method.pseudo_labels import STRATEGIES, Evidence, assign
-from kmpl.method.results import PseudoLabels, Voted
+from kmpl.method.pseudo_labels import Evidence, assign
+from kmpl.method.results import Voted
+from kmpl.method.step_inputs import RetrainInput, RoundInput, StepInput
 from kmpl.models import embedding
 from kmpl.models import registry as networks
-from kmpl.runtime.devices import pick_device, place
+from kmpl.runtime.devices import pick_device, to_device
 from kmpl.runtime.seeds import derive
 from kmpl.training import examples, loop
 from kmpl.training.examples import Examples
 from kmpl.training.history import Fit
-from kmpl.training.watch import Watch
 
 
 def check(config: ExperimentConfig) -> None:
@@ -32,7 +33,7 @@ def check(config: ExperimentConfig) -> None:
     Raises:
         UserError: in one line.
     """
-    look_up(networks.NETWORKS, config.network, "network")
+    look_up(NETWORKS, config.network, "network")
     pick_device(config.device)
     _, (labelled, _, unlabelled) = divide(config)
     n_labelled, n_images = (len(part) * config.pool.views_per_image for part in (labelled, [*labelled, *unlabelled]))
@@ -54,52 +55,55 @@ def check_voting(config: ExperimentConfig, n_images: int, n_labelled: int) -> No
     """Refuse a strategy that does not exist, and more clusters, prototypes or neighbours than there can be.
 
     Raises:
-        UserError: in one line.
+        UnknownNameError: there is no such strategy.
+        SettingError: more than there can be.
     """
-    look_up(STRATEGIES, config.pseudo_labels.strategy, "strategy")
-    strategy, k = config.pseudo_labels.strategy, config.pseudo_labels.k
-    clusters, prototypes = config.clustering.n_clusters, config.clustering.n_prototypes
-    if strategy in ("cluster-graph", "consensus", "cluster-vote") and clusters > n_images:
-        raise UserError(f"clustering.n_clusters {clusters}: the pool has {n_images} images; give 1 to {n_images}")
-    if strategy == "prototype-knn" and prototypes > n_labelled:
-        raise UserError(
-            f"clustering.n_prototypes {prototypes}: {n_labelled} images are labelled; give 1 to {n_labelled}"
-        )
-    if strategy == "prototype-knn" and k > prototypes:
-        raise UserError(f"pseudo_labels.k {k}: there are {prototypes} prototypes; give 1 to {prototypes}")
+    needs = look_up(STRATEGIES, config.pseudo_labels.strategy, "strategy").needs
+    k = config.pseudo_labels.k
+    clusters = config.clustering.n_clusters
+    prototypes = config.clustering.n_prototypes
+    if needs == "clusters" and clusters > n_images:
+        reason = f"the pool has {n_images} images"
+        raise SettingError("clustering.n_clusters", clusters, reason, f"1 to {n_images}")
+    if needs == "prototypes" and prototypes > n_labelled:
+        reason = f"{n_labelled} images are labelled"
+        raise SettingError("clustering.n_prototypes", prototypes, reason, f"1 to {n_labelled}")
+    if needs == "prototypes" and k > prototypes:
+        reason = f"there are {prototypes} prototypes"
+        raise SettingError("pseudo_labels.k", k, reason, f"1 to {prototypes}")
 
 
-def _train(
-    config: ExperimentConfig, pool: Pool, data: Examples, settings: Training, step: str, name: str, watch: Watch
-) -> Fit:
-    """Train a new network; ``step`` names its seeds, ``name`` is for people."""
+def _train(inputs: StepInput, data: Examples, settings: Training, *, step: str, title: str) -> Fit:
+    """Train a new network; ``step`` names its seeds, ``title`` is for people."""
+    config = inputs.config
+    pool = inputs.pool
     seed = derive(config.seed, step)
-    network = networks.build(config.network, pool.images.shape[1], len(pool.classes), derive(seed, "weights"))
+    network = networks.build(
+        config.network, channels=pool.images.shape[1], n_classes=len(pool.classes), seed=derive(seed, "weights")
+    )
     return loop.fit(
-        place(network, config.device, config.precision),
+        to_device(network, config.device, config.precision),
         data,
         settings,
-        config.augmentation,
-        seed,
+        augmentation=config.augmentation,
+        seed=seed,
         validation=(pool.validation_images, pool.validation_labels),
-        on_epoch=partial(watch.epoch, name),
-        on_batch=partial(watch.batch, name),
+        on_epoch=partial(inputs.watch.epoch, title),
+        on_batch=partial(inputs.watch.batch, title),
     )
 
 
-def pretrain(config: ExperimentConfig, pool: Pool, watch: Watch) -> Fit:
+def pretrain(inputs: StepInput) -> Fit:
     """Train a new network on the labelled images alone."""
-    kept = pool.labelled
-    given = examples.examples(pool.images[kept], pool.labels[kept], mirrored=_mirrored(pool)[kept])
-    return _train(config, pool, given, config.pretrain, "pretrain", "pretrain", watch)
+    pool = inputs.pool
+    labelled = pool.labelled
+    data = examples.examples(pool.images[labelled], pool.labels[labelled], mirrored=_mirrored(pool)[labelled])
+    return _train(inputs, data, inputs.config.pretrain, step="pretrain", title="pretrain")
 
 
 def _mirrored(pool: Pool) -> np.ndarray:
     """Return which of a pool's images (N,) are seen in a view that mirrors at random."""
-    return np.isin(pool.views, MIRRORING)
-
-
-Embed = Callable[..., tuple[np.ndarray, np.ndarray]]
+    return np.isin(pool.views, [name for name, view in VIEWS.items() if view.mirrors])
 
 
 def cluster_seed(config: ExperimentConfig, number: int) -> int:
@@ -107,50 +111,42 @@ def cluster_seed(config: ExperimentConfig, number: int) -> int:
     return derive(config.seed, "cluster", number)
 
 
-def pseudo_label(
-    config: ExperimentConfig,
-    pool: Pool,
-    fit: Fit,
-    before: PseudoLabels | None,
-    number: int,
-    known: np.ndarray | None = None,
-    embed: Embed = embedding.embed,
-) -> Voted:
-    """Embed all pool images, cluster them and vote.
+def pseudo_label(inputs: RoundInput) -> Voted:
+    """Embed all pool images, cluster them and vote."""
+    config = inputs.config
+    pool = inputs.pool
+    begin = time.perf_counter()
+    embed = inputs.embed or embedding.embed
+    deep, probabilities = embed(inputs.fit.network, pool.images, components=config.clustering.maps)
+    embedded = time.perf_counter()
+    seed = cluster_seed(config, inputs.number)
+    features = prepare(deep, config.clustering, seed) if inputs.features is None else inputs.features
+    evidence = Evidence(
+        features=features,
+        probabilities=probabilities,
+        labels=pool.labels,
+        clustering=config.clustering,
+        settings=config.pseudo_labels,
+        seed=seed,
+        previous=inputs.previous.clusters if inputs.previous else None,
+    )
+    labels = assign(evidence, inputs.previous, inputs.number)
+    voted = time.perf_counter()
+    seconds = {"embed": embedded - begin, "cluster and vote": voted - embedded}
+    return Voted(features=features, labels=labels, seconds=seconds, probabilities=probabilities)
+
+
+def repeated(labelled: np.ndarray, kept: np.ndarray, share: float) -> np.ndarray:
+    """Return the indices of all kept images, the labelled ones repeated until they are at least ``share`` of the whole.
 
     Args:
-        config: settings.
-        pool: N images.
-        fit: whose network embeds them.
-        before: the last round's pseudo-labels; its clusters are where K-means starts.
-        number: this round, from 1.
-        known: (N, D) prepared features to cluster instead of the network's.
-        embed: what embeds.
-    """
-    clock = [time.perf_counter()]
-    deep, probabilities = embed(fit.network, pool.images, components=config.clustering.maps)
-    clock.append(time.perf_counter())
-    seed = cluster_seed(config, number)
-    features = prepare(deep, config.clustering, seed) if known is None else known
-    last = before.clusters if before else None
-    evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed, last)
-    labels = assign(evidence, before, number)
-    clock.append(time.perf_counter())
-    seconds = {"embed": clock[1] - clock[0], "cluster and vote": clock[2] - clock[1]}
-    return Voted(features, labels, seconds, probabilities)
-
-
-def repeated(given: np.ndarray, kept: np.ndarray, share: float) -> np.ndarray:
-    """Return the indices of all kept images, the given ones repeated until they are at least ``share`` of the whole.
-
-    Args:
-        given: (N,) bool, labelled.
+        labelled: (N,) bool, labelled.
         kept: (N,) bool, labelled or pseudo-labelled.
         share: in [0, 1).
     """
-    assigned = np.flatnonzero(kept & ~given)
-    times = max(1, math.ceil(share / (1 - share) * len(assigned) / given.sum()))
-    return np.concatenate([np.tile(np.flatnonzero(given), times), assigned])
+    assigned = np.flatnonzero(kept & ~labelled)
+    times = max(1, math.ceil(share / (1 - share) * len(assigned) / labelled.sum()))
+    return np.concatenate([np.tile(np.flatnonzero(labelled), times), assigned])
 
 
 def retraining(config: ExperimentConfig, number: int) -> Retraining:
@@ -160,10 +156,17 @@ def retraining(config: ExperimentConfig, number: int) -> Retraining:
     return settings.model_copy(update={"epochs": times * settings.epochs})
 
 
-def retrain(config: ExperimentConfig, pool: Pool, labels: PseudoLabels, watch: Watch, number: int) -> Fit:
+def retrain(inputs: RetrainInput) -> Fit:
     """Train a new network on all images that have a label, given or assigned."""
-    kept, clusters = repeated(pool.labelled, labels.kept, config.pseudo_labels.labelled_share), labels.clusters
+    config = inputs.config
+    pool = inputs.pool
+    labels = inputs.labels
+    kept = repeated(pool.labelled, labels.kept, config.pseudo_labels.labelled_share)
     weights = labels.confidence[kept] if config.pseudo_labels.weighted else None
-    groups = clusters.assignment[kept] if clusters and config.retrain.clustering_target == "cluster" else None
-    data = examples.examples(pool.images[kept], labels.classes[kept], weights, groups, _mirrored(pool)[kept])
-    return _train(config, pool, data, retraining(config, number), "retrain", f"retrain, round {number}", watch)
+    clusters = labels.clusters if config.retrain.clustering_target == "cluster" else None
+    groups = clusters.assignment[kept] if clusters else None
+    data = examples.examples(
+        pool.images[kept], labels.classes[kept], weights=weights, groups=groups, mirrored=_mirrored(pool)[kept]
+    )
+    settings = retraining(config, inputs.number)
+    return _train(inputs, data, settings, step="retrain", title=f"retrain, round {inputs.number}")

@@ -10,7 +10,7 @@ from kmpl.images.decoding import read_picture
 from kmpl.images.value_ranges import Ranges
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Classifier:
     """A trained model as a function of arrays, and what it wants to be given."""
 

@@ -47,7 +47,8 @@ class CNN(Network):
     """Small and fast: a fixed low-pass, three convolutions, each pooled at once, one hidden layer; 0.36 M parameters.
 
     Pooling comes before batch norm and ReLU, which then work on a quarter of the numbers. Low-pass and pooling rather
-    than strides make it robust to the noise that it was never trained on (docs/log.md has the measurements).
+    than strides make it robust to the noise that it was never trained on (measured:
+    docs/log/attempts-network.md).
     """
 
     dimension = 128

@@ -12,16 +12,18 @@ from torch.nn.functional import normalize
 from kmpl.images.transforms import to_float
 from kmpl.models.network import Network
 
-_BLOCK = 250  # images at once: what a layer gives still fits into memory that is kept
-_SAMPLE = 4_000  # images that principal components are computed from
+_BLOCK_IMAGES = 250  # at once: what a layer gives still fits into memory that is kept
+_SAMPLE_IMAGES = 4_000  # that principal components are computed from
 
 
-def predict(network: Network, images: Tensor, size: int = _BLOCK) -> np.ndarray:
+def predict(network: Network, images: Tensor, size: int = _BLOCK_IMAGES) -> np.ndarray:
     """Return class probabilities, shape (N, C) float32, of uint8 images (N, channels, height, width)."""
-    return embed(network, images, size)[1]
+    return embed(network, images, size=size)[1]
 
 
-def embed(network: Network, images: Tensor, size: int = _BLOCK, components: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def embed(
+    network: Network, images: Tensor, *, size: int = _BLOCK_IMAGES, components: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Return features (N, D) and class probabilities (N, C), float32, of uint8 images, without augmentation.
 
     Args:
@@ -36,8 +38,9 @@ def embed(network: Network, images: Tensor, size: int = _BLOCK, components: int 
     with torch.inference_mode():
         axes = None
         if components and len(images) and not isinstance(network.neck, nn.Identity):
-            middle, axes = _principal_axes(network, images, size, components)
-        features, probabilities = [], []
+            middle, axes = _principal_axes(network, images, size=size, components=components)
+        features = []
+        probabilities = []
         for block in images.split(size):
             maps = _maps(network, block)
             deep = network.neck(maps)
@@ -53,16 +56,17 @@ def _maps(network: Network, block: Tensor) -> Tensor:
     return network.maps(to_float(block.to(device)).contiguous(memory_format=torch.channels_last))
 
 
-def _principal_axes(network: Network, images: Tensor, size: int, components: int) -> tuple[Tensor, Tensor]:
+def _principal_axes(network: Network, images: Tensor, *, size: int, components: int) -> tuple[Tensor, Tensor]:
     """Return where the mean of all maps lies on the axes (components,), and the axes (M, components).
 
     Evenly spaced images are enough to know them by.
 
     Randomised: the exact axes keep a thousandth more of the variance and take five times as long.
     """
-    some = images[:: math.ceil(len(images) / _SAMPLE)]
+    some = images[:: math.ceil(len(images) / _SAMPLE_IMAGES)]
     maps = torch.cat([_maps(network, block) for block in some.split(size)]).float()
-    mean, wanted = maps.mean(dim=0), min(components, *maps.shape)
+    mean = maps.mean(dim=0)
+    wanted = min(components, *maps.shape)
     with threadpool_limits(1):
         axes = randomized_svd((maps - mean).cpu().numpy(), wanted, n_iter=7, random_state=0)[2]
     turned = torch.as_tensor(axes.T.copy(), device=maps.device)

@@ -13,11 +13,11 @@ from safetensors import SafetensorError, safe_open
 from torch import nn
 
 from kmpl.config.base import Settings
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.models.classifier import Classifier
 from kmpl.models.network import Network
 from kmpl.models.raw_image_classifier import RawImageClassifier
-from kmpl.models.registry import NETWORKS, build
+from kmpl.models.registry import build, name_of
 from kmpl.models.weights import load_network, save_network
 
 HEADER = "kmpl"
@@ -30,7 +30,7 @@ class Description(Settings):
     """What a network's weights do not say: enough to build it again and to feed it with raw images."""
 
     network: str
-    """Name in ``NETWORKS``."""
+    """Name in ``kmpl.config.networks``."""
     classes: tuple[str, ...] = Field(min_length=1)
     """Names of the C classes."""
     raw_shape: tuple[Literal[1, 3], _Side, _Side]
@@ -47,7 +47,7 @@ class Description(Settings):
         return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedModel:
     """A model of raw images, ready to predict or to be exported."""
 
@@ -68,7 +68,7 @@ class TrainedModel:
             with torch.inference_mode():
                 return self.module(torch.from_numpy(images)).numpy()
 
-        return Classifier(self.classes, self.raw_shape, classify, self.ranges)
+        return Classifier(classes=self.classes, raw_shape=self.raw_shape, classify=classify, ranges=self.ranges)
 
 
 def describe_network(
@@ -82,7 +82,7 @@ def describe_network(
     """Return the description of a trained network; the arguments are the fields of ``Description``."""
     return Description.model_validate(
         {
-            "network": next(name for name, make in NETWORKS.items() if make is type(network)),
+            "network": name_of(network),
             "classes": tuple(classes),
             "raw_shape": tuple(raw_shape),
             "size": size,
@@ -111,16 +111,17 @@ def read_description(path: Path) -> Description:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise FileError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}", path) from error
     if HEADER not in header:
-        raise UserError(
-            f"{path} does not say which network and classes it holds; `kmpl export --safetensors` writes what does"
+        raise FileError(
+            f"{path} does not say which network and classes it holds; `kmpl export --safetensors` writes what does",
+            path,
         )
     try:
         return Description.model_validate(json.loads(header[HEADER]))
     except (ValidationError, ValueError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-        raise UserError(f"{path}: its header does not describe a model of kmpl: {reason}") from error
+        raise FileError(f"{path}: its header does not describe a model of kmpl: {reason}", path) from error
 
 
 def read_model(path: Path) -> TrainedModel:
@@ -130,6 +131,11 @@ def read_model(path: Path) -> TrainedModel:
         UserError: as ``read_description``; or the weights are another network's.
     """
     about = read_description(path)
-    network = build(about.network, about.raw_shape[0], len(about.classes), seed=0)
+    network = build(about.network, channels=about.raw_shape[0], n_classes=len(about.classes), seed=0)
     load_network(network, path)
-    return TrainedModel(RawImageClassifier(network, about.size), about.classes, about.raw_shape, about.ranges)
+    return TrainedModel(
+        module=RawImageClassifier(network, about.size),
+        classes=about.classes,
+        raw_shape=about.raw_shape,
+        ranges=about.ranges,
+    )

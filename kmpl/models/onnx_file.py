@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError, UserError
 from kmpl.models.classifier import Classifier, largest_difference, probes
 
 if TYPE_CHECKING:
@@ -34,22 +34,22 @@ def read_onnx(path: Path) -> Classifier:
     """
     runtime = _needed("onnxruntime")
     if not path.is_file():
-        raise UserError(f"{path}: there is no such file")
+        raise FileError(f"{path}: there is no such file", path)
     try:
         session = runtime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
         about = session.get_modelmeta().custom_metadata_map
         classes = tuple(map(str, json.loads(about[_CLASSES])))
         spans = json.loads(about.get(_RANGES, "{}"))  # versions before wrote none
         ranges = {str(kind): (float(low), float(high)) for kind, (low, high) in spans.items()}
-        (given,) = session.get_inputs()
-        _, height, width, *colour = given.shape
+        (image_input,) = session.get_inputs()
+        _, height, width, *colour = image_input.shape
         raw_shape = (colour[0] if colour else 1, int(height), int(width))
     except KeyError as error:
-        raise UserError(f"{path} does not name its classes; `kmpl export --onnx` writes what does") from error
+        raise FileError(f"{path} does not name its classes; `kmpl export --onnx` writes what does", path) from error
     except Exception as error:  # onnxruntime's errors have no common class
-        raise UserError(f"{path} is no model that onnxruntime can read: {str(error).splitlines()[0]}") from error
-    classify = lambda images: np.asarray(session.run(None, {given.name: images})[0])  # noqa: E731
-    return Classifier(classes, raw_shape, classify, ranges)
+        raise FileError(f"{path} is no model that onnxruntime can read: {str(error).splitlines()[0]}", path) from error
+    classify = lambda images: np.asarray(session.run(None, {image_input.name: images})[0])  # noqa: E731
+    return Classifier(classes=classes, raw_shape=raw_shape, classify=classify, ranges=ranges)
 
 
 def write_onnx(model: "TrainedModel", path: Path) -> float:
@@ -113,14 +113,14 @@ def _adaptive_max_pool(maps: "Tensor", size: list[int]) -> "tuple[Tensor, Tensor
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep what the exporter says about itself off the terminal."""
-    before = logging.root.manager.disable
+    level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        logging.disable(before)
+        logging.disable(level)
 
 
 def _needed(name: str) -> ModuleType:

@@ -6,7 +6,7 @@ from torch.nn.functional import interpolate
 from kmpl.models.network import Network
 
 
-def _conv(inputs: int, outputs: int, size: int = 3, stride: int = 1, bias: bool = False) -> list[nn.Module]:
+def _conv(inputs: int, outputs: int, *, size: int = 3, stride: int = 1, bias: bool = False) -> list[nn.Module]:
     return [
         nn.Conv2d(inputs, outputs, size, stride=stride, padding=size // 2, bias=bias),
         nn.BatchNorm2d(outputs),

@@ -7,7 +7,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 from kmpl.runtime.files import whole_file
 
 
@@ -22,7 +22,7 @@ def save_network(network: nn.Module, path: Path, header: Mapping[str, str] | Non
         try:
             save_file(state, draft, dict(header) if header else None)
         except SafetensorError as error:  # its own wrapping of the operating system's refusal
-            raise UserError(f"cannot write {path}: {error}") from error
+            raise FileError(f"cannot write {path}: {error}", path) from error
 
 
 def load_network(network: nn.Module, path: Path) -> None:
@@ -34,10 +34,10 @@ def load_network(network: nn.Module, path: Path) -> None:
     try:
         network.load_state_dict(load_file(path))
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        raise FileError(f"cannot read {path}: {error.strerror or error}", path) from error
     except SafetensorError as error:
-        raise UserError(f"{path} is damaged: {error}") from error
+        raise FileError(f"{path} is damaged: {error}", path) from error
     except RuntimeError as error:
-        raise UserError(
-            f"{path} holds the weights of another network: {str(error).splitlines()[-1].strip()}"
+        raise FileError(
+            f"{path} holds the weights of another network: {str(error).splitlines()[-1].strip()}", path
         ) from error

@@ -1,1 +1,1 @@
-"""Results compared, and shown as text, figures and pages."""
+"""Comparison of results, and reports as text, figures and pages."""

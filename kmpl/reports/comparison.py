@@ -1,4 +1,4 @@
-"""What a sweep found: over seeds, per labelled ratio and arm, with intervals and a paired test.
+"""The results of a sweep: mean accuracy by labelled ratio and arm, with intervals and paired tests over the seeds.
 
 Accuracies are fractions of the test set; differences are differences of fractions.
 """
@@ -14,10 +14,11 @@ from pydantic import Field
 
 from kmpl.config.experiment import AFTER, BEFORE
 from kmpl.config.sweep import SweepConfig
-from kmpl.reports.statistics import Frozen, Paired, interval, paired
+from kmpl.reports.records import Frozen
+from kmpl.reports.statistics import Paired, interval, paired
 from kmpl.reports.studies import StudyRecord
 
-_NOT_RESULTS = ("seconds", "seconds_per_step", "mlflow_run_id")  # differ from run to run, mean nothing for the method
+_KEYS_OF_THE_RUN = ("seconds", "seconds_per_step", "mlflow_run_id")  # differ from run to run with equal results
 
 
 class Row(Frozen):
@@ -26,7 +27,7 @@ class Row(Frozen):
     ratio: float
     arm: str
     labels: int
-    """Labelled images, validation included; for the oracle all images."""
+    """Labelled budget, validation included; for the oracle all images."""
     n: int
     """Seeds."""
     mean: float
@@ -40,64 +41,64 @@ class Row(Frozen):
     views: dict[str, float]
     """Mean test accuracy per view."""
     right: float | None
-    """Share of the kept pseudo-labels of the last round that are right, mean; None for arms without."""
+    """Accuracy of the last round's pseudo-labels, mean over the seeds; None for arms without pseudo-labels."""
     kept: float | None
-    """Share of the unlabelled images that got a pseudo-label in the last round, mean; None for arms without."""
+    """Coverage: share of the unlabelled images with a pseudo-label in the last round, mean; None for arms without."""
 
 
-class Tuned(Frozen):
-    """Tuned minus untuned settings at one labelled ratio, seed by seed, on seeds that tuning never saw."""
+class TuningGain(Frozen):
+    """Tuned minus untuned settings at one labelled ratio, paired by seed, on seeds that tuning did not use."""
 
     ratio: float
     arm: str
     untuned: float
-    """Test accuracy with the settings as they were given, mean over the seeds."""
+    """Test accuracy with the untuned settings, mean over the seeds."""
     tuned: float
-    """Test accuracy with what was found best, mean over the seeds."""
+    """Test accuracy with the best settings of the study, mean over the seeds."""
     test: Paired
-    """Difference on the test."""
+    """Difference on the test set."""
     validation: Paired
-    """Difference on validation, of which each seed draws its own."""
+    """Difference on the held-out validation labels; each seed draws its own."""
 
 
 class SweepReport(Frozen):
-    """All that a sweep found; ``results`` and ``digest`` are the same whoever ran it and however often it broke."""
+    """The report of a sweep; engine, machine and interruptions do not change ``results`` and ``digest``."""
 
     name: str
     settings: SweepConfig
     rows: tuple[Row, ...]
-    """By ratio (falling), then by arm as asked."""
+    """By ratio (falling), then by arm in the order of the settings."""
     paired: tuple[Paired, ...]
-    """pseudo-label − labelled-only by ratio; empty unless both arms were run."""
+    """pseudo-label − labelled-only by ratio; empty unless the sweep has both arms."""
     results: tuple[dict[str, Any], ...]
     """Each experiment's numbers without times and run ids, by ratio and seed."""
-    tuned: tuple[Tuned, ...] = ()
-    """By ratio and arm; empty unless the sweep was tuned: then the numbers above are those of the winners."""
+    tuned: tuple[TuningGain, ...] = ()
+    """By ratio and arm; empty unless the sweep was tuned. Rows, pairs and results are those of the tuned settings."""
     untuned: tuple[dict[str, Any], ...] = ()
-    """As ``results``, with the settings as they were given."""
+    """As ``results``, with the untuned settings."""
     studies: tuple[StudyRecord, ...] = ()
-    """What was tried, by ratio and arm."""
+    """The studies of tuning, by ratio and arm."""
     digest: str
     """SHA-256 of all results."""
     champion: str = ""
-    """What became of the champion, and why."""
+    """Whether the champion moved, and why."""
     run: str = ""
     """MLflow's id of the sweep's parent run."""
     runs: dict[str, str] = Field(default_factory=dict)
     """MLflow's id of each experiment's run by its name, ``ratio 0.1, seed 0``."""
     seconds: float = 0.0
-    """Time of all steps, each counted once however often it was found in the store."""
+    """Time of all steps; a step that the store held counts once."""
     times: dict[str, float] = Field(default_factory=dict)
-    """Mean seconds of an arm that is run alone, pretraining included, by ``ratio 0.1, pseudo-label``."""
+    """Mean seconds of one arm, pretraining included, by ``ratio 0.1, pseudo-label``."""
     environment: dict[str, str] = Field(default_factory=dict)
     """Versions and machine."""
     parts: tuple[dict[str, str], ...] = ()
-    """The environment of each run that it was joined from, and its ``arms``; empty unless it was joined."""
+    """The environment and the ``arms`` of each report that was merged into this one; empty unless it was merged."""
 
 
 def _mean(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return float(np.mean(known)) if known else None
+    numbers = [value for value in values if value is not None]
+    return float(np.mean(numbers)) if numbers else None
 
 
 def _row(ratio: float, arm: str, group: Sequence[Mapping[str, Any]]) -> Row:
@@ -122,13 +123,14 @@ def _row(ratio: float, arm: str, group: Sequence[Mapping[str, Any]]) -> Row:
 
 def _without_times(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _without_times(v) for key, v in value.items() if key not in _NOT_RESULTS}
+        return {key: _without_times(v) for key, v in value.items() if key not in _KEYS_OF_THE_RUN}
     return [_without_times(v) for v in value] if isinstance(value, list) else value
 
 
 def compare(
     settings: SweepConfig,
     summaries: Sequence[Mapping[str, Any]],
+    *,
     untuned: Sequence[Mapping[str, Any]] = (),
     studies: Sequence[StudyRecord] = (),
     **more: Any,
@@ -137,23 +139,24 @@ def compare(
 
     Args:
         settings: of the sweep.
-        summaries: what ``report.summary`` gives for each experiment.
-        untuned: the same experiments with the settings as they were given, if the sweep was tuned.
-        studies: what was tried.
-        more: what else the report says: champion, runs, environment.
+        summaries: one of ``experiment_report.summary`` for each experiment.
+        untuned: the same experiments with the untuned settings, if the sweep was tuned.
+        studies: of tuning.
+        more: further fields of the report: champion, runs, environment.
     """
-    results, without = _ordered(summaries), _ordered(untuned)
+    results = _ordered(summaries)
+    untuned_results = _ordered(untuned)
     gains = [
-        _gain(ratio, arm, _at(without, ratio), _at(results, ratio))
+        _gain(ratio, arm, _at(untuned_results, ratio), _at(results, ratio))
         for ratio in settings.ratios
         for arm in settings.arms
-        if without and arm in (BEFORE, AFTER)
+        if untuned_results and arm in (BEFORE, AFTER)
     ]
     return SweepReport(
         name=settings.name,
         settings=settings,
         tuned=tuple(gains),
-        untuned=without,
+        untuned=untuned_results,
         studies=tuple(studies),
         seconds=sum(_seconds(summary) for summary in [*summaries, *untuned]),
         times={
@@ -161,7 +164,7 @@ def compare(
             for ratio in settings.ratios
             for arm in settings.arms
         },
-        **tables(settings, results, without, studies),
+        **tables(settings, results, untuned_results, studies),
         **more,
     )
 
@@ -172,15 +175,15 @@ def tables(
     untuned: Sequence[Mapping[str, Any]] = (),
     studies: Sequence[StudyRecord] = (),
 ) -> dict[str, Any]:
-    """Return ``results`` and the fields of a report that follow from them: rows, paired differences, digest."""
+    """Return the fields of a report that follow from ``results``: rows, paired differences, digest."""
     rows = [_row(ratio, arm, _at(results, ratio)) for ratio in settings.ratios for arm in settings.arms]
     pairs = [
         paired(ratio, *(accuracies(results, ratio, arm) for arm in (BEFORE, AFTER)))
         for ratio in settings.ratios
         if {BEFORE, AFTER} <= set(settings.arms)
     ]
-    told = json.dumps([*results, *untuned, *(study.results() for study in studies)], sort_keys=True, allow_nan=False)
-    digest = hashlib.sha256(told.encode()).hexdigest()
+    text = json.dumps([*results, *untuned, *(study.results() for study in studies)], sort_keys=True, allow_nan=False)
+    digest = hashlib.sha256(text.encode()).hexdigest()
     return {"rows": tuple(rows), "paired": tuple(pairs), "results": tuple(results), "digest": digest}
 
 
@@ -202,13 +205,15 @@ def _numbers(group: Sequence[Mapping[str, Any]], arm: str, name: str) -> list[fl
     return [result["arms"][arm][name] for result in group]
 
 
-def _gain(ratio: float, arm: str, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Tuned:
+def _gain(
+    ratio: float, arm: str, before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]
+) -> TuningGain:
     means = [float(np.mean(_numbers(group, arm, "test_accuracy"))) for group in (before, after)]
     test, validation = (
         paired(ratio, *(_numbers(group, arm, name) for group in (before, after)))
         for name in ("test_accuracy", "validation_accuracy")
     )
-    return Tuned(ratio=ratio, arm=arm, untuned=means[0], tuned=means[1], test=test, validation=validation)
+    return TuningGain(ratio=ratio, arm=arm, untuned=means[0], tuned=means[1], test=test, validation=validation)
 
 
 def _seconds(summary: Mapping[str, Any]) -> float:

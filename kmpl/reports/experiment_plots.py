@@ -1,4 +1,4 @@
-"""Every figure: a report in, a matplotlib figure out. Colours: Okabe and Ito's, safe for colour-blind readers."""
+"""Figures of one experiment: from a report to matplotlib figures. Shapes: N images, C classes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,32 +7,30 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 
 from kmpl.method.results import ArmReport, Clusters, Report, Round
+from kmpl.reports.feature_map import feature_map
 from kmpl.reports.figures import COLOURS, MAIN_ARM, bare, canvas
 from kmpl.training import metrics
 from kmpl.training.history import Epoch, Fit
 
 _GAP = 3  # pixels between the images of a gallery
-_DRAWN, _CENTROIDS = 2_000, 150  # in the map of features: more make it no clearer, and t-SNE slow
 
 
-def _compared(report: Report) -> ArmReport | None:
-    """Return the arm to put beside labelled-only: pseudo-label, or else the first with rounds."""
+def _main_arm(report: Report) -> ArmReport | None:
+    """Return the arm to compare with labelled-only: pseudo-label, or else the first arm with rounds."""
     arms = report.arms
     return arms.get(MAIN_ARM) or next((arm for arm in arms.values() if arm.rounds), None)
 
 
-def _before(report: Report) -> ArmReport | None:
+def _labelled_only_arm(report: Report) -> ArmReport | None:
     return report.arms.get("labelled-only")
 
 
 def curves(before: Fit, after: Fit, name: str) -> Figure:
-    """Loss and accuracy against epochs, before and after: eight curves.
+    """Return loss and accuracy against epochs, before and after pseudo-labelling: eight curves.
 
-    Validation stands where the reference notebook plotted the test set: the test is not looked at during training.
+    The reference notebook plotted the test set; here it is validation, because training never sees the test set.
     """
     figure, axes = canvas(2, 2, 9, 6)
     for column, (title, fit) in enumerate([("before: labelled only", before), (f"after: {name}, last round", after)]):
@@ -40,25 +38,26 @@ def curves(before: Fit, after: Fit, name: str) -> Figure:
         bare(axes[0, column], title, y="accuracy")
         _curve(axes[1, column], fit.history, "loss")
         bare(axes[1, column], "", x="epoch", y="cross-entropy (nats)")
-    for row in axes:  # the same scale on both sides, or the eye compares nothing
-        low, high = min(a.get_ylim()[0] for a in row), max(a.get_ylim()[1] for a in row)
+    for row in axes:  # the same scale on both sides, so that the curves can be compared
+        low = min(a.get_ylim()[0] for a in row)
+        high = max(a.get_ylim()[1] for a in row)
         for a in row:
             a.set_ylim(low, high)
     axes[0, 0].legend(loc="lower right", frameon=False)
     return figure
 
 
-def _curve(axes: Axes, history: Sequence[Epoch], what: str) -> None:
+def _curve(axes: Axes, history: Sequence[Epoch], metric: str) -> None:
     epochs = [e.number for e in history]
     marker = "o" if len(epochs) < 30 else None
-    axes.plot(epochs, [getattr(e, what) for e in history], color=COLOURS[0], marker=marker, ms=3, label="training")
-    held = [getattr(e, f"validation_{what}") for e in history]
-    axes.plot(epochs, held, color=COLOURS[5], marker=marker, ms=3, ls="--", label="validation")
+    axes.plot(epochs, [getattr(e, metric) for e in history], color=COLOURS[0], marker=marker, ms=3, label="training")
+    validation = [getattr(e, f"validation_{metric}") for e in history]
+    axes.plot(epochs, validation, color=COLOURS[5], marker=marker, ms=3, ls="--", label="validation")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def confusions(tables: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figure:
-    """Confusion matrices side by side: each row is a true class, in per cent; the diagonal is left pale.
+    """Return confusion matrices side by side: rows are true classes, in per cent; the diagonal stays pale.
 
     Args:
         tables: (C, C) counts, rows true, columns predicted, by title.
@@ -77,70 +76,14 @@ def confusions(tables: Mapping[str, np.ndarray], classes: Sequence[str]) -> Figu
 
 
 def _numbers(axes: Axes, share: np.ndarray, darkest: float) -> None:
-    if len(share) > 20:  # more classes than numbers can be read
+    if len(share) > 20:  # more numbers would be unreadable
         return
     for i, j in zip(*np.nonzero(share >= 0.05), strict=True):
-        value, right = share[i, j], i == j
+        value = share[i, j]
+        right = i == j
         colour = "white" if value > 0.6 * darkest and not right else "black"
         text: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 7, "weight": "bold" if right else "normal"}
         axes.text(j, i, f"{value:.1f}", color=colour, **text)
-
-
-def feature_map(turn: Round, labels: np.ndarray, right: np.ndarray, classes: Sequence[str], seed: int = 0) -> Figure:
-    """The features in two dimensions (t-SNE of a sample): pseudo-labels by colour, wrong ones ringed.
-
-    Args:
-        turn: the round to show.
-        labels: (N,) given labels, −1 = unlabelled.
-        right: (N,) bool: is the guess the true class; diagnostics, for the picture only.
-        classes: names.
-        seed: of the sample and of the map.
-    """
-    rng, pseudo = np.random.default_rng(seed), turn.pseudo_labels
-    shown = np.sort(rng.permutation(len(labels))[:_DRAWN])
-    centroids = pseudo.clusters.centroids if pseudo.clusters else np.empty((0, turn.features.shape[1]))
-    all_centroids, centroids = len(centroids), rng.permutation(centroids)[:_CENTROIDS]
-    flat = PCA(min(30, turn.features.shape[1]), random_state=seed).fit_transform(
-        np.concatenate([turn.features[shown], centroids])
-    )
-    places = TSNE(2, random_state=seed, init="pca", perplexity=30, max_iter=500).fit_transform(flat)
-    points, middles = places[: len(shown)], places[len(shown) :]
-    figure, axes = canvas(1, 1, 9, 7.5)
-    _draw_points(axes[0, 0], points, pseudo.classes[shown], labels[shown] >= 0, right[shown], classes)
-    if len(middles):
-        axes[0, 0].scatter(
-            middles[:, 0],
-            middles[:, 1],
-            marker="+",
-            c="black",
-            s=28,
-            lw=0.8,
-            label=f"centroid ({len(middles)} of {all_centroids})",
-        )
-    counts = (
-        f"{turn.diagnostics.coverage:.1%} of the unlabelled images kept, {turn.diagnostics.accuracy:.2%} of these right"
-    )
-    bare(axes[0, 0], f"features in round {turn.number} ({len(shown):,} of {len(labels):,} images): {counts}")
-    axes[0, 0].set_axis_off()
-    figure.legend(loc="outside right center", frameon=False, fontsize=9)
-    return figure
-
-
-def _draw_points(
-    axes: Axes, at: np.ndarray, classes: np.ndarray, given: np.ndarray, right: np.ndarray, names: Sequence[str]
-) -> None:
-    out = classes < 0
-    axes.scatter(at[out, 0], at[out, 1], c="#BBBBBB", marker="x", s=14, lw=0.8, label="left out")
-    for c in np.unique(classes[~out]):
-        mine = classes == c
-        axes.scatter(at[mine, 0], at[mine, 1], color=COLOURS[c % len(COLOURS)], s=9, label=f"class {names[c]}")
-    wrong = ~out & ~right & ~given
-    axes.scatter(
-        at[wrong, 0], at[wrong, 1], facecolors="none", edgecolors="#D00000", s=60, lw=1.3, label="wrong pseudo-label"
-    )
-    axes.scatter(
-        at[given, 0], at[given, 1], facecolors="none", edgecolors="black", marker="s", s=30, lw=1.0, label="given label"
-    )
 
 
 def gallery(
@@ -180,15 +123,15 @@ def gallery(
 
 
 def coverage(arms: Mapping[str, Sequence[Round]]) -> Figure:
-    """Accuracy of the pseudo-labels against their coverage, round by round; the dot is what the threshold kept."""
+    """Return the accuracy of pseudo-labels against their coverage, by round; a dot marks the threshold."""
     figure, axes = canvas(1, len(arms), 5.2 * len(arms), 4.2)
     lowest = 1.0
     for a, (arm, rounds) in zip(axes[0], arms.items(), strict=True):
-        for turn, colour in zip(rounds, COLOURS * 10, strict=False):
-            share, accuracy = metrics.coverage_curve(turn.diagnostics.right, turn.diagnostics.confidence)
-            start = len(share) // 50  # the first few points are one image each: noise
-            a.plot(100 * share[start:], 100 * accuracy[start:], color=colour, label=f"round {turn.number}")
-            a.plot(100 * turn.diagnostics.coverage, 100 * turn.diagnostics.accuracy, "o", color=colour)
+        for round_, colour in zip(rounds, COLOURS * 10, strict=False):
+            share, accuracy = metrics.coverage_curve(round_.diagnostics.right, round_.diagnostics.confidence)
+            start = len(share) // 50  # the first points stand for one image each: noise
+            a.plot(100 * share[start:], 100 * accuracy[start:], color=colour, label=f"round {round_.number}")
+            a.plot(100 * round_.diagnostics.coverage, 100 * round_.diagnostics.accuracy, "o", color=colour)
             lowest = min(lowest, float(accuracy[start:].min()))
         bare(a, f"{arm}: pseudo-labels", "unlabelled images kept (%)", "right (%)")
         a.legend(frameon=False, loc="lower left")
@@ -198,10 +141,12 @@ def coverage(arms: Mapping[str, Sequence[Round]]) -> Figure:
 
 
 def views(report: Report) -> Figure:
-    """Test accuracy per view and arm; the axis is cut, and says so."""
-    names, arms = list(next(iter(report.arms.values())).evaluation.views), list(report.arms.values())
+    """Return the test accuracy per view and arm; the title says that the axis does not start at 0."""
+    arms = list(report.arms.values())
+    names = list(arms[0].evaluation.views)
     figure, axes = canvas(1, 1, 2.6 + 1.4 * len(names) * max(1, len(arms) / 2), 4.2)
-    a, width = axes[0, 0], 0.8 / len(arms)
+    a = axes[0, 0]
+    width = 0.8 / len(arms)
     for i, arm in enumerate(arms):
         heights = [100 * arm.evaluation.views[name] for name in names]
         bars = a.bar(
@@ -222,15 +167,16 @@ def views(report: Report) -> Figure:
 
 def all_figures(report: Report) -> dict[str, Figure]:
     """Return every figure that the report has the numbers for, by name."""
-    before, after = _before(report), _compared(report)
+    before = _labelled_only_arm(report)
+    after = _main_arm(report)
     classes = report.pool.classes
     shown = [a for a in (before, after) if a] or list(report.arms.values())[:2]
     titles = {arm.arm: f"{arm.arm}: {100 * arm.evaluation.accuracy:.2f} % of the test right" for arm in shown}
     tables = {titles[arm.arm]: arm.evaluation.confusion for arm in shown}
     figures = {"views": views(report), "confusion": confusions(tables, classes)}
-    turning = {name: arm.rounds for name, arm in report.arms.items() if arm.rounds}
-    if turning:
-        figures["coverage"] = coverage(turning)
+    rounds = {name: arm.rounds for name, arm in report.arms.items() if arm.rounds}
+    if rounds:
+        figures["coverage"] = coverage(rounds)
     if after and after.pretrained:
         figures["curves"] = curves(after.pretrained, after.fit, after.arm)
     if after and after.rounds:
@@ -238,13 +184,14 @@ def all_figures(report: Report) -> dict[str, Figure]:
     return figures
 
 
-def _round_figures(report: Report, turn: Round) -> dict[str, Figure]:
+def _round_figures(report: Report, round_: Round) -> dict[str, Figure]:
     pool = report.pool
     right = np.ones(len(pool.labels), dtype=bool)
-    right[~pool.labelled] = turn.diagnostics.right
-    figures = {"features": feature_map(turn, pool.labels, right, pool.classes)}
-    if turn.pseudo_labels.clusters:
+    right[~pool.labelled] = round_.diagnostics.right
+    figures = {"features": feature_map(round_, labels=pool.labels, right=right, classes=pool.classes)}
+    if round_.pseudo_labels.clusters:
         images = pool.images.permute(0, 2, 3, 1).numpy()
         images = images[..., 0] if images.shape[-1] == 1 else images
-        figures["clusters"] = gallery(turn, turn.pseudo_labels.clusters, images, pool.classes)
+        clusters = round_.pseudo_labels.clusters
+        figures["clusters"] = gallery(round_, clusters, images, pool.classes)
     return figures

@@ -1,4 +1,4 @@
-"""Reports for people and programs: the table in the terminal and the JSON."""
+"""The report of one experiment: a table for the terminal, and JSON."""
 
 import json
 import math
@@ -17,7 +17,7 @@ def _percent(value: float) -> str:
 
 
 def table(report: Report) -> Table:
-    """Return the table that ends a run: one row an arm, accuracies in per cent."""
+    """Return the table at the end of a run: one row per arm, accuracies in per cent."""
     arms = list(report.arms.values())
     names = list(arms[0].evaluation.views)
     title = "Test accuracy per view (%), pseudo-labels right and kept (%)"
@@ -32,32 +32,32 @@ def table(report: Report) -> Table:
     for name in ("right", "kept", "seconds"):
         grid.add_column(name, justify="right", no_wrap=True)
     for arm in arms:
-        shown = arm.rounds[-1].diagnostics if arm.rounds else None
-        used = (
+        diagnostics = arm.rounds[-1].diagnostics if arm.rounds else None
+        n_labels = (
             len(report.pool.labels) + len(report.pool.validation_labels) if arm.arm == "oracle" else report.pool.budget
         )
-        cells = [arm.arm, f"{used:,}", *(_percent(arm.evaluation.views[name]) for name in names)]
+        cells = [arm.arm, f"{n_labels:,}", *(_percent(arm.evaluation.views[name]) for name in names)]
         cells += [_percent(arm.evaluation.accuracy)] if len(names) > 1 else []
-        cells += [_percent(shown.accuracy), _percent(shown.coverage)] if shown else ["–", "–"]
+        cells += [_percent(diagnostics.accuracy), _percent(diagnostics.coverage)] if diagnostics else ["–", "–"]
         grid.add_row(*cells, f"{sum(arm.seconds.values()):.0f}")
     return grid
 
 
 def _number(value: float) -> float | None:
-    """JSON knows no NaN."""
+    """Return a number as JSON has it: None instead of NaN."""
     return None if math.isnan(value) else value
 
 
-def _round(turn: Round) -> dict[str, Any]:
-    shown = turn.diagnostics
+def _round(round_: Round) -> dict[str, Any]:
+    diagnostics = round_.diagnostics
     return {
-        "round": turn.number,
-        "pseudo_label_accuracy": _number(shown.accuracy),
-        "coverage": shown.coverage,
-        "purity": _number(shown.purity),
-        "counts": list(shown.counts),
-        "validation_accuracy": _number(turn.fit.validation_accuracy),
-        "seconds": turn.seconds,
+        "round": round_.number,
+        "pseudo_label_accuracy": _number(diagnostics.accuracy),
+        "coverage": diagnostics.coverage,
+        "purity": _number(diagnostics.purity),
+        "counts": list(diagnostics.counts),
+        "validation_accuracy": _number(round_.fit.validation_accuracy),
+        "seconds": round_.seconds,
     }
 
 
@@ -77,15 +77,15 @@ def _arm(arm: ArmReport) -> dict[str, Any]:
         "stop_reason": arm.stop_reason,
     }
     if arm.rounds or arm.arm not in ("labelled-only", "oracle"):
-        shown = arm.rounds[-1].diagnostics if arm.rounds else None
-        numbers["pseudo_label_accuracy"] = _number(shown.accuracy) if shown else None
-        numbers["coverage"] = shown.coverage if shown else 0.0
-        numbers["rounds"] = [_round(turn) for turn in arm.rounds]
+        diagnostics = arm.rounds[-1].diagnostics if arm.rounds else None
+        numbers["pseudo_label_accuracy"] = _number(diagnostics.accuracy) if diagnostics else None
+        numbers["coverage"] = diagnostics.coverage if diagnostics else 0.0
+        numbers["rounds"] = [_round(round_) for round_ in arm.rounds]
     return numbers
 
 
 def summary(config: ExperimentConfig, report: Report, run_id: str) -> dict[str, Any]:
-    """Return the report as JSON takes it: accuracies are fractions, times are seconds."""
+    """Return the report as plain values for JSON: accuracies are fractions, times are seconds."""
     pool = report.pool
     return {
         "protocol": config.protocol,

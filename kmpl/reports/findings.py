@@ -1,7 +1,7 @@
-"""What a sweep found, in words: the numbers decide which ones, so a sentence never claims more than its interval."""
+"""The findings of a sweep as sentences: the confidence interval decides what a sentence may claim."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from kmpl.config.experiment import AFTER, BEFORE
 from kmpl.reports.comparison import SweepReport
@@ -10,9 +10,9 @@ from kmpl.reports.studies import StudyRecord
 
 Verdict = Literal["gain", "loss", "unclear", "equal", "single"]
 
-_HEADLINE_SEEDS = 5
-_LISTED = 3  # more ratios of one verdict are summed up as a range, or the sentence has no end
-_WORDS: dict[Verdict, str] = {
+_MIN_SEEDS_FOR_HEADLINE = 5
+_MAX_RATIOS_LISTED = 3  # more ratios of one verdict become a range, to keep the sentence short
+_CLAUSES: dict[Verdict, str] = {
     "gain": "adding pseudo-labels raises test accuracy: {}",
     "loss": "adding pseudo-labels lowers test accuracy: {}",
     "unclear": "no gain or loss can be told from chance: {}",
@@ -22,7 +22,7 @@ _WORDS: dict[Verdict, str] = {
 
 
 def percent(fraction: float | None) -> str:
-    """Return a fraction in per cent, without the sign; a dash where there is none.
+    """Return a fraction in per cent, without the sign %; a dash for None.
 
     >>> percent(0.94914), percent(None)
     ('94.91', '–')
@@ -41,7 +41,7 @@ def points(difference: float) -> str:
 
 
 def seeds(n: int) -> str:
-    """Return how many seeds, in words.
+    """Return the number of seeds as text.
 
     >>> seeds(1), seeds(5)
     ('1 seed', '5 seeds')
@@ -50,7 +50,7 @@ def seeds(n: int) -> str:
 
 
 def verdict(pair: Paired) -> Verdict:
-    """Return what a paired difference allows to say: its interval decides, not its mean."""
+    """Return the verdict on a paired difference: its interval decides, not its mean."""
     if pair.low is None or pair.high is None:
         return "single"
     if pair.p is None:
@@ -61,13 +61,14 @@ def verdict(pair: Paired) -> Verdict:
 
 
 def differences(report: SweepReport) -> list[str]:
-    """Return one line for each ratio: what pseudo-label − labelled-only is, seed by seed."""
+    """Return one line for each ratio: pseudo-label − labelled-only, paired by seed."""
     return [f"ratio {pair.ratio:g}: {difference(pair)}" for pair in report.paired]
 
 
 def difference(pair: Paired) -> str:
-    """Return a paired difference in words: mean, interval, p and seeds, as far as there are any."""
-    start, ending = f"{points(pair.mean)} points", seeds(pair.n)
+    """Return a paired difference as text: mean, interval, p and number of seeds, as far as they exist."""
+    start = f"{points(pair.mean)} points"
+    ending = seeds(pair.n)
     if pair.low is None or pair.high is None:
         return f"{start}, {ending}: a single seed gives no interval"
     if pair.p is None:
@@ -76,77 +77,91 @@ def difference(pair: Paired) -> str:
     return f"{start}, 95 % [{points(pair.low)}, {points(pair.high)}], {p}, {ending}"
 
 
-def tuned(report: SweepReport) -> list[str]:
-    """Return one line for each ratio and arm: what tuning changed on seeds that it never saw."""
+def tuning_gains(report: SweepReport) -> list[str]:
+    """Return one line for each ratio and arm: tuned − untuned, on seeds that tuning did not use."""
     lines = []
     for gain in report.tuned:
         ends = f"{percent(gain.untuned)} → {percent(gain.tuned)} %"
-        held = f"validation {points(gain.validation.mean)}"
-        lines.append(f"ratio {gain.ratio:g}, {gain.arm}: {ends}, {difference(gain.test)}; {held}")
+        validation = f"validation {points(gain.validation.mean)}"
+        lines.append(f"ratio {gain.ratio:g}, {gain.arm}: {ends}, {difference(gain.test)}; {validation}")
     return lines
 
 
-def best(report: SweepReport) -> list[tuple[str, str, list[str]]]:
-    """Return each tuned setting with its untuned value and the best one at each ratio, in the order of the studies."""
+class BestSetting(NamedTuple):
+    """A tuned setting, with values as text."""
+
+    name: str
+    untuned: str
+    best: list[str]
+    """Best value at each ratio, in the order of the settings."""
+
+
+def best_settings(report: SweepReport) -> list[BestSetting]:
+    """Return each tuned setting with its untuned value and its best values, in the order of the studies."""
     by_ratio = [[study for study in report.studies if study.ratio == ratio] for ratio in report.settings.ratios]
-    start = {name: value for study in report.studies for name, value in study.start.items()}
-    found = [{name: value for study in studies for name, value in study.best.items()} for studies in by_ratio]
-    return [(name, f"{value:.4g}", [f"{values[name]:.4g}" for values in found]) for name, value in start.items()]
+    untuned = {name: value for study in report.studies for name, value in study.start.items()}
+    best = [{name: value for study in studies for name, value in study.best.items()} for studies in by_ratio]
+    return [
+        BestSetting(name, f"{value:.4g}", [f"{values[name]:.4g}" for values in best]) for name, value in untuned.items()
+    ]
 
 
-def effort(report: SweepReport) -> list[str]:
-    """Return one line for each study: which trial won, how the others ended, and what pruning and the store saved."""
+def study_lines(report: SweepReport) -> list[str]:
+    """Return one line for each study: the best trial, the other trials' ends, the training saved."""
     lines = []
     for study in report.studies:
-        ended = [(study.count("pruned"), "pruned"), (study.count("diverged"), "diverged"), (study.again, "run again")]
-        others = "".join(f", {n} {what}" for n, what in ended if n)
-        pruned, kept = study.saved()
-        won = next(trial for trial in study.trials if trial.number == study.winner)
-        # By its number, under which it stands on the pages of Optuna and MLflow and in what was printed on the way.
+        ends = [(study.count("pruned"), "pruned"), (study.count("diverged"), "diverged"), (study.again, "run again")]
+        others = "".join(f", {n} {end}" for n, end in ends if n)
+        by_pruning, by_store = study.saved()
+        winner = next(trial for trial in study.trials if trial.number == study.winner)
+        # The trial's number is the same on the pages of Optuna and MLflow and in the output of the command.
         trial = (
-            f"trial {won.number} won out of {len(study.trials)} with {percent(won.accuracy)} % of "
+            f"trial {winner.number} won out of {len(study.trials)} with {percent(winner.accuracy)} % of "
             f"{study.validation:,} images{_finals(study)}"
         )
-        saved = f"training saved: about {pruned:.0%} by pruning, {kept:.0%} by the store"
+        saved = f"training saved: about {by_pruning:.0%} by pruning, {by_store:.0%} by the store"
         lines.append(f"ratio {study.ratio:g}, {study.arm}: {trial}{others}; {saved}")
     return lines
 
 
 def _finals(study: StudyRecord) -> str:
-    """Return what the winner reached on all draws, and what the untuned settings reached there."""
-    won, draws = study.finals[0], len(study.finals[0].values)
+    """Return the mean of the best trial over all draws, and that of the untuned settings."""
+    winner = study.finals[0]
+    draws = len(winner.values)
     if draws == 1:
         return ""
-    numbers = {trial.number for trial in study.trials if trial.params == study.start}
-    start = next((final for final in study.finals if final.number in numbers), None)
-    beside = f", untuned {percent(start.mean)} %" if start and start is not won else ""
-    return f", {percent(won.mean)} % over {draws} draws{beside}"
+    untuned_numbers = {trial.number for trial in study.trials if trial.params == study.start}
+    untuned = next((final for final in study.finals if final.number in untuned_numbers), None)
+    comparison = f", untuned {percent(untuned.mean)} %" if untuned and untuned is not winner else ""
+    return f", {percent(winner.mean)} % over {draws} draws{comparison}"
 
 
 def finding(report: SweepReport) -> str:
-    """Return the main finding in one sentence, and a second one where there are too few seeds for a headline."""
+    """Return the main finding in one sentence, and a caution in a second one if there are few seeds."""
     if not report.paired:
         return f"Before and after are not compared: that takes both arms, {BEFORE} and {AFTER}."
     clauses = []
-    for name, words in _WORDS.items():
+    for name, clause in _CLAUSES.items():
         group = [pair for pair in report.paired if verdict(pair) == name]
         if group:
-            clauses.append(words.format(_listed(group)))
-    few = min(pair.n for pair in report.paired)
-    caution = f" A headline takes {_HEADLINE_SEEDS} seeds; here are {few}." if 1 < few < _HEADLINE_SEEDS else ""
+            clauses.append(clause.format(_listed(group)))
+    n = min(pair.n for pair in report.paired)
+    caution = ""
+    if 1 < n < _MIN_SEEDS_FOR_HEADLINE:
+        caution = f" A headline takes {_MIN_SEEDS_FOR_HEADLINE} seeds; here are {n}."
     text = "; ".join(clauses)
     return f"{text[0].upper()}{text[1:]}.{caution}"
 
 
 def _listed(group: Sequence[Paired]) -> str:
-    if len(group) > _LISTED:
+    if len(group) > _MAX_RATIOS_LISTED:
         means = [pair.mean for pair in group]
         ratios = _and([f"{pair.ratio:g}" for pair in group])
         return f"{points(min(means))} to {points(max(means))} points at the labelled ratios {ratios}"
-    return _and([f"{points(pair.mean)} points at labelled ratio {pair.ratio:g}{_within(pair)}" for pair in group])
+    return _and([f"{points(pair.mean)} points at labelled ratio {pair.ratio:g}{_interval(pair)}" for pair in group])
 
 
-def _within(pair: Paired) -> str:
+def _interval(pair: Paired) -> str:
     if pair.low is None or pair.high is None or pair.p is None:
         return ""
     return f" (95 % interval {points(pair.low)} to {points(pair.high)})"

@@ -1,29 +1,28 @@
-"""Paired differences over the seeds, with their confidence intervals."""
+"""Paired differences over the seeds, with confidence intervals."""
 
 from collections.abc import Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
-_ROUNDING = 1e-9  # equal differences of fractions differ in their last bits; one test image more or less is far above
+from kmpl.reports.records import Frozen
 
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+_ROUNDING_ERROR = 1e-9  # of equal differences of fractions; one test image changes a fraction by far more
 
 
 class Paired(Frozen):
-    """A difference at one labelled ratio, seed by seed: after minus before."""
+    """A difference at one labelled ratio, paired by seed: after minus before."""
 
     ratio: float
     n: int
+    """Seeds."""
     mean: float
     low: float | None
     """Lower end of the 95 % interval; None for a single seed."""
     high: float | None
+    """Upper end."""
     p: float | None
-    """Of a two-sided paired t-test; None for a single seed, or where all differences are equal."""
+    """p-value of a two-sided paired t-test; None for a single seed, or if all differences are equal."""
 
 
 def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
@@ -36,15 +35,15 @@ def interval(values: Sequence[float]) -> tuple[float | None, float | None]:
     """
     if len(values) < 2:
         return None, None
-    middle, error = float(np.mean(values)), float(stats.sem(values))
-    half = error * float(stats.t.ppf(0.975, len(values) - 1))
-    return middle - half, middle + half
+    mean = float(np.mean(values))
+    half_width = float(stats.sem(values)) * float(stats.t.ppf(0.975, len(values) - 1))
+    return mean - half_width, mean + half_width
 
 
 def at_least(accuracy: float, images: int) -> float:
-    """Return the lower end of the 95 % interval of an accuracy measured on so many images (Wilson's score interval).
+    """Return the lower end of the 95 % interval of an accuracy on a number of images (Wilson's score interval).
 
-    All of 100 images right says less than 98.5 % of 800:
+    100 % on 100 images proves less than 98.5 % on 800:
 
     >>> at_least(1.0, 100) < at_least(0.985, 800)
     True
@@ -53,9 +52,9 @@ def at_least(accuracy: float, images: int) -> float:
 
 
 def paired(ratio: float, before: Sequence[float], after: Sequence[float]) -> Paired:
-    """Return what ``after`` − ``before`` is worth, value by value; the same seeds in the same order."""
+    """Return the paired difference ``after`` − ``before``; both have the same seeds in the same order."""
     differences = np.subtract(after, before)
     low, high = interval(differences.tolist())
-    spread = len(differences) > 1 and float(np.ptp(differences)) > _ROUNDING
-    p = float(stats.ttest_rel(after, before).pvalue) if spread else None
+    differ = len(differences) > 1 and float(np.ptp(differences)) > _ROUNDING_ERROR
+    p = float(stats.ttest_rel(after, before).pvalue) if differ else None
     return Paired(ratio=ratio, n=len(differences), mean=float(differences.mean()), low=low, high=high, p=p)

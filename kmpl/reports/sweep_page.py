@@ -1,4 +1,4 @@
-"""A sweep's report for people: in the terminal, as markdown, and as one HTML page that can be sent to a colleague."""
+"""The report of a sweep for people: a table in the terminal, markdown, and one HTML page."""
 
 import io
 import re
@@ -13,7 +13,7 @@ from kmpl.config.base import flatten
 from kmpl.config.experiment import AFTER, BEFORE, Method
 from kmpl.config.sweep import experiment_name
 from kmpl.reports.comparison import Row, SweepReport
-from kmpl.reports.findings import best, differences, effort, finding, percent, tuned
+from kmpl.reports.findings import best_settings, differences, finding, percent, study_lines, tuning_gains
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ _TUNED = "Tuned − untuned on the test, seed by seed, on seeds that tuning neve
 
 
 def terminal(report: SweepReport) -> Group:
-    """Return the table of a sweep, and below it what pseudo-labels are worth at each ratio; 80 columns are enough."""
+    """Return the table of a sweep and the gain by pseudo-labels at each ratio, for a terminal of 80 columns."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, title=_title(report), title_justify="left")
     for name in _COLUMNS:
         table.add_column(name, justify="left" if name == "arm" else "right", no_wrap=True)
@@ -34,20 +34,20 @@ def terminal(report: SweepReport) -> Group:
             table.add_row()
         table.add_row(*_cells(row), style="bold" if row.arm == AFTER else "")
     lines = [f"{_DIFFERENCES}:", *(f"  {line}" for line in differences(report)), ""] if report.paired else []
-    said = [Text(line) for line in ["", _NOTES, "", *lines, finding(report)]]
-    return Group(table, *said, *(_tuning(report) if report.studies else ()))
+    texts = [Text(line) for line in ["", _NOTES, "", *lines, finding(report)]]
+    return Group(table, *texts, *(_tuning(report) if report.studies else ()))
 
 
 def _tuning(report: SweepReport) -> list[Table | Text]:
-    """Return what was found best at each ratio, what that is worth, and what it took."""
+    """Return the best settings at each ratio, the gains by tuning, and the lines on its studies."""
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, title="Best by validation", title_justify="left")
     for name in ("setting", "untuned", *_ratios(report)):
         table.add_column(name, justify="left" if name == "setting" else "right", no_wrap=True)
-    for name, start, values in best(report):
-        table.add_row(name, start, *values)
-    gains = [Text(f"  {line}") for line in tuned(report)]
-    spent = [Text(f"  {line}") for line in effort(report)]
-    return [Text(""), table, Text(f"\n{_TUNED}:"), *gains, Text("\nStudies:"), *spent]
+    for setting in best_settings(report):
+        table.add_row(setting.name, setting.untuned, *setting.best)
+    gains = [Text(f"  {line}") for line in tuning_gains(report)]
+    studies = [Text(f"  {line}") for line in study_lines(report)]
+    return [Text(""), table, Text(f"\n{_TUNED}:"), *gains, Text("\nStudies:"), *studies]
 
 
 def _ratios(report: SweepReport) -> list[str]:
@@ -59,7 +59,7 @@ def markdown(report: SweepReport, link: Callable[[str], str] | None = None) -> s
 
     Args:
         report: of the sweep.
-        link: gives the address of an MLflow run's page from its id; without it the runs are named, not linked.
+        link: returns the address of a run's page in MLflow from its id; without it, runs are named and not linked.
     """
     arms = report.settings.arms
     experiments = [
@@ -82,18 +82,18 @@ def markdown(report: SweepReport, link: Callable[[str], str] | None = None) -> s
 
 
 def _tuning_in_markdown(report: SweepReport) -> list[str]:
-    rows = [[f"`{name}`", start, *values] for name, start, values in best(report)]
+    rows = [[f"`{setting.name}`", setting.untuned, *setting.best] for setting in best_settings(report)]
     return [
         "### Tuning",
         grid(["best by validation", "untuned", *_ratios(report)], rows, left=("best by validation",)),
         f"**{_TUNED}**",
-        "\n".join(f"- {_plain(line)}" for line in tuned(report)),
-        "\n".join(f"- {_plain(line)}" for line in effort(report)),
+        "\n".join(f"- {_plain(line)}" for line in tuning_gains(report)),
+        "\n".join(f"- {_plain(line)}" for line in study_lines(report)),
     ]
 
 
 def html(report: SweepReport) -> str:
-    """Return the report as one page that needs nothing else: no script, no network, figures inside."""
+    """Return the report as one HTML page with its figures inside; it needs no script and no network."""
     import jinja2  # like the figures, only this page needs it
 
     from kmpl.reports import study_plots, sweep_plots
@@ -112,7 +112,12 @@ def html(report: SweepReport) -> str:
         columns=_COLUMNS,
         rows=[(row, _cells(row)) for row in report.rows],
         figures={name: _svg(figure, name) for name, figure in sweep_plots.all_figures(report).items()},
-        tuning={"best": best(report), "gains": tuned(report), "effort": effort(report), "heading": _TUNED},
+        tuning={
+            "best": best_settings(report),
+            "gains": tuning_gains(report),
+            "effort": study_lines(report),
+            "heading": _TUNED,
+        },
         studies=[
             (study, [(name, _svg(f, f"study{i}-{name}")) for name, f in study_plots.of_study(study).items()])
             for i, study in enumerate(report.studies)
@@ -130,7 +135,7 @@ def _title(report: SweepReport) -> str:
 
 
 def _name(result: dict[str, Any]) -> str:
-    """Return an experiment's name, as ``SweepReport.runs`` has it."""
+    """Return the name of an experiment, as in ``SweepReport.runs``."""
     return experiment_name(result["config"]["ratio"], result["seed"])
 
 
@@ -143,7 +148,7 @@ def _cells(row: Row) -> list[str]:
 
 
 def _measured(report: SweepReport) -> dict[str, Any]:
-    """Return what the page says about how it was measured, taken from what was run."""
+    """Return the sizes of pool, validation and test set, from the results."""
     first = report.results[0]
     return {
         "pool": first["labelled"] + first["unlabelled"],
@@ -153,7 +158,7 @@ def _measured(report: SweepReport) -> dict[str, Any]:
 
 
 def _changed(report: SweepReport) -> dict[str, tuple[Any, Any]]:
-    """Return each setting of the experiments that is not the default, with the default."""
+    """Return the value and the default of each setting that differs from its default."""
     default = flatten(Method().model_dump(mode="json"))
     settings = flatten(report.settings.experiment.model_dump(mode="json"))
     return {name: (value, default[name]) for name, value in settings.items() if value != default[name]}
@@ -177,7 +182,7 @@ def _duration(seconds: float) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return text that markdown shows as it is, inside a table too."""
+    """Return a text with markdown's special characters escaped, also for tables."""
     return re.sub(r"([\\|`*\[\]])", r"\\\1", " ".join(text.split())).replace("<", "&lt;")
 
 
@@ -187,20 +192,20 @@ def _linked(text: str, runs: dict[str, str], link: Callable[[str], str] | None) 
 
 
 def grid(header: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str]) -> str:
-    """Return a table as markdown; the columns named in ``left`` stand to the left, numbers to the right."""
+    """Return a table as markdown; the columns in ``left`` are aligned left, all others right."""
     rule = [":---" if name in left else "---:" for name in header]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [header, rule, *rows])
 
 
 def _svg(figure: "Figure", name: str) -> Any:
-    """Return a figure as SVG that takes its ink from the page, so that it can be read on light and on dark."""
+    """Return a figure as SVG; its black is the page's text colour, so it is readable on light and dark pages."""
     import matplotlib
     from markupsafe import Markup
 
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": name}):  # the same report gives the same page
-        about = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", transparent=True, metadata=about)
+        no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+        figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
     text = buffer.getvalue()
     text = text[text.index("<svg") :].replace("#000000", "currentColor")
     return Markup(re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", text))  # two figures in one page share no ids

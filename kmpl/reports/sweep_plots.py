@@ -1,7 +1,7 @@
-"""Figures of a sweep: accuracy and gain against the labelled ratio. Intervals are 95 %, dots are single seeds."""
+"""Figures of a sweep: accuracy and gain against the labelled ratio, with 95 % intervals and a dot per seed."""
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import NamedTuple, get_args
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -16,8 +16,8 @@ from kmpl.reports.published import NOTEBOOK
 _ARMS = get_args(Arm)
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _GREY = "#808080"  # legible on white and on black
-_ABREAST = 4  # more ratios need the whole width for each panel
-_LEAK = (
+_MAX_RATIOS_IN_NARROW_PANEL = 4  # with more ratios each panel needs the whole width
+_LEAK_NOTE = (
     "Reference notebook: one run a ratio, test images of its own choice. Its “after” was trained on the true labels\n"
     "of all images (a leak), so it says nothing about pseudo-labels."
 )
@@ -26,21 +26,22 @@ _LEAK = (
 def accuracy_by_ratio(report: SweepReport) -> Figure:
     """Return test accuracy against labelled ratio, all arms: mean, interval, single seeds.
 
-    Where the sweep does the reference notebook's task, a first panel over the whole range shows its printed numbers;
-    they would squash the arms, so the arms have a panel of their own.
+    For a sweep on the reference notebook's task, a first panel with the whole range shows the notebook's published
+    numbers. They would squash the arms, so the arms have another panel.
     """
-    panels, wide = 2 if _comparable(report) else 1, _wide(report)
+    panels = 2 if _comparable(report) else 1
+    wide = _is_wide(report)
     shape = (panels, 1) if wide else (1, panels)
     figure, axes = canvas(*shape, 9 if wide or panels > 1 else 6.5, 3.6 * shape[0] + 1.0)
     if panels > 1:
         first = axes.flat[0]
-        _arms(first, report, closely=False)
+        _arms(first, report, details=False)
         _notebook(first, sorted(report.settings.ratios))
-        _words(first, report, "beside the reference notebook: the means", "test accuracy (%)")
-        figure.supxlabel(_LEAK, x=0.01, ha="left", fontsize=8)
+        _label_axes(first, report, "beside the reference notebook: the means", "test accuracy (%)")
+        figure.supxlabel(_LEAK_NOTE, x=0.01, ha="left", fontsize=8)
     last = axes.flat[-1]
-    _arms(last, report, closely=True)
-    _words(last, report, f"{'close-up: ' if panels > 1 else ''}{_drawn(report)}", "test accuracy (%)")
+    _arms(last, report, details=True)
+    _label_axes(last, report, f"{'close-up: ' if panels > 1 else ''}{_legend(report)}", "test accuracy (%)")
     handles, names = axes.flat[0].get_legend_handles_labels()
     columns = max(1, (len(names) + 1) // 2)
     figure.legend(handles, names, loc="outside upper left", ncols=columns, frameon=False, fontsize=9)
@@ -48,10 +49,10 @@ def accuracy_by_ratio(report: SweepReport) -> Figure:
 
 
 def gain_by_ratio(report: SweepReport) -> Figure | None:
-    """Return pseudo-label − labelled-only against labelled ratio, paired by seed; None if they were not both run."""
+    """Return pseudo-label − labelled-only against labelled ratio, paired by seed; None unless both arms were run."""
     if not report.paired:
         return None
-    figure, axes = canvas(1, 1, 9 if _wide(report) else 6.5, 3.6)
+    figure, axes = canvas(1, 1, 9 if _is_wide(report) else 6.5, 3.6)
     a = axes[0, 0]
     a.axhline(0, color=_GREY, lw=1, ls="--")
     for x, pair in enumerate(reversed(report.paired)):
@@ -59,7 +60,7 @@ def gain_by_ratio(report: SweepReport) -> Figure | None:
         dots(a, x - 0.08, gains, _GREY)
         _point(a, x, pair.mean, pair.low, pair.high, AFTER)
         a.annotate(points(pair.mean), (x, 100 * pair.mean), (8, 0), textcoords="offset points", va="center")
-    _words(a, report, f"{AFTER} − {BEFORE}: {_drawn(report)}", "points of test accuracy")
+    _label_axes(a, report, f"{AFTER} − {BEFORE}: {_legend(report)}", "points of test accuracy")
     return figure
 
 
@@ -67,46 +68,51 @@ def gain_of_tuning(report: SweepReport) -> Figure | None:
     """Return tuned − untuned against labelled ratio, each arm, paired by seed; None if the sweep was not tuned."""
     if not report.tuned:
         return None
-    figure, axes = canvas(1, 1, 9 if _wide(report) else 6.5, 3.6)
-    a, arms = axes[0, 0], list(dict.fromkeys(gain.arm for gain in report.tuned))
+    figure, axes = canvas(1, 1, 9 if _is_wide(report) else 6.5, 3.6)
+    a = axes[0, 0]
+    arms = list(dict.fromkeys(gain.arm for gain in report.tuned))
     a.axhline(0, color=_GREY, lw=1, ls="--")
     for i, arm in enumerate(arms):
         gains = sorted((gain for gain in report.tuned if gain.arm == arm), key=lambda gain: gain.ratio)
         for x, gain in enumerate(gains):
-            place, pair = x + 0.24 * (i - (len(arms) - 1) / 2), gain.test
+            position = x + 0.24 * (i - (len(arms) - 1) / 2)
+            pair = gain.test
             before, after = (_seeds(report, gain.ratio, arm, untuned) for untuned in (True, False))
-            dots(a, place - 0.06, np.subtract(after, before), look(arm)[0])
-            _point(a, place, pair.mean, pair.low, pair.high, arm)
-        a.plot([], [], look(arm)[1], ms=5, color=look(arm)[0], label=arm)
+            dots(a, position - 0.06, np.subtract(after, before), style_of(arm).colour)
+            _point(a, position, pair.mean, pair.low, pair.high, arm)
+        a.plot([], [], style_of(arm).marker, ms=5, color=style_of(arm).colour, label=arm)
     a.legend(frameon=False, fontsize=9)
-    _words(a, report, f"tuned − untuned: {_drawn(report)}", "points of test accuracy")
+    _label_axes(a, report, f"tuned − untuned: {_legend(report)}", "points of test accuracy")
     return figure
 
 
 def all_figures(report: SweepReport) -> dict[str, Figure]:
     """Return every figure that the report has the numbers for, by name."""
-    found = {"accuracy_by_ratio": accuracy_by_ratio(report), "gain_by_ratio": gain_by_ratio(report)}
-    found["gain_of_tuning"] = gain_of_tuning(report)
-    return {name: figure for name, figure in found.items() if figure}
+    figures = {
+        "accuracy_by_ratio": accuracy_by_ratio(report),
+        "gain_by_ratio": gain_by_ratio(report),
+        "gain_of_tuning": gain_of_tuning(report),
+    }
+    return {name: figure for name, figure in figures.items() if figure}
 
 
-def pictures(report: SweepReport) -> dict[str, bytes]:
-    """Return the figures as PNG files by their paths below a run."""
+def png_files(report: SweepReport) -> dict[str, bytes]:
+    """Return the figures as PNG files, by their paths in a run's artifacts."""
     return {f"figures/{name}.png": png(figure) for name, figure in all_figures(report).items()}
 
 
 def _comparable(report: SweepReport) -> bool:
-    """Return whether the sweep does the notebook's task: its data, its views, its number of labels at a ratio."""
+    """Return whether the sweep has the reference notebook's task: its data, views and number of labels at a ratio."""
     settings = report.settings.experiment
-    same = settings.dataset == "MNIST" and settings.protocol == "notebook" and settings.pool.size in (0, 30_000)
-    return same and any(ratio in NOTEBOOK for ratio in report.settings.ratios)
+    same_task = settings.dataset == "MNIST" and settings.protocol == "notebook" and settings.pool.size in (0, 30_000)
+    return same_task and any(ratio in NOTEBOOK for ratio in report.settings.ratios)
 
 
-def _wide(report: SweepReport) -> bool:
-    return len(report.settings.ratios) > _ABREAST
+def _is_wide(report: SweepReport) -> bool:
+    return len(report.settings.ratios) > _MAX_RATIOS_IN_NARROW_PANEL
 
 
-def _drawn(report: SweepReport) -> str:
+def _legend(report: SweepReport) -> str:
     several = any(row.n > 1 for row in report.rows)
     return "mean, 95 % interval, single seeds" if several else "one seed, so no interval"
 
@@ -116,52 +122,62 @@ def _seeds(report: SweepReport, ratio: float, arm: str, untuned: bool = False) -
     return accuracies(results, ratio, arm)
 
 
-def _arms(axes: Axes, report: SweepReport, closely: bool) -> None:
-    """Draw every arm, side by side at each ratio, so that none hides another.
+def _arms(axes: Axes, report: SweepReport, details: bool) -> None:
+    """Draw all arms, side by side at each ratio, so that none hides another.
 
     Args:
-        axes: where.
+        axes: to draw on.
         report: of the sweep.
-        closely: with intervals, single seeds and a line from ratio to ratio; else the means alone, close together,
-            which leaves room to the right of them.
+        details: with intervals, single seeds and a line from ratio to ratio; otherwise only the means, close together,
+            with room for the notebook's numbers to the right.
     """
     arms = report.settings.arms
-    step = min(0.2, 0.8 / len(arms)) if closely else min(0.12, 0.4 / len(arms))
+    step = min(0.2, 0.8 / len(arms)) if details else min(0.12, 0.4 / len(arms))
     for i, arm in enumerate(arms):
         rows = sorted((row for row in report.rows if row.arm == arm), key=lambda row: row.ratio)
-        places = np.arange(len(rows)) + (i - (len(arms) - 1) / 2) * step
-        means, (colour, marker) = [100 * row.mean for row in rows], look(arm)
-        axes.plot(places, means, marker, ms=5, color=colour, label=arm)
-        if closely:
-            axes.plot(places, means, color=colour, lw=0.8, alpha=0.5)
-            _spread(axes, places, rows, report, step)
+        positions = np.arange(len(rows)) + (i - (len(arms) - 1) / 2) * step
+        means = [100 * row.mean for row in rows]
+        colour, marker = style_of(arm)
+        axes.plot(positions, means, marker, ms=5, color=colour, label=arm)
+        if details:
+            axes.plot(positions, means, color=colour, lw=0.8, alpha=0.5)
+            _intervals_and_seeds(axes, positions, rows, report=report, step=step)
 
 
-def _spread(axes: Axes, places: np.ndarray, rows: Sequence[Row], report: SweepReport, step: float) -> None:
-    for x, row in zip(places, rows, strict=True):
+def _intervals_and_seeds(
+    axes: Axes, positions: np.ndarray, rows: Sequence[Row], *, report: SweepReport, step: float
+) -> None:
+    for x, row in zip(positions, rows, strict=True):
         _point(axes, x, row.mean, row.low, row.high, row.arm)
-        dots(axes, x - 0.4 * step, _seeds(report, row.ratio, row.arm), look(row.arm)[0])
+        dots(axes, x - 0.4 * step, _seeds(report, row.ratio, row.arm), style_of(row.arm).colour)
 
 
 def _point(axes: Axes, x: float, mean: float, low: float | None, high: float | None, arm: str) -> None:
-    colour, marker = look(arm)
+    colour, marker = style_of(arm)
     errors = None if low is None or high is None else [[100 * (mean - low)], [100 * (high - mean)]]
     axes.errorbar([x], [100 * mean], yerr=errors, fmt=marker, ms=5, color=colour, elinewidth=1.4, capsize=3)
 
 
 def dots(axes: Axes, x: float, values: Sequence[float] | np.ndarray, colour: str) -> None:
-    """Draw single seeds (fractions) in % at ``x``; a single one is its own mean."""
+    """Draw the values of single seeds (fractions) in % at ``x``; nothing for one seed, which is the mean itself."""
     if len(values) > 1:
         axes.plot(np.full(len(values), x), 100 * np.asarray(values), ".", ms=4, color=colour)
 
 
-def look(arm: str) -> tuple[str, str]:
-    """Return an arm's colour and marker: the same in every figure, whatever other arms there are."""
-    place = _ARMS.index(arm)
-    return COLOURS[place], _MARKERS[place]
+class ArmStyle(NamedTuple):
+    """How an arm is drawn."""
+
+    colour: str
+    marker: str
 
 
-def _words(axes: Axes, report: SweepReport, title: str, y: str) -> None:
+def style_of(arm: str) -> ArmStyle:
+    """Return the style of an arm: the same in every figure, whatever other arms it shows."""
+    number = _ARMS.index(arm)
+    return ArmStyle(COLOURS[number], _MARKERS[number])
+
+
+def _label_axes(axes: Axes, report: SweepReport, title: str, y: str) -> None:
     ratios = sorted(report.settings.ratios)
     labels = {result["config"]["ratio"]: result["labelled"] for result in report.results}
     axes.set_xticks(range(len(ratios)), [f"{ratio:g}\n{labels[ratio]:,}" for ratio in ratios])
@@ -172,17 +188,18 @@ def _words(axes: Axes, report: SweepReport, title: str, y: str) -> None:
 
 
 def _notebook(axes: Axes, ratios: Sequence[float]) -> None:
-    """Mark the notebook's numbers to the right of the arms; the higher one has its value above, the lower one below."""
+    """Draw the notebook's numbers to the right of the arms; the higher value is labelled above, the lower below."""
     names = ("reference notebook, before", "reference notebook, “after” (true labels)")
-    known = [(x + 0.32, NOTEBOOK[ratio]) for x, ratio in enumerate(ratios) if ratio in NOTEBOOK]
-    for which, (name, marker) in enumerate(zip(names, ("x", "+"), strict=True)):
-        places, values = [x for x, _ in known], [pair[which] for _, pair in known]
-        axes.plot(places, values, marker, ms=7, mew=1.6, color=_GREY, label=name)
-    for x, pair in known:
+    pairs = [(x + 0.32, NOTEBOOK[ratio]) for x, ratio in enumerate(ratios) if ratio in NOTEBOOK]
+    positions = [x for x, _ in pairs]
+    for index, (name, marker) in enumerate(zip(names, ("x", "+"), strict=True)):
+        values = [pair[index] for _, pair in pairs]
+        axes.plot(positions, values, marker, ms=7, mew=1.6, color=_GREY, label=name)
+    for x, pair in pairs:
         for value, up in ((max(pair), 1), (min(pair), -1)):
             side = "bottom" if up > 0 else "top"
-            place = (0, 5 * up)  # in points, away from the mark
+            offset = (0, 5 * up)  # in points, away from the marker
             axes.annotate(
-                f"{value:.2f}", (x, value), place, textcoords="offset points", ha="center", va=side, fontsize=8
+                f"{value:.2f}", (x, value), offset, textcoords="offset points", ha="center", va=side, fontsize=8
             )
     axes.margins(y=0.12)  # room for the lowest value

@@ -1,1 +1,1 @@
-"""The machine: devices, threads, files, processes, servers."""
+"""The machine: devices, threads, files, locks, processes, servers."""

@@ -1,4 +1,4 @@
-"""Where numbers are computed, and how exactly."""
+"""Devices, precision and threads of the computation."""
 
 import ctypes
 import os
@@ -8,7 +8,7 @@ from typing import TypeVar
 import torch
 from torch import nn
 
-from kmpl.errors import UserError
+from kmpl.errors import SettingError
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -17,18 +17,18 @@ def pick_device(name: str) -> torch.device:
     """Return the device of that name; ``auto`` takes CUDA, MPS or CPU, in this order.
 
     Raises:
-        UserError: the machine has no such device.
+        SettingError: the machine has no such device.
     """
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        return torch.device(next(kind for kind, present in there.items() if present))
-    if not there[name]:
-        raise UserError(f"device {name}: this machine has none; use auto or cpu")
+        return torch.device(next(kind for kind, is_available in available.items() if is_available))
+    if not available[name]:
+        raise SettingError("device", name, "this machine has none; use auto or cpu")
     return torch.device(name)
 
 
 def pick_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return what convolutions compute in; ``auto`` takes bfloat16 where the device has instructions for it.
+    """Return the number type of convolutions; ``auto`` takes bfloat16 if the device has instructions for it.
 
     Without such instructions bfloat16 is emulated, and slower than float32.
     """
@@ -47,19 +47,19 @@ def _cpu_has_bfloat16() -> bool:
 
 
 def processor() -> str:
-    """Return what decides the last bits of numbers that the CPU computes: its vectors, and whether it has bfloat16."""
+    """Return the CPU's vector instructions and whether it has bfloat16: they decide the last bits of its results."""
     return f"{torch.backends.cpu.get_cpu_capability()}, {'with' if _cpu_has_bfloat16() else 'no'} bfloat16"
 
 
-def place(network: N, device: str, precision: str) -> N:
-    """Return a network on its device, told what to compute its convolutions in.
+def to_device(network: N, device: str, precision: str) -> N:
+    """Return a network on its device, with the number type of its convolutions set.
 
     Raises:
-        UserError: the machine has no such device.
+        SettingError: the machine has no such device.
     """
-    at = pick_device(device)
-    network.precision = pick_precision(precision, at)  # type: ignore[assignment]
-    return network.to(at)
+    target = pick_device(device)
+    network.precision = pick_precision(precision, target)  # type: ignore[assignment]
+    return network.to(target)
 
 
 def cores() -> int:
@@ -68,23 +68,23 @@ def cores() -> int:
 
 
 def use_threads(threads: int) -> None:
-    """Compute on so many CPU threads; 0 = as many as this process may use."""
+    """Set the number of CPU threads; 0 = as many as this process may use."""
     torch.set_num_threads(threads or cores())
     _keep_memory()
 
 
 @cache
 def _keep_memory() -> None:
-    """Tell the C library to keep what tensors free, where it is glibc, for the next ones.
+    """Let glibc keep the memory of freed tensors for the next ones; other C libraries are left as they are.
 
-    By default it hands blocks above some size back to the system at once, and each step of a training pays for fresh
-    pages again: up to a quarter of its time. Source: mallopt(3); the names of its constants are not in the library.
+    By default glibc returns large blocks to the system at once, and each step of a training pays for fresh pages again:
+    up to a quarter of its time. Source: mallopt(3); the names of its constants are not in the library.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # another C library
         return
     arena_max, mmap_threshold, trim_threshold = -8, -3, -1
-    mallopt(arena_max, 1)  # backward has a thread of its own, which would else keep memory of its own
-    mallopt(mmap_threshold, 32 << 20)  # the most it takes
+    mallopt(arena_max, 1)  # the thread of the backward pass would otherwise keep memory of its own
+    mallopt(mmap_threshold, 32 << 20)  # the largest value that it accepts
     mallopt(trim_threshold, 2**31 - 1)

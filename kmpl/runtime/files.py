@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, their digests, and where caches lie."""
+"""Writing files whole or not at all, digests of files, and the folder of caches."""
 
 import contextlib
 import hashlib
@@ -9,11 +9,11 @@ from pathlib import Path
 
 import platformdirs
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 
 
 def cache_folder() -> Path:
-    """Return the per-user cache: ``KMPL_CACHE``, or what the operating system names."""
+    """Return the cache folder: ``KMPL_CACHE``, or the operating system's folder for the user's caches."""
     return Path(os.environ.get("KMPL_CACHE") or platformdirs.user_cache_dir("kmpl"))
 
 
@@ -24,13 +24,13 @@ def sha256(path: Path) -> str:
 
 
 def describe(error: OSError, path: Path) -> str:
-    """Return one line for an operating system's refusal: what, where, why."""
+    """Return the message for an error on writing a file: which file, and why."""
     return f"cannot write {path}: {error.strerror or error}"
 
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; move it into place on success, remove it on any failure.
+    """Yield a temporary path beside ``path``; on success move it to ``path``, on any failure remove it.
 
     Raises:
         UserError: the file system refuses (full, read-only, not allowed).
@@ -40,20 +40,20 @@ def whole_file(path: Path) -> Iterator[Path]:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
     except OSError as error:
-        raise UserError(describe(error, path)) from error
+        raise FileError(describe(error, path), path) from error
     draft = Path(name)
     try:
         yield draft
         draft.chmod(0o666 & ~_umask())  # temporary files are private, results are not
         draft.replace(path)
     except OSError as error:
-        raise UserError(describe(error, path)) from error
+        raise FileError(describe(error, path), path) from error
     finally:
         draft.unlink(missing_ok=True)
 
 
 def _umask() -> int:
-    """Return the process's mask for new files; asking means setting it for a moment."""
+    """Return the process's mask for new files; to read it, the mask must be set for a moment."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Who is alive: a file locked by a process at work, which the operating system lets go of however the process dies."""
+"""Lock files of running processes: the operating system releases the lock however the process ends."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,8 +8,8 @@ from filelock import FileLock, Timeout
 
 
 @contextmanager
-def present(path: Path) -> Iterator[None]:
-    """Hold the lock while the block runs; a killed process leaves the file, which nobody holds then."""
+def hold(path: Path) -> Iterator[None]:
+    """Hold the lock while the block runs; a killed process leaves the file, but nobody holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path):
         try:
@@ -18,24 +18,19 @@ def present(path: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
-def is_present(path: Path) -> bool:
-    """Say whether somebody on this machine holds the lock; what a dead process left is removed."""
+def is_held(path: Path, *, remove_dead: bool = False) -> bool:
+    """Return whether a process on this machine holds the lock.
+
+    Args:
+        path: the lock file; it need not exist.
+        remove_dead: remove a file that a dead process left.
+    """
     if not path.exists():
         return False
     try:
         with FileLock(path, timeout=0):
-            path.unlink(missing_ok=True)
+            if remove_dead:
+                path.unlink(missing_ok=True)
     except Timeout:
         return True
     return False
-
-
-def is_held(path: Path) -> bool:
-    """Say whether somebody on this machine holds the lock; the file is left where it is."""
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True

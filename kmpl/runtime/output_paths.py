@@ -1,42 +1,42 @@
-"""Files that a command will write at its end: refused before any work is done."""
+"""Checks of output paths before any work: each file must be writable, and no two may be the same."""
 
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError
 
 
 def check_apart(paths: Mapping[str, Path | None]) -> None:
-    """Refuse two of a command's files that are one: what is written would replace what was read or written before.
+    """Refuse two paths of a command that are the same file: writing one would overwrite the other.
 
     Args:
-        paths: The files by the flag that each was given with.
+        paths: The files, by flag of the command line.
 
     Raises:
-        UserError: two are the same.
+        UserError: two are the same file.
     """
-    seen: dict[Path, str] = {}
+    flags: dict[Path, str] = {}
     for flag, path in paths.items():
-        if path is not None and (first := seen.setdefault(path.resolve(), flag)) != flag:
-            raise UserError(f"{flag} {path}: is the same file as {first}; give another name")
+        if path is not None and (first := flags.setdefault(path.resolve(), flag)) != flag:
+            raise FileError(f"{flag} {path}: is the same file as {first}; give another name", path)
 
 
 def check_target(path: Path, flag: str, overwrite: bool = True) -> None:
-    """Refuse a file that could not be written at the end.
+    """Refuse an output path that is not writable.
 
     Args:
         path: The file.
-        flag: What it was given with, for the message.
-        overwrite: Whether it may exist.
+        flag: Its flag of the command line, for the message.
+        overwrite: Allow a file that exists.
 
     Raises:
-        UserError: no such folder, not allowed, a folder itself, or there already.
+        UserError: no such folder, no permission, the path is a folder, or the file exists.
     """
     folder = path.resolve().parent
     if not folder.is_dir():
-        raise UserError(f"{flag} {path}: there is no folder {folder}; make it first")
+        raise FileError(f"{flag} {path}: there is no folder {folder}; make it first", path)
     if path.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f"{flag} {path}: cannot be written; name a file in a folder that you may write to")
+        raise FileError(f"{flag} {path}: cannot be written; name a file in a folder that you may write to", path)
     if path.exists() and not overwrite:
-        raise UserError(f"{flag} {path}: exists; give --overwrite or another name")
+        raise FileError(f"{flag} {path}: exists; give --overwrite or another name", path)

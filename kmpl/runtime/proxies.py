@@ -1,30 +1,30 @@
-"""A company's proxy is for what is outside: it knows nothing of the servers on this machine."""
+"""Proxy settings: servers on this machine are reached directly, because a company's proxy cannot reach them."""
 
 import os
 from collections.abc import Mapping
 from importlib.util import find_spec
 
 LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
-"""This machine, by the names that its servers are called by."""
+"""Names of this machine in the addresses of its servers."""
 added: dict[str, str] = {}
-"""What ``pass_by`` has changed in the environment of this process."""
+"""Environment variables that ``pass_by`` has set in this process."""
 
 
 def pass_by() -> None:
-    """Let this process, and all that it starts, reach this machine's own servers without a proxy.
+    """Let this process and its children reach servers on this machine without a proxy.
 
-    HTTP clients read the environment each time, so that it is right for all of them, whoever made them. Both spellings
-    are set, because most prefer the lower one and some read only one.
+    All HTTP clients read the environment, so the change applies to each of them. Both spellings are set, because most
+    clients prefer the lower-case one and some read only one.
     """
     added.update(exceptions(os.environ))
     os.environ.update(added)
 
 
 def exceptions(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return ``no_proxy`` and ``NO_PROXY`` with this machine in them; nothing where no proxy is set, or all is well.
+    """Return ``no_proxy`` and ``NO_PROXY`` with this machine added; empty if no proxy is set or nothing is missing.
 
-    What the user has there stays, but in a form that httpx survives: of ``[::1]`` it takes the brackets for a port, and
-    of a network like ``fd00::/8``, which no client in Python knows, it dies.
+    The user's entries stay, but in a form that httpx accepts: it takes the brackets of ``[::1]`` for a port, and
+    crashes on a network like ``fd00::/8``, which no client in Python supports.
 
     >>> exceptions({"HTTP_PROXY": "http://proxy:3128", "NO_PROXY": ".corp,127.0.0.1"})["NO_PROXY"]
     '.corp,127.0.0.1,localhost,::1,0.0.0.0'
@@ -32,32 +32,34 @@ def exceptions(environment: Mapping[str, str]) -> dict[str, str]:
     names = ("no_proxy", "NO_PROXY")
     if not any(name.lower().endswith("_proxy") and value for name, value in environment.items() if name not in names):
         return {}
-    told = {name: environment.get(name) for name in names}
-    either = next((value for value in told.values() if value is not None), "")
-    wanted = {name: _with_local(either if value is None else value) for name, value in told.items()}
-    return {name: value for name, value in wanted.items() if value != told[name]}
+    current = {name: environment.get(name) for name in names}
+    either = next((value for value in current.values() if value is not None), "")
+    complete = {name: _with_local(either if value is None else value) for name, value in current.items()}
+    return {name: value for name, value in complete.items() if value != current[name]}
 
 
 def _with_local(value: str) -> str:
-    if value.strip() == "*":  # nothing goes through a proxy
+    if value.strip() == "*":  # no request uses a proxy
         return value
-    entries = [entry for text in value.split(",") if (entry := _readable(text.strip()))]
+    entries = [entry for text in value.split(",") if (entry := _accepted(text.strip()))]
     return ",".join([*entries, *(name for name in LOCAL if name not in entries)])
 
 
-def _readable(entry: str) -> str:
+def _accepted(entry: str) -> str:
     if entry.count(":") < 2:
         return entry
     return "" if "/" in entry else entry.partition("]")[0].lstrip("[")
 
 
 def without_socks(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return proxies that Prefect's client would die of, emptied: kinds for which it lacks a package or the words.
+    """Return empty values for the proxies that would crash Prefect's client: kinds that it does not support.
 
-    It opens a way through each proxy that is set, even where all that it asks for is on this machine.
+    Prefect's client connects to each proxy that is set, even if all its requests go to this machine.
     """
-    known = ("http", "https", *(("socks5", "socks5h") if find_spec("socksio") else ()))
+    supported = ("http", "https", *(("socks5", "socks5h") if find_spec("socksio") else ()))
     proxies = {n: v for n, v in environment.items() if n.lower() in ("http_proxy", "https_proxy", "all_proxy")}
     return {
-        name: "" for name, value in proxies.items() if "://" in value and value.partition("://")[0].lower() not in known
+        name: ""
+        for name, value in proxies.items()
+        if "://" in value and value.partition("://")[0].lower() not in supported
     }

@@ -1,4 +1,4 @@
-"""One seed for each purpose, all from the experiment's seed."""
+"""Seeds: one for each purpose, all derived from the experiment's seed."""
 
 import hashlib
 
@@ -6,7 +6,7 @@ import torch
 
 
 def derive(seed: int, *purpose: object) -> int:
-    """Return a seed in [0, 2³¹) that depends on ``seed`` and on each word of ``purpose``, the same on every machine.
+    """Return a seed in [0, 2³¹) derived from ``seed`` and the words of ``purpose``, the same on every machine.
 
     >>> derive(0, "weights") == derive(0, "weights"), derive(0, "weights") == derive(0, "batches")
     (True, False)

@@ -1,4 +1,4 @@
-"""Servers on this machine: their ports, their settings, and waiting until they answer."""
+"""Servers on this machine: ports, Prefect's settings, and waiting for an answer."""
 
 import os
 import re
@@ -13,14 +13,19 @@ from kmpl.errors import UserError
 from kmpl.runtime import proxies
 
 HOST = "127.0.0.1"
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy knows nothing of this machine's pages
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy reaches this machine's servers
 
 
 def check_port(port: int, what: str, flag: str) -> None:
-    """Refuse a port that cannot be listened on.
+    """Refuse a port that is not free.
+
+    Args:
+        port: of this machine.
+        what: the server that needs it, for the message.
+        flag: the flag of the command line that changes it, for the message.
 
     Raises:
-        UserError: names the port, who wanted it and the flag that changes it.
+        UserError: a process listens on the port, or it is no valid port.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -33,14 +38,14 @@ def check_port(port: int, what: str, flag: str) -> None:
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at the moment."""
+    """Return a port that is free at the moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 def answers(url: str, timeout: float = 2.0) -> bool:
-    """Say whether a GET of ``url`` succeeds; only what is not on this machine is asked through a proxy."""
+    """Return whether a GET of ``url`` succeeds within ``timeout`` seconds; this machine is reached without a proxy."""
     try:
         local = urllib.parse.urlsplit(url).hostname in proxies.LOCAL
         with (_DIRECT if local else urllib.request.build_opener()).open(url, timeout=timeout) as page:
@@ -50,7 +55,7 @@ def answers(url: str, timeout: float = 2.0) -> bool:
 
 
 def wait_for(url: str, seconds: float) -> bool:
-    """Wait until ``url`` answers; return False if it does not within so many seconds."""
+    """Wait until ``url`` answers; return False if it does not within ``seconds``."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if answers(url):
@@ -60,26 +65,24 @@ def wait_for(url: str, seconds: float) -> bool:
 
 
 def prefect_settings(mlruns: Path) -> dict[str, str]:
-    """Return the environment of everything that talks to Prefect on this machine; what is set already, wins.
+    """Return the environment for all processes that use Prefect on this machine; variables that are set stay.
 
-    Prefect's database lives below ``mlruns`` like everything else, nothing is reported to its makers, and results stay
-    in kmpl's own store.
-
-    Proxies that Prefect's client cannot even be told of are emptied, whoever set them.
+    Prefect's database lies below ``mlruns``, and its usage reports are off. Proxies that would crash Prefect's client
+    are emptied, whoever set them.
     """
-    wanted = {
+    defaults = {
         "PREFECT_HOME": str(mlruns.resolve() / "prefect"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "DO_NOT_TRACK": "true",
     }
-    return {name: os.environ.get(name, value) for name, value in wanted.items()} | proxies.without_socks(os.environ)
+    return {name: os.environ.get(name, value) for name, value in defaults.items()} | proxies.without_socks(os.environ)
 
 
 def masked(text: str) -> str:
-    """Return text without the passwords of the addresses in it.
+    """Return a text with the passwords in its addresses replaced by ``***``.
 
-    >>> masked("postgresql://me:secret@host/db")
-    'postgresql://me:***@host/db'
+    >>> masked("postgresql://me:secret@host/db redis://:secret@host")
+    'postgresql://me:***@host/db redis://:***@host'
     """
-    return re.sub(r"(://[^:/@\s]+):[^@\s]+@", r"\1:***@", text)
+    return re.sub(r"(://[^:/@\s]*):[^@\s]+@", r"\1:***@", text)

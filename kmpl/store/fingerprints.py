@@ -8,6 +8,7 @@ import ast
 import hashlib
 import json
 import platform
+import re
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -26,14 +27,15 @@ _NO_NUMBERS = {
     "kmpl.datasets.types",
     "kmpl.errors",
     "kmpl.method.results",
+    "kmpl.method.step_inputs",
     "kmpl.training.history",
 }
 _CODE = {
-    "fit": ("kmpl.method.steps", "kmpl.training.loop"),
-    "embed": ("kmpl.models.embedding",),
+    "fit": ("kmpl.method.steps", "kmpl.training.loop", "kmpl.models.registry", "kmpl.images.views"),
+    "embed": ("kmpl.models.embedding", "kmpl.models.registry"),
     "pretext": ("kmpl.method.pretext",),
     "vote": ("kmpl.method.steps", "kmpl.method.pseudo_labels", "kmpl.runtime.seeds"),
-    "evaluate": ("kmpl.method.evaluation",),
+    "evaluate": ("kmpl.method.evaluation", "kmpl.models.registry"),
     "experiment": (
         "kmpl.method.experiment",
         "kmpl.method.pseudo_labels",
@@ -43,14 +45,20 @@ _CODE = {
 }
 
 
+_LATER_IMPORT = re.compile(r"(kmpl(?:\.\w+)+):\w+")  # how records of kmpl.config name code: module:function
+
+
 @cache
 def _imports(source: str) -> set[str]:
-    """Return the modules of kmpl that a module's source names in its imports."""
-    found = set()
+    """Return the modules of kmpl that a module's source imports, at once or by ``Choice.load``."""
+    modules = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "kmpl":
-            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
-    return found
+            modules |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            later = _LATER_IMPORT.fullmatch(node.value)
+            modules |= {later[1]} if later else set()
+    return modules
 
 
 def _source(module: str) -> str | None:
@@ -70,7 +78,8 @@ def code_version(step: str) -> str:
 
     steps.py only hands things on; following its imports too would make every step depend on all of kmpl.
     """
-    waiting, sources = list(_CODE[step]), dict[str, str]()
+    waiting = list(_CODE[step])
+    sources = dict[str, str]()
     while waiting:
         module = waiting.pop()
         source = None if module in _NO_NUMBERS or module in sources else _source(module)
@@ -80,7 +89,7 @@ def code_version(step: str) -> str:
     return hashlib.sha256(json.dumps(sources, sort_keys=True).encode()).hexdigest()
 
 
-def surroundings(config: Learning) -> dict[str, Any]:
+def environment_key(config: Learning) -> dict[str, Any]:
     """Return what a number depends on besides data, settings and code: libraries and what it is computed on."""
     versions = {name: metadata.version(name) for name in ("torch", "torchvision", "scikit-learn", "numpy", "scipy")}
     device = pick_device(config.device)
@@ -92,6 +101,6 @@ def surroundings(config: Learning) -> dict[str, Any]:
 def key(step: str, config: Learning, **inputs: Any) -> str:
     """Return the digest of all that determines a step's result."""
     text = json.dumps(
-        {"step": step, "code": code_version(step), "surroundings": surroundings(config)} | inputs, sort_keys=True
+        {"step": step, "code": code_version(step), "environment": environment_key(config)} | inputs, sort_keys=True
     )
     return hashlib.sha256(text.encode()).hexdigest()

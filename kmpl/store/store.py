@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from kmpl.errors import DamagedWarning, UserError
+from kmpl.errors import DamagedWarning, FileError
 from kmpl.runtime.files import whole_file
 
 _FORMAT = "v1"  # part of every entry's path: a store that another version wrote is never misread, only not found
@@ -33,7 +33,7 @@ def content_digest(tensors: Mapping[str, Tensor], about: str = "") -> str:
     return digest.hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """What the store keeps under one key."""
 
@@ -70,7 +70,7 @@ class Store:
                 header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
             if header.get("digest") == content_digest(tensors, f"{kind} {key} {header.get('about')}"):
-                return Entry(tensors, json.loads(header["about"]))
+                return Entry(tensors=tensors, about=json.loads(header["about"]))
         except (OSError, SafetensorError, ValueError) as error:
             reason = str(error).splitlines()[0]
         else:
@@ -80,20 +80,21 @@ class Store:
             path.unlink()
         return None
 
-    def write(self, kind: str, key: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]) -> None:
+    def write(self, kind: str, key: str, tensors: Mapping[str, Tensor], *, about: Mapping[str, Any]) -> None:
         """Keep tensors, and what JSON takes, under a key.
 
         Raises:
             UserError: the file system refuses; nothing half-written is left.
         """
-        text, path = json.dumps(about), self.path(kind, key)
+        text = json.dumps(about)
+        path = self.path(kind, key)
         whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         header = {"about": text, "digest": content_digest(whole, f"{kind} {key} {text}")}
         with whole_file(path) as draft:
             try:
                 save_file(whole, draft, header)
             except SafetensorError as error:  # its own wrapping of the operating system's refusal
-                raise UserError(f"cannot write {path}: {error}") from error
+                raise FileError(f"cannot write {path}: {error}", path) from error
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Return entries and bytes by kind; what other versions or killed writers left is ``other``."""
@@ -117,4 +118,4 @@ class Store:
             if self.folder.exists():
                 shutil.rmtree(self.folder)
         except OSError as error:
-            raise UserError(f"cannot clear {self.folder}: {error.strerror or error}") from error
+            raise FileError(f"cannot clear {self.folder}: {error.strerror or error}", self.folder) from error

@@ -1,5 +1,17 @@
-"""Reports into MLflow; the only folder that imports it."""
+"""Experiment tracking with MLflow. The only folder that imports MLflow."""
 
-from kmpl.tracking.client import failed_outside, open_store, page, store_answers, tracking_uri
+from typing import TYPE_CHECKING
 
-__all__ = ["failed_outside", "open_store", "page", "store_answers", "tracking_uri"]
+if TYPE_CHECKING:
+    from kmpl.tracking.client import failed_outside, open_store, run_url, store_answers, tracking_uri
+
+__all__ = ["failed_outside", "open_store", "run_url", "store_answers", "tracking_uri"]
+
+
+def __getattr__(name: str) -> object:
+    """Import MLflow when something of it is first asked for: it takes seconds, and who only predicts does without."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from kmpl.tracking import client
+
+    return getattr(client, name)

@@ -1,4 +1,4 @@
-"""What a run says of the machine, the code and the packages that made it."""
+"""The environment of a run: machine, code and packages, as tags."""
 
 import os
 import platform
@@ -16,17 +16,17 @@ def installed_packages() -> list[str]:
 
 
 def now() -> str:
-    """Return date, time and zone, as people read them."""
+    """Return date, time and zone, for people."""
     return datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
 
 
 def environment() -> dict[str, str]:
-    """Return what a number depends on besides its settings, as tags."""
-    from kmpl.runtime.devices import processor  # PyTorch: who only looks runs up does not wait for it
+    """Return tags of everything besides the settings that a number depends on: versions, machine, commit."""
+    from kmpl.runtime.devices import processor  # it imports PyTorch, which a search of runs does not need
 
     tags = {f"version.{name}": metadata.version(name) for name in ("torch", "torchvision", "scikit-learn", "numpy")}
     tags |= {"version.kmpl": __version__, "version.python": platform.python_version(), "machine": platform.platform()}
     tags |= {"cores": str(os.cpu_count()), "processor": processor()}
-    here = Path(__file__).resolve().parent
-    git = subprocess.run(["git", "-C", str(here), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    folder = Path(__file__).resolve().parent
+    git = subprocess.run(["git", "-C", str(folder), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
     return tags | ({"mlflow.source.git.commit": git.stdout.strip()} if git.returncode == 0 else {})

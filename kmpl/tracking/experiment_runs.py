@@ -4,7 +4,7 @@ import contextlib
 import json
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,67 +24,76 @@ from kmpl.config.presets import for_arm
 from kmpl.datasets.types import Pool
 from kmpl.method.results import ArmReport, Report, Round
 from kmpl.reports import experiment_plots
-from kmpl.tracking.client import closing, experiment_id, link, search
+from kmpl.tracking.client import closing, experiment_id, link_successor, search
 from kmpl.tracking.environment import environment, installed_packages
 from kmpl.tracking.log_model import log_model
 from kmpl.training.history import Fit
 
-_BATCH = 90  # MLflow takes at most 100 params a call
-_LONGEST_NAME, _LONGEST_RUN = 500, 250  # characters of the names of data sets and runs; PostgreSQL refuses more
+_PARAMS_PER_CALL = 90  # MLflow accepts at most 100
+_METRICS_PER_CALL = 900  # MLflow accepts at most 1,000
+_MAX_DATASET_NAME_LENGTH = 500  # characters; PostgreSQL refuses more
+_MAX_RUN_NAME_LENGTH = 250  # characters; PostgreSQL refuses more
 
 
 def start(client: MlflowClient, name: str, tags: Mapping[str, str], seconds_ago: float = 0.0) -> str:
     """Open a run and return its id."""
-    begin = int((time.time() - seconds_ago) * 1000)
+    begin_ms = int((time.time() - seconds_ago) * 1000)
     source = {MLFLOW_SOURCE_NAME: "kmpl", MLFLOW_SOURCE_TYPE: "LOCAL"}
-    return str(
-        client.create_run(experiment_id(client), begin, source | dict(tags), _cut(name, _LONGEST_RUN)).info.run_id
-    )
+    run = client.create_run(experiment_id(client), begin_ms, source | dict(tags), _shorten(name, _MAX_RUN_NAME_LENGTH))
+    return str(run.info.run_id)
 
 
-def _cut(name: str, most: int) -> str:
-    """Return a name without its beginning where it is too long: paths differ at their ends."""
-    return name if len(name) <= most else f"…{name[1 - most :]}"
+def _shorten(name: str, length: int) -> str:
+    """Return a name without its beginning if it is too long: paths differ at their ends."""
+    return name if len(name) <= length else f"…{name[1 - length :]}"
 
 
-def log_params(client: MlflowClient, run: str, settings: Mapping[str, Any]) -> None:
+def log_params(client: MlflowClient, run_id: str, settings: Mapping[str, Any]) -> None:
     """Log a tree of settings with dotted names."""
     params = [Param(name, str(value)) for name, value in flatten(settings).items()]
-    for i in range(0, len(params), _BATCH):
-        client.log_batch(run, params=params[i : i + _BATCH])
+    for i in range(0, len(params), _PARAMS_PER_CALL):
+        client.log_batch(run_id, params=params[i : i + _PARAMS_PER_CALL])
+
+
+def log_metrics(client: MlflowClient, run_id: str, metrics: Sequence[Metric]) -> None:
+    """Log any number of metrics."""
+    for i in range(0, len(metrics), _METRICS_PER_CALL):
+        client.log_batch(run_id, metrics=metrics[i : i + _METRICS_PER_CALL])
 
 
 class ExperimentRun:
-    """An open parent run and what has been logged below it."""
+    """The open parent run of an experiment, and the runs of its arms below it."""
 
     def __init__(self, client: MlflowClient, config: ExperimentConfig, command: str, tags: Mapping[str, str]) -> None:
-        self.client, self.config, self.tags = client, config, dict(tags)
+        self.client = client
+        self.config = config
+        self.tags = dict(tags)
         self.pool: Pool | None = None
         earlier = self._earlier(kind="experiment")
         self.id = start(client, _title(config), {"kind": "experiment", "command": command} | environment() | self.tags)
-        link(client, earlier, self.id)
+        link_successor(client, earlier, self.id)
         log_params(client, self.id, config.model_dump(mode="json"))
 
-    def begun(self, pool: Pool) -> None:
+    def log_pool(self, pool: Pool) -> None:
         """Log the pool: the data set with its digest, and the indices of the split."""
         self.pool = pool
         self._log_data(self.id)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "split.json"
-            given = pool.labelled
+            is_labelled = pool.labelled
             split = {
                 "digest": pool.digest,
-                "labelled": pool.sources[given].tolist(),
+                "labelled": pool.sources[is_labelled].tolist(),
                 "validation": pool.validation_sources.tolist(),
-                "unlabelled": pool.sources[~given].tolist(),
+                "unlabelled": pool.sources[~is_labelled].tolist(),
             }
             path.write_text(json.dumps(split), encoding="utf-8")
             versions = Path(folder) / "environment.txt"
             versions.write_text("\n".join(installed_packages()) + "\n", encoding="utf-8")
             self.client.log_artifacts(self.id, folder)
 
-    def _log_data(self, run: str) -> None:
-        assert self.pool is not None, "begun comes first"
+    def _log_data(self, run_id: str) -> None:
+        assert self.pool is not None, "log_pool comes first"
         name = f"{self.config.dataset}, {self.config.protocol} protocol, {self.pool.budget} labels"
         profile = json.dumps(
             {
@@ -94,48 +103,47 @@ class ExperimentRun:
             }
         )
         data = Dataset(
-            _cut(name, _LONGEST_NAME),
+            _shorten(name, _MAX_DATASET_NAME_LENGTH),
             self.pool.digest[:36],
             "code",
             json.dumps({"tags": {"pool": "kmpl"}}),
             profile=profile,
         )
-        self.client.log_inputs(run, [DatasetInput(data, [InputTag("mlflow.data.context", "train")])])
+        self.client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "train")])])
 
     def _earlier(self, **tags: str) -> list[Run]:
-        """Return what earlier, killed turns of the same sweep logged about the same experiment, newest first."""
+        """Return the runs that earlier, killed runs of the sweep logged about this experiment, newest first."""
         if "sweep" not in self.tags:
             return []
         return search(self.client, sweep=self.tags["sweep"], key=self.tags["key"], **tags)
 
-    def finished(self, arm: ArmReport) -> None:
-        """Log one arm as a child run; one that was logged to its end before is moved below this parent as it is."""
+    def log_arm(self, arm: ArmReport) -> None:
+        """Log one arm as a child run. A finished run of the same arm is moved below this parent instead."""
         earlier = self._earlier(kind="arm", arm=arm.arm)
-        done = next((run for run in earlier if run.info.status == "FINISHED"), None)
-        points = metrics_of(arm)
-        if done:
-            self.client.set_tag(done.info.run_id, MLFLOW_PARENT_RUN_ID, self.id)
+        finished = next((run for run in earlier if run.info.status == "FINISHED"), None)
+        metrics = metrics_of(arm)
+        if finished:
+            self.client.set_tag(finished.info.run_id, MLFLOW_PARENT_RUN_ID, self.id)
         else:
-            self._log_arm(arm, points, earlier)
+            self._log_new_arm(arm, metrics, earlier)
         for view in ("accuracy", *(f"accuracy_{v}" for v in arm.evaluation.views)):
-            value = next(p.value for p in points if p.key == f"test/{view}")
+            value = next(metric.value for metric in metrics if metric.key == f"test/{view}")
             self.client.log_metric(self.id, f"test/{view}/{arm.arm}", value)
 
-    def _log_arm(self, arm: ArmReport, points: list[Metric], earlier: list[Run]) -> None:
-        """Log settings, metrics of all epochs and rounds, test, model."""
-        assert self.pool is not None, "begun comes first"
-        own = {"kind": "arm", "arm": arm.arm, "stop_reason": arm.stop_reason, MLFLOW_PARENT_RUN_ID: self.id}
-        run = start(self.client, arm.arm, self.tags | own, seconds_ago=sum(arm.seconds.values()))
-        link(self.client, earlier, run)
-        with closing(self.client, run):
-            log_params(self.client, run, for_arm(self.config, arm.arm).model_dump(mode="json"))
-            self._log_data(run)
-            for i in range(0, len(points), 900):
-                self.client.log_batch(run, metrics=points[i : i + 900])
-            log_model(self.client, run, arm.fit.network, self.pool, arm.arm)
+    def _log_new_arm(self, arm: ArmReport, metrics: list[Metric], earlier: list[Run]) -> None:
+        """Log settings, metrics of all epochs and rounds, test metrics and model."""
+        assert self.pool is not None, "log_pool comes first"
+        arm_tags = {"kind": "arm", "arm": arm.arm, "stop_reason": arm.stop_reason, MLFLOW_PARENT_RUN_ID: self.id}
+        run_id = start(self.client, arm.arm, self.tags | arm_tags, seconds_ago=sum(arm.seconds.values()))
+        link_successor(self.client, earlier, run_id)
+        with closing(self.client, run_id):
+            log_params(self.client, run_id, for_arm(self.config, arm.arm).model_dump(mode="json"))
+            self._log_data(run_id)
+            log_metrics(self.client, run_id, metrics)
+            log_model(self.client, run_id, network=arm.fit.network, pool=self.pool, title=arm.arm)
 
-    def closed(self, report: Report, summary: Mapping[str, Any]) -> None:
-        """Log what only the whole experiment shows: figures and the report's numbers."""
+    def log_report(self, report: Report, summary: Mapping[str, Any]) -> None:
+        """Log the figures and numbers of the whole experiment."""
         with tempfile.TemporaryDirectory() as folder:
             for name, figure in experiment_plots.all_figures(report).items():
                 figure.savefig(Path(folder) / f"{name}.png")
@@ -155,32 +163,39 @@ def experiment_run(
         yield run
 
 
-def points_of(rounds: Sequence[Round], fit: Fit | None = None) -> list[Metric]:
-    """Return the numbers of all epochs and rounds; epochs count on through the rounds; without a round, ``fit``'s."""
-    fits = [turn.fit for turn in rounds] or ([fit] if fit else [])
+def training_metrics(rounds: Sequence[Round], fit: Fit | None = None) -> list[Metric]:
+    """Return the metrics of all epochs and rounds. Steps of epochs are numbered through all rounds.
+
+    Args:
+        rounds: of an arm.
+        fit: training of an arm without rounds.
+    """
+    fits = [round_.fit for round_ in rounds] or ([fit] if fit else [])
     points: list[tuple[str, float, int]] = []
     for step, epoch in enumerate((epoch for fit in fits for epoch in fit.history), start=1):
         points += [("train/loss", epoch.loss, step), ("train/accuracy", epoch.accuracy, step)]
         points += [("validation/loss", epoch.validation_loss, step)]
         points += [("validation/accuracy", epoch.validation_accuracy, step)]
         points += [("train/learning_rate", epoch.learning_rate, step)]
-    for turn in rounds:
-        shown = turn.diagnostics
-        points += [("pseudo_labels/accuracy", shown.accuracy, turn.number)]
-        points += [("pseudo_labels/coverage", shown.coverage, turn.number)]
-        points += [("pseudo_labels/purity", shown.purity, turn.number)]
-        points += [(f"pseudo_labels/count_{c}", n, turn.number) for c, n in enumerate(shown.counts)]
-        points += [(f"pseudo_labels/accuracy_{c}", a, turn.number) for c, a in enumerate(shown.class_accuracy)]
-    return _finite(points)
+    for round_ in rounds:
+        quality = round_.diagnostics
+        number = round_.number
+        points += [("pseudo_labels/accuracy", quality.accuracy, number)]
+        points += [("pseudo_labels/coverage", quality.coverage, number)]
+        points += [("pseudo_labels/purity", quality.purity, number)]
+        points += [(f"pseudo_labels/count_{c}", n, number) for c, n in enumerate(quality.counts)]
+        points += [(f"pseudo_labels/accuracy_{c}", a, number) for c, a in enumerate(quality.class_accuracy)]
+    return finite_metrics(points)
 
 
-def _finite(points: list[tuple[str, float, int]]) -> list[Metric]:
-    now = int(time.time() * 1000)
-    return [Metric(name, float(value), now, step) for name, value, step in points if np.isfinite(value)]
+def finite_metrics(points: Iterable[tuple[str, float, int]]) -> list[Metric]:
+    """Return metrics of all finite values; ``points`` are (name, value, step)."""
+    now_ms = int(time.time() * 1000)
+    return [Metric(name, float(value), now_ms, step) for name, value, step in points if np.isfinite(value)]
 
 
 def metrics_of(arm: ArmReport) -> list[Metric]:
-    """Return all numbers of an arm, named alike in all arms."""
+    """Return all metrics of an arm, with the same names in all arms."""
     test = arm.evaluation
     points: list[tuple[str, float, int]] = [("test/accuracy", test.accuracy, 0), ("test/log_loss", test.log_loss, 0)]
     points += [("test/calibration_error", test.calibration_error, 0)]
@@ -188,7 +203,7 @@ def metrics_of(arm: ArmReport) -> list[Metric]:
     points += [(f"test/recall_{c}", value, 0) for c, value in enumerate(test.class_accuracy)]
     points += [(f"seconds/{step.replace(' ', '_')}", value, 0) for step, value in arm.seconds.items()]
     points += [("seconds/all", sum(arm.seconds.values()), 0)]
-    return points_of(arm.rounds, arm.fit) + _finite(points)
+    return training_metrics(arm.rounds, arm.fit) + finite_metrics(points)
 
 
 def _title(config: ExperimentConfig) -> str:

@@ -1,4 +1,4 @@
-"""Models by MLflow's addresses: what a run logged, or the registry holds, ready to predict."""
+"""Load models by MLflow's addresses: the model of a run, or a registered model."""
 
 from pathlib import Path
 from typing import Any
@@ -14,24 +14,24 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from kmpl.errors import UserError
 from kmpl.models.model_file import TrainedModel, read_description
 from kmpl.tracking.client import open_existing, search
-from kmpl.tracking.log_model import STATE
+from kmpl.tracking.local_models import STATE, Judged, judged_by
 
 
 def open_model(mlruns: Path, address: str) -> TrainedModel:
     """Return the model at ``models:/…``, ``runs:/…/model``, or of the run with this id.
 
-    What is loaded is the same file that MLflow serves (pt2; nothing is unpickled).
+    The file is the one that MLflow serves (pt2; nothing is unpickled).
 
     Raises:
-        UserError: no such model, not one of kmpl's, or damaged; or the store cannot be opened.
+        UserError: there is no such model, it is not kmpl's, it is damaged, or the store cannot be opened.
     """
     client = open_existing(mlruns)
     uri, info = _info(client, address)
     try:
-        about = info.metadata or {}
-        classes = tuple(map(str, about["classes"]))
-        height, width, *colour = about["image"] if "image" in about else _of_signature(info)
-        spans = about.get("ranges", {})  # versions before wrote none
+        metadata = info.metadata or {}
+        classes = tuple(map(str, metadata["classes"]))
+        height, width, *channels = metadata["image"] if "image" in metadata else _image_shape(info)
+        spans = metadata.get("ranges", {})  # early versions wrote none
         ranges = {str(kind): (float(low), float(high)) for kind, (low, high) in spans.items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{address} is no model of raw images that kmpl logged") from error
@@ -39,20 +39,22 @@ def open_model(mlruns: Path, address: str) -> TrainedModel:
         module = mlflow.pytorch.load_model(uri)
     except Exception as error:  # a damaged archive may raise anything
         raise UserError(f"{address} cannot be loaded: {_first_line(error)}") from error
-    return TrainedModel(module, classes, (colour[0] if colour else 1, height, width), ranges)
+    return TrainedModel(
+        module=module, classes=classes, raw_shape=(channels[0] if channels else 1, height, width), ranges=ranges
+    )
 
 
-def _of_signature(info: ModelInfo) -> tuple[int, ...]:
-    """Return the shape of one image: models of earlier versions say it in MLflow's words for what goes in."""
+def _image_shape(info: ModelInfo) -> tuple[int, ...]:
+    """Return the shape of one image from the model's input signature, where early versions wrote it."""
     shape: tuple[int, ...] = info.signature.inputs.inputs[0].shape[1:]
     return shape
 
 
 def fetch_state(mlruns: Path, address: str, folder: Path) -> Path:
-    """Return the file of weights beside a model, which describes itself; a copy in ``folder`` if it lies elsewhere.
+    """Return the file of weights of a model, with its description; a copy in ``folder`` if the store is remote.
 
     Raises:
-        UserError: no such model, its run is gone, or its weights do not describe themselves.
+        UserError: there is no such model, its run is gone, or the file of weights has no description.
     """
     client = open_existing(mlruns)
     _, info = _info(client, address)
@@ -67,23 +69,42 @@ def fetch_state(mlruns: Path, address: str, folder: Path) -> Path:
     return path
 
 
-def _info(client: MlflowClient, address: str) -> tuple[str, ModelInfo]:
-    """Return MLflow's own address of a model, and what is known of it."""
+def judged_on_server(mlruns: Path, address: str) -> Judged | None:
+    """Return on what a registered model was chosen; None where nobody chose it."""
+    client = open_existing(mlruns)
+    name, _, alias = address.removeprefix("models:/").partition("@")
     try:
-        uri = address if ":/" in address else _of_run(client, address)
+        if alias:
+            return judged_by(client.get_model_version_by_alias(name, alias).tags)
+        return judged_by(client.get_model_version(*name.split("/", 1)).tags)
+    except (MlflowException, TypeError):  # a model that is not registered
+        return None
+
+
+def _info(client: MlflowClient, address: str) -> tuple[str, ModelInfo]:
+    """Return MLflow's address of a model, and its metadata."""
+    try:
+        uri = address if ":/" in address else _address_of_run(client, address)
         return uri, mlflow.models.get_model_info(uri)
     except (MlflowException, OSError) as error:
         hint = "`kmpl sweep` trains models and registers the best as models:/kmpl@champion"
+        labelled = [run.info.run_id for run in search(client, kind="labelling") if run.info.status == "FINISHED"]
+        hint += f"; the last `kmpl label` left a model, too: --model {labelled[0]}" if labelled else ""
         raise UserError(f"there is no {address} among the runs at {client.tracking_uri}; {hint}") from error
 
 
-def _of_run(client: MlflowClient, run: str) -> str:
-    """Return the address of a run's model; one that has none but whose arms have is told which."""
-    if _models(client.get_run(run)):
-        return f"runs:/{run}/model"
-    below = [r for r in search(client, **{MLFLOW_PARENT_RUN_ID: run}) if _models(r)]
-    named = ", ".join(f"{r.info.run_id} ({r.data.tags.get('arm', r.info.run_name)})" for r in below)
-    raise UserError(f"run {run} has no model; " + (f"those below it have: {named}" if below else "name an arm's run"))
+def _address_of_run(client: MlflowClient, run_id: str) -> str:
+    """Return the address of a run's model.
+
+    Raises:
+        UserError: the run has no model; the text names the runs below it that have one.
+    """
+    if _models(client.get_run(run_id)):
+        return f"runs:/{run_id}/model"
+    children = [run for run in search(client, **{MLFLOW_PARENT_RUN_ID: run_id}) if _models(run)]
+    names = ", ".join(f"{run.info.run_id} ({run.data.tags.get('arm', run.info.run_name)})" for run in children)
+    hint = f"those below it have: {names}" if children else "name an arm's run"
+    raise UserError(f"run {run_id} has no model; {hint}")
 
 
 def _models(run: Run) -> list[Any]:

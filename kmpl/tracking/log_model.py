@@ -1,4 +1,4 @@
-"""Trained networks into MLflow: state dict and a model that takes raw images."""
+"""Log trained networks in MLflow: a state dict, and a model that takes raw images."""
 
 import contextlib
 import shutil
@@ -22,16 +22,21 @@ from kmpl.models.model_file import describe_network, write_model
 from kmpl.models.network import Network
 from kmpl.models.raw_image_classifier import RawImageClassifier
 from kmpl.tracking import served_model
-
-STATE = "network.safetensors"
-"""An arm's network among the artifacts of its run, in a file that describes itself."""
+from kmpl.tracking.local_models import STATE
 
 SERVED = "kmpl_served"
-"""The name under which served.py travels with a model: no other package has it."""
+"""Module name of served_model.py beside a logged model; no other package has this name."""
 
 
-def log_model(client: MlflowClient, run: str, network: Network, pool: Pool, what: str) -> None:
+def log_model(client: MlflowClient, run_id: str, *, network: Network, pool: Pool, title: str) -> None:
     """Log a network below its run, as state dict and as a model of raw images.
+
+    Args:
+        client: of the store.
+        run_id: of the run.
+        network: the network.
+        pool: images that it was trained on; their shape, classes and value ranges are part of the model.
+        title: name of the run in error texts.
 
     Raises:
         UserError: the disk is full.
@@ -39,25 +44,29 @@ def log_model(client: MlflowClient, run: str, network: Network, pool: Pool, what
     channels, height, width = pool.raw_shape
     model = RawImageClassifier(network, size=pool.images.shape[-1])
     shape = (height, width) if channels == 1 else (height, width, channels)
-    with mlflow.start_run(run_id=run), tempfile.TemporaryDirectory() as folder, _writing(f"the model of {what}"):
+    with (
+        mlflow.start_run(run_id=run_id),
+        tempfile.TemporaryDirectory() as folder,
+        _write_errors(f"the model of {title}"),
+    ):
         # The state comes first: it fails cleanly on a full disk, where PyTorch's writer of pt2 aborts the process.
         path = Path(folder) / STATE
-        about = describe_network(
+        description = describe_network(
             network, classes=pool.classes, raw_shape=pool.raw_shape, size=model.size, ranges=pool.ranges
         )
-        write_model(network, about, path)
-        _check_room(Path(folder), 4 * path.stat().st_size)
-        client.log_artifact(run, str(path))
+        write_model(network, description, path)
+        _check_free_space(Path(folder), 4 * path.stat().st_size)
+        client.log_artifact(run_id, str(path))
         Model.log(
             artifact_path=None,
             name="model",
             flavor=SimpleNamespace(save_model=_save),
             flavor_name="pytorch",
             metadata={"classes": list(pool.classes), "image": list(shape), "ranges": pool.ranges},
-            run_id=run,
+            run_id=run_id,
             pytorch_model=model,
             n_classes=len(pool.classes),
-            validate_serving_input=False,  # it would load the copy of our own file
+            validate_serving_input=False,  # validation would load the copy of served_model.py
         )
 
 
@@ -66,12 +75,13 @@ def _save(
     mlflow_model: Model,
     pytorch_model: RawImageClassifier,
     n_classes: int,
-    validate_serving_input: bool,  # noqa: ARG001  (of MLflow's form)
+    validate_serving_input: bool,  # noqa: ARG001  (MLflow's signature)
 ) -> None:
-    """Save a model as PyTorch's flavour does, with a look at each request (served.py) before the network sees it."""
+    """Save a model as MLflow's PyTorch flavour does, with served_model.py, which checks each request."""
     from mlflow.pyfunc import FLAVOR_NAME, MAIN  # slow to import, and it warns about itself
 
-    image, outputs = mlflow_model.metadata["image"], Schema([TensorSpec(np.dtype("float32"), (-1, n_classes))])
+    image = mlflow_model.metadata["image"]
+    outputs = Schema([TensorSpec(np.dtype("float32"), (-1, n_classes))])
     with tempfile.TemporaryDirectory() as folder:
         code = Path(folder) / f"{SERVED}.py"
         shutil.copyfile(served_model.__file__, code)
@@ -86,22 +96,22 @@ def _save(
             pip_requirements=[f"{name}=={metadata.version(name)}" for name in ("torch", "numpy")],
         )
     mlflow_model.flavors[FLAVOR_NAME][MAIN] = SERVED
-    # Who exports needs to hear what goes in; MLflow's server must not, or it makes numbers fit that are wrong.
+    # The export needs the input's signature. MLflow's server must not have it, or it casts wrong numbers to fit.
     mlflow_model.signature = ModelSignature(outputs=outputs)
     mlflow_model.save(str(Path(path) / MLMODEL_FILE_NAME))
 
 
-def _check_room(folder: Path, needed: int) -> None:
+def _check_free_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise UserError(f"cannot write below {folder}: {free:,} bytes are free, {needed:,} are needed")
 
 
 @contextlib.contextmanager
-def _writing(what: str) -> Iterator[None]:
-    """Turn a refused write into one line; PyTorch's writer reports a full disk as a RuntimeError."""
+def _write_errors(target: str) -> Iterator[None]:
+    """Turn a failed write into a ``UserError`` of one line; PyTorch's writer reports a full disk as a RuntimeError."""
     try:
         yield
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(f"cannot write {what}: {reason}; is the disk full?") from error
+        raise UserError(f"cannot write {target}: {reason}; is the disk full?") from error

@@ -1,4 +1,4 @@
-"""A store that was moved or copied: MLflow keeps absolute locations, which are rewritten in the new place."""
+"""Relocation of a store that was moved or copied: MLflow stores absolute locations, which are rewritten here."""
 
 import contextlib
 import sqlite3
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from kmpl.errors import MovedWarning, UserError
+from kmpl.errors import FileError, MovedWarning
 from kmpl.runtime.locks import is_held
 
 HOME = "kmpl.home"
-"""Tag of the experiment: the folder of the database, as it was when its locations were written."""
+"""Tag of the experiment: the folder of the database at the time when its locations were written."""
 BACKUP = "mlflow-before-move.db"
-"""The database as it was before the last rewriting, beside it."""
+"""Copy of the database from before the last relocation, beside it."""
 _COLUMNS = {
     "experiments": ("artifact_location",),
     "runs": ("artifact_uri",),
@@ -22,82 +22,85 @@ _COLUMNS = {
     "model_versions": ("source", "storage_location"),
     "workspaces": ("default_artifact_root", "trace_archival_location"),
 }
-_TAGS = {"tags": "lock", "trace_tags": "mlflow.artifactLocation"}  # table: the tag that is a location
-_PATIENCE = 60.0  # seconds to wait for who writes
+_TAGS = {"tags": "lock", "trace_tags": "mlflow.artifactLocation"}  # table: name of the tag whose value is a location
+_LOCK_TIMEOUT_SECONDS = 60.0  # to wait for another writer of the database
 
 
-def settle(database: Path, experiment: str) -> None:
-    """Make all locations those of the folder that the database is in now; say in one line what was done.
+def relocate(database: Path, experiment: str) -> None:
+    """Rewrite all locations to the folder that the database is in now, and warn in one line.
 
-    All or nothing: a process that dies on the way leaves the database as it was; of two at once, one does it.
+    The rewrite is one transaction: a process that dies during it leaves the database unchanged, and of two processes at
+    once one does it.
 
     Args:
         database: MLflow's SQLite file, with its path resolved.
-        experiment: name of the experiment that says where the folder was.
+        experiment: name of the experiment whose tag holds the old folder.
 
     Raises:
-        UserError: somebody who knows the folder by its former name is at work, or no backup could be written.
+        UserError: a process uses the folder under its old name, or the backup cannot be written.
         sqlite3.Error: the database cannot be read or written.
     """
-    now = database.parent
-    with contextlib.closing(sqlite3.connect(database, _PATIENCE, isolation_level=None)) as connection:
-        before = _home(connection, experiment)
-        if before is None or _same(before, now):
+    new = database.parent
+    with contextlib.closing(sqlite3.connect(database, _LOCK_TIMEOUT_SECONDS, isolation_level=None)) as connection:
+        old = home_of(connection, experiment)
+        if old is None or is_same_folder(old, new):
             return
-        _refuse_at_work(before, now)
-        connection.execute("BEGIN IMMEDIATE")  # nobody else writes from here on; until the end all others read
-        if _home(connection, experiment) != before:  # somebody was quicker
+        _refuse_if_in_use(old, new)
+        connection.execute("BEGIN IMMEDIATE")  # from here to COMMIT no other process writes; reading goes on
+        if home_of(connection, experiment) != old:  # another process has done it
             return
         _back_up(database)
-        changed = _rewrite(connection, before, now)
-        _remember(connection, experiment, now)
-        elsewhere, left = _elsewhere(connection, now), _left_behind(connection, before, now)
+        changed = _rewrite(connection, old, new)
+        _write_home(connection, experiment, new)
+        elsewhere = _locations_elsewhere(connection, new)
+        left_behind = _count_left_behind(connection, old, new)
         connection.execute("COMMIT")
-    said = f"{now} was {before} before it was moved or copied: {changed} locations in its database are rewritten"
-    said += f" (it is kept as it was: {now / BACKUP})"
+    message = f"{new} was {old} before it was moved or copied: {changed} locations in its database are rewritten"
+    message += f" (its former content is kept: {new / BACKUP})"
     if elsewhere:
         more = f" and {len(elsewhere) - 3} more" if len(elsewhere) > 3 else ""
-        said += f"; what lies elsewhere is left there: {', '.join(elsewhere[:3])}{more}"
-    if left:
-        said += f"; the files of {left} runs are not here but there: cp -rn {before}/artifacts {now}/ brings them"
-    warnings.warn(said, MovedWarning, stacklevel=2)
+        message += f"; locations outside it are unchanged: {', '.join(elsewhere[:3])}{more}"
+    if left_behind:
+        message += f"; the files of {left_behind} runs are still in {old}: cp -rn {old}/artifacts {new}/ copies them"
+    warnings.warn(message, MovedWarning, stacklevel=2)
 
 
-def _home(connection: sqlite3.Connection, experiment: str) -> Path | None:
-    """Return the folder that the database was in when its locations were written; None where it does not say."""
+def home_of(connection: sqlite3.Connection, experiment: str) -> Path | None:
+    """Return the folder of the database at the time when its locations were written; None if it is unknown."""
     if not _has(connection, "experiments", "experiment_tags"):
         return None
-    ask = "SELECT experiment_id, artifact_location FROM experiments WHERE name = ? ORDER BY experiment_id"
-    number, location = connection.execute(ask, (experiment,)).fetchone() or (None, None)
-    tag = "SELECT value FROM experiment_tags WHERE experiment_id = ? AND key = ?"
-    if named := connection.execute(tag, (number, HOME)).fetchone():
-        return Path(named[0])
-    path = _path(location or "")  # of a version that did not say
+    query = "SELECT experiment_id, artifact_location FROM experiments WHERE name = ? ORDER BY experiment_id"
+    number, location = connection.execute(query, (experiment,)).fetchone() or (None, None)
+    tag_query = "SELECT value FROM experiment_tags WHERE experiment_id = ? AND key = ?"
+    if row := connection.execute(tag_query, (number, HOME)).fetchone():
+        return Path(row[0])
+    path = path_of(location or "")  # an early version wrote no tag
     if path is None or path.name != "artifacts":
         return None
-    now = Path(connection.execute("PRAGMA database_list").fetchone()[2]).parent
-    return path.parent if (now / "artifacts").exists() or not path.exists() else None
+    new = Path(connection.execute("PRAGMA database_list").fetchone()[2]).parent
+    return path.parent if (new / "artifacts").exists() or not path.exists() else None
 
 
-def _same(before: Path, now: Path) -> bool:
-    """Say whether the former folder is this one, maybe by another name."""
+def is_same_folder(old: Path, new: Path) -> bool:
+    """Say whether the old folder is this one, perhaps under another name."""
     try:
-        return before == now or before.samefile(now)
+        return old == new or old.samefile(new)
     except OSError:
         return False
 
 
-def _refuse_at_work(before: Path, now: Path) -> None:
-    for lock in [*(now / "locks").glob("*.lock"), now / "logs" / "up.lock"]:
+def _refuse_if_in_use(old: Path, new: Path) -> None:
+    for lock in [*(new / "locks").glob("*.lock"), new / "logs" / "up.lock"]:
         if is_held(lock):
-            raise UserError(
-                f"{now} was {before} before, and a process that knows it by that name is at work in it ({lock.name}); "
-                "stop it or wait for it, then give the same command again"
+            raise FileError(
+                f"{new} was {old} before, and a process still uses it under that name ({lock.name}); stop it or wait "
+                "for it, then run the same command again",
+                new,
             )
 
 
 def _back_up(database: Path) -> None:
-    draft = database.parent / f".mlflow-{uuid.uuid4().hex}.db"  # the next opening removes what a kill leaves
+    draft = database.parent / f".mlflow-{uuid.uuid4().hex}.db"  # after a kill, the next start removes it
     try:
         with (
             contextlib.closing(sqlite3.connect(database)) as source,
@@ -107,32 +110,33 @@ def _back_up(database: Path) -> None:
         draft.replace(database.parent / BACKUP)
     except (sqlite3.Error, OSError) as error:
         draft.unlink(missing_ok=True)
-        raise UserError(
-            f"{database.parent} was moved or copied, and its database cannot be kept as it is before it is changed: "
-            f"{error}; nothing is changed"
+        raise FileError(
+            f"{database.parent} was moved or copied, and the backup of its database cannot be written before the "
+            f"change: {error}; nothing is changed",
+            database.parent,
         ) from error
 
 
-def _rewrite(connection: sqlite3.Connection, before: Path, now: Path) -> int:
-    """Rewrite all locations below the former folder; return how many."""
-    connection.create_function("moved", 1, lambda location: _moved(location, before, now), deterministic=True)
+def _rewrite(connection: sqlite3.Connection, old: Path, new: Path) -> int:
+    """Rewrite all locations below the old folder; return their number."""
+    connection.create_function("moved", 1, lambda location: _new_location(location, old, new), deterministic=True)
     count = 0
-    for table, column, where in _places(connection):
-        change = f"UPDATE {table} SET {column} = moved({column}) WHERE {where} AND {column} <> moved({column})"
+    for table, column, condition in _columns(connection):
+        change = f"UPDATE {table} SET {column} = moved({column}) WHERE {condition} AND {column} <> moved({column})"
         count += connection.execute(change).rowcount
     return count
 
 
-def _remember(connection: sqlite3.Connection, experiment: str, now: Path) -> None:
-    ask = "SELECT experiment_id FROM experiments WHERE name = ?"
-    for (number,) in connection.execute(ask, (experiment,)).fetchall():
+def _write_home(connection: sqlite3.Connection, experiment: str, new: Path) -> None:
+    query = "SELECT experiment_id FROM experiments WHERE name = ?"
+    for (number,) in connection.execute(query, (experiment,)).fetchall():
         connection.execute("DELETE FROM experiment_tags WHERE experiment_id = ? AND key = ?", (number, HOME))
-        new = "INSERT INTO experiment_tags (experiment_id, key, value) VALUES (?, ?, ?)"
-        connection.execute(new, (number, HOME, str(now)))
+        insert = "INSERT INTO experiment_tags (experiment_id, key, value) VALUES (?, ?, ?)"
+        connection.execute(insert, (number, HOME, str(new)))
 
 
-def _places(connection: sqlite3.Connection) -> Iterator[tuple[str, str, str]]:
-    """Yield table, column and condition of all that may hold a location; older schemas lack some."""
+def _columns(connection: sqlite3.Connection) -> Iterator[tuple[str, str, str]]:
+    """Yield table, column and condition of everything that may hold a location; old schemas lack some tables."""
     for table, columns in _COLUMNS.items():
         yield from ((table, column, f"{column} IS NOT NULL") for column in columns if _has(connection, table))
     for table, key in _TAGS.items():
@@ -141,44 +145,44 @@ def _places(connection: sqlite3.Connection) -> Iterator[tuple[str, str, str]]:
 
 
 def _has(connection: sqlite3.Connection, *tables: str) -> bool:
-    ask = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
-    return all(connection.execute(ask, (table,)).fetchone()[0] for table in tables)
+    query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+    return all(connection.execute(query, (table,)).fetchone()[0] for table in tables)
 
 
-def _path(location: str) -> Path | None:
-    """Return the path that a location on this machine's disks names, as URI or plainly; None for all others."""
+def path_of(location: str) -> Path | None:
+    """Return the path of a location on this machine, from a URI or a plain path; None for all other locations."""
     if location.startswith("file:"):
         return Path(unquote(urlsplit(location).path))
     return Path(location) if location.startswith("/") else None
 
 
-def _moved(location: str, before: Path, now: Path) -> str:
-    path = _path(location)
-    if path is None or not path.is_relative_to(before):
+def _new_location(location: str, old: Path, new: Path) -> str:
+    path = path_of(location)
+    if path is None or not path.is_relative_to(old):
         return location
-    there = now / path.relative_to(before)
-    return there.as_uri() if location.startswith("file:") else str(there)
+    new_path = new / path.relative_to(old)
+    return new_path.as_uri() if location.startswith("file:") else str(new_path)
 
 
-def _elsewhere(connection: sqlite3.Connection, now: Path) -> list[str]:
-    """Return where else the files of runs and models are; a location covers those below it."""
-    found: list[str] = []
+def _locations_elsewhere(connection: sqlite3.Connection, new: Path) -> list[str]:
+    """Return the locations of runs and models outside this folder; a location covers those below it."""
+    locations: list[str] = []
     for table, column in (("experiments", _COLUMNS["experiments"][0]), ("runs", "artifact_uri")):
         used = "WHERE experiment_id IN (SELECT experiment_id FROM runs)" if table == "experiments" else ""
         rows = connection.execute(f"SELECT DISTINCT {column} FROM {table} {used} ORDER BY 1").fetchall()
         for location in (row[0] for row in rows if row[0] and not row[0].startswith("mlflow-artifacts:")):
-            path = _path(location)
-            inside = path is not None and path.is_relative_to(now)
-            if not inside and not location.startswith(tuple(f"{above}/" for above in found)):
-                found.append(location)
-    return found
+            path = path_of(location)
+            inside = path is not None and path.is_relative_to(new)
+            if not inside and not location.startswith(tuple(f"{above}/" for above in locations)):
+                locations.append(location)
+    return locations
 
 
-def _left_behind(connection: sqlite3.Connection, before: Path, now: Path) -> int:
-    """Return how many runs have files in the former folder and none here."""
+def _count_left_behind(connection: sqlite3.Connection, old: Path, new: Path) -> int:
+    """Return the number of runs whose files are in the old folder and not here."""
     count = 0
     for (location,) in connection.execute("SELECT artifact_uri FROM runs").fetchall():
-        path = _path(location or "")
-        if path is not None and path.is_relative_to(now) and not path.exists():
-            count += (before / path.relative_to(now)).exists()
+        path = path_of(location or "")
+        if path is not None and path.is_relative_to(new) and not path.exists():
+            count += (old / path.relative_to(new)).exists()
     return count

@@ -1,4 +1,4 @@
-"""Whether this MLflow can use a database of runs: it must be of the version that this MLflow makes."""
+"""The schema of a database of runs: it must be the version that the installed MLflow writes."""
 
 import shlex
 from pathlib import Path
@@ -10,7 +10,7 @@ from alembic.util import CommandError
 from mlflow import MlflowClient
 from sqlalchemy import NullPool, create_engine, inspect, make_url, text
 
-from kmpl.errors import UserError
+from kmpl.errors import FileError, StoreError
 from kmpl.runtime.servers import masked
 
 _DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
@@ -20,13 +20,14 @@ def sqlite_uri(database: Path) -> str:
     """Return the address of a database file.
 
     Raises:
-        UserError: its path holds what means something else in an address; MLflow would write into another folder.
+        UserError: the path holds ? or %, which have another meaning in an address; MLflow would write elsewhere.
     """
     uri = f"sqlite:///{database}"
     if make_url(uri).database != str(database):
-        raise UserError(
-            f"runs cannot be kept in {database.parent}: ? and % have a meaning of their own in MLflow's addresses; "
-            "rename the folder, or choose another with --mlruns"
+        raise FileError(
+            f"runs cannot be kept in {database.parent}: ? and % have a special meaning in MLflow's addresses; "
+            "rename the folder, or choose another with --mlruns",
+            database.parent,
         )
     return uri
 
@@ -37,41 +38,43 @@ def make_database(database: Path) -> None:
 
 
 def database_file(uri: str) -> Path | None:
-    """Return the database file that an address names, resolved; None where it names a server, or no file yet."""
+    """Return the database file that an address names, resolved; None for a server, and if there is no such file."""
     if not uri.startswith("sqlite"):
         return None
-    named = make_url(uri).database
-    return Path(named).resolve() if named and Path(named).is_file() else None
+    path = make_url(uri).database
+    return Path(path).resolve() if path and Path(path).is_file() else None
 
 
 def check_schema(uri: str) -> None:
-    """Refuse a database of another version of MLflow, before MLflow itself changes it under other processes' hands.
+    """Refuse a database of another version of MLflow, before MLflow migrates it while other processes use it.
 
     Raises:
-        UserError: in one line that says what to run.
+        UserError: the line names the command to run.
     """
-    found = _version(uri)
-    known = ScriptDirectory.from_config(_migrations())
-    if found is None or found == known.get_current_head():
+    version = _version(uri)
+    migrations = ScriptDirectory.from_config(_migrations())
+    if version is None or version == migrations.get_current_head():
         return
     try:
-        known.get_revision(found)
-    except CommandError as error:  # this MLflow has never heard of it
-        raise UserError(
+        migrations.get_revision(version)
+    except CommandError as error:  # this MLflow does not know the version
+        raise StoreError(
             f"the runs at {masked(uri)} were written by a newer MLflow than the {mlflow.__version__} that is installed "
-            f"(schema {found}); install the newer one: pip install --upgrade mlflow"
+            f"(schema {version}); install the newer one: pip install --upgrade mlflow",
+            masked(uri),
         ) from error
     path = database_file(uri)
     copy = f"cp {shlex.quote(str(path))} {shlex.quote(f'{path}.old')}" if path else "make a backup of the database"
-    raise UserError(
-        f"the runs at {masked(uri)} were written by an older MLflow (schema {found}) than {mlflow.__version__}, which "
-        f"is installed; stop all that writes to them (sweeps, kmpl up, kmpl ui), copy the database ({copy}), then run: "
-        f"mlflow db upgrade {shlex.quote(masked(uri))}"
+    raise StoreError(
+        f"the runs at {masked(uri)} were written by an older MLflow (schema {version}) than {mlflow.__version__}, "
+        f"which is installed; stop all that writes to them (sweeps, kmpl up, kmpl ui), copy the database ({copy}), "
+        f"then run: mlflow db upgrade {shlex.quote(masked(uri))}",
+        masked(uri),
     )
 
 
 def _version(uri: str) -> str | None:
-    """Return the version that a database says it is of; None where it says none, or a server is asked instead."""
+    """Return the schema version of a database; None if it has none, or if the address is a server's."""
     if not uri.startswith(_DATABASES) or (uri.startswith("sqlite") and database_file(uri) is None):
         return None
     engine = create_engine(uri, poolclass=NullPool)
@@ -83,7 +86,8 @@ def _version(uri: str) -> str | None:
 
 
 def _migrations() -> Config:
-    """Return where MLflow keeps the steps from each version of its schema to the next."""
-    config, place = Config(), Path(mlflow.__file__).parent / "store" / "db_migrations"
-    config.set_main_option("script_location", str(place).replace("%", "%%"))  # Python's own form of settings files
+    """Return Alembic's configuration with the folder of MLflow's migrations."""
+    config = Config()
+    folder = Path(mlflow.__file__).parent / "store" / "db_migrations"
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))  # configparser interpolates %
     return config

@@ -20,8 +20,10 @@ class RunningAverage:
     def __init__(self, network: Network, decay: float) -> None:
         self.network = copy.deepcopy(network)
         """The average."""
-        self._decay, self._steps = decay, 0
-        self._averages, self._latest = _state(self.network), _state(network)
+        self._decay = decay
+        self._steps = 0
+        self._averages = _state(self.network)
+        self._latest = _state(network)
 
     @torch.no_grad()
     def update(self) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Examples:
     """What a network is trained on."""
 
@@ -28,21 +28,22 @@ class Examples:
 def examples(
     images: Tensor,
     labels: np.ndarray,
+    *,
     weights: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     mirrored: np.ndarray | None = None,
 ) -> Examples:
     """Return training examples; weights default to one, groups to the labels, and none is mirrored."""
     return Examples(
-        images,
-        torch.as_tensor(labels),
-        torch.ones(len(labels)) if weights is None else torch.as_tensor(weights, dtype=torch.float32),
-        torch.as_tensor(labels if groups is None else groups),
-        torch.zeros(len(labels), dtype=torch.bool) if mirrored is None else torch.as_tensor(mirrored),
+        images=images,
+        labels=torch.as_tensor(labels),
+        weights=torch.ones(len(labels)) if weights is None else torch.as_tensor(weights, dtype=torch.float32),
+        groups=torch.as_tensor(labels if groups is None else groups),
+        mirrored=torch.zeros(len(labels), dtype=torch.bool) if mirrored is None else torch.as_tensor(mirrored),
     )
 
 
-def batches(n: int, per_epoch: int, size: int, draws: torch.Generator) -> Iterator[Tensor]:
+def batches(n: int, *, per_epoch: int, size: int, draws: torch.Generator) -> Iterator[Tensor]:
     """Yield the indices of one epoch's batches: whole shuffled passes until ``per_epoch`` images are drawn.
 
     A last batch of a single image is left out, because batch norm cannot be computed on it.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from kmpl.models.network import Network
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Epoch:
     """One pass of training."""
 
@@ -25,7 +25,7 @@ class Epoch:
     """Wall time, validation included."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Fit:
     """A trained network and how it came about."""
 

@@ -4,8 +4,9 @@ import copy
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from torch.optim import lr_scheduler
 
 from kmpl.config.experiment import Augmentation, Training
 from kmpl.errors import DivergedError, UserError
-from kmpl.images.augmentation import augment, seen_anew
+from kmpl.images.augmentation import augment, redraw_views
 from kmpl.images.transforms import to_float
 from kmpl.models.embedding import predict
 from kmpl.models.network import Network
@@ -26,7 +27,8 @@ from kmpl.training.ema import RunningAverage
 from kmpl.training.examples import Examples, batches
 from kmpl.training.history import Epoch, Fit
 
-_AHEAD = 500_000  # numbers in the images that are augmented at once: fewer, larger pieces of work take less time
+# Numbers in the images that are augmented at once: fewer, larger pieces of work take less time.
+_NUMBERS_AHEAD = 500_000
 
 OnEpoch = Callable[[Epoch, int], None]
 """Called after each epoch with what it gave and with the number of epochs in all."""
@@ -54,11 +56,13 @@ class _Run:
     """What a training carries from step to step."""
 
     def __init__(
-        self, network: Network, data: Examples, settings: Training, augmentation: Augmentation, seed: int
+        self, network: Network, data: Examples, settings: Training, *, augmentation: Augmentation, seed: int
     ) -> None:
         device = next(network.parameters()).device
-        self.network, self.settings, self.augmentation = network, settings, augmentation
-        self.data = Examples(*(getattr(data, field.name).to(device) for field in fields(data)))
+        self.network = network
+        self.settings = settings
+        self.augmentation = augmentation
+        self.data = Examples(**{field.name: getattr(data, field.name).to(device) for field in fields(data)})
         self.views = bool(augmentation.views and data.mirrored.any())
         self.draws = generator(seed, "batches")
         self.per_epoch = settings.images_per_epoch or len(data.labels)
@@ -70,17 +74,19 @@ class _Run:
         self.average = RunningAverage(network, settings.ema) if settings.ema else None
 
     def _order(self) -> Iterator[Tensor]:
-        return batches(len(self.data.labels), self.per_epoch, self.settings.batch_size, self.draws)
+        size = self.settings.batch_size
+        return batches(len(self.data.labels), per_epoch=self.per_epoch, size=size, draws=self.draws)
 
     def _batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield each batch's indices and augmented images, as float."""
-        d, order = self.data, self._order()
-        several = max(1, _AHEAD // (self.settings.batch_size * d.images[0].numel()))
+        d = self.data
+        order = self._order()
+        several = max(1, _NUMBERS_AHEAD // (self.settings.batch_size * d.images[0].numel()))
         while indices := list(islice(order, several)):
             which = torch.cat(indices).to(d.images.device)
             images = augment(to_float(d.images.index_select(0, which)), self.augmentation, self.draws)
             if self.views:
-                images = seen_anew(images, d.mirrored[which], self.augmentation.views, self.draws)
+                images = redraw_views(images, d.mirrored[which], self.augmentation.views, self.draws)
             images = images.contiguous(memory_format=torch.channels_last)
             yield from zip(indices, images.split([len(index) for index in indices]), strict=True)
 
@@ -90,9 +96,12 @@ class _Run:
 
     def loss(self, index: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted loss of a batch and how many of its images are classified as trained on."""
-        d, s = self.data, self.settings
+        d = self.data
+        s = self.settings
         features = self.network.embed(images)
-        logits, labels, weights = self.network.head(features), d.labels[index], d.weights[index]
+        logits = self.network.head(features)
+        labels = d.labels[index]
+        weights = d.weights[index]
         loss = cross_entropy(logits, labels, reduction="none", label_smoothing=s.label_smoothing)
         if s.clustering_loss:
             loss = loss + s.clustering_loss * self.centroids.distance(features, d.groups[index], weights)
@@ -102,7 +111,9 @@ class _Run:
         """Train one epoch; return mean loss and accuracy, read from the device only once, at the end."""
         self.network.train()
         device = self.data.labels.device
-        loss_sum, hits, count = torch.zeros((), device=device), torch.zeros((), device=device), 0
+        loss_sum = torch.zeros((), device=device)
+        hits = torch.zeros((), device=device)
+        count = 0
         for index, images in self._batches():
             loss, right = self.loss(index.to(device), images)
             self.optimizer.zero_grad(set_to_none=True)
@@ -112,7 +123,9 @@ class _Run:
             self.schedule.step()
             if self.average:
                 self.average.update()
-            loss_sum, hits, count = loss_sum + loss.detach() * len(index), hits + right, count + len(index)
+            loss_sum = loss_sum + loss.detach() * len(index)
+            hits = hits + right
+            count = count + len(index)
             on_share(min(count / self.per_epoch, 1.0))
         return float(loss_sum) / count, float(hits) / count
 
@@ -121,6 +134,7 @@ def fit(
     network: Network,
     data: Examples,
     settings: Training,
+    *,
     augmentation: Augmentation,
     seed: int,
     validation: tuple[Tensor, np.ndarray],
@@ -145,31 +159,47 @@ def fit(
     """
     if len(data.labels) < 2:
         raise UserError(f"{len(data.labels)} images cannot be trained on: batch norm needs at least 2")
-    begin, history, kept = time.perf_counter(), [], None
+    begin = time.perf_counter()
+    history: list[Epoch] = []
+    best: _Best | None = None
     patience = settings.patience if len(validation[1]) else 0  # nothing to compare epochs by
     with torch.random.fork_rng():
         torch.manual_seed(derive(seed, "dropout"))
-        run = _Run(network, data, settings, augmentation, seed)
+        run = _Run(network, data, settings, augmentation=augmentation, seed=seed)
         for number in range(1, settings.epochs + 1):
-            epoch = _epoch(run, number, validation, on_batch)
+            epoch = _epoch(run, number, validation, on_batch=on_batch)
             history.append(epoch)
             if on_epoch:
                 on_epoch(epoch, settings.epochs)
-            if patience and (kept is None or _better(epoch, history[kept[0] - 1])):
-                kept = number, copy.deepcopy(run.result().state_dict())
-            if kept and number - kept[0] >= patience:
+            if patience and (best is None or _better(epoch, best.epoch)):
+                best = _Best(epoch, copy.deepcopy(run.result().state_dict()))
+            if best and number - best.epoch.number >= patience:
                 break
-    final, number = run.result(), len(history)
-    if kept:
-        final.load_state_dict(kept[1])
-    stopped = f"no better validation for {patience} epochs" if number < settings.epochs else "last epoch"
+    trained = run.result()
+    if best:
+        trained.load_state_dict(best.weights)
+    stopped_early = len(history) < settings.epochs
     return Fit(
-        final, tuple(history), kept[0] if kept else number, stopped, len(data.labels), time.perf_counter() - begin
+        network=trained,
+        history=tuple(history),
+        kept_epoch=best.epoch.number if best else len(history),
+        stop_reason=f"no better validation for {patience} epochs" if stopped_early else "last epoch",
+        images=len(data.labels),
+        seconds=time.perf_counter() - begin,
     )
 
 
-def _epoch(run: _Run, number: int, validation: tuple[Tensor, np.ndarray], on_batch: OnBatch | None) -> Epoch:
-    begin, epochs = time.perf_counter(), run.settings.epochs
+@dataclass(frozen=True, slots=True)
+class _Best:
+    """The best epoch so far."""
+
+    epoch: Epoch
+    weights: dict[str, Any]
+
+
+def _epoch(run: _Run, number: int, validation: tuple[Tensor, np.ndarray], *, on_batch: OnBatch | None) -> Epoch:
+    begin = time.perf_counter()
+    epochs = run.settings.epochs
     loss, accuracy = run.epoch(lambda share: on_batch(number - 1 + share, epochs) if on_batch else None)
     if not (math.isfinite(loss) and all(bool(p.isfinite().all()) for p in run.network.parameters())):
         raise DivergedError(
@@ -182,7 +212,15 @@ def _epoch(run: _Run, number: int, validation: tuple[Tensor, np.ndarray], on_bat
         probabilities = predict(run.result(), images)
         held_loss = metrics.log_loss(probabilities, labels)
         held_accuracy = metrics.accuracy(probabilities.argmax(axis=1), labels)
-    return Epoch(number, loss, accuracy, held_loss, held_accuracy, run.rate, time.perf_counter() - begin)
+    return Epoch(
+        number=number,
+        loss=loss,
+        accuracy=accuracy,
+        validation_loss=held_loss,
+        validation_accuracy=held_accuracy,
+        learning_rate=run.rate,
+        seconds=time.perf_counter() - begin,
+    )
 
 
 def _better(new: Epoch, old: Epoch) -> bool:

@@ -41,7 +41,8 @@ def calibration_error(probabilities: np.ndarray, true: np.ndarray, bins: int = 1
     >>> calibration_error(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1]))  # says 80 %, is right in 50 %
     0.3
     """
-    confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == true
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == true
     number = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(number, weights=confidence, minlength=bins) - np.bincount(number, weights=right, minlength=bins)
     return round(float(np.abs(gaps).sum() / len(true)), 12)
@@ -53,8 +54,8 @@ def log_loss(probabilities: np.ndarray, true: np.ndarray) -> float:
     >>> round(log_loss(np.array([[0.5, 0.5]]), np.array([1])), 4)
     0.6931
     """
-    chosen = probabilities[np.arange(len(true)), true].astype(np.float64)
-    return float(-np.log(np.maximum(chosen, 1e-12)).mean())
+    of_true_class = probabilities[np.arange(len(true)), true].astype(np.float64)
+    return float(-np.log(np.maximum(of_true_class, 1e-12)).mean())
 
 
 def purity(assignment: np.ndarray, true: np.ndarray) -> float:

@@ -1,11 +1,21 @@
-"""Tuning: for each labelled ratio two studies, labelled-only first, as many trials each. The only folder with Optuna.
+"""Hyper-parameter tuning with Optuna: two studies per labelled ratio. The only folder that imports Optuna.
 
-Validation decides, on draws of its own that no experiment of a sweep uses. The test set is out of reach: the steps of
-a trial come without a way to open it.
+Labelled-only is tuned first, then pseudo-label, with as many trials each. Validation decides, on draws of labels that
+no experiment of a sweep uses. The test set is out of reach: the steps of a trial cannot open it.
 """
 
-from kmpl.tuning.ratio_studies import check, seeds, tune, tuned
-from kmpl.tuning.storage import address, open_studies, studies_answer, studies_file
-from kmpl.tuning.study_task import Desk
+from kmpl.tuning.ratio_studies import best_settings, check, draw_seeds, tune
+from kmpl.tuning.storage import open_studies, storage_address, studies_answer, studies_file
+from kmpl.tuning.study_task import StudyContext
 
-__all__ = ["Desk", "address", "check", "open_studies", "seeds", "studies_answer", "studies_file", "tune", "tuned"]
+__all__ = [
+    "StudyContext",
+    "best_settings",
+    "check",
+    "draw_seeds",
+    "open_studies",
+    "storage_address",
+    "studies_answer",
+    "studies_file",
+    "tune",
+]

@@ -1,12 +1,11 @@
-"""The finals of a study: its best trials and the untuned settings meet on further draws, and the mean decides.
+"""Re-evaluation: a study's best trials and the untuned settings run on further draws of labels; the mean decides.
 
-The best of many trials on one draw of few validation images is the luckiest as well as the best. Draws that the study
-has not seen tell the two apart, and cost little: only a handful of trials meet there.
+The best of many trials on one draw with few validation images may be lucky rather than good. Further draws, which the
+study has not used, separate the two. They cost little, because only a handful of trials is re-evaluated.
 """
 
 import hashlib
 import time
-from collections.abc import Iterator
 
 import optuna
 from filelock import FileLock, Timeout
@@ -14,66 +13,74 @@ from optuna.trial import FrozenTrial, TrialState
 
 from kmpl.errors import DivergedError
 from kmpl.reports.studies import FinalRecord
-from kmpl.training.watch import silent
-from kmpl.tuning.pruning import Course, value
-from kmpl.tuning.study_task import Desk, Task
+from kmpl.training.watch import ignore
+from kmpl.tuning.pruning import TrialProgress, objective
+from kmpl.tuning.study_task import StudyContext, StudySpec
 
-FINALISTS = 3
-"""Best trials that meet again; the untuned settings come on top."""
+N_FINALISTS = 3
+"""Number of best trials that are re-evaluated; the trial of the untuned settings is added."""
 
 
-def play(task: Task, desk: Desk, study: optuna.Study) -> None:
-    """Train what is missing of the finals, alone or beside other processes; return when all of it is there.
+def reevaluate(spec: StudySpec, context: StudyContext, study: optuna.Study) -> None:
+    """Compute the missing values of the finalists, alone or beside other processes; return when none is missing.
 
-    Values are kept with the study: a trial that is finished takes no more. Processes on other machines, whose locks
-    nobody sees here, may compute a value twice; it is the same value.
+    The study stores the values, because a finished trial accepts no more. Processes on other machines do not see each
+    other's locks: they may compute a value twice, and it is the same value.
     """
-    while missing := list(_missing(task, study)):
+    while missing := _missing(spec, study):
         for trial, seed in missing:
-            _play_one(task, desk, study, trial, seed)
-        time.sleep(0.1)  # others may be at work on the rest
+            _reevaluate_trial(spec, context, study, trial=trial, seed=seed)
+        time.sleep(0.1)  # other processes may compute the rest
 
 
-def _play_one(task: Task, desk: Desk, study: optuna.Study, trial: FrozenTrial, seed: int) -> None:
+def _reevaluate_trial(
+    spec: StudySpec, context: StudyContext, study: optuna.Study, *, trial: FrozenTrial, seed: int
+) -> None:
     key = _key(trial, seed)
     lock = hashlib.sha256(f"{study.study_name}, {key}".encode()).hexdigest()[:16]
     try:
-        with FileLock(desk.locks / f"final-{lock}.lock", timeout=0):
+        with FileLock(context.locks / f"final-{lock}.lock", timeout=0):
             if key in study.user_attrs:
                 return
             try:
-                fit, _ = task.train(trial.params, Course(silent), seed)
-                reached = value(fit.validation_accuracy, fit.validation_loss)
+                fit, _ = spec.train(trial.params, TrialProgress(ignore), seed)
+                value = objective(fit.validation_accuracy, fit.validation_loss)
             except DivergedError:
-                reached = 0.0
-            study.set_user_attr(key, reached)
+                value = 0.0
+            study.set_user_attr(key, value)
     except Timeout:
         return
-    said = f"trial {trial.number} again, on seed {seed}: validation {reached:.2%}"
-    desk.told(f"{study.study_name}: {said}", task.progress(task.trials))
+    message = f"{study.study_name}: trial {trial.number} again, on seed {seed}: validation {value:.2%}"
+    context.on_trial(message, spec.progress(spec.trials))
 
 
-def standing(task: Task, study: optuna.Study) -> tuple[FinalRecord, ...]:
+def final_records(spec: StudySpec, study: optuna.Study) -> tuple[FinalRecord, ...]:
     """Return the finalists with their values on all draws, the best mean first; empty if no trial is complete."""
-    attrs = study.user_attrs
+    attributes = study.user_attrs
     records = [
-        FinalRecord(number=t.number, values=(t.value or 0.0, *(attrs[_key(t, seed)] for seed in task.further)))
-        for t in _finalists(task, study)
+        FinalRecord(
+            number=trial.number,
+            values=(trial.value or 0.0, *(attributes[_key(trial, seed)] for seed in spec.further_seeds)),
+        )
+        for trial in _finalists(spec, study)
     ]
     return tuple(sorted(records, key=lambda record: (-record.mean, record.number)))
 
 
-def _finalists(task: Task, study: optuna.Study) -> list[FrozenTrial]:
+def _finalists(spec: StudySpec, study: optuna.Study) -> list[FrozenTrial]:
     complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
     ranked = sorted(complete, key=lambda trial: (-(trial.value or 0.0), trial.number))
-    untuned = [trial for trial in ranked[FINALISTS:] if trial.params in task.starts[:1]]
-    return ranked[:FINALISTS] + untuned[:1]
+    untuned = [trial for trial in ranked[N_FINALISTS:] if trial.params in spec.first_values[:1]]
+    return ranked[:N_FINALISTS] + untuned[:1]
 
 
-def _missing(task: Task, study: optuna.Study) -> Iterator[tuple[FrozenTrial, int]]:
-    done, met = study.user_attrs, _finalists(task, study)
-    return ((trial, seed) for seed in task.further for trial in met if _key(trial, seed) not in done)
+def _missing(spec: StudySpec, study: optuna.Study) -> list[tuple[FrozenTrial, int]]:
+    """Return each finalist with each seed that it has not been re-evaluated on."""
+    attributes = study.user_attrs
+    finalists = _finalists(spec, study)
+    return [(trial, seed) for seed in spec.further_seeds for trial in finalists if _key(trial, seed) not in attributes]
 
 
 def _key(trial: FrozenTrial, seed: int) -> str:
+    """Return the name of the study's user attribute that holds the value."""
     return f"trial {trial.number} on seed {seed}"

@@ -1,4 +1,4 @@
-"""What is searched: the ranges declared beside the settings in config.py, as numbers for one experiment."""
+"""The search space: the ranges that the settings declare, as numbers for one experiment."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -14,8 +14,8 @@ from kmpl.config.experiment import AFTER, BEFORE, ExperimentConfig
 from kmpl.config.sweep import split_range
 from kmpl.errors import UserError, look_up
 
-_ARMS = {"pretrain": BEFORE, "augmentation": BEFORE}  # what is set here is set before pseudo-labelling begins
-_MOST_CLUSTERS = 0.25  # of the images
+_ARMS = {"pretrain": BEFORE, "augmentation": BEFORE}  # these act before pseudo-labelling begins
+_MAX_CLUSTERS_PER_IMAGE = 0.25  # K-means with fewer images per cluster says little
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Range:
     log: bool
 
     def nearest(self, value: float) -> float:
-        """Return the value of the range that is nearest."""
+        """Return the nearest value inside the range."""
         inside = min(max(value, self.low), self.high)
         return round(inside) if self.whole else inside
 
@@ -38,37 +38,43 @@ class Range:
 
 Space = dict[str, Range]
 
-_UNTUNED = ("pretext",)  # is there for few labels, and few labels cannot tune it
+_UNTUNED = ("pretext",)  # pretext training is for few labels, and few labels cannot tune it
 
 
-def space(config: ExperimentConfig, arm: str, n_images: int, given: tuple[str, ...] = ()) -> Space:
-    """Return the range of each setting that the study of an arm tries.
+def space(config: ExperimentConfig, arm: str, n_images: int, ranges: tuple[str, ...] = ()) -> Space:
+    """Return the range of each setting that the study of an arm searches.
 
     Args:
-        config: the settings that are searched around; what they say is always within.
+        config: settings; each range contains the value that they hold.
         arm: labelled-only or pseudo-label.
-        n_images: in the pool; K-means with few images a cluster says nothing.
-        given: ranges that somebody asked for, as ``name=lowest:highest``; they are taken as they are.
+        n_images: number of images in the pool; it limits the number of clusters.
+        ranges: ranges that replace the declared ones, unchanged, as ``name=lowest:highest``.
 
     Raises:
-        UserError: a range for a setting that is not tuned, or beyond what the setting may be.
+        UserError: a range is for a setting that is not tuned, or beyond the limits of the setting.
     """
-    asked, values = dict(map(split_range, given)), flatten(config.model_dump())
-    known = {name: (field, search) for name, field, search in _searched(type(config))}
-    for name, ends in asked.items():
-        _check(name, ends, look_up(known, name, "tuned setting")[0])
-    found: Space = {}
-    for name, (field, search) in known.items():
+    requested = dict(map(split_range, ranges))
+    values = flatten(config.model_dump())
+    declared = {name: (field, search) for name, field, search in _searched(type(config))}
+    for name, ends in requested.items():
+        field, _ = look_up(declared, name, "tuned setting")
+        _check(name, ends, field)
+    limits: Space = {}
+    for name, (field, search) in declared.items():
         if _ARMS.get(name.split(".")[0], AFTER) != arm:
             continue
-        whole = field.annotation is int
-        low, high = asked.get(name) or _around(values[name], search)
-        if name not in asked:
-            limits = _limits(field)
-            top = _MOST_CLUSTERS * n_images if name == "clustering.n_clusters" else limits[1]
-            low, high = max(low, limits[0]), max(values[name], min(high, top))
-        found[name] = Range(round(low), round(high), True, search.log) if whole else Range(low, high, False, search.log)
-    return found
+        low, high = requested.get(name) or _around(values[name], search)
+        if name not in requested:
+            lowest, highest = _limits(field)
+            if name == "clustering.n_clusters":
+                highest = _MAX_CLUSTERS_PER_IMAGE * n_images
+            low = max(low, lowest)
+            high = max(values[name], min(high, highest))
+        if field.annotation is int:
+            limits[name] = Range(round(low), round(high), whole=True, log=search.log)
+        else:
+            limits[name] = Range(low, high, whole=False, log=search.log)
+    return limits
 
 
 def _searched(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo, Search]]:
@@ -90,7 +96,7 @@ def _around(value: float, search: Search) -> tuple[float, float]:
 
 
 def _limits(field: FieldInfo) -> tuple[float, float]:
-    """Return the lowest and the highest value that the setting itself takes."""
+    """Return the lowest and the highest value that the setting accepts."""
     lows = [float(m.ge) for m in field.metadata if isinstance(m, annotated_types.Ge)]  # type: ignore[arg-type]
     highs = [float(m.le) for m in field.metadata if isinstance(m, annotated_types.Le)]  # type: ignore[arg-type]
     return max(lows, default=-math.inf), min(highs, default=math.inf)
@@ -107,10 +113,11 @@ def _check(name: str, ends: tuple[float, float], field: FieldInfo) -> None:
         raise UserError(f"{name}={ends[0]:g}:{ends[1]:g}: {name} is a whole number; give whole ends")
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Return what differs between two flat records in words: the first, and how many more; empty for nothing."""
-    names = [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
+def differences(previous: Mapping[str, Any], current: Mapping[str, Any]) -> str:
+    """Return the first difference between two flat records in words, and the number of others; empty if none."""
+    names = [name for name in sorted(previous.keys() | current.keys()) if previous.get(name) != current.get(name)]
     if not names:
         return ""
     more = f", and {len(names) - 1} more" if len(names) > 1 else ""
-    return f"{names[0]} was {before.get(names[0], 'not there')}, is now {now.get(names[0], 'not there')}{more}"
+    first = names[0]
+    return f"{first} was {previous.get(first, 'not there')}, is now {current.get(first, 'not there')}{more}"

@@ -1,4 +1,4 @@
-"""Where studies are kept: a journal file, or any storage that Optuna takes an address of."""
+"""The storage of studies: a journal file, or a database that Optuna can open."""
 
 import contextlib
 import json
@@ -14,62 +14,68 @@ from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from kmpl.errors import DamagedWarning, UserError
+from kmpl.errors import DamagedWarning, FileError, StoreError
 from kmpl.runtime.files import describe
 from kmpl.runtime.servers import masked
 
 
-def address(mlruns: Path, given: str = "") -> str:
-    """Return where studies are kept: what is given, else ``OPTUNA_STORAGE``, else a journal in the folder of runs."""
-    return given or os.environ.get("OPTUNA_STORAGE", "") or str(mlruns.resolve() / "optuna.journal")
+def storage_address(mlruns: Path, address: str = "") -> str:
+    """Return ``address`` if there is one, else ``OPTUNA_STORAGE``, else the path of a journal in the folder of runs."""
+    return address or os.environ.get("OPTUNA_STORAGE", "") or str(mlruns.resolve() / "optuna.journal")
 
 
-def studies_file(where: str) -> Path | None:
-    """Return the file that an address names; None where a server keeps the studies."""
-    if "://" not in where:
-        return Path(where).resolve()
-    name = make_url(where).database if where.startswith("sqlite") else None
+def studies_file(address: str) -> Path | None:
+    """Return the file that an address names; None if a server stores the studies."""
+    if "://" not in address:
+        return Path(address).resolve()
+    name = make_url(address).database if address.startswith("sqlite") else None
     return Path(name).resolve() if name else None
 
 
-def open_studies(where: str) -> BaseStorage:
+def open_studies(address: str) -> BaseStorage:
     """Return the storage at an address (``postgresql://…``, ``sqlite:///…``) or in a journal file.
 
     Raises:
-        UserError: it does not answer, cannot be written or is none of Optuna's.
+        UserError: the storage does not answer, cannot be written or is not Optuna's.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    if "://" not in where:
-        return _open_journal(Path(where))
+    if "://" not in address:
+        return _open_journal(Path(address))
     try:
-        if where.startswith("redis"):
-            raise UserError(f"{masked(where)}: studies are kept in a journal file or a database, not in Redis")
-        return RDBStorage(where)
+        if address.startswith("redis"):
+            raise StoreError(
+                f"--storage {masked(address)}: Redis cannot store studies; give a journal file or a database",
+                masked(address),
+            )
+        return RDBStorage(address)
     except ImportError as error:  # nothing to start: the database's driver is not installed
-        raise UserError(
-            f"the studies' storage {masked(where)} does not answer: its driver is not installed; install "
-            "kmpl[postgres] for postgresql://…, or give another --storage"
+        raise StoreError(
+            f"the studies' storage {masked(address)} does not answer: its driver is not installed; install "
+            "kmpl[postgres] for postgresql://…, or give another --storage",
+            masked(address),
         ) from error
     except (SQLAlchemyError, OSError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"the studies' storage {masked(where)} does not answer: {masked(str(error).splitlines()[0])}; start it, or "
-            "give another --storage"
+        raise StoreError(
+            f"the studies' storage {masked(address)} does not answer: {masked(str(error).splitlines()[0])}; start it, "
+            "or give another --storage",
+            masked(address),
         ) from error
 
 
 @contextlib.contextmanager
-def studies_answer(where: str) -> Iterator[None]:
-    """Say in one line that the storage of studies failed on the way.
+def studies_answer(address: str) -> Iterator[None]:
+    """Turn a failure of the storage of studies during the block into a ``UserError`` of one line.
 
     Raises:
-        UserError: instead of what Optuna raised.
+        UserError: instead of Optuna's exception.
     """
     try:
         yield
     except StorageInternalError as error:
-        raise UserError(
-            f"the studies at {masked(where)} can no longer be written: {masked(str(error).splitlines()[0])}; all "
-            "trials done so far are kept: give the same command again"
+        raise StoreError(
+            f"the studies at {masked(address)} can no longer be written: {masked(str(error).splitlines()[0])}; all "
+            "finished trials are kept: run the same command again",
+            masked(address),
         ) from error
 
 
@@ -80,20 +86,22 @@ def _open_journal(path: Path) -> JournalStorage:
         _mend(path)
         return JournalStorage(backend)
     except OSError as error:
-        raise UserError(f"{describe(error, path)}; give another --storage") from error
+        raise FileError(f"{describe(error, path)}; give another --storage", path) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path} is no journal of studies: {error}; move it away, or give another --storage") from error
+        raise FileError(
+            f"{path} is no journal of studies: {error}; move it away, or give another --storage", path
+        ) from error
 
 
 def _mend(path: Path) -> None:
-    """Take away the part of a line that a writer left who was killed; else the next line would be glued to it.
+    """Remove an incomplete last line, which a killed writer left; the next line would be appended to it.
 
-    Nothing is lost by that: what was being written had not happened yet for anybody who reads.
+    Nothing is lost: no reader has seen an incomplete line.
 
     Raises:
-        UserError: a line in the middle cannot be read, which no kill does.
+        UserError: a line in the middle cannot be read; a kill does not cause that.
     """
-    lock = JournalFileSymlinkLock(str(path))  # the one that writers hold
+    lock = JournalFileSymlinkLock(str(path))  # writers hold the same lock
     lock.acquire()
     try:
         _cut(path)
@@ -103,23 +111,24 @@ def _mend(path: Path) -> None:
 
 def _cut(path: Path) -> None:
     with path.open("rb+") as file:
-        whole = 0
+        intact_bytes = 0
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 break
             try:
                 json.loads(line)
             except ValueError as error:
-                raise UserError(
-                    f"{path}, line {number}, is damaged ({error}); mend the line, or move the file away: those before "
-                    "it are whole"
+                raise FileError(
+                    f"{path}, line {number}, is damaged ({error}); repair the line, or move the file away: the lines "
+                    "before it are intact",
+                    path,
                 ) from error
-            whole += len(line)
-        cut = path.stat().st_size - whole
+            intact_bytes += len(line)
+        cut = path.stat().st_size - intact_bytes
         if cut:
-            file.truncate(whole)
+            file.truncate(intact_bytes)
             warnings.warn(
-                f"{path}: its last line was cut off; its {cut} bytes are taken away, all before them is kept",
+                f"{path}: the last line was incomplete; its {cut} bytes were removed, all lines before it are kept",
                 DamagedWarning,
                 stacklevel=2,
             )

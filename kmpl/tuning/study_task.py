@@ -1,4 +1,4 @@
-"""What a study is about, and where it is worked on."""
+"""The specification of a study, and the stores that it writes to."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,55 +12,60 @@ from kmpl.datasets.types import Pool
 from kmpl.method.results import Round
 from kmpl.tracking.client import Client
 from kmpl.training.history import Fit
-from kmpl.training.watch import silent
-from kmpl.tuning.pruning import Course
+from kmpl.training.watch import ignore
+from kmpl.tuning.pruning import TrialProgress
 from kmpl.tuning.search_space import Space
 
-Trained = tuple[Fit, tuple[Round, ...]]
-Train = Callable[[Mapping[str, Any], Course, int], Trained]
-"""Values, who is told, and the seed of the draw → the trained network and its rounds."""
+TrainTrial = Callable[[Mapping[str, Any], TrialProgress, int], tuple[Fit, tuple[Round, ...]]]
+"""Values of a trial, its progress, and the seed of the draw → the trained network and its rounds."""
 
 
-@dataclass(frozen=True)
-class Task:
-    """What a study is about; all that determines its trials."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudySpec:
+    """Everything that determines the trials of a study."""
 
     name: str
     ratio: float
     arm: str
     settings: Mapping[str, Any]
-    """Flat: of the experiment that is tuned. A study stands for them."""
-    begin: Mapping[str, Any]
-    """What earlier studies found, and all trials of this one build on."""
+    """Settings of the experiment that is tuned, by dotted name. A study belongs to one set of them."""
+    base_values: Mapping[str, Any]
+    """Best values of earlier studies; all trials of this study build on them."""
     space: Space
-    starts: Sequence[Mapping[str, Any]]
-    """Values to try first: those of the settings, then what was best elsewhere."""
+    first_values: Sequence[Mapping[str, Any]]
+    """Values of the first trials: those of the settings, then the best of other studies."""
     trials: int
+    """Number of trials of the study, over all runs and processes."""
     seed: int
-    train: Train
+    """Seed of the sampler."""
+    train: TrainTrial
     pool: Pool
-    draw: int = 0
-    """Seed of labels, views and weights in all trials; ``pool`` is drawn by it."""
-    further: tuple[int, ...] = ()
-    """Seeds on which the best trials meet again."""
+    draw_seed: int = 0
+    """Seed of labels, views and weights in all trials; it also drew ``pool``."""
+    further_seeds: tuple[int, ...] = ()
+    """Seeds of the draws on which the best trials are re-evaluated."""
 
-    def progress(self, done: int) -> float:
-        """Return the share of the two studies' trials that are done when so many of this one's are."""
-        return (done / self.trials + (self.arm == AFTER)) / 2
+    def progress(self, finished: int) -> float:
+        """Return the finished share of both studies' trials.
+
+        Args:
+            finished: number of finished trials of this study.
+        """
+        return (finished / self.trials + (self.arm == AFTER)) / 2
 
 
-@dataclass(frozen=True)
-class Desk:
-    """Where studies are worked on."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyContext:
+    """The stores of a study, and the sweep that it belongs to."""
 
     storage: BaseStorage
     client: Client
     mlruns: Path
     sweep: str
-    told: Callable[[str, float], None] = silent
-    """Told of each trial in a line, and the share of the two studies' trials that are done."""
-    file: Path | None = None
-    """In which the studies are kept; None where a server keeps them."""
+    on_trial: Callable[[str, float], None] = ignore
+    """Receives one line about each finished trial, and the finished share of both studies' trials."""
+    studies_file: Path | None = None
+    """File of the studies; None if a server stores them."""
 
     @property
     def locks(self) -> Path:

@@ -1,4 +1,4 @@
-"""Whose turn it is: trials claimed by the processes that work on one study, and given on when one of them dies."""
+"""Claims on trials by the processes that share a study: a lease with a heartbeat; trials of the dead are run again."""
 
 import contextlib
 import os
@@ -15,25 +15,25 @@ import optuna
 from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
-from kmpl.runtime.locks import is_present
+from kmpl.runtime.locks import is_held
 from kmpl.runtime.seeds import derive
 from kmpl.tuning.search_space import Space
 
-_SILENCE = timedelta(hours=1)  # after which a process on another machine, which nobody here can look after, is dead
-_SIGN = 60.0  # seconds between two signs of life
-_BEGINNING = timedelta(seconds=20)  # within which a trial that was asked for elsewhere says whose it is
-_STARTUP = 6  # trials before the sampler learns from those before
+_LEASE = timedelta(hours=1)  # without a heartbeat for so long, a process on another machine counts as dead
+_HEARTBEAT_SECONDS = 60.0
+_CLAIM_TIMEOUT = timedelta(seconds=20)  # from the creation of a trial on another machine to its claim
+_STARTUP_TRIALS = 6  # random trials, before the sampler learns from earlier ones
 
 
 class Worker:
-    """A process at work. The operating system lets go of its lock when it dies, however it dies."""
+    """A process that runs trials. It holds a lock; the operating system releases it, however the process ends."""
 
-    def __init__(self, folder: Path, studies: Path | None = None) -> None:
+    def __init__(self, folder: Path, studies_file: Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.studies = studies
+        self.studies_file = studies_file
         self.path = folder / f"worker-{os.getpid()}-{uuid.uuid4().hex[:8]}.lock"
         self.lock = FileLock(self.path)
-        self.last = 0.0
+        self.last_heartbeat = 0.0
 
     def __enter__(self) -> "Worker":
         self.lock.acquire()
@@ -43,123 +43,129 @@ class Worker:
         self.lock.release()
         self.path.unlink(missing_ok=True)
 
-    def claims(self, trial: optuna.Trial) -> None:
-        """Say whose trial it is."""
-        about = {"host": platform.node(), "lock": str(self.path), "studies": str(self.studies or "")}
-        trial.set_user_attr("worker", about)
-        self.sign(trial, always=True)
+    def claim(self, trial: optuna.Trial) -> None:
+        """Write host and lock of this process into the trial."""
+        owner = {"host": platform.node(), "lock": str(self.path), "studies": str(self.studies_file or "")}
+        trial.set_user_attr("worker", owner)
+        self.heartbeat(trial, always=True)
 
-    def sign(self, trial: optuna.Trial, always: bool = False) -> None:
-        """Give a sign of life now and then, for processes on other machines."""
-        if always or time.monotonic() - self.last > _SIGN:
-            self.last = time.monotonic()
+    def heartbeat(self, trial: optuna.Trial, always: bool = False) -> None:
+        """Write the time into the trial, for processes on other machines; at most once in ``_HEARTBEAT_SECONDS``."""
+        if always or time.monotonic() - self.last_heartbeat > _HEARTBEAT_SECONDS:
+            self.last_heartbeat = time.monotonic()
             trial.set_user_attr("seen", datetime.now().astimezone().isoformat(timespec="seconds"))
 
 
-def counts(trial: FrozenTrial) -> bool:
-    """Say whether a trial is done: by a value, by pruning, or by diverging; not by a kill."""
+def is_finished(trial: FrozenTrial) -> bool:
+    """Say whether a trial is complete, was pruned or diverged. A trial whose process was killed is not finished."""
     diverged = trial.state == TrialState.FAIL and "diverged" in trial.user_attrs
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or diverged
 
 
-def alive(trial: FrozenTrial, studies: Path | None = None) -> bool:
-    """Say whether somebody is at work on a trial.
+def is_running(trial: FrozenTrial, studies_file: Path | None = None) -> bool:
+    """Say whether a living process runs a trial.
 
     Args:
         trial: of a study.
-        studies: file that the study was read from. Who claimed the trial in another file, of which this one is a copy,
-            is at work there and not here.
+        studies_file: file that the study was read from. If that file is a copy, a process that claimed the trial in the
+            original runs it there, not here.
     """
     if trial.state != TrialState.RUNNING:
         return False
-    worker, seen = trial.user_attrs.get("worker"), trial.user_attrs.get("seen")
-    if worker is None:
-        begun = trial.datetime_start
-        return begun is not None and datetime.now() - begun < _BEGINNING
-    if worker["host"] == platform.node():
-        if studies and worker.get("studies") and not _same_file(Path(worker["studies"]), studies):
+    owner = trial.user_attrs.get("worker")
+    heartbeat = trial.user_attrs.get("seen")
+    if owner is None:
+        start = trial.datetime_start
+        return start is not None and datetime.now() - start < _CLAIM_TIMEOUT
+    if owner["host"] == platform.node():
+        if studies_file and owner.get("studies") and not _same_file(Path(owner["studies"]), studies_file):
             return False
-        return is_present(Path(worker["lock"]))
-    return seen is not None and datetime.now().astimezone() - datetime.fromisoformat(seen) < _SILENCE
+        return is_held(Path(owner["lock"]), remove_dead=True)
+    return heartbeat is not None and datetime.now().astimezone() - datetime.fromisoformat(heartbeat) < _LEASE
 
 
-def _same_file(one: Path, other: Path) -> bool:
-    return one == other or (one.exists() and one.samefile(other))
+def _same_file(first: Path, second: Path) -> bool:
+    return first == second or (first.exists() and first.samefile(second))
 
 
-@dataclass(frozen=True)
-class Queue:
-    """The trials of one study, handed out one by one until there are as many as were asked for."""
+@dataclass(frozen=True, kw_only=True)
+class TrialClaims:
+    """Hands out the trials of one study, one by one, until the study has as many as it should."""
 
     study: optuna.Study
     space: Space
     trials: int
-    starts: Sequence[Mapping[str, Any]]
-    """Values to try first."""
+    """Number of trials that the study should have."""
+    first_values: Sequence[Mapping[str, Any]]
+    """Values of the first trials."""
     seed: int
     locks: Path
-    studies: Path | None = None
-    """File that the study is kept in."""
+    """Folder of the locks."""
+    studies_file: Path | None = None
+    """File of the study; None if a server stores it."""
 
     def claim(self, worker: Worker) -> tuple[optuna.Trial, dict[str, Any]] | None:
-        """Return a trial to run and its values, or None when all are done; wait for those that others run.
+        """Return a trial to run and its values; None when all are finished. Wait while other processes run the last.
 
-        A trial whose process has died is failed, and its values are tried again.
+        The trial of a dead process is marked as failed, and its values are tried again.
         """
         while True:
-            with self.alone():
-                trials = self.revive()
-                running = [t for t in trials if self.alive(t)]
-                if len(done := [t for t in trials if counts(t)]) >= self.trials:
+            with self.lock():
+                trials = self.requeue_dead()
+                finished = [t for t in trials if is_finished(t)]
+                running = [t for t in trials if self.is_running(t)]
+                if len(finished) >= self.trials:
                     return None
-                if len(done) + len(running) < self.trials:
-                    asked = self._ask(worker, [*done, *running])
-                    if not self._surplus(asked[0]):
-                        return asked
-            time.sleep(0.5)  # one of the others may die
+                if len(finished) + len(running) < self.trials:
+                    trial, values = self._ask(worker, [*finished, *running])
+                    if not self._return_surplus(trial):
+                        return trial, values
+            time.sleep(0.5)  # one of the other processes may die
 
-    def alive(self, trial: FrozenTrial) -> bool:
-        """Say whether somebody is at work on a trial."""
-        return alive(trial, self.studies)
+    def is_running(self, trial: FrozenTrial) -> bool:
+        """Say whether a living process runs a trial."""
+        return is_running(trial, self.studies_file)
 
-    def revive(self) -> list[FrozenTrial]:
-        """Fail the trials of dead processes, put their values into the queue; return all trials as they are then."""
-        dead = [t for t in self.study.get_trials(deepcopy=False) if t.state == TrialState.RUNNING and not self.alive(t)]
-        for trial in dead:
+    def requeue_dead(self) -> list[FrozenTrial]:
+        """Mark the trials of dead processes as failed and enqueue their values again; return all trials after that."""
+        trials = self.study.get_trials(deepcopy=False)
+        for trial in [t for t in trials if t.state == TrialState.RUNNING and not self.is_running(t)]:
             self.study.tell(trial.number, state=TrialState.FAIL)
             if len(trial.params) == len(self.space) and "diverged" not in trial.user_attrs:
                 self.study.enqueue_trial(trial.params, user_attrs={"again": trial.number})
         return self.study.get_trials(deepcopy=False)
 
     def _ask(self, worker: Worker, others: Sequence[FrozenTrial]) -> tuple[optuna.Trial, dict[str, Any]]:
+        """Create a trial, claim it, and return it with its values."""
         # A sampler of its own for each trial, so that a study that was killed draws what it would have drawn.
-        self.study.sampler = optuna.samplers.TPESampler(n_startup_trials=_STARTUP, seed=derive(self.seed, len(others)))
+        sampler_seed = derive(self.seed, len(others))
+        self.study.sampler = optuna.samplers.TPESampler(n_startup_trials=_STARTUP_TRIALS, seed=sampler_seed)
         waiting = self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,))
-        left = [dict(start) for start in self.starts if dict(start) not in [t.params for t in others]]
-        if left and not waiting:
-            self.study.enqueue_trial(left[0])
+        untried = [dict(values) for values in self.first_values if dict(values) not in [t.params for t in others]]
+        if untried and not waiting:
+            self.study.enqueue_trial(untried[0])
         trial = self.study.ask()
-        worker.claims(trial)
+        worker.claim(trial)
         return trial, {name: _suggest(trial, name, self.space) for name in self.space}
 
-    def _surplus(self, trial: optuna.Trial) -> bool:
-        """Give a trial back that is one too many: a process on another machine asked at the same moment."""
-        before = [t for t in self.study.get_trials(deepcopy=False) if t.number < trial.number]
-        surplus = sum(counts(t) or self.alive(t) for t in before) >= self.trials
-        if surplus:
+    def _return_surplus(self, trial: optuna.Trial) -> bool:
+        """Mark a trial as failed if it is one too many; a process on another machine asked at the same moment."""
+        earlier = [t for t in self.study.get_trials(deepcopy=False) if t.number < trial.number]
+        is_surplus = sum(is_finished(t) or self.is_running(t) for t in earlier) >= self.trials
+        if is_surplus:
             self.study.tell(trial, state=TrialState.FAIL)
-        return surplus
+        return is_surplus
 
     @contextlib.contextmanager
-    def alone(self) -> Iterator[None]:
-        """Let one process at a time ask for a trial, or all would see the last one free and take it."""
+    def lock(self) -> Iterator[None]:
+        """Let one process at a time claim a trial, or all would see the last one free and claim it."""
         self.locks.mkdir(parents=True, exist_ok=True)
         with FileLock(self.locks / "claim.lock"):
             yield
 
 
 def _suggest(trial: optuna.Trial, name: str, space: Space) -> float:
-    one = space[name]
-    if one.whole:
-        return trial.suggest_int(name, int(one.low), int(one.high), log=one.log)
-    return trial.suggest_float(name, one.low, one.high, log=one.log)
+    limits = space[name]
+    if limits.whole:
+        return trial.suggest_int(name, int(limits.low), int(limits.high), log=limits.log)
+    return trial.suggest_float(name, limits.low, limits.high, log=limits.log)

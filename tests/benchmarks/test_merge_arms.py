@@ -46,38 +46,38 @@ def written(report: SweepReport, folder: Path) -> Path:
 def test_two_runs_make_the_table_that_one_would_have_made(all_arms: Summaries, tmp_path: Path) -> None:
     path = written(run(all_arms, "the first", BEFORE, AFTER), tmp_path)
     earlier = merge_arms.read(path, settings("oracle", BEFORE))
-    found = merge_arms.joined(run(all_arms, "the second", "oracle", BEFORE), earlier)
+    found = merge_arms.merge(run(all_arms, "the second", "oracle", BEFORE), earlier)
     once = run(all_arms, "at once", BEFORE, AFTER, "oracle")
     for name in ("rows", "paired", "digest", "times", "settings"):
         assert getattr(found, name) == getattr(once, name)
-    page = literature.page(found)
+    page = literature.markdown(found)
     assert "- command: `the first`" in page
     assert "(b) oracle, labelled-only:\n\n- command: `the second`" in page
     minutes = {cells[1].strip("* "): cells[-2] for line in page.splitlines() if len(cells := line.split("|")) > 3}
     assert [minutes[arm].split()[1] for arm in (BEFORE, AFTER, "oracle")] == ["(a)", "(a)", "(b)"]
-    assert "(a)" not in literature.page(once)
-    assert literature.page(once).count("- command:") == 1
+    assert "(a)" not in literature.markdown(once)
+    assert literature.markdown(once).count("- command:") == 1
 
 
 def test_the_minutes_of_slower_machines_are_told_apart(all_arms: Summaries, tmp_path: Path) -> None:
     earlier = merge_arms.read(written(run(all_arms, "the first", BEFORE, AFTER), tmp_path), settings("oracle", BEFORE))
     slower = run(all_arms, "the second", "oracle", BEFORE)
     slower = slower.model_copy(update={"times": {name: 10 * seconds for name, seconds in slower.times.items()}})
-    found = merge_arms.joined(slower, earlier)
+    found = merge_arms.merge(slower, earlier)
     for name, seconds in found.times.items():
         assert seconds == (slower if name.endswith("oracle") else earlier).times[name]
     assert [part["took"].split(", ")[-1] for part in found.parts] == [
         f"{arm} {sum(times[f'ratio {ratio}, {arm}'] for ratio in (0.4, 0.1)) / 2:.0f} s"
         for arm, times in ((AFTER, earlier.times), (BEFORE, slower.times))
     ]
-    assert literature.page(found).count("- one run, on average: ") == 2
+    assert literature.markdown(found).count("- one run, on average: ") == 2
 
 
 def test_a_joined_table_can_be_joined_again(all_arms: Summaries, tmp_path: Path) -> None:
     path = written(run(all_arms, "the first", BEFORE), tmp_path)
     for arm in (AFTER, "oracle"):
         here = run(all_arms, arm, BEFORE, arm)
-        path = written(merge_arms.joined(here, merge_arms.read(path, here.settings)), tmp_path)
+        path = written(merge_arms.merge(here, merge_arms.read(path, here.settings)), tmp_path)
     found = merge_arms.read(path, settings(AFTER))
     assert found.digest == run(all_arms, "at once", BEFORE, AFTER, "oracle").digest
     assert [part["command"] for part in found.parts] == ["the first", AFTER, "oracle"]
@@ -89,7 +89,7 @@ def test_an_arm_that_came_out_otherwise_is_no_pair(all_arms: Summaries, number: 
     other[-1]["arms"][BEFORE][number] -= 1e-4
     earlier = merge_arms.read(written(run(other, "elsewhere", BEFORE, AFTER), tmp_path), settings(BEFORE))
     with pytest.raises(UserError, match=rf"ratio 0\.1, seed 1: arms\.{BEFORE}\.{number} is .* nothing is written"):
-        merge_arms.joined(run(all_arms, "here", BEFORE, "oracle"), earlier)
+        merge_arms.merge(run(all_arms, "here", BEFORE, "oracle"), earlier)
 
 
 def test_another_kind_of_processor_may_differ_and_says_by_how_much(all_arms: Summaries, tmp_path: Path) -> None:
@@ -98,22 +98,22 @@ def test_another_kind_of_processor_may_differ_and_says_by_how_much(all_arms: Sum
     for summary in other:
         summary["arms"][BEFORE]["test_accuracy"] -= 0.001 if summary["config"]["ratio"] == 0.1 else 0.002
     here = run(other, "the second", BEFORE, "oracle", processor="without")
-    found = merge_arms.joined(here, merge_arms.read(path, here.settings))
+    found = merge_arms.merge(here, merge_arms.read(path, here.settings))
     assert found.digest == run(all_arms, "at once", BEFORE, AFTER, "oracle").digest  # the shared arm is the first run's
     assert found.parts[1]["differs"] == (
         f"{BEFORE}, ratio 0.4: −0.20 points with each of 2 seeds: equal differences give no test; "
         f"{BEFORE}, ratio 0.1: −0.10 points with each of 2 seeds: equal differences give no test"
     )
-    page = literature.page(found)
+    page = literature.markdown(found)
     assert f"accuracy less that of the first run with the arm: {BEFORE}, ratio 0.4: −0.20" in page
     assert "but for runs on another kind of processor" in page
 
     again = merge_arms.read(written(found, tmp_path), settings(BEFORE))
     agreeing = run(all_arms, "the third", BEFORE, processor="without")
-    assert "differs" not in merge_arms.joined(agreeing, again).parts[2]
+    assert "differs" not in merge_arms.merge(agreeing, again).parts[2]
     same_kind = run(other, "the fourth", BEFORE)
     with pytest.raises(UserError, match="nothing is written"):
-        merge_arms.joined(same_kind, again)
+        merge_arms.merge(same_kind, again)
 
 
 @pytest.mark.parametrize(("here", "there"), [("", "without"), ("without", ""), ("", "")])
@@ -124,7 +124,7 @@ def test_processors_that_are_not_known_are_not_of_another_kind(
     other[0]["arms"][BEFORE]["test_accuracy"] -= 1e-4
     earlier = merge_arms.read(written(run(other, "there", BEFORE, processor=there), tmp_path), settings(BEFORE))
     with pytest.raises(UserError, match="nothing is written"):
-        merge_arms.joined(run(all_arms, "here", BEFORE, processor=here), earlier)
+        merge_arms.merge(run(all_arms, "here", BEFORE, processor=here), earlier)
 
 
 def test_another_kind_of_processor_with_another_version_is_refused(all_arms: Summaries, tmp_path: Path) -> None:
@@ -134,8 +134,8 @@ def test_another_kind_of_processor_with_another_version_is_refused(all_arms: Sum
     here = run(all_arms, "here", BEFORE, processor="without")
     newer = here.model_copy(update={"environment": here.environment | {"version.torch": "2.10"}})
     with pytest.raises(UserError, match="nothing is written"):
-        merge_arms.joined(newer, earlier)
-    assert merge_arms.joined(here, earlier).parts[1]["differs"]
+        merge_arms.merge(newer, earlier)
+    assert merge_arms.merge(here, earlier).parts[1]["differs"]
 
 
 @pytest.mark.parametrize("processor", ["with bfloat16", "without"])
@@ -144,7 +144,7 @@ def test_other_draws_are_no_pairs(all_arms: Summaries, processor: str, tmp_path:
     other[0]["pool_digest"] = "another"
     earlier = merge_arms.read(written(run(other, "elsewhere", BEFORE), tmp_path), settings(BEFORE))
     with pytest.raises(UserError, match=r"seed 0: pool_digest is .* here and another in"):
-        merge_arms.joined(run(all_arms, "here", BEFORE, processor=processor), earlier)
+        merge_arms.merge(run(all_arms, "here", BEFORE, processor=processor), earlier)
 
 
 @pytest.mark.parametrize(
@@ -179,9 +179,9 @@ def test_no_arm_is_lost_for_a_forgotten_join(all_arms: Summaries, tmp_path: Path
     with pytest.raises(
         UserError, match=rf"literature\.json: arms {AFTER} would be lost; add --join .*literature\.json"
     ):
-        merge_arms.check_standing(path, {BEFORE, "oracle"})
-    merge_arms.check_standing(path, {BEFORE, AFTER, "oracle"})
-    merge_arms.check_standing(tmp_path / "new.json", {"oracle"})
+        merge_arms.refuse_lost_arms(path, {BEFORE, "oracle"})
+    merge_arms.refuse_lost_arms(path, {BEFORE, AFTER, "oracle"})
+    merge_arms.refuse_lost_arms(tmp_path / "new.json", {"oracle"})
 
 
 @pytest.mark.parametrize(

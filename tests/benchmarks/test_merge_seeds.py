@@ -1,4 +1,4 @@
-"""One table out of several turns: seeds come together, and what is no part of the same table is refused."""
+"""One table from several sessions: their seeds are merged, and sessions of another table are refused."""
 
 import json
 from dataclasses import asdict
@@ -22,44 +22,46 @@ def config() -> ExperimentConfig:
 def draws(*seeds: int) -> list[Draw]:
     ways = [(seed, labels, way) for seed in seeds for labels in (20, 10) for way in fewest.WAYS]
     errors = {"labelled-only": 0.5, "pseudo-label": 0.1}
-    return [Draw(labels, way, seed, 10, errors, 90.0) for seed, labels, way in ways]
+    return [
+        Draw(labels=labels, way=way, seed=seed, classes=10, errors=errors, seconds=90.0) for seed, labels, way in ways
+    ]
 
 
-def written(found: merge_seeds.Turns[Draw], folder: Path) -> Path:
+def written(found: merge_seeds.Sessions[Draw], folder: Path) -> Path:
     path = folder / "fewest.json"
     path.write_text(json.dumps(asdict(found)), encoding="utf-8")
     return path
 
 
 def test_turns_make_the_table_that_one_would_have_made(config: ExperimentConfig, tmp_path: Path) -> None:
-    found = merge_seeds.turn(config, draws(1, 4), {"command": "the first"})
+    found = merge_seeds.one_session(config, draws(1, 4), {"command": "the first"})
     for command, seed in (("the second", 3), ("the third", 0)):
-        earlier = merge_seeds.read(written(found, tmp_path), merge_seeds.Turns[Draw], config, (seed,))
+        earlier = merge_seeds.read(written(found, tmp_path), merge_seeds.Sessions[Draw], config, (seed,))
         assert earlier == found, "read as it was written"
-        found = merge_seeds.joined(merge_seeds.turn(config, draws(seed), {"command": command}), earlier)
+        found = merge_seeds.merge(merge_seeds.one_session(config, draws(seed), {"command": command}), earlier)
     assert found.rows == draws(0, 1, 3, 4)
     assert [part["seeds"] for part in found.parts] == ["1, 4", "3", "0"]
-    page = fewest_page.page(found.rows, found.parts)
+    page = fewest_page.markdown(found.rows, found.parts)
     assert "Made in 3 turns, each seed in one:\n\n- seeds: 1, 4\n- command: `the first`\n" in page
     assert "\n\n- seeds: 3\n- command: `the second`\n" in page
 
 
 def test_a_single_turn_is_the_table(config: ExperimentConfig) -> None:
-    alone = merge_seeds.turn(config, draws(0, 1), {"command": "once"})
-    assert merge_seeds.joined(alone, None) is alone
-    assert "\n\n- seeds: 0, 1\n- command: `once`\n" in fewest_page.page(alone.rows, alone.parts)
+    alone = merge_seeds.one_session(config, draws(0, 1), {"command": "once"})
+    assert merge_seeds.merge(alone, None) is alone
+    assert "\n\n- seeds: 0, 1\n- command: `once`\n" in fewest_page.markdown(alone.rows, alone.parts)
 
 
 def test_threads_and_seed_may_differ(config: ExperimentConfig, tmp_path: Path) -> None:
-    path = written(merge_seeds.turn(config, draws(0), {}), tmp_path)
+    path = written(merge_seeds.one_session(config, draws(0), {}), tmp_path)
     other = merge(config, {"seed": 7, "threads": 3})
-    assert merge_seeds.read(path, merge_seeds.Turns[Draw], other, (1,)).rows == draws(0)
+    assert merge_seeds.read(path, merge_seeds.Sessions[Draw], other, (1,)).rows == draws(0)
 
 
-def test_a_seed_comes_from_one_turn(config: ExperimentConfig, tmp_path: Path) -> None:
-    path = written(merge_seeds.turn(config, draws(0, 1), {}), tmp_path)
+def test_a_seed_comes_from_one_session(config: ExperimentConfig, tmp_path: Path) -> None:
+    path = written(merge_seeds.one_session(config, draws(0, 1), {}), tmp_path)
     with pytest.raises(UserError, match=r"fewest\.json: seed 1 is in there already; leave it out of --seeds"):
-        merge_seeds.read(path, merge_seeds.Turns[Draw], config, (1, 2))
+        merge_seeds.read(path, merge_seeds.Sessions[Draw], config, (1, 2))
 
 
 @pytest.mark.parametrize(
@@ -72,32 +74,36 @@ def test_a_seed_comes_from_one_turn(config: ExperimentConfig, tmp_path: Path) ->
 def test_other_settings_make_another_table(
     config: ExperimentConfig, change: dict[str, object], said: str, tmp_path: Path
 ) -> None:
-    path = written(merge_seeds.turn(config, draws(0), {}), tmp_path)
+    path = written(merge_seeds.one_session(config, draws(0), {}), tmp_path)
     with pytest.raises(UserError, match=said):
         merge_seeds.read(
             path,
-            merge_seeds.Turns[Draw],
+            merge_seeds.Sessions[Draw],
             merge(config, {"ratio": None, **change} if "labels" in change else change),
             (1,),
         )
 
 
 def test_a_setting_that_an_older_version_did_not_know_is_a_difference(config: ExperimentConfig, tmp_path: Path) -> None:
-    older = merge_seeds.turn(config, draws(0), {})
+    older = merge_seeds.one_session(config, draws(0), {})
     del older.settings["retrain"]["last_round"]
     with pytest.raises(UserError, match=r"retrain\.last_round is None there and 3 here"):
-        merge_seeds.read(written(older, tmp_path), merge_seeds.Turns[Draw], config, (1,))
+        merge_seeds.read(written(older, tmp_path), merge_seeds.Sessions[Draw], config, (1,))
 
 
 def test_no_seed_is_lost_for_a_forgotten_join(config: ExperimentConfig, tmp_path: Path) -> None:
-    kind = merge_seeds.Turns[Draw]
-    path = written(merge_seeds.turn(config, draws(0, 1), {}), tmp_path)
+    kind = merge_seeds.Sessions[Draw]
+    path = written(merge_seeds.one_session(config, draws(0, 1), {}), tmp_path)
     for seeds in ((1, 2), (3,)):
         with pytest.raises(UserError, match=r"fewest\.json: seeds 0(, 1)? would be lost; add --join .*fewest\.json"):
-            merge_seeds.before(path, None, kind, config, seeds)
-    assert merge_seeds.before(path, None, kind, config, (0, 1, 2)) is None, "all are measured again"
-    assert merge_seeds.before(path, path, kind, config, (2,)) == merge_seeds.turn(config, draws(0, 1), {})
-    assert merge_seeds.before(tmp_path / "new.json", None, kind, config, (2,)) is None
+            merge_seeds.read_earlier(None, out=path, kind=kind, config=config, seeds=seeds)
+    assert merge_seeds.read_earlier(None, out=path, kind=kind, config=config, seeds=(0, 1, 2)) is None, (
+        "all are measured again"
+    )
+    assert merge_seeds.read_earlier(path, out=path, kind=kind, config=config, seeds=(2,)) == merge_seeds.one_session(
+        config, draws(0, 1), {}
+    )
+    assert merge_seeds.read_earlier(None, out=tmp_path / "new.json", kind=kind, config=config, seeds=(2,)) is None
 
 
 @pytest.mark.parametrize(
@@ -110,4 +116,4 @@ def test_a_file_that_is_no_table_is_named(
     if content is not None:
         path.write_text(content, encoding="utf-8")
     with pytest.raises(UserError, match=rf"--join .*results\.json: {said}"):
-        merge_seeds.read(path, merge_seeds.Turns[Draw], config, (1,))
+        merge_seeds.read(path, merge_seeds.Sessions[Draw], config, (1,))

@@ -15,13 +15,12 @@ from kmpl.config.experiment import Clustering, Learning, PseudoLabelling
 from kmpl.config.labelling import sized
 from kmpl.datasets import mnist
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.labelling import job as labelling
 from kmpl.labelling.active_learning import suggest
 from kmpl.method import pretext
-from kmpl.method.experiment import Steps
 from kmpl.method.pseudo_labels import Evidence, cluster_graph
-from kmpl.training import watch
+from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.training.watch import Watch
 
 BUDGET = 20
@@ -45,10 +44,10 @@ def small_digits(seed: int) -> tuple[Tensor, np.ndarray]:  # noqa: ARG001  (all 
 
 def ways(features: np.ndarray, truth: np.ndarray, seed: int) -> dict[str, np.ndarray]:
     """Return whom each way of choosing has labelled; only the last knows what the images show."""
-    rng, nothing = np.random.default_rng(seed), np.full(len(truth), LEFT_OUT)
+    rng, nothing = np.random.default_rng(seed), np.full(len(truth), UNLABELLED)
     each = [rng.permutation(np.flatnonzero(truth == c))[: BUDGET // 10] for c in range(10)]
     return {
-        "suggested": suggest(features, nothing, BUDGET, seed).images,
+        "suggested": suggest(features, nothing, budget=BUDGET, seed=seed).images,
         "random": rng.permutation(len(truth))[:BUDGET],
         "random, two of each class": np.concatenate(each),
     }
@@ -58,33 +57,48 @@ def named_at_once(images: Tensor, features: np.ndarray, labels: np.ndarray, seed
     """Return the classes that the labels give to all images over the graph of clusters, nothing being trained."""
     settings = Clustering.model_validate(sized(len(labels), 10)["clustering"])
     return cluster_graph(
-        Evidence(features, np.zeros((len(labels), 10)), labels, settings, PseudoLabelling(), seed)
+        Evidence(
+            features=features,
+            probabilities=np.zeros((len(labels), 10)),
+            labels=labels,
+            clustering=settings,
+            settings=PseudoLabelling(),
+            seed=seed,
+        )
     ).classes
 
 
 def named_by_label(images: Tensor, features: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:  # noqa: ARG001
     """Return the classes that ``kmpl label`` gives to all images."""
-    there, files = np.unique(labels[labels != LEFT_OUT]), tuple(map(str, range(len(labels))))
-    given = np.where(labels == LEFT_OUT, LEFT_OUT, np.searchsorted(there, labels))
-    found = FolderImages(Path("own"), files, images, given, tuple(map(str, there)), files, {})
+    there, files = np.unique(labels[labels != UNLABELLED]), tuple(map(str, range(len(labels))))
+    given = np.where(labels == UNLABELLED, UNLABELLED, np.searchsorted(there, labels))
+    found = FolderImages(
+        root=Path("own"),
+        files=files,
+        images=images,
+        labels=given,
+        classes=tuple(map(str, there)),
+        digests=files,
+        left_out={},
+    )
     job = labelling.prepare(found, {"seed": seed, "threads": 1, "validation": 0})
-    return there[labelling.run(job, Steps(evaluate=watch.silent))[1].guesses]  # type: ignore[arg-type]
+    return there[labelling.run(job, Steps(evaluate=no_test_set("a folder has none")))[1].guesses]
 
 
 @cache
 def learnt(source: Source, seed: int) -> np.ndarray:
     """Return the features of the images, learnt without a label."""
-    return pretext.features(Learning(threads=1), source(seed)[0], seed, Watch())
+    return pretext.features(Learning(threads=1), source(seed)[0], seed=seed, watch=Watch())
 
 
 def measure(source: Source, learner: Learner, seed: int) -> dict[str, float]:
     """Return the share of the unlabelled images that is rightly named, for each way of choosing whom to label."""
     (images, truth), features, shares = source(seed), learnt(source, seed), {}
     for way, chosen in ways(features, truth, seed).items():
-        labels = np.full(len(truth), LEFT_OUT)
+        labels = np.full(len(truth), UNLABELLED)
         labels[chosen] = truth[chosen]
         right = learner(images, features, labels, seed) == truth
-        shares[way] = float(right[labels == LEFT_OUT].mean())
+        shares[way] = float(right[labels == UNLABELLED].mean())
         said = f"{source.__name__}, {learner.__name__}, seed {seed}, {way}: {shares[way]:.4f}"
         print(f"{said}, {len(np.unique(truth[chosen]))} classes", flush=True)
     return shares

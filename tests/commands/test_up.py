@@ -56,7 +56,7 @@ def test_a_port_in_use_is_named_with_its_flag_before_anything_starts(
 
 def test_equal_ports_are_refused(tmp_path: Path) -> None:
     port = free_port()
-    command = [BIN / "kmpl", "up", *ports(mlflow=port, optuna=port)]
+    command = [str(BIN / "kmpl"), "up", *map(str, ports(mlflow=port, optuna=port))]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     line = one_line(done.stderr)
@@ -92,18 +92,16 @@ def test_the_procfile_lists_the_four_processes_and_binds_them_to_this_machine() 
     assert f"--pool {up.POOL} " in processes["worker"]
 
 
-def test_the_next_command_needs_no_variable_where_pyproject_says_where_the_server_is(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_next_command_works_in_any_folder_and_in_a_shell_that_knows_no_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("PREFECT_API_URL", raising=False)
-    monkeypatch.chdir(ROOT)
-    assert up._next_command(4200) == "prefect deployment run semi-supervised/ratio-sweep"
-    assert up._next_command(4201).startswith("PREFECT_API_URL=http://127.0.0.1:4201/api prefect deployment run")
-    monkeypatch.setenv("PREFECT_API_URL", "http://elsewhere:4200/api")
-    assert up._next_command(4200).startswith("PREFECT_API_URL=http://127.0.0.1:4200/api ")
-    monkeypatch.delenv("PREFECT_API_URL")
-    monkeypatch.chdir(tmp_path)
-    assert up._next_command(4200).startswith("PREFECT_API_URL=http://127.0.0.1:4200/api ")
+    monkeypatch.setattr(up.proxies, "added", {})
+    command = up._next_command(4201, up.QUICK)
+    assert command.endswith("prefect deployment run semi-supervised/quick")
+    asked = command.replace(f"deployment run {up.QUICK}", "config view")
+    bare = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "COLUMNS": "200"}
+    done = subprocess.run(["sh", "-c", asked], cwd=tmp_path, env=bare, capture_output=True, text=True, check=True)
+    assert f"PREFECT_API_URL='http://{HOST}:4201/api'" in done.stdout
 
 
 @pytest.mark.parametrize("url", [None, "http://127.0.0.1:1/api"])
@@ -166,8 +164,8 @@ def test_one_command_starts_everything_and_ctrl_c_stops_it(tmp_path: Path) -> No
         for address in addresses.values():
             assert address in said
             assert answers(address)
-        terminal = f"no_proxy={HOST} PREFECT_API_URL={addresses['prefect']}/api"
-        assert f"{terminal} prefect deployment run semi-supervised/ratio-sweep" in said
+        terminal = f"no_proxy={HOST} PREFECT_API_URL={addresses['prefect']}/api {BIN / 'prefect'}"
+        assert f"{terminal} deployment run semi-supervised/quick" in said
         environment = os.environ | {"PREFECT_API_URL": f"{addresses['prefect']}/api", "COLUMNS": "200"}
         listed = subprocess.check_output(
             [BIN / "prefect", "deployment", "ls"], env=environment, cwd=tmp_path, text=True
@@ -216,6 +214,6 @@ def test_a_server_that_dies_is_named_with_its_reason(tmp_path: Path) -> None:
         assert process.wait(120) == 2
     lines = (tmp_path / "out").read_text(encoding="utf-8").splitlines()
     assert len(lines) == 2
-    assert lines[1].startswith("kmpl: prefect stopped; its last words: ")
+    assert lines[1].startswith("kmpl: prefect stopped; its last line: ")
     assert "unable to open database file" in lines[1]
     assert lines[1].endswith("mlruns/logs/up.log); everything is stopped")

@@ -200,7 +200,7 @@ def test_every_setting_says_in_one_line_what_it_is(model: type[BaseModel]) -> No
 
 def test_the_help_of_a_number_ends_with_its_range() -> None:
     said = {name: str(field.description) for name, field in Training.model_fields.items()}
-    assert said["epochs"] == "Epochs (≥ 1 and ≤ 10000)."
+    assert said["epochs"] == "Number of epochs (≥ 1 and ≤ 10,000)."
     assert said["ema"].endswith("(≥ 0 and < 1).")
     assert said["optimizer"].count("(≥") == 0
     for model in models(ExperimentConfig):

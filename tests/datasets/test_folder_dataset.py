@@ -16,7 +16,8 @@ from kmpl.datasets.image_folder import read_folder
 from kmpl.datasets.pool import build_pool
 from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning, UserError
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps, run
+from kmpl.method.experiment import run
+from kmpl.method.step_interface import Steps
 
 DIGITS = 40
 
@@ -67,7 +68,7 @@ def test_copies_are_on_one_side_even_under_two_labels(root: Path, tmp_path: Path
     for path in sorted((copy / "0").iterdir()):
         shutil.copy(path, copy / "1" / f"copy of {path.name}")
     found = read_folder(copy)
-    tested = folder_dataset.tested(found)
+    tested = folder_dataset.is_test(found)
     sides = {digest: set(tested[np.array(found.digests) == digest].tolist()) for digest in found.digests}
     assert all(len(side) == 1 for side in sides.values())
     assert 0 < tested.sum() < len(tested) / 2

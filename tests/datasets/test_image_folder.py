@@ -14,7 +14,7 @@ from PIL import Image
 
 from kmpl.datasets.image_folder import FolderImages, read_folder, scan
 from kmpl.datasets.registry import read
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.formats.given_labels import Rules
 from kmpl.images import reading
@@ -55,7 +55,7 @@ def csv(tmp_path: Path) -> Callable[[str | bytes], Path]:
 
 def named(found: FolderImages) -> dict[str, str]:
     """Return the label of each labelled file."""
-    return {f: found.classes[c] for f, c in zip(found.files, found.labels, strict=True) if c != LEFT_OUT}
+    return {f: found.classes[c] for f, c in zip(found.files, found.labels, strict=True) if c != UNLABELLED}
 
 
 def test_sub_folders_are_labels_and_what_lies_beside_them_has_none(root: Path, write: Write) -> None:
@@ -69,7 +69,7 @@ def test_sub_folders_are_labels_and_what_lies_beside_them_has_none(root: Path, w
     assert found.classes == ("cat", "dog")
     assert found.images.shape == (6, 1, 32, 32)
     assert found.left_out == {}
-    (note,) = found.notes
+    (note,) = found.label_notes
     assert note.startswith("1 image is read as not labelled (1 × 'unlabelled'); to keep one as a class: --class-named ")
     assert found.labels.dtype == np.int64
     for file, image in zip(found.files, found.images, strict=True):
@@ -280,7 +280,7 @@ def test_what_the_method_assigned_is_a_given_label_only_where_a_person_says_so(
     assert named(read_folder(root, path, rules=Rules(trust="assigned"))) == {"a.png": "cat", "b.png": "dog"}
     found = read_folder(root, csv("file,label,source\na.png,cat,given\nb.png,dog,assigned\nc.png,owl,\n"))
     assert found.classes == ("cat", "dog", "owl")
-    assert len(found.notes) == 1
+    assert len(found.label_notes) == 1
 
 
 def test_copies_with_different_labels_are_listed(root: Path, write: Write, csv: Write) -> None:
@@ -300,7 +300,7 @@ def test_pictures_without_a_suffix_are_read_counted_and_named(root: Path, write:
     found = read_folder(root)
     assert len(found.files) == 14
     assert found.left_out == {}
-    (said,) = found.said
+    (said,) = found.reading_notes
     assert said.startswith("13 files are images by their content, not by their names, and are read: cat/00, cat/01,")
     assert said.endswith(", and 8 more")
     assert named(read_folder(root, csv("file,label\ncat/03,lynx\n"))) == {"cat/03": "lynx"}
@@ -309,7 +309,7 @@ def test_pictures_without_a_suffix_are_read_counted_and_named(root: Path, write:
 def test_nothing_is_said_of_a_folder_of_plain_files(root: Path, write: Write) -> None:
     write("a.png"), write("b.jpg", mode="RGB")
     found = read_folder(root)
-    assert (found.said, found.ranges) == ((), {})
+    assert (found.reading_notes, found.ranges) == ((), {})
 
 
 def test_a_folder_of_other_kinds_alone_says_what_would_help(root: Path) -> None:
@@ -350,7 +350,9 @@ def test_digits_in_files_of_16_bits_are_the_same_whatever_bits_they_use(
         assert found.ranges == {"16-bit": (0, 2**bits - 1)}
         assert found.images.shape == (40, 1, 28, 28)
         assert np.abs(found.images[:, 0].numpy() - digits).max() <= 1
-        assert found.said == (f"16-bit pictures (40) use {bits} bits: 0 is read as black, {2**bits - 1:,} as white",)
+        assert found.reading_notes == (
+            f"16-bit pictures (40) use {bits} bits: 0 is read as black, {2**bits - 1:,} as white",
+        )
 
 
 def test_one_picture_without_data_does_not_decide_for_a_folder_of_floating_point(root: Path) -> None:

@@ -10,8 +10,8 @@ import torch
 
 from kmpl.config.presets import load
 from kmpl.datasets import registry
-from kmpl.datasets.pool import build_pool, labels_asked, show, split
-from kmpl.datasets.types import LEFT_OUT, Images, Pool
+from kmpl.datasets.pool import build_pool, labelled_budget, show, split
+from kmpl.datasets.types import UNLABELLED, Images, Pool
 from kmpl.errors import UserError
 
 SIZE = 600
@@ -42,7 +42,7 @@ def counts(labels: np.ndarray) -> list[int]:
 def test_every_part_is_class_balanced_and_together_they_are_the_pool(
     digits: np.ndarray, budget: int, seed: int
 ) -> None:
-    labelled, validation, unlabelled = split(digits, SIZE, budget, 0.1, seed)
+    labelled, validation, unlabelled = split(digits, size=SIZE, budget=budget, validation=0.1, seed=seed)
     together = np.concatenate([labelled, validation, unlabelled])
     assert len(np.unique(together)) == len(together) == SIZE
     assert len(labelled) + len(validation) == budget
@@ -52,7 +52,7 @@ def test_every_part_is_class_balanced_and_together_they_are_the_pool(
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_smaller_labelled_set_and_its_validation_lie_inside_a_larger(digits: np.ndarray, seed: int) -> None:
-    parts = [split(digits, SIZE, budget, 0.1, seed) for budget in BUDGETS]
+    parts = [split(digits, size=SIZE, budget=budget, validation=0.1, seed=seed) for budget in BUDGETS]
     for (labelled, validation, unlabelled), (more, more_validation, fewer) in pairwise(parts):
         assert set(labelled) < set(more)
         assert set(validation) < set(more_validation)
@@ -65,7 +65,7 @@ def test_a_smaller_labelled_set_and_its_validation_lie_inside_a_larger(digits: n
 def test_validation_is_the_share_asked_at_least_one_per_class_and_never_larger_than_the_labelled_part(
     digits: np.ndarray, budget: int, share: float
 ) -> None:
-    labelled, validation, _ = split(digits, SIZE, budget, share, seed=0)
+    labelled, validation, _ = split(digits, size=SIZE, budget=budget, validation=share, seed=0)
     assert min(counts(digits[validation])) >= 1
     assert len(validation) <= len(labelled)
     assert share * budget - 10 <= len(validation) <= share * budget + 10, "at most one image off per class"
@@ -73,7 +73,7 @@ def test_validation_is_the_share_asked_at_least_one_per_class_and_never_larger_t
 
 
 def test_a_class_with_a_single_label_gives_none_for_validation(digits: np.ndarray) -> None:
-    labelled, validation, _ = split(digits, SIZE, 14, 0.1, seed=0)
+    labelled, validation, _ = split(digits, size=SIZE, budget=14, validation=0.1, seed=0)
     assert counts(digits[labelled]) == [1] * 10
     assert len(validation) == 4
     twice = counts(digits[np.concatenate([labelled, validation])])
@@ -81,14 +81,14 @@ def test_a_class_with_a_single_label_gives_none_for_validation(digits: np.ndarra
 
 
 def test_seeds_draw_different_parts_and_one_seed_the_same(digits: np.ndarray) -> None:
-    first, again, other = (split(digits, SIZE, 60, 0.1, seed) for seed in (0, 0, 1))
+    first, again, other = (split(digits, size=SIZE, budget=60, validation=0.1, seed=seed) for seed in (0, 0, 1))
     for one, same, different in zip(first, again, other, strict=True):
         np.testing.assert_array_equal(one, same)
         assert len(np.intersect1d(one, different)) < len(one) / 2
 
 
 def test_a_whole_set_keeps_its_own_balance_and_only_its_labels_are_balanced(digits: np.ndarray) -> None:
-    labelled, validation, unlabelled = split(digits, len(digits), 100, 0.1, seed=0)
+    labelled, validation, unlabelled = split(digits, size=len(digits), budget=100, validation=0.1, seed=0)
     together = np.sort(np.concatenate([labelled, validation, unlabelled]))
     np.testing.assert_array_equal(together, np.arange(60_000))
     assert counts(digits[labelled]) == [9] * 10
@@ -140,7 +140,7 @@ def test_the_pool_holds_no_true_label_of_an_unlabelled_image(digits: np.ndarray)
     pool, true = build()
     given = int(pool.labelled.sum())
     assert (pool.labels[:given] == true[:given]).all()
-    assert (pool.labels[given:] == LEFT_OUT).all(), "labelled images first, then unlabelled ones"
+    assert (pool.labels[given:] == UNLABELLED).all(), "labelled images first, then unlabelled ones"
     assert {field.name for field in fields(Pool)} == {
         *("images", "labels", "sources", "views", "classes", "raw_shape", "digest", "ranges"),
         *("validation_images", "validation_labels", "validation_sources"),
@@ -153,7 +153,7 @@ def test_the_pool_holds_no_true_label_of_an_unlabelled_image(digits: np.ndarray)
 def test_the_clean_images_of_the_pool_are_the_images_of_their_sources(mnist: Images) -> None:
     pool, _ = build()
     clean = np.flatnonzero(np.array(pool.views) == "clean")
-    assert torch.equal(pool.images[clean], show(mnist.images[pool.sources[clean]], "clean", 32, seed=0))
+    assert torch.equal(pool.images[clean], show(mnist.images[pool.sources[clean]], "clean", size=32, seed=0))
 
 
 def test_the_same_settings_give_the_same_bits() -> None:
@@ -195,8 +195,8 @@ def test_an_image_looks_the_same_whoever_is_labelled() -> None:
 
 def test_ratio_and_labels_mean_the_same_budget() -> None:
     by_ratio, by_labels = load(change={"ratio": 0.4}), load(change={"labels": 240})
-    assert labels_asked(by_ratio, SIZE, 10) == labels_asked(by_labels, SIZE, 10) == 240
-    assert labels_asked(load(), SIZE, 10) == 60, "a tenth, if neither is given"
+    assert labelled_budget(by_ratio, SIZE, 10) == labelled_budget(by_labels, SIZE, 10) == 240
+    assert labelled_budget(load(), SIZE, 10) == 60, "a tenth, if neither is given"
 
 
 @pytest.mark.parametrize(
@@ -226,7 +226,7 @@ def test_a_budget_or_size_that_cannot_be_had_is_refused_in_one_line(change: dict
 def test_a_class_that_would_get_no_label_is_named() -> None:
     labels = np.repeat(np.arange(4), 50)
     with pytest.raises(UserError, match=r"3 labels leave class [0-3] without one; give at least 4"):
-        split(labels, 100, 3, 0.1, seed=0)
+        split(labels, size=100, budget=3, validation=0.1, seed=0)
 
 
 def test_the_raw_shape_is_that_of_the_data_set_whatever_the_pool_resizes_to() -> None:

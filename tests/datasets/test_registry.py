@@ -13,6 +13,7 @@ import torch
 import torchvision
 
 import kmpl
+from kmpl.config.datasets import DATASETS
 from kmpl.datasets import registry
 from kmpl.datasets.types import Images
 from kmpl.errors import UserError
@@ -169,7 +170,7 @@ def test_without_network_one_line_says_what_to_do(folder: Path, name: str) -> No
 def test_an_unknown_name_names_the_nearest(wrong: str, right: str) -> None:
     with pytest.raises(UserError, match=f"unknown dataset '{wrong}'; did you mean '{right}'") as caught:
         registry.read(wrong, train=True)
-    assert all(name in str(caught.value) for name in registry.DATASETS)
+    assert all(name in str(caught.value) for name in DATASETS)
 
 
 def imported(path: Path) -> set[str]:

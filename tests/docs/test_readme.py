@@ -1,66 +1,68 @@
-"""Every command in the README is one that works: each is either run here or named with the test that runs it."""
+"""Every command in README and guides is one that works: each is run here, or named with the test that runs it."""
 
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any
 
 import pytest
+from documents import GUIDES, README, ROOT, WITH_COMMANDS, all_commands, blocks, commands, name, text
 from sweeping import here
 
-ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def commands() -> list[str]:
-    """Return the lines of all sh blocks, without comments."""
-    blocks = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    lines = (line.split("  #")[0].strip() for block in blocks for line in block.splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
-
+RESULTS = ROOT / "docs" / "results"
 
 # What takes minutes, a server or a fresh machine, and where it is run for real.
 ELSEWHERE = {
-    "make demo": "tests/test_demo.py",
+    "make install": "tests/docs/test_setup.py",
+    'make install PIP_EXTRA_INDEX_URL="$CPU_INDEX"': "tests/docs/test_setup.py",
+    ". .venv/bin/activate": "tests/docs/test_setup.py",
     "make test": ".ci/run",
     "make test-slow": "Makefile",
-    ".venv/bin/kmpl sweep --help": "tests/test_cli.py",
-    ".venv/bin/kmpl up": "tests/test_up.py",
-    "kmpl up": "tests/test_up.py",
-    "kmpl audit": "tests/benchmarks/test_commands.py",
-    "kmpl label photos --labels labels.csv --out pseudo_labels.csv --gallery gallery.html": "tests/test_label.py",
-    "kmpl label photos --labels labels.csv --out pseudo_labels.csv --expect-accuracy 0.99 --overwrite": (
-        "tests/test_label.py"
+    "make docs": "tests/docs/test_site.py",
+    "kmpl up": "tests/commands/test_up.py",
+    "kmpl audit": "tests/commands/test_benchmark.py",
+    "kmpl label photos --labels labels.csv --out pseudo_labels.csv --gallery gallery.html": (
+        "tests/jobs/test_label_folder.py"
     ),
-    "kmpl benchmark cost": "tests/benchmarks/test_cost.py",
-    "kmpl benchmark folder": "tests/benchmarks/test_own_images.py",
+    "kmpl label photos --labels labels.csv --out pseudo_labels.csv --expect-accuracy 0.99 --overwrite": (
+        "tests/jobs/test_label_folder.py"
+    ),
+    "kmpl benchmark cost": "tests/benchmarks/speed/test_cost.py",
+    "kmpl benchmark folder": "tests/benchmarks/accuracy/test_own_folder.py",
     "prefect deployment run label-images/folder --param folder=photos --param labels=labels.csv": (
         "tests/flows/test_label_images.py"
     ),
-    "kmpl suggest photos --budget 20 --out to_label.csv --sheet to_label.png": "tests/test_suggest_files.py",
-    "kmpl suggest photos --labels labels.csv --budget 20 --out to_label.csv --overwrite": "tests/test_suggest_files.py",
-    "kmpl benchmark fewest": "tests/benchmarks/test_commands.py",
-    "kmpl benchmark ingredients": "tests/benchmarks/test_ingredients.py",
-    "kmpl benchmark literature": "tests/benchmarks/test_commands.py",
-    "kmpl benchmark notebook": "tests/benchmarks/test_commands.py",
-    "kmpl benchmark speed": "tests/benchmarks/test_speed.py",
-    "kmpl predict digits": "tests/tracking/test_loading.py",
-    "kmpl predict digits --format json --out predictions.jsonl": "tests/test_model_commands.py",
-    "kmpl export --onnx champion.onnx --safetensors champion.safetensors": "tests/tracking/test_loading.py",
-    "kmpl predict digits --model champion.onnx": "tests/tracking/test_loading.py",
-    "kmpl predict digits --format request --out request.json": "tests/tracking/test_loading.py",
+    "kmpl suggest photos --budget 20 --out to_label.csv --sheet to_label.png": "tests/jobs/test_suggest_folder.py",
+    "kmpl suggest photos --labels labels.csv --budget 20 --out to_label.csv --overwrite": (
+        "tests/jobs/test_suggest_folder.py"
+    ),
+    "kmpl benchmark fewest": "tests/commands/test_benchmark.py",
+    "kmpl benchmark ingredients": "tests/benchmarks/accuracy/test_ingredients.py",
+    "kmpl benchmark literature": "tests/commands/test_benchmark.py",
+    "kmpl benchmark notebook": "tests/commands/test_benchmark.py",
+    "kmpl benchmark speed": "tests/benchmarks/speed/test_table.py",
+    "kmpl predict digits": "tests/tracking/test_load_model.py",
+    "kmpl predict digits --format json --out predictions.jsonl": "tests/commands/test_predict.py",
+    "kmpl export --onnx champion.onnx --safetensors champion.safetensors": "tests/tracking/test_load_model.py",
+    "kmpl predict digits --model champion.onnx": "tests/tracking/test_load_model.py",
+    "kmpl predict digits --format request --out request.json": "tests/tracking/test_load_model.py",
     "MLFLOW_DISABLE_TELEMETRY=true MLFLOW_TRACKING_URI=sqlite:///mlruns/mlflow.db mlflow models serve "
-    "-m models:/kmpl@champion --env-manager local --port 5001": "tests/tracking/test_loading.py",
+    "-m models:/kmpl@champion --env-manager local --port 5001": "tests/tracking/test_load_model.py",
     "curl --silent --header 'Content-Type: application/json' --data @request.json http://127.0.0.1:5001/invocations": (
-        "tests/tracking/test_loading.py"
+        "tests/tracking/test_load_model.py"
     ),
-    "prefect deployment run semi-supervised/ratio-sweep": "tests/test_up.py",
+    "prefect deployment run semi-supervised/ratio-sweep": "tests/commands/test_up.py",
     "prefect deployment run semi-supervised/ratio-sweep --param trials=20 --param 'seeds=[0, 1, 2, 3, 4]'": (
-        "tests/test_up.py"
+        "tests/commands/test_up.py"
     ),
-    "prefect deployment run semi-supervised/quick --param 'seeds=[0, 1]'": "tests/test_up.py",
+    "prefect deployment run semi-supervised/quick --param 'seeds=[0, 1]'": "tests/commands/test_up.py",
+    """prefect deployment run semi-supervised/quick --param 'experiment={"pretrain": {"epochs": 12}}'""": (
+        "tests/flows/test_semi_supervised.py"
+    ),
 }
 # Settings that make a documented run small enough for every day; the command is otherwise run as it stands.
 SMALL = (
@@ -85,8 +87,8 @@ def marked(command: str) -> Any:
 
 @pytest.mark.usefixtures("few_test_images")
 @pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # of MLflow's own import
-@pytest.mark.parametrize("command", [marked(c) for c in commands() if c.startswith("kmpl run")])
-def test_each_run_in_the_readme_works(command: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [marked(c) for c in all_commands() if c.startswith("kmpl run")])
+def test_each_documented_run_works(command: str, tmp_path: Path) -> None:
     words = command.split()
     (tmp_path / "mine.toml").write_text(toml_example(), encoding="utf-8")
     small = [] if "--protocol" in words or "--preset" in words else ["--protocol=literature"]
@@ -103,9 +105,9 @@ SWEEPING = ("kmpl sweep", "kmpl tune", "kmpl report", "kmpl cache")
 
 
 @pytest.mark.slow
-def test_the_readmes_sweeps_work_one_after_the_other(tmp_path: Path) -> None:
+def test_the_documented_sweeps_work_one_after_the_other(tmp_path: Path) -> None:
     kmpl = str(Path(sys.prefix) / "bin" / "kmpl")
-    study = [c.split() for c in commands() if c.startswith(SWEEPING)]
+    study = [c.split() for page in GUIDES for c in commands(page) if c.startswith(SWEEPING)]
     assert [words[1] for words in study] == ["sweep", "sweep", "report", "cache", "tune", "tune", "sweep"]
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     for words in study:
@@ -120,34 +122,97 @@ def test_the_readmes_sweeps_work_one_after_the_other(tmp_path: Path) -> None:
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 
+def test_the_readme_has_no_command_that_no_guide_has() -> None:
+    in_guides = {command for page in GUIDES for command in commands(page)}
+    inline = re.findall(r"`(kmpl [^`]*? -[^`]*|kmpl up)`", text(README))
+    assert inline
+    shown = [*inline, *(c for c in commands(README) if c.startswith("kmpl "))]
+    assert {c for c in shown if not c.endswith("--help")} <= in_guides
+
+
+def test_the_readme_is_a_page() -> None:
+    assert len(text(README).splitlines()) <= 150
+
+
 def test_the_readme_has_a_line_for_every_folder() -> None:
     there = {"kmpl/cli.py", "flows/", "tests/", "mlruns/"}
     there |= {f"kmpl/{path.parent.name}/" for path in (ROOT / "kmpl").glob("*/__init__.py")}
-    section = README.split("## The folders")[1].split("```")[1]
+    section = text(README).split("## The folders")[1].split("```")[1]
     assert {line.split()[0] for line in section.strip().splitlines()} == there
 
 
 def toml_example() -> str:
-    found = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
-    assert found, "the README shows a settings file"
-    return found[1]
+    (example,) = [block for page in WITH_COMMANDS for block in blocks(page, "toml")]
+    return example
 
 
-def test_each_python_example_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), {})
-        says = [line.split("  # ")[1] for line in block.splitlines() if line.startswith("print(")]
-        assert capsys.readouterr().out.splitlines() == says
+def is_part(block: str, of: str) -> bool:
+    """Say whether all lines of a block stand in another one, in their order: then it runs with that."""
+    rest = iter(of.splitlines())
+    return block != of and all(line in rest for line in block.splitlines() if line)
+
+
+WRITTEN = [(name(page), block) for page in WITH_COMMANDS for block in blocks(page, "python")]
+EXAMPLES = [(page, block) for page, block in WRITTEN if not any(is_part(block, other) for _, other in WRITTEN)]
+
+
+@pytest.mark.parametrize(("page", "block"), EXAMPLES, ids=[page for page, _ in EXAMPLES])
+def test_each_python_example_prints_what_it_says(
+    page: str, block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, page, "exec"), {})
+    says = [line.split("  # ")[1] for line in block.splitlines() if line.startswith("print(")]
+    assert says
+    assert capsys.readouterr().out.splitlines() == says
 
 
 def test_no_command_is_left_untried() -> None:
-    known = [c for c in commands() if c in ELSEWHERE or c.startswith(("kmpl run", *SWEEPING))]
-    assert commands()
-    assert sorted(known) == sorted(commands())
+    untried = [c for c in all_commands() if c not in ELSEWHERE and not c.startswith(("kmpl run", *SWEEPING))]
+    assert len(all_commands()) > 40
+    assert not untried
 
 
-def test_pictures_exist() -> None:
-    for path in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", README):
-        assert (ROOT / path).is_file()
+@pytest.mark.parametrize(("command", "where"), ELSEWHERE.items())
+def test_what_is_run_elsewhere_is_documented_and_there(command: str, where: str) -> None:
+    assert command in all_commands(), "no page shows it any more"
+    words = [w for w in re.findall(r"[a-z-]+", command) if w not in ("kmpl", "run", "benchmark", "make", "venv", "bin")]
+    assert words[0] in (ROOT / where).read_text(encoding="utf-8").lower()
+
+
+def numbers(table: str) -> Any:
+    return json.loads((RESULTS / f"{table}.json").read_text(encoding="utf-8"))
+
+
+def mean_sd(shares: list[float], digits: int) -> str:
+    return f"{100 * mean(shares):.{digits}f} ± {100 * stdev(shares):.{digits}f}"
+
+
+def test_the_readmes_table_and_price_are_those_of_the_results() -> None:
+    table = numbers("literature")
+    given = {
+        row["ratio"]: row["labels"] for row in table["rows"] if row["arm"] == "labelled-only"
+    }  # the oracle has all
+    errors = {(given[row["ratio"]], row["arm"]): (100 - 100 * row["mean"], 100 * row["sd"]) for row in table["rows"]}
+    said = {draw: f"{error:.2f} ± {sd:.2f}" for draw, (error, sd) in errors.items()}
+    for labels in (100, 600, 1_000, 3_000):
+        row = re.search(rf"^\| {labels:,} \| (.*) \|$", text(README), re.MULTILINE)
+        assert row
+        arms = ("labelled-only", "self-training", "pseudo-label", "oracle")
+        assert row[1].replace("*", "").split(" | ") == [said[labels, arm] for arm in arms]
+    assert f"({said[100, 'label-spreading']} % with 100 labels)" in text(README)
+    price = " ".join(text(README).split("\n\n")[1].split())
+    for arm in ("labelled-only", "pseudo-label"):
+        assert f"errs on {errors[100, arm][0]:.2f} %" in price
+    minutes = table["times"]["ratio 0.00167, pseudo-label"] / 60
+    assert f"after {minutes:.0f} minutes on one CPU core" in price
+
+
+def test_what_the_readme_says_of_the_fewest_labels_is_that_of_the_results() -> None:
+    rows = numbers("fewest")["rows"]
+    for way, before in (("at random", "One of each class, drawn at random: "), ("suggested", "knowing the classes: ")):
+        draws = [row["errors"]["pseudo-label"] for row in rows if (row["labels"], row["way"]) == (10, way)]
+        assert f"{before}{mean_sd(draws, 2)} %" in text(README)
+    right = [row["everything"] for row in numbers("folder-digits-300")["rows"]]
+    ten = f"{mean_sd(right, 1)} % right in {'ten' if len(right) == 10 else len(right)} draws"
+    assert f"300 small digits, 30 labelled: {ten}, the worst {100 * min(right):.1f} %" in text(README)

@@ -16,5 +16,6 @@ def test_a_page_that_the_code_writes_is_up_to_date(page: str) -> None:
 
 
 def test_every_file_of_the_package_says_what_it_is() -> None:
+    page = PAGES["package.md"]()
     for path in [*(ROOT / "kmpl").rglob("*.py"), *(ROOT / "flows").glob("*.py")]:
-        assert f"`{path.name}` |  |" not in PAGES["package.md"](), path
+        assert f"`{path.name}` |  |" not in page, path

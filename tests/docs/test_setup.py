@@ -1,11 +1,15 @@
 """Set-up: pins are complete, and a machine that cannot run kmpl is told so in one line."""
 
+import os
 import re
 import stat
 import subprocess
+import sys
 import tomllib
+import zipfile
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -86,6 +90,42 @@ def test_a_second_make_installs_nothing() -> None:
         assert "pip install" not in planned.stdout
     else:
         assert "pip install" in planned.stdout
+
+
+def offer(index: Path, version: str) -> str:
+    """Make a package index that offers one wheel of torch, empty but for its name; return its address."""
+    folder = index / "torch"
+    folder.mkdir(parents=True)
+    wheel, about = folder / f"torch-{version}-py3-none-any.whl", f"torch-{version}.dist-info"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        archive.writestr(f"{about}/METADATA", f"Metadata-Version: 2.1\nName: torch\nVersion: {version}\n")
+        archive.writestr(f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{about}/RECORD", "")
+    (folder / "index.html").write_text(f'<a href="{quote(wheel.name)}">{wheel.name}</a>', encoding="utf-8")
+    return index.as_uri()
+
+
+def test_where_pytorchs_cpu_index_is_given_its_build_of_the_pinned_version_is_taken(tmp_path: Path) -> None:
+    """make install PIP_EXTRA_INDEX_URL=…, with pip's own choice between two indexes on this machine."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    version = pins()["torch"]
+    pypi, cpu = offer(tmp_path / "pypi", version), offer(tmp_path / "cpu", f"{version}+cpu")
+    pip = f"exec {sys.executable} -m pip download --quiet --no-deps --constraint constraints.txt --dest got torch"
+    venv = f"mkdir -p .venv/bin; printf '#!/bin/sh\\n{pip}\\n' > .venv/bin/python; chmod +x .venv/bin/python"
+    python = fake_python(tmp_path, f'case "$*" in "-m venv .venv") {venv};; esac')
+    words = ["make", "install", f"PYTHON={python}", f"PIP_EXTRA_INDEX_URL={cpu}"]
+    outside = os.environ | {"PIP_INDEX_URL": pypi, "PIP_CONFIG_FILE": os.devnull, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    outside = {name: value for name, value in outside.items() if name not in ("PIP_NO_INDEX", "PIP_FIND_LINKS")}
+    subprocess.run(words, cwd=tmp_path, check=True, capture_output=True, env=outside)
+    assert [path.name for path in (tmp_path / "got").iterdir()] == [f"torch-{version}+cpu-py3-none-any.whl"]
+
+
+def test_where_the_environment_is_activated_kmpl_is_a_command(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", ".venv"], cwd=tmp_path, check=True)
+    fake_python(tmp_path, "echo found").rename(tmp_path / ".venv" / "bin" / "kmpl")
+    done = subprocess.run(["sh", "-c", ". .venv/bin/activate; kmpl"], cwd=tmp_path, capture_output=True, check=True)
+    assert done.stdout == b"found\n"
 
 
 def test_ci_calls_make_test() -> None:

@@ -15,7 +15,7 @@ from flows.label_images import label_images
 from kmpl.config.labelling import LabelOptions
 from kmpl.datasets import registry
 from kmpl.errors import LabelsWarning, LeftOutWarning, UserError
-from kmpl.jobs.label_folder import SHOWN
+from kmpl.jobs.label_folder import MAX_NAMED_FILES
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
 
@@ -51,7 +51,7 @@ def test_a_folder_of_classes_becomes_labels_a_page_and_tasks(tmp_path: Path, mon
         folder = tmp_path / "images" / (str(int(data.labels[place])) if number < 12 else "nan" if number < 15 else ".")
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(data.images[place, 0].numpy()).save(folder / f"{number:02}.png")
-    for number in range(SHOWN + 3):
+    for number in range(MAX_NAMED_FILES + 3):
         (tmp_path / "images" / f"broken {number:02}.png").write_text("no picture", encoding="utf-8")
     monkeypatch.setenv("KMPL_MLRUNS", str(tmp_path / "mlruns"))
     monkeypatch.chdir(tmp_path)
@@ -61,8 +61,8 @@ def test_a_folder_of_classes_becomes_labels_a_page_and_tasks(tmp_path: Path, mon
     with pytest.warns(LeftOutWarning), pytest.warns(LabelsWarning):
         label_images(Path("images"), Path("out.csv"), gallery=Path("gallery.html"), settings=settings)
     named_files = [line for line in said.lines if line.startswith("left out: broken")]
-    assert len(named_files) == SHOWN
-    assert f"left out in all: {SHOWN + 3} files" in said.lines
+    assert len(named_files) == MAX_NAMED_FILES
+    assert f"left out in all: {MAX_NAMED_FILES + 3} files" in said.lines
     assert any(line.startswith("3 images are read as not labelled (3 × 'nan')") for line in said.lines)
     with (tmp_path / "out.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

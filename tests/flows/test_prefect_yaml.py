@@ -92,7 +92,7 @@ def test_nothing_ties_the_file_to_one_machine() -> None:
 
 def test_the_deployments_people_are_told_of_are_there() -> None:
     assert list(DEPLOYMENTS) == ["ratio-sweep", "quick", "full", "folder"]
-    assert up.NEXT.endswith("semi-supervised/ratio-sweep")
+    assert {up.QUICK, up.WHOLE} == {"semi-supervised/quick", "semi-supervised/ratio-sweep"}
 
 
 @pytest.mark.parametrize("name", DEPLOYMENTS)
@@ -120,7 +120,9 @@ def test_each_deployment_has_the_flow_it_names_and_parameters_that_it_takes(
 
 
 def sweep(name: str) -> SweepConfig:
-    return SweepConfig.model_validate(DEPLOYMENTS[name]["parameters"])
+    parameters = dict(DEPLOYMENTS[name]["parameters"])
+    parameters.pop("preset", None)
+    return SweepConfig.model_validate(parameters)
 
 
 def test_the_parameters_are_the_sweeps_they_are_said_to_be() -> None:

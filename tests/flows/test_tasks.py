@@ -17,6 +17,7 @@ from flows.semi_supervised import semi_supervised
 from kmpl.config.experiment import Method
 from kmpl.config.sweep import SweepConfig
 from kmpl.errors import DivergedError, PrunedError, UserError
+from kmpl.method.step_interface import STEP_NAMES
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,7 +74,7 @@ def test_it_is_not_tried_for_ever() -> None:
     assert work.calls == 4
 
 
-@pytest.mark.parametrize("step", ["pretrain", "pseudo-label", "retrain", "evaluate"])
+@pytest.mark.parametrize("step", ["pretrain", "pretext", "pseudo_label", "retrain", "evaluate"])
 def test_arithmetic_that_failed_fails_again_and_is_not_repeated(step: str) -> None:
     work = Flaky(1, DivergedError("diverged at epoch 1"))
     with pytest.raises(DivergedError):
@@ -107,9 +108,9 @@ def test_a_pruned_training_is_a_task_that_is_done_and_the_trial_hears_of_it() ->
     assert states == ["Completed"]
 
 
-def test_every_step_has_a_timeout() -> None:
-    assert set(tasks.TIMEOUTS) == {"load", "pretrain", "pretext", "pseudo-label", "retrain", "evaluate", "report"}
-    assert all(seconds > 0 for seconds in tasks.TIMEOUTS.values())
+def test_every_step_is_a_task_with_a_timeout() -> None:
+    assert set(tasks.TASKS) == set(STEP_NAMES)
+    assert all(how.timeout_seconds > 0 for how in tasks.TASKS.values())
     assert tasks.in_its_own_process.timeout_seconds
     assert semi_supervised.timeout_seconds
 
@@ -118,7 +119,7 @@ def test_every_step_has_a_timeout() -> None:
 def test_work_that_is_spread_may_be_waited_for_later(jobs: int) -> None:
     @flow(name="spread")
     def everywhere() -> list[str]:
-        waits = list(tasks.spread(os.fspath, [PurePath(name) for name in "abc"], jobs))
+        waits = list(tasks.distribute(os.fspath, [PurePath(name) for name in "abc"], jobs))
         return [wait() for wait in waits]
 
     assert everywhere() == ["a", "b", "c"]
@@ -148,7 +149,7 @@ def test_parameters_of_a_wrong_type_or_name_are_refused_before_any_work(
 
 def test_the_form_has_every_setting_with_help_and_range() -> None:
     schema = semi_supervised.parameters.model_dump()
-    assert set(schema["properties"]) == set(SweepConfig.model_fields)
+    assert set(schema["properties"]) == {*SweepConfig.model_fields, "preset"}
     assert all(schema["properties"][name].get("description") for name in schema["properties"])
     assert schema["properties"]["jobs"]["minimum"] == 1
     for name, field in Method.model_fields.items():
@@ -156,4 +157,4 @@ def test_the_form_has_every_setting_with_help_and_range() -> None:
         assert shown.get("description") or "$ref" in str(shown) or not field.description
     for name, default in (("Pretraining", 12), ("Retraining", 5)):
         epochs = schema["definitions"][name]["properties"]["epochs"]
-        assert (epochs["minimum"], epochs["default"], epochs["description"]) == (1, default, "Epochs.")
+        assert (epochs["minimum"], epochs["default"], epochs["description"]) == (1, default, "Number of epochs.")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from kmpl.formats.class_names import alike, means_no_label, means_part, tidy
+from kmpl.formats.class_names import means_no_label, means_part, normalise, similar_names
 
 
 @pytest.mark.parametrize(
@@ -20,12 +20,12 @@ from kmpl.formats.class_names import alike, means_no_label, means_part, tidy
     ],
 )
 def test_what_is_certainly_one_name_becomes_one(text: str) -> None:
-    assert tidy(text) == "caf\u00e9"
+    assert normalise(text) == "caf\u00e9"
 
 
 @pytest.mark.parametrize("name", ["big cat", "a/b", "👩\u200d🔬", "می\u200cخواهم", "01", "Cat", "²", "?!"])
 def test_what_may_be_meant_stays(name: str) -> None:
-    assert tidy(name) == name
+    assert normalise(name) == name
     assert not means_no_label(name)
 
 
@@ -53,16 +53,16 @@ def test_a_word_that_says_something_is_a_class(name: str) -> None:
     ],
 )
 def test_two_that_read_alike_are_named_with_their_counts(one: str, other: str) -> None:
-    (said,) = alike({one: 12, "dog": 3, other: 1})
+    (said,) = similar_names({one: 12, "dog": 3, other: 1})
     assert "(12 labels)" in said
     assert said.endswith("(1)")
     assert ascii(other) in said or f"'{other}'" in said
 
 
 def test_names_that_look_the_same_are_spelt_out() -> None:
-    assert alike({"cat": 2, "сat": 1}) == [r"'cat' (2 labels) and '\u0441at' (1)"]
-    assert alike({"cat": 1, "ca\u200dt": 1}) == [r"'cat' (1 label) and 'ca\u200dt' (1)"]
-    assert alike({"Кот": 2, "кот": 1}) == ["'Кот' (2 labels) and 'кот' (1)"]
+    assert similar_names({"cat": 2, "сat": 1}) == [r"'cat' (2 labels) and '\u0441at' (1)"]
+    assert similar_names({"cat": 1, "ca\u200dt": 1}) == [r"'cat' (1 label) and 'ca\u200dt' (1)"]
+    assert similar_names({"Кот": 2, "кот": 1}) == ["'Кот' (2 labels) and 'кот' (1)"]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_names_that_look_the_same_are_spelt_out() -> None:
     ],
 )
 def test_names_that_read_differently_are_left_alone(names: tuple[str, str]) -> None:
-    assert alike(dict.fromkeys(names, 1)) == []
+    assert similar_names(dict.fromkeys(names, 1)) == []
 
 
 def test_parts_of_a_data_set_are_known_by_the_names_that_people_give_them() -> None:

@@ -10,9 +10,9 @@ from kmpl.errors import UserError
 from kmpl.formats.class_names import NO_LABEL
 from kmpl.formats.csv_labels import read_labels
 from kmpl.formats.folder_labels import labels_of_folders
-from kmpl.formats.given_labels import Given, Rules
+from kmpl.formats.given_labels import GivenLabels, Rules
 
-Read = Callable[..., Given]
+Read = Callable[..., GivenLabels]
 FILES = tuple(f"{name}.png" for name in "abcdefgh")
 KMPL = "file,label,confidence,cluster,round,source,assigned\n"
 WRITTEN = {
@@ -25,7 +25,7 @@ WRITTEN = {
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    def read(text: str, **rules: object) -> Given:
+    def read(text: str, **rules: object) -> GivenLabels:
         path = tmp_path / "labels.csv"
         path.write_text(text, encoding="utf-8")
         return read_labels(path, tmp_path, FILES, Rules(**rules))  # type: ignore[arg-type]
@@ -138,10 +138,10 @@ def test_columns_that_agree_are_not_spoken_of(read: Read) -> None:
 def test_kmpls_own_labels_untouched_are_refused_unless_they_are_trusted(read: Read) -> None:
     with pytest.raises(UserError, match=r"2 of 3 labels are kmpl's own .* none was changed .* --trust assigned .*"):
         read(kmpl())
-    assert read(kmpl(), trust="assigned") == Given({"a.png": "cat", "b.png": "dog", "c.png": "dog"})
-    assert read(kmpl(), trust="given") == Given({"a.png": "cat"})
-    assert read(kmpl(), trust="assigned").own == {"b.png", "c.png"}
-    assert not read(kmpl(), trust="given").own
+    assert read(kmpl(), trust="assigned") == GivenLabels({"a.png": "cat", "b.png": "dog", "c.png": "dog"})
+    assert read(kmpl(), trust="given") == GivenLabels({"a.png": "cat"})
+    assert read(kmpl(), trust="assigned").unreviewed == {"b.png", "c.png"}
+    assert not read(kmpl(), trust="given").unreviewed
 
 
 def test_nor_are_they_a_persons_by_being_sorted_or_in_part_or_saved_by_a_spreadsheet(read: Read) -> None:
@@ -172,22 +172,22 @@ def test_in_a_file_that_a_person_worked_on_every_label_counts_and_it_is_said(
     theirs = {
         file: label for file, label in labels.items() if (file, label) not in {("b.png", "dog"), ("c.png", "dog")}
     }
-    assert read(kmpl(**changed), trust="given") == Given({"a.png": "cat"} | theirs)
+    assert read(kmpl(**changed), trust="given") == GivenLabels({"a.png": "cat"} | theirs)
     assert read(kmpl(**changed), trust="assigned").labels == {"a.png": "cat"} | labels
 
 
 def test_whoever_clears_the_source_says_that_the_labels_are_theirs(read: Read) -> None:
-    assert read(kmpl().replace(",assigned,", ",,")) == Given({"a.png": "cat", "b.png": "dog", "c.png": "dog"})
+    assert read(kmpl().replace(",assigned,", ",,")) == GivenLabels({"a.png": "cat", "b.png": "dog", "c.png": "dog"})
 
 
 def test_where_nothing_keeps_what_was_assigned_it_is_said_that_changes_cannot_be_told(read: Read) -> None:
     before = "file,label,confidence,source\na.png,cat,1,given\nb.png,dog,0.9,assigned\nc.png,,0.1,\n"
-    with pytest.raises(UserError, match=r"1 of 2 .* cannot be told, for the column assigned is missing; .* --trust"):
+    with pytest.raises(UserError, match=r"1 of 2 .* the column assigned is missing, so .* cannot be seen; .* --trust"):
         read(before)
-    assert read(before, trust="assigned") == Given({"a.png": "cat", "b.png": "dog"})
+    assert read(before, trust="assigned") == GivenLabels({"a.png": "cat", "b.png": "dog"})
     found = read(before, trust="given")
     assert found.labels == {"a.png": "cat"}
-    assert "1 of 2 labels are kmpl's own (source=assigned) and do not count; whether" in found.notes[0]
+    assert "1 of 2 labels are kmpl's own (source=assigned) and do not count; the column assigned" in found.notes[0]
     assert read(before.replace("c.png,,", "c.png,cat,")).labels == {"a.png": "cat", "b.png": "dog", "c.png": "cat"}
 
 
@@ -216,4 +216,4 @@ def test_what_was_chosen_in_label_studio_is_a_persons_whatever_kmpl_had_assigned
 def test_where_label_studio_calls_the_annotation_label_it_is_a_persons_too(read: Read) -> None:
     rows = "cat,1,dog,b.png,dog,assigned\ndog,2,dog,c.png,dog,assigned\n"
     head = "label,annotation_id,_data_label,file,assigned,source\n"
-    assert read(head + rows) == Given({"b.png": "cat", "c.png": "dog"})
+    assert read(head + rows) == GivenLabels({"b.png": "cat", "c.png": "dog"})

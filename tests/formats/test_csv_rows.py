@@ -44,7 +44,7 @@ def test_the_separator_is_the_one_that_gives_the_columns_not_the_most_frequent(r
     ("text", "said"),
     [
         ("file,label;by\na.png,cat;me\n", r"labels.csv line 1: 'file,label;by': its separators are mixed; use commas"),
-        ("sep=;\nfile,label\na.png,cat\n", r"line 2: 'file,label': 'sep=;' is not what it is separated by"),
+        ("sep=;\nfile,label\na.png,cat\n", r"line 2: 'file,label': 'sep=;' does not name its separator"),
         ("sep=;\n", "the first line must name the columns file and label; it is ''"),
         ('file,"label\na.png,cat\n', "the first line must name the columns file and label"),
         ('file,label\na.png,"cat\nb.png,dog\nc.png,cat\n', r"line 2: a quote that opens here is never closed"),

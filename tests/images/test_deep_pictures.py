@@ -19,7 +19,7 @@ TEN = {"16-bit": (0.0, 1023.0)}
 
 def numbers(path: Path) -> Deep:
     """Return what is in a deep picture."""
-    found = decoding._opened(path, None, lambda found: found)
+    found = decoding._decode(path, None, lambda found: found)
     assert isinstance(found, Deep)
     return found
 
@@ -151,8 +151,8 @@ def test_what_is_not_read_is_refused_with_the_true_reason(
 def test_without_a_range_a_picture_has_its_own_but_sixteen_bits_are_full(tmp_path: Path) -> None:
     asked: list[str] = []
     path = write_png(tmp_path / "a.png", np.array([[0, 1023]], dtype=np.uint16))
-    assert read_picture(path, unknown=asked.append).ravel().tolist() == [0, 4]
-    assert read_picture(path, ranges=TEN, unknown=asked.append).ravel().tolist() == [0, 255]
+    assert read_picture(path, on_unknown_kind=asked.append).ravel().tolist() == [0, 4]
+    assert read_picture(path, ranges=TEN, on_unknown_kind=asked.append).ravel().tolist() == [0, 255]
     path = write_tiff(tmp_path / "a.tif", np.array([[0, 500, 1000]], dtype=np.float32))
-    assert read_picture(path, unknown=asked.append, ranges=TEN).ravel().tolist() == [0, 128, 255]
+    assert read_picture(path, on_unknown_kind=asked.append, ranges=TEN).ravel().tolist() == [0, 128, 255]
     assert asked == ["16-bit", "floating-point"]

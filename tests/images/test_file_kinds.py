@@ -7,26 +7,26 @@ import pytest
 from PIL import Image
 
 from kmpl.images.decoding import PictureError, read_picture
-from kmpl.images.file_kinds import FORMATS, Seen, format_of, look
+from kmpl.images.file_kinds import FORMATS, PictureFile, format_of, identify
 
 
 def other(path: Path, head: bytes) -> str:
     """Return why a file that begins like this is not read."""
     path.write_bytes(head + bytes(200))
-    seen = look(path)
+    seen = identify(path)
     assert seen is not None
     assert not seen.by_content
-    return seen.why_not
+    return seen.unreadable
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_is_known_by_its_content_whatever_the_name(name: str, tmp_path: Path) -> None:
     for file in ("picture", "1.2.840.113", "a.dat", "a.png~"):
         Image.new("L", (4, 4)).save(tmp_path / file, format=name)
-        assert look(tmp_path / file) == Seen(by_content=True)
+        assert identify(tmp_path / file) == PictureFile(by_content=True)
         assert format_of((tmp_path / file).read_bytes()[:132]) == name
     Image.new("L", (4, 4)).save(tmp_path / "a.heic", format=name)  # as some telephones export
-    seen = look(tmp_path / "a.heic")
+    seen = identify(tmp_path / "a.heic")
     assert seen is not None
     assert seen.by_content == (name != "TIFF")  # what is a raw file begins like a TIFF
 
@@ -76,10 +76,10 @@ def test_they_are_known_by_content_too_even_under_the_name_of_a_jpeg(head: bytes
 def test_what_is_no_picture_is_passed_over(tmp_path: Path) -> None:
     for name, content in (("README", "BM of all"), ("notes.txt", "text"), ("empty", ""), ("model.pt", "PK")):
         (tmp_path / name).write_text(content)
-        assert look(tmp_path / name) is None
+        assert identify(tmp_path / name) is None
     os.mkfifo(tmp_path / "pipe")  # opening it would wait for ever
-    assert look(tmp_path / "pipe") is None
+    assert identify(tmp_path / "pipe") is None
     (tmp_path / "nowhere").symlink_to(tmp_path / "gone")
-    seen = look(tmp_path / "nowhere")
+    seen = identify(tmp_path / "nowhere")
     assert seen is not None
-    assert "cannot be opened" in seen.why_not
+    assert "cannot be opened" in seen.unreadable

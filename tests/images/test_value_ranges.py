@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kmpl.images.value_ranges import FULL, Extent, alone, decide, sentences
+from kmpl.images.value_ranges import FULL, Extent, decide, range_of_one, sentences
 
 
 def of(kind: str, *pairs: tuple[float, float]) -> tuple[float, float]:
@@ -74,5 +74,5 @@ def test_what_was_decided_is_said_and_how_many_are_dark_by_it() -> None:
 
 
 def test_alone_sixteen_bits_are_full() -> None:
-    assert alone(Extent("16-bit", 0, 900)) == FULL
-    assert alone(Extent("32-bit", 0, 900)) == (0, 1023)
+    assert range_of_one(Extent("16-bit", 0, 900)) == FULL
+    assert range_of_one(Extent("32-bit", 0, 900)) == (0, 1023)

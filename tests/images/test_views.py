@@ -1,5 +1,7 @@
 """Views and augmentation, against torchvision's own transforms, on real digits and on colour that is not square."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Generator, Tensor
@@ -141,14 +143,14 @@ def test_a_warp_that_moves_nothing_changes_nothing(images: Tensor) -> None:
 
 def test_elastic_is_torchvisions_elastic_of_the_same_displacement(images: Tensor) -> None:
     n, (height, width) = len(images), images.shape[-2:]
-    bend = augmentation.elastic_displacement(n, height, width, 1.5, 5, seeded())
+    bend = augmentation.elastic_displacement(n, height, width, sd=1.5, points=5, generator=seeded())
     halves = bend * torch.tensor([2 / width, 2 / height])  # torchvision counts in half images, kmpl in pixels
     theirs = [F.elastic_transform(i[None], d[None])[0] for i, d in zip(images, halves, strict=True)]
     torch.testing.assert_close(transforms.warp(images, nowhere(n), bend), torch.stack(theirs), atol=2e-5, rtol=0)
 
 
 def test_elastic_displacement_has_the_asked_deviation_at_its_control_points() -> None:
-    bend = augmentation.elastic_displacement(2_000, 9, 13, 1.5, 5, seeded())
+    bend = augmentation.elastic_displacement(2_000, 9, 13, sd=1.5, points=5, generator=seeded())
     assert bend.shape == (2_000, 9, 13, 2)
     points = bend[:, ::2, ::3]  # 5 × 5 control points on 9 × 13 pixels fall on every second row and third column
     torch.testing.assert_close(points.std(dim=0), torch.full((5, 5, 2), 1.5), atol=0.1, rtol=0)
@@ -259,14 +261,15 @@ def test_lighting_changes_all_pixels_of_an_image_alike_and_within_its_limits() -
     assert augmentation.lighting(grey, 0.9, 0.9, seeded()).max() <= 1
 
 
+Change = Callable[[Tensor, Generator], Tensor]
 PURE = [
-    *(pytest.param(view, id=name) for name, view in views.VIEWS.items()),
+    *(pytest.param(view.show, id=name) for name, view in views.VIEWS.items()),
     pytest.param(lambda x, g: augmentation.augment(x, EVERYTHING, g), id="augment"),
 ]
 
 
 @pytest.mark.parametrize("change", PURE)
-def test_images_and_random_state_are_left_alone_and_the_shape_is_kept(images: Tensor, change: views.View) -> None:
+def test_images_and_random_state_are_left_alone_and_the_shape_is_kept(images: Tensor, change: Change) -> None:
     before, state = images.clone(), torch.get_rng_state()
     result = change(images, seeded())
     assert torch.equal(images, before)
@@ -275,14 +278,14 @@ def test_images_and_random_state_are_left_alone_and_the_shape_is_kept(images: Te
 
 
 @pytest.mark.parametrize("change", [p for p in PURE if p.id != "clean"])
-def test_the_same_seed_gives_the_same_bits_and_another_seed_others(images: Tensor, change: views.View) -> None:
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(images: Tensor, change: Change) -> None:
     once = change(images, seeded(3))
     assert torch.equal(once, change(images, seeded(3)))
     assert not torch.equal(once, change(images, seeded(4)))
 
 
 @pytest.mark.parametrize("change", [p for p in PURE if p.id != "noise"])
-def test_all_channels_of_an_image_change_alike(digits: Tensor, change: views.View) -> None:
+def test_all_channels_of_an_image_change_alike(digits: Tensor, change: Change) -> None:
     grey = transforms.to_float(digits)
     colour = change(grey.expand(-1, 3, -1, -1), seeded())
     torch.testing.assert_close(colour, change(grey, seeded()).expand(-1, 3, -1, -1))
@@ -297,12 +300,12 @@ def test_what_a_view_has_mirrored_is_mirrored_anew_and_nothing_else_is_touched(i
     images = images.repeat(-(-400 // len(images)), 1, 1, 1)[:400]
     n = len(images)
     mirrored = torch.arange(n) < n // 2
-    shown = augmentation.seen_anew(images, mirrored, 0.0, seeded(1))
+    shown = augmentation.redraw_views(images, mirrored, 0.0, seeded(1))
     assert torch.equal(shown[~mirrored], images[~mirrored])
     ways = [images, images.flip(-1), images.flip(-2), images.flip(-1, -2)]
     found = torch.stack([(shown == way).flatten(1).all(dim=1) for way in ways])[:, mirrored]
     assert found.any(dim=0).all()
-    all_others = augmentation.seen_anew(images, mirrored, 1.0, seeded(1))[mirrored]
+    all_others = augmentation.redraw_views(images, mirrored, 1.0, seeded(1))[mirrored]
     among = [(all_others == way[mirrored]).flatten(1).all(dim=1) for way in ways]
     assert torch.stack(among).any(dim=0).all(), "never blurred on top"
     assert found.sum(dim=1).float().div(n // 2).tolist() == pytest.approx([0.25] * 4, abs=0.08)
@@ -311,10 +314,10 @@ def test_what_a_view_has_mirrored_is_mirrored_anew_and_nothing_else_is_touched(i
 def test_a_share_of_the_others_is_seen_mirrored_and_blurred(images: Tensor) -> None:
     images = images.repeat(-(-400 // len(images)), 1, 1, 1)[:400]
     none = torch.zeros(400, dtype=torch.bool)
-    shown = augmentation.seen_anew(images, none, 0.3, seeded(1))
+    shown = augmentation.redraw_views(images, none, 0.3, seeded(1))
     changed = (shown != images).flatten(1).any(dim=1)
     assert changed.float().mean().item() == pytest.approx(0.3, abs=0.07)
     assert shown.min() >= 0
     assert shown.max() <= 1
     assert shown.sum().item() == pytest.approx(images.sum().item(), rel=0.02), "blurred, not lost"
-    assert torch.equal(augmentation.seen_anew(images, none, 0.0, seeded(1)), images)
+    assert torch.equal(augmentation.redraw_views(images, none, 0.0, seeded(1)), images)

@@ -16,23 +16,24 @@ import pytest
 from deep_files import write_png
 from mlflow import MlflowClient
 from PIL import Image
+from tracking_names import undocumented
 
 from kmpl import tracking
 from kmpl.cli import main
 from kmpl.config.labelling import experiment as experiment_of
 from kmpl.config.labelling import sized
 from kmpl.datasets import registry
-from kmpl.datasets.folder_pool import folds, held_out, pool_of
+from kmpl.datasets.folder_pool import folds, pool_of, validation_mask
 from kmpl.datasets.image_folder import read_folder
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.formats.given_labels import Rules
 from kmpl.jobs import label_folder
 from kmpl.labelling import gallery
 from kmpl.labelling import job as labelling
-from kmpl.labelling.label_table import Labelled, table
-from kmpl.labelling.summary import check_line, check_record, hidden_line, warnings_of
-from kmpl.labelling.thresholds import Hidden, by_cross_fitting
+from kmpl.labelling.label_table import LabelTable, to_csv
+from kmpl.labelling.summary import check_line, check_record, validation_line, warning_lines
+from kmpl.labelling.thresholds import HiddenLabels, smallest_threshold
 from kmpl.tracking.client import search
 from kmpl.training.watch import Watch
 
@@ -44,7 +45,7 @@ QUICK = {"epochs": 3, "images_per_epoch": 800, "batch_size": 32}
 SETTINGS = {"threads": 1, "expect_accuracy": 0.9, "folds": 2, "pretrain": QUICK, "retrain": QUICK}
 SETTINGS |= {"clustering": {"n_clusters": 20}, "pseudo_labels": {"rounds": 2}, "size": 28, "validation": 0.2}
 SETTINGS |= {"pretext": {"up_to": 0}}  # takes seconds, and is tested by itself
-SETTINGS |= {"seed": 2}  # of so few labels one seed in eight loses a class, which one is chance (docs/log.md)
+SETTINGS |= {"seed": 2}  # of so few labels one seed in eight loses a class (docs/log/attempts-network.md)
 FLAGS = [f"--{s}.{name.replace('_', '-')}={n}" for s in ("pretrain", "retrain") for name, n in QUICK.items()]
 FLAGS += ["--threads=1", "--clustering.n-clusters=20", "--pseudo-labels.rounds=2", "--size=28", "--validation=0.2"]
 FLAGS += ["--pretext.up-to=0", "--seed=2"]
@@ -73,7 +74,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, np.nda
 class Run:
     """What one labelling wrote and said."""
 
-    def __init__(self, place: Path, done: Labelled, run: str, computed: list[str], found: list[str]) -> None:
+    def __init__(self, place: Path, done: LabelTable, run: str, computed: list[str], found: list[str]) -> None:
         self.place, self.done, self.run, self.computed, self.found = place, done, run, computed, found
         with (place / "out.csv").open(encoding="utf-8", newline="") as file:
             self.rows = list(csv.DictReader(file))
@@ -86,7 +87,7 @@ def label(folder: tuple[Path, Path, np.ndarray], place: Path) -> Run:
     watch = Watch(epoch=lambda step, epoch, n: computed.append(step) if epoch.number == n else None, found=found.append)
     with pytest.warns(UserWarning, match=r"1 file cannot be read and is left out: broken.jpg \("):
         images = label_folder.read(files, 28)
-    done, run = label_folder.label(files, images, SETTINGS, place / "mlruns", "kmpl label", watch)
+    done, run = label_folder.label(files, images, SETTINGS, mlruns=place / "mlruns", command="kmpl label", watch=watch)
     return Run(place, done, run, computed, found)
 
 
@@ -108,7 +109,8 @@ def test_every_image_has_a_row_and_given_labels_stay(ran: Run, folder: tuple[Pat
         assert 0 <= float(row["confidence"]) <= 1
         assert 0 <= int(row["cluster"]) < 20
         assert (row["round"] == "0") == (row["source"] == "given")
-        sure = float(row["confidence"]) >= ran.done.chosen.threshold - 1e-4
+        assert ran.done.choice.threshold is not None
+        sure = float(row["confidence"]) >= ran.done.choice.threshold - 1e-4
         assert sure or not row["label"], "what is below the threshold is left empty"
 
 
@@ -120,21 +122,21 @@ def test_most_assigned_labels_are_right(ran: Run, folder: tuple[Path, Path, np.n
 
 
 def test_what_was_expected_is_said(ran: Run) -> None:
-    chosen = ran.done.chosen
-    assert chosen.demanded == 0.9
-    assert chosen.tested == 3 * PER_CLASS, "every label was hidden once"
-    assert re.search(rf"{chosen.found_again} of 18 hidden labels were found again", chosen.said)
+    choice = ran.done.choice
+    assert choice.target_accuracy == 0.9
+    assert choice.n_hidden == 3 * PER_CLASS, "every label was hidden once"
+    assert re.search(rf"{choice.n_found_again} of 18 hidden labels were found again", choice.message)
 
 
 def test_what_speaks_against_the_result_is_said_whatever_hidden_labels_say(ran: Run) -> None:
     done = ran.done
-    assert "hidden from the last network, " in hidden_line(done)
-    assert warnings_of(done) == []
-    never = replace(done, guesses=np.where(done.given, done.guesses, 0), checked=np.zeros(0, dtype=bool))
-    assert hidden_line(never).startswith("No label was hidden from the last network")
-    share, clusters = warnings_of(never)
+    assert " held-out validation labels, the last network found " in validation_line(done)
+    assert warning_lines(done) == []
+    never = replace(done, guesses=np.where(done.given, done.guesses, 0), validation_right=np.zeros(0, dtype=bool))
+    assert validation_line(never).startswith("No label was held out for validation")
+    share, clusters = warning_lines(never)
     assert share.startswith("162 of 162 were named 1/one; given: 6 of 18")
-    assert clusters == "Look at the clusters: no unlabelled image was taken for nought, two, 🐈"
+    assert clusters == "No unlabelled image was named nought, two, 🐈: look at the clusters"
 
 
 def test_what_is_expected_is_the_first_thing_on_page_and_run_and_stands_beside_the_csv(ran: Run) -> None:
@@ -142,7 +144,7 @@ def test_what_is_expected_is_the_first_thing_on_page_and_run_and_stands_beside_t
     record = json.loads((ran.place / "out.check.json").read_text(encoding="utf-8"))
     assert record["said"] == line
     assert record["assigned"] == sum(row["source"] == "assigned" for row in ran.rows)
-    assert record["expected_right"] == pytest.approx(ran.done.chosen.expected)
+    assert record["expected_right"] == pytest.approx(ran.done.choice.expected_accuracy)
     sure = [float(row["confidence"]) for row in ran.rows if row["source"] == "assigned"]
     assert np.mean(sure) == pytest.approx(record["expected_right"], abs=1e-3)
     page = (ran.place / "gallery.html").read_text(encoding="utf-8")
@@ -153,27 +155,27 @@ def test_what_is_expected_is_the_first_thing_on_page_and_run_and_stands_beside_t
 
 
 def test_where_no_label_could_be_hidden_no_confidence_is_written(ran: Run) -> None:
-    unknown = by_cross_fitting(0.8, Hidden(np.zeros(0), np.zeros(0, dtype=bool), 3), np.full(162, 0.99))
-    done = replace(ran.done, chosen=unknown)
-    rows = list(csv.DictReader(io.StringIO(table(done))))
+    unknown = smallest_threshold(0.8, HiddenLabels(np.zeros(0), np.zeros(0, dtype=bool), 3), np.full(162, 0.99))
+    done = replace(ran.done, choice=unknown)
+    rows = list(csv.DictReader(io.StringIO(to_csv(done))))
     assert {(row["source"], row["confidence"]) for row in rows} == {("given", "1.0000"), ("", "")}
-    assert "<span>?</span>" in gallery.page(done)
-    assert "<span>99" not in gallery.page(done)
+    assert "<span>?</span>" in gallery.html(done)
+    assert "<span>99" not in gallery.html(done)
 
 
 def test_what_kmpl_assigned_earlier_is_said_to_be_its_own_again(ran: Run) -> None:
     """Given back and counted as given, it is trained on; but who gives the next file back is told, too."""
-    own = frozenset(np.array(ran.done.found.files)[ran.done.given][:5].tolist())
-    done = replace(ran.done, found=replace(ran.done.found, own=own))
-    rows = {row["file"]: row for row in csv.DictReader(io.StringIO(table(done)))}
+    own = frozenset(np.array(ran.done.folder.files)[ran.done.given][:5].tolist())
+    done = replace(ran.done, folder=replace(ran.done.folder, unreviewed=own))
+    rows = {row["file"]: row for row in csv.DictReader(io.StringIO(to_csv(done)))}
     assert all(rows[file]["source"] == "assigned" for file in own)
     assert all(rows[file]["assigned"] == rows[file]["label"] != "" for file in own)
     assert sum(row["source"] == "given" for row in rows.values()) == 18 - len(own)
 
 
 def test_where_too_few_would_be_right_nothing_is_written_but_what_would_help(ran: Run) -> None:
-    none = by_cross_fitting(0.8, Hidden(np.linspace(0.1, 0.9, 9), np.arange(9) > 5), np.full(162, 0.3))
-    done = replace(ran.done, chosen=none)
+    none = smallest_threshold(0.8, HiddenLabels(np.linspace(0.1, 0.9, 9), np.arange(9) > 5), np.full(162, 0.3))
+    done = replace(ran.done, choice=none)
     line = check_line(done)
     assert not done.assigned.any()
     assert "80.0% cannot be expected at any confidence, so no label is assigned: 3 of 9 hidden labels" in line
@@ -197,7 +199,7 @@ def test_run_again_after_a_kill_it_trains_nothing_and_says_the_same(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(gallery, "page", killed)
+        patch.setattr(gallery, "html", killed)
         with pytest.raises(KeyboardInterrupt):
             label(folder, ran.place)
     assert (ran.place / "out.csv").read_bytes() == before, "nothing is written before all is done"
@@ -221,6 +223,7 @@ def test_the_run_has_settings_numbers_files_and_a_model_but_no_champion(ran: Run
     assert {f.path for f in client.list_artifacts(ran.run)} >= {"labels.csv", "gallery.html"}
     assert run.outputs.model_outputs
     assert client.search_registered_models() == []
+    assert not undocumented([run])
 
 
 def test_the_gallery_shows_every_class_and_needs_nothing_else(ran: Run) -> None:
@@ -236,9 +239,9 @@ def test_the_gallery_shows_every_class_and_needs_nothing_else(ran: Run) -> None:
 
 def test_long_lists_are_cut_and_say_so(ran: Run, tmp_path: Path) -> None:
     """Many copies under different labels, damaged files and labels not found again: page and terminal name some."""
-    n, hidden = len(ran.done.found.files), np.resize(ran.done.hidden, 150)
+    n, hidden = len(ran.done.folder.files), np.resize(ran.done.validation, 150)
     found = replace(
-        ran.done.found,
+        ran.done.folder,
         left_out={f"damaged {i:04}.png": "is empty" for i in range(1_130)},
         files=tuple(f"copy {i}.png" for i in range(n)),
         digests=tuple("same" for _ in range(n)),
@@ -246,7 +249,9 @@ def test_long_lists_are_cut_and_say_so(ran: Run, tmp_path: Path) -> None:
     )
     assert len(found.conflicts[0]) == n
     checked, wrong = np.zeros(150, dtype=bool), np.zeros(150, dtype=int)
-    page = gallery.page(replace(ran.done, found=found, checked=checked, hidden=hidden, hidden_guesses=wrong))
+    page = gallery.html(
+        replace(ran.done, folder=found, validation_right=checked, validation=hidden, validation_guesses=wrong)
+    )
     assert page.count("damaged ") == page.count("would be") == 100
     assert "The first 100 of 1,130 are shown." in page
     assert "The first 100 of 150 are shown." in page
@@ -270,12 +275,12 @@ def test_below_a_member_of_a_cluster_that_is_taken_for_another_class_stands_its_
     shown = gallery._cluster(done, cluster, own).members
     assert sum(one.note.endswith(tuple(CLASSES)) for one in shown) < len(shown) / 2
     other = gallery._cluster(done, cluster, (own + 1) % 3).members
-    assert sum(one.note.endswith(f" {done.found.classes[own]}") for one in other) > len(other) / 2
+    assert sum(one.note.endswith(f" {done.folder.classes[own]}") for one in other) > len(other) / 2
 
 
 def test_names_are_escaped_on_the_page(ran: Run) -> None:
-    named_badly = replace(ran.done, found=replace(ran.done.found, classes=("<b>", "&", "two")))
-    text = gallery.page(named_badly)
+    named_badly = replace(ran.done, folder=replace(ran.done.folder, classes=("<b>", "&", "two")))
+    text = gallery.html(named_badly)
     assert "<b>" not in text
     assert "&lt;b&gt;" in text
 
@@ -338,7 +343,7 @@ def test_what_it_wrote_is_refused_as_given_labels_until_a_person_has_worked_on_i
         with pytest.warns() as said:
             found = label_folder.read(files, 8)
         assert [expect in str(one.message) for expect, one in zip(expected, said, strict=True)] == [True] * len(said)
-        return int((found.labels != LEFT_OUT).sum())
+        return int((found.labels != UNLABELLED).sum())
 
     broken = "broken.jpg"
     assert read(out, broken, trust="given") == given
@@ -355,8 +360,8 @@ def test_what_it_wrote_is_refused_as_given_labels_until_a_person_has_worked_on_i
 
 @pytest.mark.parametrize(("per_class", "hidden"), [(1, 0), (2, 0), (5, 0), (9, 0), (10, 1), (19, 1), (100, 10)])
 def test_a_tenth_of_the_labels_is_hidden_and_never_more(per_class: int, hidden: int) -> None:
-    labels = np.repeat([0, 1, 2, LEFT_OUT], per_class)
-    assert held_out(labels, 0.1, 0).sum() == 3 * hidden
+    labels = np.repeat([0, 1, 2, UNLABELLED], per_class)
+    assert validation_mask(labels, 0.1, 0).sum() == 3 * hidden
 
 
 def test_a_full_disk_leaves_nothing_half_written(
@@ -373,7 +378,7 @@ def test_a_full_disk_leaves_nothing_half_written(
     monkeypatch.setattr(Path, "write_text", full)
     files = label_folder.Files(folder[0], tmp_path / "out.csv", folder[1])
     with pytest.raises(UserError, match=r"cannot write .*out.csv: No space left on device"):
-        label_folder.label(files, ran.done.found, SETTINGS, ran.place / "mlruns")
+        label_folder.label(files, ran.done.folder, SETTINGS, mlruns=ran.place / "mlruns")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -445,15 +450,15 @@ def test_folders_that_cannot_be_labelled_are_refused(tmp_path: Path, refused: Ca
 
 def test_a_class_with_one_label_keeps_it(tmp_path: Path) -> None:
     found = read_folder(small(tmp_path, cat=1, dog=10))
-    hidden = held_out(found.labels, 0.2, seed=0)
+    hidden = validation_mask(found.labels, 0.2, seed=0)
     assert hidden[found.labels == 0].sum() == 0
     assert hidden[found.labels == 1].sum() == 2
     fold = folds(found.labels, 5, seed=0)
-    assert set(fold[found.labels != 1]) == {LEFT_OUT}
+    assert set(fold[found.labels != 1]) == {UNLABELLED}
     assert sorted(np.bincount(fold[found.labels == 1])) == [2] * 5
     pool = pool_of(found, hidden)
     assert len(pool.sources) == len(np.unique(pool.sources)) == 15
-    assert pool.labels[np.isin(pool.sources, np.flatnonzero(hidden))].tolist() == [LEFT_OUT] * 2
+    assert pool.labels[np.isin(pool.sources, np.flatnonzero(hidden))].tolist() == [UNLABELLED] * 2
     assert pool.validation_labels.tolist() == [1, 1]
 
 
@@ -471,16 +476,16 @@ def test_settings_fit_the_folder_unless_they_are_given() -> None:
 
 
 def test_true_labels_of_unlabelled_images_are_nowhere_to_be_known(ran: Run) -> None:
-    job = labelling.prepare(ran.done.found, SETTINGS)
+    job = labelling.prepare(ran.done.folder, SETTINGS)
     pool = job.pool
-    assert (pool.labels != LEFT_OUT).sum() == 18 - job.hidden.sum()
-    assert job.hidden.sum() == 3
+    assert (pool.labels != UNLABELLED).sum() == 18 - job.validation.sum()
+    assert job.validation.sum() == 3
     assert job.config.arms == ("pseudo-label",)
 
 
 def test_the_gallery_shows_deep_pictures_as_they_were_read(ran: Run, tmp_path: Path) -> None:
-    found = replace(ran.done.found, root=tmp_path, ranges={"16-bit": (0.0, 1023.0)})
+    found = replace(ran.done.folder, root=tmp_path, ranges={"16-bit": (0.0, 1023.0)})
     write_png(tmp_path / found.files[0], np.array([[0, 512], [1023, 0]], dtype=np.uint16))
-    source = gallery._thumbnail(replace(ran.done, found=found), 0).source
+    source = gallery._thumbnail(replace(ran.done, folder=found), 0).source
     shown = Image.open(io.BytesIO(base64.b64decode(source.partition("base64,")[2])))
     assert np.asarray(shown).tolist() == [[0, 128], [255, 0]]

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from kmpl.jobs import predict_files
-from kmpl.jobs.predict_files import csv_header, csv_line, find_pictures, json_line, read_batches, texts
+from kmpl.jobs.predict_files import csv_header, csv_line, find_pictures, json_line, prediction_texts, read_batches
 from kmpl.models.classifier import Classifier, largest_difference, probes
 
 
@@ -22,7 +22,7 @@ def brightness(images: np.ndarray) -> np.ndarray:
     return np.stack([1 - bright, bright], axis=1).astype(np.float32)
 
 
-MODEL = Classifier(("dark", "bright"), (1, 4, 6), brightness)
+MODEL = Classifier(classes=("dark", "bright"), raw_shape=(1, 4, 6), classify=brightness)
 
 
 def paint(path: Path, shade: int) -> Path:
@@ -101,7 +101,7 @@ def test_who_stops_asking_leaves_no_reader_behind(tmp_path: Path, monkeypatch: p
 
 
 def test_large_images_come_in_smaller_batches(tmp_path: Path) -> None:
-    large = Classifier(("a", "b"), (3, 4096, 4096), brightness)
+    large = Classifier(classes=("a", "b"), raw_shape=(3, 4096, 4096), classify=brightness)
     files = [paint(tmp_path / f"{i}.png", 1) for i in range(3)]
     assert [images.shape for _, images, _ in read_batches(large, files, print)] == [(1, 4096, 4096, 3)] * 3
 
@@ -138,7 +138,7 @@ def test_each_form_is_whole_whichever_files_are_damaged(
     good = [i for i in range(5) if i not in damaged]
 
     def text(form: str) -> str:
-        pieces = list(texts(MODEL, files, form, lambda *_: None))
+        pieces = list(prediction_texts(MODEL, files, form=form, on_unreadable=lambda *_: None))
         assert sum(count for _, count, _ in pieces) == len(good)
         return "".join(piece for _, _, piece in pieces)
 
@@ -152,7 +152,15 @@ def test_each_form_is_whole_whichever_files_are_damaged(
 
 def test_nothing_read_is_nothing_said(tmp_path: Path) -> None:
     for form in ("csv", "json", "request"):
-        assert "".join(piece for _, _, piece in texts(MODEL, [tmp_path / "none.png"], form, lambda *_: None)) == ""
+        assert (
+            "".join(
+                piece
+                for _, _, piece in prediction_texts(
+                    MODEL, [tmp_path / "none.png"], form=form, on_unreadable=lambda *_: None
+                )
+            )
+            == ""
+        )
 
 
 def test_probes_tell_models_apart() -> None:
@@ -160,7 +168,9 @@ def test_probes_tell_models_apart() -> None:
     assert images.shape == (26, 30, 28)
     assert probes((3, 9, 5)).shape == (26, 9, 5, 3)
     assert len({image.tobytes() for image in images}) == len(images)
-    grey = Classifier(("dark", "bright"), (1, 30, 28), brightness)
-    other = Classifier(("dark", "bright"), (1, 30, 28), lambda images: brightness(images[:, 1:]))
+    grey = Classifier(classes=("dark", "bright"), raw_shape=(1, 30, 28), classify=brightness)
+    other = Classifier(
+        classes=("dark", "bright"), raw_shape=(1, 30, 28), classify=lambda images: brightness(images[:, 1:])
+    )
     assert largest_difference(grey, grey) == 0
     assert largest_difference(grey, other) > 1e-3

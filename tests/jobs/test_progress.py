@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -16,12 +17,12 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.config.sweep import SweepConfig, experiment_name
 from kmpl.jobs import progress
-from kmpl.jobs.experiment import as_they_are
-from kmpl.jobs.journal import Journal, said
-from kmpl.jobs.progress import Display, State, picture
+from kmpl.jobs.experiment import identity
+from kmpl.jobs.journal import Journal, epoch_line
+from kmpl.jobs.progress import Display, SweepState, render
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
 from kmpl.method.results import Evaluation
+from kmpl.method.step_interface import Steps
 from kmpl.training.history import Epoch
 
 SETTINGS = SweepConfig(ratios=(0.4, 0.2), seeds=(0, 1), arms=("labelled-only", "pseudo-label", "oracle"))
@@ -57,17 +58,17 @@ def interleaved() -> list[Event]:
     return events + list(events_of(CELLS[3]))
 
 
-def shown(state: State) -> str:
+def shown(state: SweepState) -> str:
     console = Console(width=100, file=io.StringIO())
     with console.capture() as capture:
-        console.print(picture(state))
+        console.print(render(state))
     return capture.get()
 
 
 def test_the_share_never_falls_and_ends_at_one() -> None:
-    state, shares = State(SETTINGS), [0.0]
+    state, shares = SweepState(SETTINGS), [0.0]
     for event in interleaved():
-        state.take(event)
+        state.add(event)
         shares.append(state.share())
     assert shares == sorted(shares)
     assert shares[1] == 0.25  # what was finished before counts at once
@@ -77,8 +78,8 @@ def test_the_share_never_falls_and_ends_at_one() -> None:
 
 
 def test_what_is_told_is_a_line_each_and_batches_are_not_worth_one() -> None:
-    state = State(SETTINGS)
-    cell, lines = CELLS[1], [line for event in events_of(CELLS[1]) if (line := State.take(state, event))]
+    state = SweepState(SETTINGS)
+    cell, lines = CELLS[1], [line for event in events_of(CELLS[1]) if (line := SweepState.add(state, event))]
     assert re.fullmatch(rf"{cell}: finished \(1 of 4, \d+ s left\)", lines.pop())
     assert lines == [
         f"{cell}: begun",
@@ -90,18 +91,18 @@ def test_what_is_told_is_a_line_each_and_batches_are_not_worth_one() -> None:
         f"{cell}, oracle: retrain, round 0: epoch 1/2",
         f"{cell}, oracle: retrain, round 0: epoch 2/2",
     ]
-    assert state.take({"cell": cell, "kind": "finished before"}) == f"{cell}: finished before"
+    assert state.add({"cell": cell, "kind": "finished before"}) == f"{cell}: finished before"
 
 
 def test_the_picture_has_a_row_per_ratio_what_runs_and_how_much_is_left() -> None:
-    state = State(SETTINGS)
+    state = SweepState(SETTINGS)
     lines = shown(state).splitlines()
     assert lines[0].split() == ["ratio", "seeds", "done", "running", "left"]
     assert [line.split() for line in lines[1:3]] == [["0.4", "0/2", "2"], ["0.2", "0/2", "2"]]
     assert lines[-1].strip().endswith("0%, 0.0 min, left –")
-    state.take({"cell": CELLS[0], "kind": "finished before"})
+    state.add({"cell": CELLS[0], "kind": "finished before"})
     for event in [e for e in events_of(CELLS[1]) if e["kind"] != "finished"]:
-        state.take(event)
+        state.add(event)
     lines = shown(state).splitlines()
     assert [line.split() for line in lines[1:3]] == [["0.4", "1/2", "1"], ["0.2", "0/2", "seed", "0", "1"]]
     assert lines[3].split(maxsplit=4) == [*CELLS[1].split(), "oracle  retrain, round 0  100%  epoch 2/2"]
@@ -109,20 +110,20 @@ def test_the_picture_has_a_row_per_ratio_what_runs_and_how_much_is_left() -> Non
 
 @pytest.mark.parametrize("width", [40, 80, 200])
 def test_the_picture_fits_any_terminal(width: int) -> None:
-    state = State(SETTINGS)
+    state = SweepState(SETTINGS)
     for event in interleaved()[:-1]:
-        state.take(event | ({"said": "a long word about it " * 20} if "said" in event else {}))
+        state.add(event | ({"said": "a long word about it " * 20} if "said" in event else {}))
     console = Console(width=width, file=io.StringIO())
     with console.capture() as capture:
-        console.print(picture(state))
+        console.print(render(state))
     assert all(len(line) <= width for line in capture.get().splitlines())
 
 
 def _after(seconds: float, *events: Event) -> str:
-    state = State(SETTINGS, begin=time.monotonic() - seconds)
+    state = SweepState(SETTINGS, begin=time.monotonic() - seconds)
     for event in events:
-        state.take(event)
-    return state.left()
+        state.add(event)
+    return state.time_left()
 
 
 def test_the_time_left_is_guessed_from_what_was_computed_not_from_what_was_found() -> None:
@@ -137,10 +138,30 @@ def test_the_time_left_is_guessed_from_what_was_computed_not_from_what_was_found
 
 
 def test_a_line_about_an_epoch_leaves_out_a_validation_that_there_is_not() -> None:
-    epoch = Epoch(2, 0.51234, 0.8, 0.3, 0.875, 0.001, 1.0)
-    assert said(epoch, 3) == "epoch 2/3, loss 0.512, accuracy 80.00%, validation 87.50%"
+    epoch = Epoch(
+        number=2,
+        loss=0.51234,
+        accuracy=0.8,
+        validation_loss=0.3,
+        validation_accuracy=0.875,
+        learning_rate=0.001,
+        seconds=1.0,
+    )
+    assert epoch_line(epoch, 3) == "epoch 2/3, loss 0.512, accuracy 80.00%, validation 87.50%"
     assert (
-        said(Epoch(1, 0.5, 0.8, float("nan"), float("nan"), 0.001, 1.0), 3) == "epoch 1/3, loss 0.500, accuracy 80.00%"
+        epoch_line(
+            Epoch(
+                number=1,
+                loss=0.5,
+                accuracy=0.8,
+                validation_loss=float("nan"),
+                validation_accuracy=float("nan"),
+                learning_rate=0.001,
+                seconds=1.0,
+            ),
+            3,
+        )
+        == "epoch 1/3, loss 0.500, accuracy 80.00%"
     )
 
 
@@ -151,11 +172,19 @@ def events_in(path: Path) -> list[Event]:
 def test_a_real_training_is_told_step_by_step(tiny: ExperimentConfig, tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     journal = Journal(path, cell="a cell")
-    nothing = Evaluation(0.0, {}, (), 0, 0.0, 0.0, 0.0)  # type: ignore[arg-type]
-    handed = Steps(
-        evaluate=lambda *_: nothing, watch=journal.watch(), entering=lambda a: journal.write(kind="arm", arm=a)
+    nothing = Evaluation(
+        accuracy=0.0,
+        views={},
+        class_accuracy=(),
+        confusion=np.zeros((10, 10)),
+        calibration_error=0.0,
+        log_loss=0.0,
+        seconds=0.0,
     )
-    experiment.run(merge(tiny, {"arms": "pseudo-label"}), as_they_are(handed, ""))
+    handed = Steps(
+        evaluate=lambda _: nothing, watch=journal.watch(), entering=lambda a: journal.write(kind="arm", arm=a)
+    )
+    experiment.run(merge(tiny, {"arms": "pseudo-label"}), identity(handed, ""))
     events = events_in(path)
     assert {event["cell"] for event in events} == {"a cell"}
     told = [event for event in events if event["kind"] == "epoch"]
@@ -166,8 +195,8 @@ def test_a_real_training_is_told_step_by_step(tiny: ExperimentConfig, tmp_path: 
     ]  # fmt: skip
     assert all("validation" in e["said"] for e in told)
     assert 1 <= len([e for e in events if e["kind"] == "batch"]) < 40  # of more than a hundred
-    state = State(SETTINGS)
-    assert all(isinstance(state.take(event), str) for event in events)
+    state = SweepState(SETTINGS)
+    assert all(isinstance(state.add(event), str) for event in events)
 
 
 def test_lines_of_several_writers_do_not_mix(tmp_path: Path) -> None:
@@ -189,7 +218,19 @@ def test_a_journal_that_cannot_be_written_fails_nothing(where: str, tmp_path: Pa
     journal.write(kind="begun")
     watch = journal.watch()
     watch.batch("pretrain", 0.5, 2)
-    watch.epoch("pretrain", Epoch(1, 0.5, 0.8, 0.3, 0.9, 0.001, 1.0), 2)
+    watch.epoch(
+        "pretrain",
+        Epoch(
+            number=1,
+            loss=0.5,
+            accuracy=0.8,
+            validation_loss=0.3,
+            validation_accuracy=0.9,
+            learning_rate=0.001,
+            seconds=1.0,
+        ),
+        2,
+    )
     watch.found("pretrain")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
@@ -225,7 +266,7 @@ def test_a_half_written_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
 
 def test_what_is_written_while_it_is_shown_is_said_and_the_file_goes(tmp_path: Path) -> None:
     lines: list[str] = []
-    with progress.shown(tmp_path, SETTINGS, quiet(), lines.append) as path:
+    with progress.show_progress(tmp_path, SETTINGS, quiet(), lines.append) as path:
         Journal(path, cell=CELLS[0]).write(kind="begun")
         wait_for(lines, 1)
         assert lines == [f"{CELLS[0]}: begun"]
@@ -237,10 +278,10 @@ def test_what_is_written_while_it_is_shown_is_said_and_the_file_goes(tmp_path: P
 
 def test_what_a_killed_process_of_the_same_number_left_is_not_told_again(tmp_path: Path) -> None:
     lines: list[str] = []
-    with progress.shown(tmp_path, SETTINGS, quiet()) as path:
+    with progress.show_progress(tmp_path, SETTINGS, quiet()) as path:
         pass
     Journal(path, cell=CELLS[0]).write(kind="finished")
-    with progress.shown(tmp_path, SETTINGS, quiet(), lines.append):
+    with progress.show_progress(tmp_path, SETTINGS, quiet(), lines.append):
         pass
     assert lines == []
     assert list(tmp_path.iterdir()) == []
@@ -249,7 +290,7 @@ def test_what_a_killed_process_of_the_same_number_left_is_not_told_again(tmp_pat
 def test_a_failure_is_not_hidden_by_the_display(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for folder in (tmp_path, tmp_path / "no such folder", tmp_path / "file"):
-        with pytest.raises(ValueError, match="the failure"), progress.shown(folder, SETTINGS, quiet()):
+        with pytest.raises(ValueError, match="the failure"), progress.show_progress(folder, SETTINGS, quiet()):
             raise ValueError("the failure")
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
@@ -258,7 +299,7 @@ def test_without_a_terminal_lines_are_printed_whole_and_on_one_the_picture_is_dr
     printed, drawn = io.StringIO(), io.StringIO()
     for file, terminal in ((printed, False), (drawn, True)):
         console = Console(file=file, force_terminal=terminal, width=60, color_system=None)
-        with progress.shown(tmp_path, SETTINGS, console) as path:
+        with progress.show_progress(tmp_path, SETTINGS, console) as path:
             for event in events_of(CELLS[1]):
                 Journal(path).write(**event)
     told = printed.getvalue().splitlines()
@@ -272,19 +313,19 @@ def test_without_a_terminal_lines_are_printed_whole_and_on_one_the_picture_is_dr
 
 def test_trials_are_part_of_the_way_and_untuned_experiments_too() -> None:
     settings = SweepConfig(ratios=(0.4, 0.1), seeds=(0,), trials=10)
-    state, shares = State(settings), [0.0]
+    state, shares = SweepState(settings), [0.0]
     for ratio in settings.ratios:
         for worker in ("1", "2"):
-            state.take({"cell": f"ratio {ratio}, tuning {worker}", "kind": "begun"})
+            state.add({"cell": f"ratio {ratio}, tuning {worker}", "kind": "begun"})
         for trial in range(1, 21):
             worker = f"ratio {ratio}, tuning {1 + trial % 2}"
-            assert state.take({"cell": worker, "kind": "trial", "said": f"trial {trial}", "share": trial / 20})
+            assert state.add({"cell": worker, "kind": "trial", "said": f"trial {trial}", "share": trial / 20})
             shares.append(state.share())
-        state.take({"cell": f"ratio {ratio}, tuning 1", "kind": "finished"})
+        state.add({"cell": f"ratio {ratio}, tuning 1", "kind": "finished"})
     tuning = 2 * 10 / (2 * 10 + 4)  # a trial of both studies trains what an experiment of both arms does
     assert shares[-1] == pytest.approx(tuning)
     for name in state.names():
-        state.take({"cell": name, "kind": "finished"})
+        state.add({"cell": name, "kind": "finished"})
         shares.append(state.share())
     assert len(state.names()) == 4
     assert shares == sorted(shares)

@@ -15,12 +15,24 @@ BATCHES = 20
 def left(*seconds: float, epochs: int = 100) -> str:
     """Return the time left as it is shown after epochs that took so many seconds each."""
     console, now = Console(file=io.StringIO(), force_terminal=True, width=140), 0.0
-    with progress_bars.shown(console, clock=lambda: now) as watch:
+    with progress_bars.show_training(console, clock=lambda: now) as watch:
         for number, took in enumerate(seconds):
             for batch in range(1, BATCHES + 1):
                 now += took / BATCHES
                 watch.batch("pretrain", number + batch / BATCHES, epochs)
-            watch.epoch("pretrain", Epoch(number + 1, 0.5, 0.8, 0.3, 0.9, 0.001, took), epochs)
+            watch.epoch(
+                "pretrain",
+                Epoch(
+                    number=number + 1,
+                    loss=0.5,
+                    accuracy=0.8,
+                    validation_loss=0.3,
+                    validation_accuracy=0.9,
+                    learning_rate=0.001,
+                    seconds=took,
+                ),
+                epochs,
+            )
     return re.findall(r"left .*?(\d+:\d\d:\d\d)", console.file.getvalue())[-1]  # type: ignore[attr-defined]
 
 
@@ -40,6 +52,6 @@ def test_the_time_left_is_that_of_the_last_epoch(seconds: tuple[float, ...], sho
 
 def test_what_was_found_in_the_store_is_shown_as_done() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=140)
-    with progress_bars.shown(console) as watch:
+    with progress_bars.show_training(console) as watch:
         watch.found("pretrain")
     assert "found in the store" in console.file.getvalue()  # type: ignore[attr-defined]

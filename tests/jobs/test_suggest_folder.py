@@ -16,12 +16,11 @@ from kmpl.datasets import mnist
 from kmpl.datasets.image_folder import read_folder
 from kmpl.jobs import suggest_folder
 from kmpl.labelling import job as labelling
-from kmpl.labelling.label_table import table
+from kmpl.labelling.label_table import to_csv
 from kmpl.method import steps
-from kmpl.method.experiment import Steps
-from kmpl.store.cached_steps import kept
+from kmpl.method.step_interface import Steps, no_test_set
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
-from kmpl.training import watch
 
 MANY = 60
 QUICK = ("--threads", "1", "--pretext.rounds", "0")  # the pixels' components: nothing is trained
@@ -110,9 +109,9 @@ def test_the_least_certain_have_the_confidence_that_label_gives_and_train_nothin
     given = labels(range(40))
     found = read_folder(folder, given)
     settings = {"threads": 1, "pretrain": BRIEF, "retrain": BRIEF, "pseudo_labels": {"rounds": 1}, "check": "off"}
-    method = kept(Steps(evaluate=watch.silent), Store(Path("mlruns/cache")))  # type: ignore[arg-type]
+    method = cached(Steps(evaluate=no_test_set("a folder has none")), Store(Path("mlruns/cache")))
     labelled = labelling.run(labelling.prepare(found, settings), method)[1]
-    sure = {row["file"]: row["confidence"] for row in csv.DictReader(table(labelled).splitlines())}
+    sure = {row["file"]: row["confidence"] for row in csv.DictReader(to_csv(labelled).splitlines())}
     monkeypatch.setattr(steps, "_train", None)  # all of it is in the store
     chosen = suggest(folder, "--labels", str(given), *TINY, budget=4)
     unsure = [row for row in chosen if row["reason"] == "least certain"]

@@ -348,7 +348,7 @@ def test_a_prefect_server_that_dies_in_the_middle_is_said_in_one_line_and_nothin
             os.killpg(server.pid, signal.SIGKILL)
             _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
-    assert "is gone; start it again and give the same command: all is kept" in one_line(errors)
+    assert "is gone; start it again and run the same command again: all finished steps are kept" in one_line(errors)
     assert Counter(run.info.status for run in runs(tmp_path)) == {"KILLED": 2}
 
 
@@ -366,7 +366,7 @@ def test_a_tracking_server_that_dies_in_the_middle_is_said_in_one_line_and_nothi
             _, errors = process.communicate(timeout=120)
     assert process.returncode == 2
     assert f"the runs at http://127.0.0.1:{port} can no longer be written" in one_line(errors)
-    assert "give the same command again" in errors
+    assert "run the same command again" in errors
     with start(*serve, cwd=tmp_path, start_new_session=True, **SILENT) as server:
         assert wait_for(f"http://127.0.0.1:{port}/", 120)
         again = kmpl(*COMMAND, cwd=tmp_path, env=there)

@@ -7,7 +7,7 @@ import pytest
 
 from kmpl.config.presets import load
 from kmpl.config.sweep import SweepConfig, experiment_name
-from kmpl.jobs.sweep_state import State
+from kmpl.jobs.sweep_state import SweepState
 from kmpl.jobs.time_left import Plan
 
 SETTINGS = SweepConfig(ratios=(0.4, 0.2), seeds=(0, 1), arms=("labelled-only", "pseudo-label"))
@@ -25,10 +25,10 @@ class Machine:
 
     def __init__(self) -> None:
         self.now, self.rate = 0.0, 3_000.0
-        self.state = State(SETTINGS, begin=0.0, clock=lambda: self.now)
+        self.state = SweepState(SETTINGS, begin=0.0, clock=lambda: self.now)
 
     def tell(self, cell: str, kind: str, **more: object) -> None:
-        self.state.take({"cell": cell, "kind": kind, "at": self.now} | more)
+        self.state.add({"cell": cell, "kind": kind, "at": self.now} | more)
 
     def epochs(self) -> Iterator[tuple[int, int]]:
         """Yield after each epoch of the sweep: its experiment's place and how many epochs that has behind it."""
@@ -49,9 +49,9 @@ class Machine:
                     self.tell(cell, "batch", step=step, done=(part + 1) / 10 / epochs, epochs=epochs)
             self.tell(cell, "finished")
 
-    def left(self) -> float:
+    def time_left(self) -> float:
         """Return the seconds left as they are said."""
-        number, unit = self.state.left().split()
+        number, unit = self.state.time_left().split()
         return float(number) * {"min": 60, "s": 1}[unit]
 
 
@@ -65,7 +65,7 @@ def test_the_time_left_is_right_within_an_epoch_after_the_speed_has_changed(
         if now == when:
             machine.rate *= change
         elif said is None and now[0] == when[0] and now[1] == when[1] + 1:
-            said = machine.now, machine.left()
+            said = machine.now, machine.time_left()
     assert said is not None
     at, left = said
     assert left == pytest.approx(machine.now - at, rel=0.2, abs=30)  # whole minutes are said
@@ -76,7 +76,7 @@ def test_what_is_found_in_the_store_takes_no_time_and_promises_none() -> None:
     for step in ("pretrain", "retrain, round 1"):
         machine.now += 1.0
         machine.tell(CELLS[0], "found", step=step, done=1.0)
-        assert machine.state.left() == "–"
+        assert machine.state.time_left() == "–"
     assert machine.state.share() > 0.03
 
 
@@ -89,4 +89,4 @@ def test_two_experiments_at_once_are_as_slow_as_both_are() -> None:
         for cell in CELLS[:2]:
             machine.tell(cell, "batch", step="pretrain", done=part / 24, epochs=12)
     done = machine.state.share()
-    assert machine.left() == pytest.approx(10 * 24 * (1 - done) / done, rel=0.1)
+    assert machine.time_left() == pytest.approx(10 * 24 * (1 - done) / done, rel=0.1)

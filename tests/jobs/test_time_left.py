@@ -11,9 +11,9 @@ def test_only_the_last_epoch_counts_whatever_the_news_are_apart() -> None:
     pace, at, done = Pace(), 0.0, 0.0
     assert pace.now is None
     for seconds in [1.0] * 400 + [10.0] * 8:  # eight pieces of news an epoch; the last epoch is ten times as slow
-        pace.take(at, done, epoch=8.0)
+        pace.add(at, done=done, epoch=8.0)
         at, done = at + seconds, done + 1
-    pace.take(at, done, epoch=8.0)
+    pace.add(at, done=done, epoch=8.0)
     assert pace.now == pytest.approx(10)
     assert (pace.seconds, pace.done) == (480, 408)
 
@@ -21,11 +21,11 @@ def test_only_the_last_epoch_counts_whatever_the_news_are_apart() -> None:
 def test_the_time_between_two_trainings_belongs_to_none() -> None:
     pace = Pace()
     for at, done in [(0.0, 0.0), (1.0, 1.0), (100.0, 0.5)]:
-        pace.take(at, done, epoch=1.0)
+        pace.add(at, done=done, epoch=1.0)
     assert (pace.now, pace.seconds, pace.done) == (1, 1, 1)  # what was known stays until there is more
-    pace.rest()
-    pace.take(200.0, 0.7, epoch=1.0)
-    pace.take(201.0, 1.2, epoch=1.0)
+    pace.pause()
+    pace.add(200.0, done=0.7, epoch=1.0)
+    pace.add(201.0, done=1.2, epoch=1.0)
     assert (pace.now, pace.seconds, pace.done) == pytest.approx((2, 2, 1.5))
 
 

@@ -18,9 +18,10 @@ from mlflow import MlflowClient
 from optuna.trial import TrialState
 from sweeping import DIRECT, by_prefect, here, kmpl, prepare, runs, start, wait_for_line
 from terminal import one_line, without_prefect
+from tracking_names import undocumented, unseen
 
 from kmpl.tuning.storage import open_studies
-from kmpl.tuning.trial_claims import counts
+from kmpl.tuning.trial_claims import is_finished
 
 TRIALS = 3
 # MLflow warns about its own type hints when it is first asked to log a model.
@@ -74,6 +75,13 @@ def test_it_ends_with_the_best_settings_and_what_they_are_worth(done: subprocess
         assert said in done.stdout
     assert done.stdout.count("won out of 3 with") == 2
     assert "tiny, ratio 0.4, pseudo-label: trial 2, 3 of 3 done" in done.stdout
+
+
+@pytest.mark.usefixtures("done")
+def test_every_name_in_mlflow_is_documented(folder: Path) -> None:
+    tracked = runs(folder)
+    assert not undocumented(tracked)
+    assert not [name for kind in ("sweep", "experiment", "arm", "trial") for name in unseen(tracked, kind)]
 
 
 @pytest.mark.usefixtures("done")
@@ -218,7 +226,9 @@ def test_law_5_ten_kills_lose_no_trial_and_change_no_number(whole: Path, tmp_pat
     assert [code for _, code in moments].count(None) >= 5, f"most turns ended before their kill: {moments}"
     assert results(tmp_path / "report.json") == results(whole / "report.json")
     found = studies(tmp_path)
-    assert {name: sum(counts(t) for t in one.trials) for name, one in found.items()} == dict.fromkeys(STUDIES, TRIALS)
+    assert {name: sum(is_finished(t) for t in one.trials) for name, one in found.items()} == dict.fromkeys(
+        STUDIES, TRIALS
+    )
     assert not [t for one in found.values() for t in one.trials if t.state in (TrialState.RUNNING, TrialState.WAITING)]
     assert not [run for run in runs(tmp_path) if run.info.status == "RUNNING"]
 
@@ -246,7 +256,7 @@ def test_two_processes_on_the_same_studies_lose_and_double_no_trial(tmp_path: Pa
     shared = [one for study, one in studies(tmp_path, storage).items() if study.startswith(name)]
     assert len(shared) == len(STUDIES)
     for one in shared:
-        kept = [t for t in one.trials if counts(t)]
+        kept = [t for t in one.trials if is_finished(t)]
         assert len(kept) == 8
         assert len({str(t.params) for t in kept}) == 8
         assert len({t.user_attrs["worker"]["lock"] for t in kept}) >= 2

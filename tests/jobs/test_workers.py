@@ -6,15 +6,15 @@ import sys
 
 from processes import alive, wait_until
 
-from kmpl.jobs.workers import in_processes
+from kmpl.jobs.workers import run_in_processes
 
 AT_WORK = """
 import multiprocessing, os, time
 from concurrent.futures import ProcessPoolExecutor
-from kmpl.jobs.workers import live_and_die_with_parent
+from kmpl.jobs.workers import exit_with_parent
 if __name__ == "__main__":
     spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, spawned, live_and_die_with_parent) as pool:
+    with ProcessPoolExecutor(1, spawned, exit_with_parent) as pool:
         print(pool.submit(os.getpid).result(), flush=True)
         pool.submit(time.sleep, 600).result()
 """
@@ -31,4 +31,4 @@ def test_a_process_whose_parent_is_killed_does_not_work_on_unseen() -> None:
 
 def test_work_is_waited_for_in_its_order_here_and_in_processes() -> None:
     for jobs in (1, 2):
-        assert [wait() for wait in in_processes(os.fspath, ["a", "b", "c"], jobs)] == ["a", "b", "c"]
+        assert [wait() for wait in run_in_processes(os.fspath, ["a", "b", "c"], jobs)] == ["a", "b", "c"]

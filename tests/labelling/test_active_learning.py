@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
-from kmpl.labelling.active_learning import clearness, suggest
+from kmpl.labelling.active_learning import centroid_margin, suggest
 from kmpl.method.kmeans import kmeans
 
 SIZES = (120, 80, 50)
@@ -21,14 +21,14 @@ def heaps() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def nothing(heaps: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    return np.full(len(heaps[0]), LEFT_OUT)
+    return np.full(len(heaps[0]), UNLABELLED)
 
 
 def test_without_labels_each_heap_gives_its_middle_large_heaps_first(
     heaps: tuple[np.ndarray, np.ndarray], nothing: np.ndarray
 ) -> None:
     features, owner = heaps
-    found = suggest(features, nothing, 3, seed=0)
+    found = suggest(features, nothing, budget=3, seed=0)
     assert owner[found.images].tolist() == [0, 1, 2]
     assert found.reasons == ("no label in its cluster",) * 3
     for k, image in enumerate(found.images):
@@ -39,8 +39,8 @@ def test_without_labels_each_heap_gives_its_middle_large_heaps_first(
 def test_a_cluster_with_a_label_is_not_asked_about(heaps: tuple[np.ndarray, np.ndarray], nothing: np.ndarray) -> None:
     features, owner = heaps
     nothing[np.flatnonzero(owner == 0)[:5]] = 7
-    found = suggest(features, nothing, 5, seed=0)
-    labelled = np.unique(found.clusters.assignment[nothing != LEFT_OUT])
+    found = suggest(features, nothing, budget=5, seed=0)
+    labelled = np.unique(found.clusters.assignment[nothing != UNLABELLED])
     typical = [r == "no label in its cluster" for r in found.reasons]
     assert not np.isin(found.clusters.assignment[found.images[typical]], labelled).any()
     assert {1, 2} <= set(owner[found.images])
@@ -54,8 +54,8 @@ def test_when_every_cluster_has_a_label_the_least_certain_are_next(
     clusters = kmeans(features, len(features) // 20, seed=0)
     nothing[[np.flatnonzero(clusters.assignment == k)[0] for k in range(len(clusters.centroids))]] = 0
     confidence = rng.random(len(features))
-    found = suggest(features, nothing, 4, seed=0, confidence=lambda: confidence, near=0.0)
-    unlabelled = np.flatnonzero(nothing == LEFT_OUT)
+    found = suggest(features, nothing, budget=4, seed=0, confidence=lambda: confidence, near=0.0)
+    unlabelled = np.flatnonzero(nothing == UNLABELLED)
     assert found.reasons == ("least certain",) * 4
     assert found.images.tolist() == unlabelled[np.argsort(confidence[unlabelled])[:4]].tolist()
 
@@ -63,9 +63,9 @@ def test_when_every_cluster_has_a_label_the_least_certain_are_next(
 def test_no_image_comes_twice_and_none_is_labelled(heaps: tuple[np.ndarray, np.ndarray], nothing: np.ndarray) -> None:
     features, _ = heaps
     nothing[::3] = 1
-    found = suggest(features, nothing, 40, seed=0, near=0.0)
+    found = suggest(features, nothing, budget=40, seed=0, near=0.0)
     assert len(set(found.images.tolist())) == len(found.images) == len(found.reasons) == 40
-    assert (nothing[found.images] == LEFT_OUT).all()
+    assert (nothing[found.images] == UNLABELLED).all()
 
 
 def test_near_duplicates_of_chosen_and_of_labelled_images_are_passed_over(
@@ -73,9 +73,9 @@ def test_near_duplicates_of_chosen_and_of_labelled_images_are_passed_over(
 ) -> None:
     features, _ = heaps
     twice = np.concatenate([features, features + 0.01])
-    labels = np.full(len(twice), LEFT_OUT)
+    labels = np.full(len(twice), UNLABELLED)
     labels[:100] = 0
-    found = suggest(twice, labels, 150, seed=0, confidence=lambda: np.zeros(len(twice)), near=0.01)
+    found = suggest(twice, labels, budget=150, seed=0, confidence=lambda: np.zeros(len(twice)), near=0.01)
     spread = np.sqrt(twice.var(axis=0).sum())
     together = twice[np.concatenate([found.images, np.arange(100)])]
     distance = np.linalg.norm(together[:, None] - together[None], axis=2) + 9 * np.eye(len(together))
@@ -89,17 +89,17 @@ def test_copies_of_a_file_are_passed_over_whatever_their_features(
     features, owner = heaps
     nothing[owner.tolist().index(1)] = 0
     copies = [f"heap {k}" for k in owner]
-    found = suggest(features, nothing, 3, seed=0, copies=copies, near=0.0)
+    found = suggest(features, nothing, budget=3, seed=0, digests=copies, near=0.0)
     assert sorted(owner[found.images]) == [0, 2]
 
 
 def test_images_that_are_all_the_same_give_one_suggestion() -> None:
-    found = suggest(np.ones((50, 3), dtype=np.float32), np.full(50, LEFT_OUT), 5, seed=0)
+    found = suggest(np.ones((50, 3), dtype=np.float32), np.full(50, UNLABELLED), budget=5, seed=0)
     assert len(found.images) == 1
 
 
 def test_the_same_seed_gives_the_same(heaps: tuple[np.ndarray, np.ndarray], nothing: np.ndarray) -> None:
-    one, other = (suggest(heaps[0], nothing, 10, seed=3).images for _ in range(2))
+    one, other = (suggest(heaps[0], nothing, budget=10, seed=3).images for _ in range(2))
     assert one.tolist() == other.tolist()
 
 
@@ -107,11 +107,11 @@ def test_clearness_is_one_at_a_centroid_and_falls_towards_the_next(heaps: tuple[
     clusters = kmeans(heaps[0], 3, seed=0)
     one, other = clusters.centroids[clusters.assignment[[0, 150]]]  # of the first and of the second heap
     way = one + np.linspace(0, 0.5, 6)[:, None] * (other - one)
-    clear = clearness(way, clusters)
+    clear = centroid_margin(way, clusters)
     assert clear[0] == pytest.approx(1, abs=1e-3)
     assert clear[-1] < 0.1
     assert (np.diff(clear) < 0).all()
-    assert clearness(heaps[0], kmeans(heaps[0], 1, seed=0)).tolist() == [1.0] * len(heaps[0])
+    assert centroid_margin(heaps[0], kmeans(heaps[0], 1, seed=0)).tolist() == [1.0] * len(heaps[0])
 
 
 @pytest.mark.parametrize(
@@ -129,4 +129,4 @@ def test_what_cannot_be_suggested_is_said(
 ) -> None:
     nothing[:given] = 0
     with pytest.raises(UserError, match=said):
-        suggest(heaps[0], nothing, budget, seed=0)
+        suggest(heaps[0], nothing, budget=budget, seed=0)

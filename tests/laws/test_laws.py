@@ -13,24 +13,32 @@ from kmpl.config.presets import merge
 from kmpl.datasets import registry
 from kmpl.datasets.folder_pool import folds
 from kmpl.datasets.image_folder import FolderImages
-from kmpl.datasets.types import LEFT_OUT, Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.labelling import cross_fitting
 from kmpl.labelling import job as labelling
 from kmpl.labelling.cross_fitting import CrossFit
-from kmpl.labelling.label_table import Labelled, table
+from kmpl.labelling.label_table import LabelTable, to_csv
 from kmpl.method import experiment, steps
-from kmpl.method.experiment import Steps
-from kmpl.method.results import ArmReport, Evaluation, Labelling, Report
-from kmpl.models.network import Network
-from kmpl.store.cached_steps import kept
+from kmpl.method.results import ArmReport, Evaluation, Labelling, Report, Voted
+from kmpl.method.step_inputs import EvaluateInput, RetrainInput, RoundInput
+from kmpl.method.step_interface import Steps, no_test_set
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 from kmpl.training.history import Fit
 from kmpl.training.watch import Watch
 
 
-def no_test(config: ExperimentConfig, network: Network) -> Evaluation:  # noqa: ARG001
+def no_test(_: EvaluateInput) -> Evaluation:
     """Stand in for the test, which no law needs."""
-    return Evaluation(0.0, {}, (), np.zeros((10, 10)), 0.0, 0.0, 0.0)
+    return Evaluation(
+        accuracy=0.0,
+        views={},
+        class_accuracy=(),
+        confusion=np.zeros((10, 10)),
+        calibration_error=0.0,
+        log_loss=0.0,
+        seconds=0.0,
+    )
 
 
 def run(config: ExperimentConfig, **handed: Any) -> Report:
@@ -121,9 +129,8 @@ def test_law_4_zero_pseudo_labels_kept_is_labelled_only(tiny: ExperimentConfig) 
 def test_law_4_all_pseudo_labels_right_is_the_oracle(tiny: ExperimentConfig) -> None:
     _, truth = steps.load(tiny)
 
-    def all_known(config: ExperimentConfig, pool: Pool, *given: Any) -> Any:
-        voted = steps.pseudo_label(config, pool, *given)
-        return replace(voted, labels=experiment.all_right(truth, pool))
+    def all_known(given: RoundInput) -> Voted:
+        return replace(steps.pseudo_label(given), labels=experiment.oracle_labels(truth, given.pool))
 
     config = merge(tiny, {"arms": ("pseudo-label", "oracle")})
     arms = run(config, pseudo_label=all_known).arms
@@ -148,9 +155,9 @@ def test_law_6_views_of_one_image_stay_on_one_side(tiny: ExperimentConfig) -> No
 def test_law_7_the_test_set_is_opened_once_per_arm_after_its_choices(tiny: ExperimentConfig) -> None:
     events: list[str] = []
 
-    def opened(config: ExperimentConfig, network: Network) -> Evaluation:
+    def opened(given: EvaluateInput) -> Evaluation:
         events.append("test")
-        return no_test(config, network)
+        return no_test(given)
 
     watch = Watch(epoch=lambda step, *_: events.append(step))
     config = merge(tiny, {"arms": ("pseudo-label",)})
@@ -186,45 +193,52 @@ def own() -> tuple[FolderImages, np.ndarray]:
     data = registry.read("MNIST", train=True)
     chosen = np.flatnonzero(data.labels.numpy() < 3)[:200]
     truth = data.labels.numpy()[chosen]
-    given = np.full(200, LEFT_OUT)
+    given = np.full(200, UNLABELLED)
     for c in range(3):
         places = np.flatnonzero(truth == c)[:10]
         given[places] = c
     digests = tuple(f"{i:064}" for i in range(200))
     names = tuple(f"{i:03}, a {label}.png" for i, label in enumerate(truth))
-    return FolderImages(Path("digits"), names, data.images[chosen], given, ("0", "1", "2"), digests, {}), truth
+    return FolderImages(
+        root=Path("digits"),
+        files=names,
+        images=data.images[chosen],
+        labels=given,
+        classes=("0", "1", "2"),
+        digests=digests,
+        left_out={},
+    ), truth
 
 
-def closed(*_: object) -> Any:
-    raise AssertionError("a folder of one's own has no test set")
+closed = no_test_set("a folder of one's own has no test set")
 
 
-def label(found: FolderImages, **changed: Any) -> tuple[Labelling, Labelled]:
+def label(found: FolderImages, **changed: Any) -> tuple[Labelling, LabelTable]:
     return labelling.run(labelling.prepare(found, OWN | changed), Steps(evaluate=closed))
 
 
 @pytest.fixture(scope="module")
-def labelled(own: tuple[FolderImages, np.ndarray]) -> tuple[Labelling, Labelled]:
+def labelled(own: tuple[FolderImages, np.ndarray]) -> tuple[Labelling, LabelTable]:
     return label(own[0])
 
 
-def numbers(done: Labelled) -> list[np.ndarray]:
-    threshold = np.array([done.chosen.threshold])
-    return [done.guesses, done.confidence, done.clusters, done.distances, done.rounds, done.checked, threshold]
+def numbers(done: LabelTable) -> list[np.ndarray]:
+    threshold = np.array([done.choice.threshold])
+    return [done.guesses, done.confidence, done.clusters, done.distances, done.rounds, done.validation_right, threshold]
 
 
-def equal(one: tuple[Labelling, Labelled], other: tuple[Labelling, Labelled]) -> bool:
+def equal(one: tuple[Labelling, LabelTable], other: tuple[Labelling, LabelTable]) -> bool:
     return same_bits(one[0].fit, other[0].fit) and all(
         np.array_equal(a, b) for a, b in zip(numbers(one[1]), numbers(other[1]), strict=True)
     )
 
 
 def test_law_1_what_names_say_of_unlabelled_files_changes_no_label(
-    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled]
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, LabelTable]
 ) -> None:
     """All that a folder knows of the true classes are its files' names; permuted, they say something else."""
     found, truth = own
-    said, hidden = truth.copy(), np.flatnonzero(found.labels == LEFT_OUT)
+    said, hidden = truth.copy(), np.flatnonzero(found.labels == UNLABELLED)
     said[hidden] = np.random.default_rng(3).permutation(truth[hidden])
     assert (said != truth).sum() > 50
     permuted = replace(found, files=tuple(f"{i:03}, a {label}.png" for i, label in enumerate(said)))
@@ -246,12 +260,14 @@ def test_law_1_labels_that_are_hidden_in_turn_are_not_learnt_from(
     def cross_fitted(given: np.ndarray) -> tuple[Fit, CrossFit]:
         fits: list[Fit] = []
 
-        def retrain(*inputs: Any) -> Fit:
-            fits.append(steps.retrain(*inputs))
+        def retrain(given: RetrainInput) -> Fit:
+            fits.append(steps.retrain(given))
             return fits[-1]
 
         wrong = replace(found, labels=given)
-        fit = cross_fitting.cross_fit(wrong, job.config, 2, job.options.seed, Steps(evaluate=closed, retrain=retrain))
+        fit = cross_fitting.cross_fit(
+            wrong, job.config, n_folds=2, seed=job.options.seed, steps=Steps(evaluate=closed, retrain=retrain)
+        )
         return fits[0], fit
 
     (honest, fit), (misled, wrong) = cross_fitted(found.labels), cross_fitted(given)
@@ -263,40 +279,40 @@ def test_law_1_labels_that_are_hidden_in_turn_are_not_learnt_from(
 
 
 def test_law_of_the_check_confidence_says_how_often_labels_are_right(
-    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled]
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, LabelTable]
 ) -> None:
     """No label is written that is less certain than is said, and what is expected is the mean of what is written."""
     done = labelled[1]
-    assert done.chosen.demanded is not None
+    assert done.choice.target_accuracy is not None
     assert done.assigned.any()
-    assert done.chosen.expected == pytest.approx(done.confidence[done.assigned].mean())
-    assert done.chosen.expected >= done.chosen.demanded == OWN["expect_accuracy"]
+    assert done.choice.expected_accuracy == pytest.approx(done.confidence[done.assigned].mean())
+    assert done.choice.expected_accuracy >= done.choice.target_accuracy == OWN["expect_accuracy"]
     assert (done.confidence[~done.given] < 1).all(), "nothing that nobody said is certain"
-    assert (done.guesses == own[1])[done.assigned].mean() >= done.chosen.expected - 0.05
+    assert (done.guesses == own[1])[done.assigned].mean() >= done.choice.expected_accuracy - 0.05
 
 
 def test_law_2_given_labels_of_a_folder_never_change(
-    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled]
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, LabelTable]
 ) -> None:
-    given, done = own[0].labels != LEFT_OUT, labelled[1]
+    given, done = own[0].labels != UNLABELLED, labelled[1]
     assert np.array_equal(done.classes[given], own[0].labels[given])
     assert (done.rounds[given] == 0).all()
     assert (done.rounds[~given] != 0).all()
 
 
 def test_law_3_same_folder_and_seed_give_the_same_bits(
-    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled]
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, LabelTable]
 ) -> None:
     again = label(own[0])
     assert equal(again, labelled)
-    assert table(again[1]) == table(labelled[1])
+    assert to_csv(again[1]) == to_csv(labelled[1])
     assert not equal(label(own[0], seed=5), labelled)
 
 
 def test_law_8_who_runs_the_steps_changes_no_label(
-    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, Labelled], tmp_path: Path
+    own: tuple[FolderImages, np.ndarray], labelled: tuple[Labelling, LabelTable], tmp_path: Path
 ) -> None:
     """Plain steps, steps that are kept, and steps that are found again."""
     for _ in range(2):
         job = labelling.prepare(own[0], OWN)
-        assert equal(labelling.run(job, kept(Steps(evaluate=closed), Store(tmp_path))), labelled)
+        assert equal(labelling.run(job, cached(Steps(evaluate=closed), Store(tmp_path))), labelled)

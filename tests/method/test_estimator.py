@@ -21,7 +21,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from kmpl import KMeansPseudoLabeller
 from kmpl.config.experiment import Clustering, PseudoLabelling
-from kmpl.method.pseudo_labels import STRATEGIES
+from kmpl.config.strategies import STRATEGIES
 
 Data = tuple[np.ndarray, np.ndarray]
 

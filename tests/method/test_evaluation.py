@@ -9,6 +9,7 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.test_set import open_test_set
 from kmpl.method.evaluation import evaluate
+from kmpl.method.step_inputs import EvaluateInput
 from kmpl.models.network import Network
 
 
@@ -30,7 +31,8 @@ class InkNetwork(Network):
 @pytest.mark.parametrize("protocol", ["notebook", "literature"])
 def test_the_numbers_are_those_of_the_predictions(tiny: ExperimentConfig, protocol: str) -> None:
     config, network = merge(tiny, {"protocol": protocol}), InkNetwork()
-    result, test = evaluate(config, network), open_test_set(config)
+    result = evaluate(EvaluateInput(config=config, network=network))
+    test = open_test_set(config)
     with torch.inference_mode():
         guesses = {v: network(x.float() / 255).argmax(dim=1).numpy() for v, x in test.views.items()}
     assert result.views == {v: float(np.mean(g == test.labels)) for v, g in guesses.items()}

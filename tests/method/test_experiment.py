@@ -5,7 +5,7 @@ import pytest
 
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.method import experiment, steps
 from kmpl.method.results import PseudoLabels, Voted
@@ -54,9 +54,14 @@ def rounds_of(votes: list[list[int]], rounds: int) -> tuple[list[int], str]:
     def vote(_: int, before: PseudoLabels | None, number: int) -> Voted:
         assert (before is None) == (number == 1)
         classes = np.array(votes[number - 1])
-        given_by = np.where(classes == LEFT_OUT, LEFT_OUT, number)
-        labels = PseudoLabels(classes, classes, np.ones(len(classes)), given_by)
-        return Voted(np.empty((len(classes), 0), np.float32), labels, {}, np.empty((len(classes), 0), np.float32))
+        given_by = np.where(classes == UNLABELLED, UNLABELLED, number)
+        labels = PseudoLabels(classes=classes, guesses=classes, confidence=np.ones(len(classes)), rounds=given_by)
+        return Voted(
+            features=np.empty((len(classes), 0), np.float32),
+            labels=labels,
+            seconds={},
+            probabilities=np.empty((len(classes), 0), np.float32),
+        )
 
     trained: list[int] = []
 
@@ -64,7 +69,7 @@ def rounds_of(votes: list[list[int]], rounds: int) -> tuple[list[int], str]:
         trained.append(number)
         return number
 
-    last, stopped = experiment.alternate(0, vote, retrain, rounds)
+    last, stopped = experiment.self_train(0, vote, retrain, rounds=rounds)
     assert last == (trained[-1] if trained else 0), "the last network is the one handed back"
     return trained, stopped
 

@@ -15,11 +15,11 @@ from sklearn.preprocessing import normalize
 
 from kmpl.config.experiment import Clustering
 from kmpl.datasets import registry
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.images.transforms import resize, to_float
 from kmpl.method import kmeans as clustering
-from kmpl.method.cluster_graph import links, nearest_points, spread, vote
+from kmpl.method.cluster_graph import links, nearest_points, propagate_labels, vote
 from kmpl.method.kmeans import cluster, kmeans, prepare, seeded_kmeans
 from kmpl.method.results import Clusters
 
@@ -36,7 +36,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
 @pytest.fixture(scope="module")
 def few(digits: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """The classes of the first 100 digits, −1 for the others."""
-    return np.where(np.arange(N) < 100, digits[1], LEFT_OUT)
+    return np.where(np.arange(N) < 100, digits[1], UNLABELLED)
 
 
 def squared_distances(features: np.ndarray, clusters: Clusters) -> np.ndarray:
@@ -68,14 +68,14 @@ def test_kmeans_is_as_good_as_scikit_learns(digits: tuple[np.ndarray, np.ndarray
 def test_every_point_is_with_its_nearest_centroid_and_inertia_is_what_it_says(
     digits: tuple[np.ndarray, np.ndarray], algorithm: str
 ) -> None:
-    found = kmeans(digits[0], 20, 0, algorithm)
+    found = kmeans(digits[0], 20, seed=0, algorithm=algorithm)
     np.testing.assert_array_equal(found.assignment, cdist(digits[0], found.centroids).argmin(axis=1))
     assert found.inertia == pytest.approx(squared_distances(digits[0], found).sum(), rel=1e-3)
 
 
 def test_more_restarts_are_never_worse(digits: tuple[np.ndarray, np.ndarray]) -> None:
-    once = [kmeans(digits[0], 20, seed).inertia for seed in range(4)]
-    thrice = [kmeans(digits[0], 20, seed, restarts=3).inertia for seed in range(4)]
+    once = [kmeans(digits[0], 20, seed=seed).inertia for seed in range(4)]
+    thrice = [kmeans(digits[0], 20, seed=seed, restarts=3).inertia for seed in range(4)]
     assert all(best <= first for best, first in zip(thrice, once, strict=True))
     assert sum(thrice) < sum(once)
 
@@ -85,7 +85,7 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(
     digits: tuple[np.ndarray, np.ndarray], few: np.ndarray, algorithm: str
 ) -> None:
     settings = Clustering(algorithm=algorithm, n_clusters=40)
-    one, two, other = (cluster(digits[0], few, settings, seed) for seed in (7, 7, 8))
+    one, two, other = (cluster(digits[0], few, settings, seed=seed) for seed in (7, 7, 8))
     assert same(one, two)
     assert not same(one, other)
 
@@ -95,13 +95,13 @@ def test_cluster_runs_the_algorithm_that_the_settings_name(
 ) -> None:
     features = digits[0]
     expected = {
-        Clustering(algorithm="kmeans", n_clusters=30): kmeans(features, 30, 2),
-        Clustering(algorithm="kmeans", n_clusters=30, restarts=6): kmeans(features, 30, 2, restarts=6),
-        Clustering(algorithm="mini-batch", n_clusters=30): kmeans(features, 30, 2, "mini-batch"),
-        Clustering(algorithm="seeded", n_clusters=30): seeded_kmeans(features, few, 30, 2),
+        Clustering(algorithm="kmeans", n_clusters=30): kmeans(features, 30, seed=2),
+        Clustering(algorithm="kmeans", n_clusters=30, restarts=6): kmeans(features, 30, seed=2, restarts=6),
+        Clustering(algorithm="mini-batch", n_clusters=30): kmeans(features, 30, seed=2, algorithm="mini-batch"),
+        Clustering(algorithm="seeded", n_clusters=30): seeded_kmeans(features, few, n_clusters=30, seed=2),
     }
     for settings, clusters in expected.items():
-        assert same(cluster(features, few, settings, 2), clusters), settings
+        assert same(cluster(features, few, settings, seed=2), clusters), settings
     assert len({clusters.inertia for clusters in expected.values()}) == len(expected)
 
 
@@ -109,29 +109,29 @@ def test_cluster_runs_the_algorithm_that_the_settings_name(
 def test_fewer_than_one_cluster_or_more_than_points_are_refused(n_clusters: int) -> None:
     points, labels = np.arange(5.0)[:, None], np.array([0, 1, -1, -1, -1])
     with pytest.raises(UserError, match=f"^n_clusters {n_clusters}: there are 5 points; give 1 to 5$"):
-        kmeans(points, n_clusters, 0)
+        kmeans(points, n_clusters, seed=0)
     with pytest.raises(UserError, match=f"^n_clusters {n_clusters}: there are 5 points; give 1 to 5$"):
-        seeded_kmeans(points, labels, n_clusters, 0)
+        seeded_kmeans(points, labels, n_clusters=n_clusters, seed=0)
 
 
 def test_one_cluster_and_as_many_as_points_are_both_allowed() -> None:
     points = np.arange(5.0)[:, None]
-    one, all_apart = kmeans(points, 1, 0), kmeans(points, 5, 0)
+    one, all_apart = kmeans(points, 1, seed=0), kmeans(points, 5, seed=0)
     np.testing.assert_allclose(one.centroids, [[2.0]])
     assert one.inertia == pytest.approx(10)
     assert sorted(all_apart.centroids[:, 0]) == [0, 1, 2, 3, 4]
     assert all_apart.inertia == pytest.approx(0)
     for n_clusters in (1, 5):
-        check_partition(kmeans(points, n_clusters, 0, "mini-batch"), 5)
+        check_partition(kmeans(points, n_clusters, seed=0, algorithm="mini-batch"), 5)
 
 
 @pytest.mark.parametrize("algorithm", ["kmeans", "mini-batch", "seeded"])
 def test_fewer_different_points_than_clusters_leave_no_empty_cluster_and_no_warning(algorithm: str) -> None:
     """Warnings are errors here."""
     features = np.repeat(np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 3.0]], dtype=np.float32), 20, axis=0)
-    labels = np.full(60, LEFT_OUT)
+    labels = np.full(60, UNLABELLED)
     labels[[0, 20, 40]] = [0, 1, 2]
-    found = cluster(features, labels, Clustering(algorithm=algorithm, n_clusters=12), 0)
+    found = cluster(features, labels, Clustering(algorithm=algorithm, n_clusters=12), seed=0)
     check_partition(found, 60)
     if algorithm != "seeded":
         assert len(found.sizes) == 3
@@ -143,13 +143,13 @@ def test_seeded_kmeans_never_puts_labelled_points_of_two_classes_together(
     digits: tuple[np.ndarray, np.ndarray], few: np.ndarray, n_clusters: int
 ) -> None:
     features = digits[0]
-    found = seeded_kmeans(features, few, n_clusters, 0)
+    found = seeded_kmeans(features, few, n_clusters=n_clusters, seed=0)
     check_partition(found, len(features))
     assert len(found.sizes) == n_clusters
-    given = few != LEFT_OUT
+    given = few != UNLABELLED
     pairs = np.unique(np.stack([found.assignment[given], few[given]]), axis=1)
     assert len(np.unique(pairs[0])) == pairs.shape[1], "each cluster holds labelled points of one class"
-    free = kmeans(features, n_clusters, 0).assignment[given]
+    free = kmeans(features, n_clusters, seed=0).assignment[given]
     loose = np.unique(np.stack([free, few[given]]), axis=1)
     if n_clusters < 60:
         assert len(np.unique(loose[0])) < loose.shape[1], "plain K-means does mix them: the clamp is at work"
@@ -157,9 +157,9 @@ def test_seeded_kmeans_never_puts_labelled_points_of_two_classes_together(
 
 def test_seeded_kmeans_puts_unlabelled_points_with_the_nearest_of_all_centroids() -> None:
     features, classes = make_blobs(400, n_features=3, centers=4, cluster_std=0.6, random_state=0)
-    labels = np.where(np.arange(400) < 20, classes, LEFT_OUT)
-    found = seeded_kmeans(features, labels, 8, 0)
-    free = labels == LEFT_OUT
+    labels = np.where(np.arange(400) < 20, classes, UNLABELLED)
+    found = seeded_kmeans(features, labels, n_clusters=8, seed=0)
+    free = labels == UNLABELLED
     np.testing.assert_array_equal(
         found.assignment[free], cdist(features[free], found.centroids).argmin(axis=1), "after it has converged"
     )
@@ -171,7 +171,10 @@ def test_seeded_kmeans_puts_unlabelled_points_with_the_nearest_of_all_centroids(
 def test_seeded_kmeans_only_improves_with_more_iterations(
     digits: tuple[np.ndarray, np.ndarray], few: np.ndarray
 ) -> None:
-    inertia = [seeded_kmeans(digits[0], few, 20, 0, max_iter).inertia for max_iter in (1, 2, 4, 8, 100)]
+    inertia = [
+        seeded_kmeans(digits[0], few, n_clusters=20, seed=0, max_iter=max_iter).inertia
+        for max_iter in (1, 2, 4, 8, 100)
+    ]
     assert all(later <= earlier * (1 + 1e-6) for earlier, later in pairwise(inertia))
     assert inertia[-1] < inertia[0]
 
@@ -179,43 +182,43 @@ def test_seeded_kmeans_only_improves_with_more_iterations(
 def test_seeded_kmeans_needs_a_cluster_for_each_class() -> None:
     features, labels = np.arange(6.0)[:, None], np.array([0, 1, 2, -1, -1, -1])
     with pytest.raises(UserError, match=r"^n_clusters 2: seeded K-means needs one for each of 3 classes$"):
-        seeded_kmeans(features, labels, 2, 0)
-    assert len(seeded_kmeans(features, labels, 3, 0).sizes) == 3
+        seeded_kmeans(features, labels, n_clusters=2, seed=0)
+    assert len(seeded_kmeans(features, labels, n_clusters=3, seed=0).sizes) == 3
 
 
 def test_seeded_kmeans_works_where_everything_is_labelled_and_where_a_class_has_no_label() -> None:
     features, classes = make_blobs(90, n_features=2, centers=3, random_state=1)
-    everything = seeded_kmeans(features, classes, 6, 0)
+    everything = seeded_kmeans(features, classes, n_clusters=6, seed=0)
     check_partition(everything, 90)
-    gap = seeded_kmeans(features, np.where(classes == 1, LEFT_OUT, classes), 4, 0)
+    gap = seeded_kmeans(features, np.where(classes == 1, UNLABELLED, classes), n_clusters=4, seed=0)
     check_partition(gap, 90)
 
 
 def test_seeded_kmeans_finds_the_classes_from_one_label_each() -> None:
     features, classes = make_blobs(300, n_features=2, centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
-    labels = np.full(300, LEFT_OUT)
+    labels = np.full(300, UNLABELLED)
     first = [int(np.flatnonzero(classes == c)[0]) for c in range(3)]
     labels[first] = range(3)
-    found = seeded_kmeans(features, labels, 3, 0)
+    found = seeded_kmeans(features, labels, n_clusters=3, seed=0)
     np.testing.assert_array_equal(found.assignment, found.assignment[first][classes])
 
 
 def test_an_empty_cluster_takes_the_unlabelled_point_farthest_from_its_centroid() -> None:
     assignment, distance = np.array([0, 0, 0, 2, 2, 2]), np.array([9.0, 1.0, 5.0, 8.0, 0.5, 7.0])
     labels = np.array([1, -1, -1, 0, -1, -1])
-    filled = clustering._fill_empty(assignment, distance, labels, 3)
+    filled = clustering._fill_empty(assignment, distance, labels, n_clusters=3)
     assert filled.tolist() == [0, 0, 0, 2, 2, 1], "the labelled points 0 and 3 lie farther but stay"
     assert assignment.tolist() == [0, 0, 0, 2, 2, 2], "the argument is not changed"
     full = np.array([0, 1, 2, 0, 1, 2])
-    np.testing.assert_array_equal(clustering._fill_empty(full, distance, labels, 3), full)
+    np.testing.assert_array_equal(clustering._fill_empty(full, distance, labels, n_clusters=3), full)
 
 
 def test_seeded_kmeans_fills_clusters_that_start_empty() -> None:
     """One labelled point a class and no unlabelled point near: the class's clusters start at the same place."""
     features = np.concatenate([np.zeros((1, 1)), np.linspace(10, 12, 30)[:, None]])
-    labels = np.full(31, LEFT_OUT)
+    labels = np.full(31, UNLABELLED)
     labels[:2] = [0, 1]
-    found = seeded_kmeans(features, labels, 6, 0)
+    found = seeded_kmeans(features, labels, n_clusters=6, seed=0)
     check_partition(found, 31)
     assert len(found.sizes) == 6
 
@@ -279,15 +282,17 @@ def test_nearest_points_are_those_of_brute_force(digits: tuple[np.ndarray, np.nd
 
 def test_votes_of_neighbours_and_members_are_counted_as_by_hand() -> None:
     features = np.array([[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]])
-    clusters = Clusters(np.array([0, 0, 0, 1, 1, 1]), np.array([[1.0], [11.0]]), 4.0)
+    clusters = Clusters(assignment=np.array([0, 0, 0, 1, 1, 1]), centroids=np.array([[1.0], [11.0]]), inertia=4.0)
     labels = np.array([2, -1, -1, 0, 1, -1])
     silent = np.zeros((6, 3))
-    np.testing.assert_allclose(vote(clusters, features, labels, silent, 1), [[0, 0, 1], [0, 1, 0]])
-    np.testing.assert_allclose(vote(clusters, features, labels, silent, 2), [[0.5, 0, 0.5], [0.5, 0.5, 0]])
+    np.testing.assert_allclose(vote(clusters, features, labels, votes=silent, k=1), [[0, 0, 1], [0, 1, 0]])
+    np.testing.assert_allclose(vote(clusters, features, labels, votes=silent, k=2), [[0.5, 0, 0.5], [0.5, 0.5, 0]])
     soft = silent.copy()
     soft[1], soft[5] = [0.0, 0.75, 0.25], [1.0, 0.0, 0.0]
     np.testing.assert_allclose(
-        vote(clusters, features, labels, soft, 1), [[0, 0.75 / 2, 1.25 / 2], [0.5, 0.5, 0]], err_msg="members vote too"
+        vote(clusters, features, labels, votes=soft, k=1),
+        [[0, 0.75 / 2, 1.25 / 2], [0.5, 0.5, 0]],
+        err_msg="members vote too",
     )
 
 
@@ -297,12 +302,12 @@ def test_votes_are_shares_and_agree_with_brute_force(
     digits: tuple[np.ndarray, np.ndarray], few: np.ndarray, k: int, soft: bool
 ) -> None:
     features = digits[0]
-    clusters = kmeans(features, 30, 0)
+    clusters = kmeans(features, 30, seed=0)
     votes = np.random.default_rng(0).dirichlet(np.ones(10), len(features)) * soft
-    shares = vote(clusters, features, few, votes, k)
+    shares = vote(clusters, features, few, votes=votes, k=k)
     np.testing.assert_allclose(shares.sum(axis=1), 1)
     assert shares.min() >= 0
-    given = np.flatnonzero(few != LEFT_OUT)
+    given = np.flatnonzero(few != UNLABELLED)
     for centroid, members, row in zip(
         clusters.centroids, (votes[clusters.assignment == c] for c in range(30)), shares, strict=True
     ):
@@ -327,10 +332,10 @@ def test_a_start_from_the_last_clusters_is_as_good_as_a_new_one_and_keeps_their_
     digits: tuple[np.ndarray, np.ndarray],
 ) -> None:
     before, features = kmeans(digits[0], 40, seed=0), _moved(digits[0])
-    warm = kmeans(features, 40, seed=0, before=before.assignment)
+    warm = kmeans(features, 40, seed=0, previous=before.assignment)
     assert warm.inertia < 1.02 * KMeans(40, n_init=1, random_state=0).fit(features).inertia_
     assert (warm.assignment == before.assignment).mean() > 0.5  # a new start would number them anew: 1 / 40
-    assert np.array_equal(warm.assignment, kmeans(features, 40, seed=7, before=before.assignment).assignment)
+    assert np.array_equal(warm.assignment, kmeans(features, 40, seed=7, previous=before.assignment).assignment)
 
 
 @pytest.mark.parametrize(
@@ -339,16 +344,16 @@ def test_a_start_from_the_last_clusters_is_as_good_as_a_new_one_and_keeps_their_
 def test_only_a_single_start_of_as_many_clusters_is_taken_from_the_last_round(
     digits: tuple[np.ndarray, np.ndarray], change: dict[str, int], warm: bool
 ) -> None:
-    features, labels = _moved(digits[0]), np.full(len(digits[0]), LEFT_OUT)
+    features, labels = _moved(digits[0]), np.full(len(digits[0]), UNLABELLED)
     before, settings = kmeans(digits[0], 40, seed=0), Clustering.model_validate({"n_clusters": 40} | change)
-    alone = cluster(features, labels, settings, 0)
-    after = cluster(features, labels, settings, 0, before)
+    alone = cluster(features, labels, settings, seed=0)
+    after = cluster(features, labels, settings, seed=0, previous=before)
     assert np.array_equal(after.centroids, alone.centroids) is not warm
 
 
 def test_links_are_counted_as_by_hand() -> None:
     """Centroids at 0, 2 and 5: a point at 0.5, three times as far from the next as from its own; and two more."""
-    clusters = Clusters(np.array([0, 1, 2]), np.array([[0.0], [2.0], [5.0]]), 0.0)
+    clusters = Clusters(assignment=np.array([0, 1, 2]), centroids=np.array([[0.0], [2.0], [5.0]]), inertia=0.0)
     features = np.array([[0.5], [1.5], [4.0]])
     near = {(0, 1): 2 * np.exp(-(2.0**2)), (1, 2): np.exp(-1.0)}
     far = {(0, 1): near[0, 1], (0, 2): np.exp(-(8.0**2)) + np.exp(-(3.0**2)), (1, 2): near[1, 2] + np.exp(-(6.0**2))}
@@ -360,10 +365,12 @@ def test_links_are_counted_as_by_hand() -> None:
 
 
 def test_one_cluster_has_no_links_and_its_classes_weigh_the_same() -> None:
-    alone = links(Clusters(np.zeros(4, dtype=np.int64), np.zeros((1, 2)), 0.0), np.ones((4, 2)))
+    alone = links(
+        Clusters(assignment=np.zeros(4, dtype=np.int64), centroids=np.zeros((1, 2)), inertia=0.0), np.ones((4, 2))
+    )
     assert alone.shape == (1, 1)
-    np.testing.assert_allclose(spread(alone, np.array([[3.0, 1.0]])), [[0.5, 0.5]])
-    np.testing.assert_allclose(spread(alone, np.array([[3.0, 0.0]])), [[1.0, 0.0]])
+    np.testing.assert_allclose(propagate_labels(alone, np.array([[3.0, 1.0]])), [[0.5, 0.5]])
+    np.testing.assert_allclose(propagate_labels(alone, np.array([[3.0, 0.0]])), [[1.0, 0.0]])
 
 
 @pytest.mark.parametrize("share", [0.5, 0.99])
@@ -373,12 +380,12 @@ def test_law_few_labels_never_make_one_class_take_the_others_clusters(
     """Twenty labels drawn as they come: each class has the same mass in the end, whatever it had in votes."""
     features, truth = digits
     for seed in range(1_000, 1_005):
-        clusters = kmeans(features, 60, seed)
+        clusters = kmeans(features, 60, seed=seed)
         graph, votes = links(clusters, features, 5), np.zeros((60, 10))
         given = np.random.default_rng(seed).permutation(len(truth))[:20]
         np.add.at(votes, (clusters.assignment[given], truth[given]), 1.0)
-        shares = spread(graph, votes, share)
-        heavier = spread(graph, votes * np.linspace(1, 50, 10), share)
+        shares = propagate_labels(graph, votes, share)
+        heavier = propagate_labels(graph, votes * np.linspace(1, 50, 10), share)
         np.testing.assert_allclose(heavier, shares, rtol=1e-9)
         named = np.bincount(shares.argmax(axis=1)[clusters.assignment], minlength=10)
         assert named.max() < 0.35 * len(truth)
@@ -391,7 +398,7 @@ def test_votes_spread_to_the_clusters_that_are_linked_and_to_no_others() -> None
         graph[a, b] = graph[b, a] = 1.0
     votes = np.zeros((6, 2))
     votes[0, 0] = votes[3, 1] = 1.0
-    shares = spread(csr_array(graph), votes)
+    shares = propagate_labels(csr_array(graph), votes)
     assert shares[:4].argmax(axis=1).tolist() == [0, 0, 1, 1]
     np.testing.assert_allclose(shares[:4].sum(axis=1), 1)
     np.testing.assert_allclose(shares[0], shares[3][::-1])
@@ -401,7 +408,7 @@ def test_votes_spread_to_the_clusters_that_are_linked_and_to_no_others() -> None
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
 def test_spreading_solves_the_equation_that_it_names(digits: tuple[np.ndarray, np.ndarray], share: float) -> None:
-    clusters = kmeans(digits[0], 30, 0)
+    clusters = kmeans(digits[0], 30, seed=0)
     graph = links(clusters, digits[0], 2)
     votes = np.random.default_rng(0).integers(0, 3, (30, 10)).astype(float) + np.eye(30, 10)
     degree = graph.toarray().sum(axis=1)
@@ -412,7 +419,7 @@ def test_spreading_solves_the_equation_that_it_names(digits: tuple[np.ndarray, n
     with np.errstate(invalid="ignore"):
         equal = np.nan_to_num(reached / reached.sum(axis=0))  # a class without a vote stays without
         expected = np.nan_to_num(equal / equal.sum(axis=1, keepdims=True))
-    np.testing.assert_allclose(spread(graph, votes, share), expected, atol=1e-8)
+    np.testing.assert_allclose(propagate_labels(graph, votes, share), expected, atol=1e-8)
 
 
 MEASURE = """

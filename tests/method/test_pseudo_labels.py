@@ -3,9 +3,8 @@
 import inspect
 import tracemalloc
 import warnings
-from collections.abc import Callable
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -19,11 +18,12 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.semi_supervised import LabelSpreading
 
 from kmpl.config.experiment import Clustering, PseudoLabelling
+from kmpl.config.strategies import STRATEGIES, Strategy
 from kmpl.datasets import registry
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.method.kmeans import cluster, kmeans, prepare
-from kmpl.method.pseudo_labels import STRATEGIES, Evidence, Guess, assign
+from kmpl.method.pseudo_labels import Evidence, Guess, assign, self_training
 from kmpl.method.results import Clusters, PseudoLabels
 
 CLUSTERING = Clustering(n_clusters=40, n_prototypes=20)
@@ -33,8 +33,15 @@ UNSURE = PseudoLabelling(threshold=0.0, k=3)
 def evidence(features: np.ndarray, true: np.ndarray, labelled: int) -> Evidence:
     """Return evidence whose first points are labelled and whose network is a logistic regression on those."""
     model = LogisticRegression(max_iter=1_000).fit(features[:labelled], true[:labelled])
-    labels = np.where(np.arange(len(true)) < labelled, true, LEFT_OUT)
-    return Evidence(prepare(features, CLUSTERING, 0), model.predict_proba(features), labels, CLUSTERING, UNSURE, 0)
+    labels = np.where(np.arange(len(true)) < labelled, true, UNLABELLED)
+    return Evidence(
+        features=prepare(features, CLUSTERING, 0),
+        probabilities=model.predict_proba(features),
+        labels=labels,
+        clustering=CLUSTERING,
+        settings=UNSURE,
+        seed=0,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +67,19 @@ def from_probabilities(probabilities: list[list[float]], labels: list[int], thre
     """Return evidence for self-training, in which the network's word is all that counts."""
     settings = PseudoLabelling(strategy="self-training", threshold=threshold)
     return Evidence(
-        np.zeros((len(labels), 2), np.float32), np.array(probabilities), np.array(labels), CLUSTERING, settings, 0
+        features=np.zeros((len(labels), 2), np.float32),
+        probabilities=np.array(probabilities),
+        labels=np.array(labels),
+        clustering=CLUSTERING,
+        settings=settings,
+        seed=0,
     )
+
+
+def guess_by(strategy: str, evidence: Evidence) -> Guess:
+    """Return what a strategy of that name makes of the evidence."""
+    guess: Guess = STRATEGIES[strategy].load()(evidence)
+    return guess
 
 
 every_strategy = pytest.mark.parametrize("strategy", sorted(STRATEGIES))
@@ -82,7 +100,7 @@ def test_given_labels_never_change(problem: Evidence, strategy: str, threshold: 
 
 @every_strategy
 def test_results_have_their_promised_ranges(problem: Evidence, strategy: str) -> None:
-    guess = STRATEGIES[strategy](problem)
+    guess = guess_by(strategy, problem)
     n, n_classes = problem.probabilities.shape
     assert guess.classes.shape == guess.confidence.shape == (n,)
     assert np.issubdtype(guess.classes.dtype, np.integer)
@@ -100,14 +118,14 @@ def test_results_have_their_promised_ranges(problem: Evidence, strategy: str) ->
 def test_what_is_left_out_is_what_lies_below_the_threshold(problem: Evidence, strategy: str, threshold: float) -> None:
     # The graph of clusters, where labels are few, has a threshold of its own.
     names = ("threshold", "graph_threshold")
-    which, other = names[::-1] if STRATEGIES[strategy](problem).spread else names
+    which, other = names[::-1] if guess_by(strategy, problem).propagated else names
     found = assign(changed(problem, strategy=strategy, **{which: threshold, other: 1.0}), None, 1)
-    free = problem.labels == LEFT_OUT
+    free = problem.labels == UNLABELLED
     sure = (found.confidence >= threshold) & (found.confidence > 0)
     np.testing.assert_array_equal(found.kept[free], sure[free])
     np.testing.assert_array_equal(found.classes[found.kept], found.guesses[found.kept])
-    assert (found.classes[~found.kept] == LEFT_OUT).all()
-    assert (found.rounds[~found.kept] == LEFT_OUT).all()
+    assert (found.classes[~found.kept] == UNLABELLED).all()
+    assert (found.rounds[~found.kept] == UNLABELLED).all()
     assert found.assigned == (found.kept & free).sum()
 
 
@@ -134,7 +152,7 @@ def test_guesses_are_far_better_than_chance_and_surer_where_they_are_right(
 ) -> None:
     e, true = problems[name]
     found = assign(changed(e, strategy=strategy, k=5), None, 1)
-    free = e.labels == LEFT_OUT
+    free = e.labels == UNLABELLED
     right, confidence = (found.guesses == true)[free], found.confidence[free]
     assert right.mean() > 2 / e.probabilities.shape[1]
     assert confidence[right].mean() > confidence[~right].mean() + 0.02
@@ -142,12 +160,12 @@ def test_guesses_are_far_better_than_chance_and_surer_where_they_are_right(
 
 def test_no_strategy_is_handed_a_true_label_of_an_unlabelled_image(problem: Evidence) -> None:
     names = {field.name for field in fields(Evidence)}
-    assert names == {"features", "probabilities", "labels", "clustering", "settings", "seed", "before"}
-    assert (np.delete(problem.labels, problem.labelled) == LEFT_OUT).all()
+    assert names == {"features", "probabilities", "labels", "clustering", "settings", "seed", "previous"}
+    assert (np.delete(problem.labels, problem.labelled) == UNLABELLED).all()
     assert {field.name for field in fields(Clusters)} == {"assignment", "centroids", "inertia"}
-    assert list(inspect.signature(assign).parameters) == ["evidence", "before", "number"]
+    assert list(inspect.signature(assign).parameters) == ["evidence", "previous", "number"]
     for strategy in STRATEGIES.values():
-        assert [p.annotation for p in inspect.signature(strategy).parameters.values()] == [Evidence]
+        assert get_type_hints(strategy.load()) == {"e": Evidence, "return": Guess}
 
 
 @pytest.mark.parametrize("strategy", ["prototype-knn", "label-spreading"])
@@ -155,8 +173,8 @@ def test_a_class_without_a_label_is_never_guessed_and_the_others_keep_their_numb
     problems: dict[str, tuple[Evidence, np.ndarray]], strategy: str
 ) -> None:
     e, true = problems["blobs"]
-    gap = replace(e, labels=np.where(e.labels == 1, LEFT_OUT, e.labels))
-    guesses = STRATEGIES[strategy](gap).classes
+    gap = replace(e, labels=np.where(e.labels == 1, UNLABELLED, e.labels))
+    guesses = guess_by(strategy, gap).classes
     assert set(guesses) == {0, 2, 3}
     others = true != 1
     assert (guesses[others] == true[others]).mean() > 0.6
@@ -192,7 +210,7 @@ def test_confidence_at_the_threshold_is_enough_but_none_at_all_is_not() -> None:
 
 
 def test_self_training_is_the_networks_argmax(problem: Evidence) -> None:
-    guess = STRATEGIES["self-training"](problem)
+    guess = guess_by("self-training", problem)
     np.testing.assert_array_equal(guess.classes, problem.probabilities.argmax(axis=1))
     np.testing.assert_array_equal(guess.confidence, problem.probabilities.max(axis=1))
 
@@ -200,9 +218,9 @@ def test_self_training_is_the_networks_argmax(problem: Evidence) -> None:
 @pytest.mark.parametrize("algorithm", ["kmeans", "mini-batch", "seeded"])
 def test_consensus_keeps_nothing_on_which_cluster_and_network_disagree(problem: Evidence, algorithm: str) -> None:
     e = replace(problem, clustering=problem.clustering.model_copy(update={"algorithm": algorithm}))
-    votes, network, both = (STRATEGIES[name](e) for name in ("cluster-vote", "self-training", "consensus"))
+    votes, network, both = (guess_by(name, e) for name in ("cluster-vote", "self-training", "consensus"))
     disagree = votes.classes != network.classes
-    free = e.labels == LEFT_OUT
+    free = e.labels == UNLABELLED
     assert (disagree & free).any(), "otherwise this shows nothing"
     found = assign(changed(e, strategy="consensus", threshold=0.0), None, 1)
     assert not found.kept[disagree & free].any()
@@ -213,9 +231,9 @@ def test_consensus_keeps_nothing_on_which_cluster_and_network_disagree(problem: 
 
 
 def test_cluster_vote_gives_all_members_of_a_cluster_one_class_and_one_confidence(problem: Evidence) -> None:
-    guess = STRATEGIES["cluster-vote"](problem)
+    guess = guess_by("cluster-vote", problem)
     assert guess.clusters is not None
-    expected = cluster(problem.features, problem.labels, problem.clustering, problem.seed)
+    expected = cluster(problem.features, problem.labels, problem.clustering, seed=problem.seed)
     np.testing.assert_array_equal(guess.clusters.assignment, expected.assignment)
     for k in range(len(guess.clusters.sizes)):
         members = guess.clusters.assignment == k
@@ -226,7 +244,7 @@ def test_cluster_vote_hears_the_network_only_if_votes_are_soft(problem: Evidence
     wrong = replace(problem, probabilities=np.roll(problem.probabilities, 1, axis=1))
 
     def guess(e: Evidence, soft: bool) -> np.ndarray:
-        return STRATEGIES["cluster-vote"](changed(e, soft_votes=soft)).classes
+        return guess_by("cluster-vote", changed(e, soft_votes=soft)).classes
 
     np.testing.assert_array_equal(guess(problem, soft=False), guess(wrong, soft=False))
     assert (guess(problem, soft=True) != guess(wrong, soft=True)).any()
@@ -237,8 +255,15 @@ def test_cluster_vote_counts_labelled_members_by_their_label_not_by_the_network(
     probabilities = np.tile([[0.6, 0.4]], (7, 1))
     settings = PseudoLabelling(strategy="cluster-vote", threshold=0.0, k=1)
     labels = np.array([1, 1, 1, 1, 1, -1, -1])
-    e = Evidence(np.zeros((7, 2), np.float32), probabilities, labels, Clustering(n_clusters=1), settings, 0)
-    guess = STRATEGIES["cluster-vote"](e)
+    e = Evidence(
+        features=np.zeros((7, 2), np.float32),
+        probabilities=probabilities,
+        labels=labels,
+        clustering=Clustering(n_clusters=1),
+        settings=settings,
+        seed=0,
+    )
+    guess = guess_by("cluster-vote", e)
     assert (guess.classes == 1).all()
     np.testing.assert_allclose(guess.confidence, (1 + 5 + 2 * 0.4) / 8)
 
@@ -249,14 +274,14 @@ def test_cluster_graph_asks_the_network_where_labels_are_enough_to_teach_it(prob
 
     def guesses(e: Evidence, n_clusters: int) -> list[Guess]:
         e = replace(e, clustering=e.clustering.model_copy(update={"n_clusters": n_clusters}))
-        return [STRATEGIES[name](e) for name in ("cluster-graph", "consensus")]
+        return [guess_by(name, e) for name in ("cluster-graph", "consensus")]
 
     labels = len(problem.labelled)
     for n_clusters, asked in ((labels // 2, True), (labels // 2 + 1, True), (3 * labels, True), (4 * labels, False)):
         (guess, agreed), (other, _) = guesses(problem, n_clusters), guesses(wrong, n_clusters)
         assert np.array_equal(guess.confidence, agreed.confidence) == (n_clusters == labels // 2)
         assert np.array_equal(guess.confidence, other.confidence) != asked
-        assert guess.spread != asked
+        assert guess.propagated != asked
         assert np.array_equal(guess.classes, other.classes) or n_clusters == labels // 2
     (guess, _) = guesses(problem, labels)
     agree = guess.classes == problem.probabilities.argmax(axis=1)
@@ -266,12 +291,19 @@ def test_cluster_graph_asks_the_network_where_labels_are_enough_to_teach_it(prob
 def test_cluster_graph_names_clusters_without_a_label_by_those_they_touch() -> None:
     """Two rings, one labelled image on each: distance to a labelled image says little, the way along the ring all."""
     points, classes = make_circles(1_200, factor=0.5, noise=0.02, random_state=0)
-    labels = np.full(1_200, LEFT_OUT)
+    labels = np.full(1_200, UNLABELLED)
     for c in (0, 1):
         labels[np.flatnonzero(classes == c)[0]] = c
     settings = PseudoLabelling(threshold=0.0, k=2)
-    e = Evidence(points.astype(np.float32), np.full((1_200, 2), 0.5), labels, Clustering(n_clusters=80), settings, 0)
-    right = {name: (STRATEGIES[name](e).classes == classes).mean() for name in ("cluster-graph", "cluster-vote")}
+    e = Evidence(
+        features=points.astype(np.float32),
+        probabilities=np.full((1_200, 2), 0.5),
+        labels=labels,
+        clustering=Clustering(n_clusters=80),
+        settings=settings,
+        seed=0,
+    )
+    right = {name: (guess_by(name, e).classes == classes).mean() for name in ("cluster-graph", "cluster-vote")}
     assert right["cluster-graph"] > 0.99
     assert right["cluster-vote"] < 0.8
 
@@ -279,7 +311,7 @@ def test_cluster_graph_names_clusters_without_a_label_by_those_they_touch() -> N
 def prototypes(e: Evidence) -> tuple[np.ndarray, np.ndarray]:
     """Return the notebook's prototypes and their labels, written as its text says: K-means, then ``cdist``."""
     features, labels = e.features[e.labelled], e.labels[e.labelled]
-    centroids = kmeans(features, e.clustering.n_prototypes, e.seed).centroids
+    centroids = kmeans(features, e.clustering.n_prototypes, seed=e.seed).centroids
     reference = KMeans(e.clustering.n_prototypes, n_init=1, random_state=e.seed).fit(features).cluster_centers_
     np.testing.assert_allclose(centroids, reference, atol=1e-5)
     nearest = sorted(set(cdist(reference, features).argmin(axis=1)))
@@ -288,7 +320,7 @@ def prototypes(e: Evidence) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("k", [1, 3, 5])
 def test_prototype_knn_is_the_notebooks_way(problem: Evidence, k: int) -> None:
-    guess = STRATEGIES["prototype-knn"](changed(problem, k=k))
+    guess = guess_by("prototype-knn", changed(problem, k=k))
     knn = KNeighborsClassifier(k).fit(*prototypes(problem))
     np.testing.assert_array_equal(guess.classes, knn.predict(problem.features))
     np.testing.assert_allclose(guess.confidence, knn.predict_proba(problem.features).max(axis=1))
@@ -296,11 +328,11 @@ def test_prototype_knn_is_the_notebooks_way(problem: Evidence, k: int) -> None:
 
 def test_clustering_the_unlabelled_features_as_the_notebook_does_changes_nothing(problem: Evidence) -> None:
     """Predicting cluster by cluster is predicting all at once, whatever the number of clusters."""
-    guess = STRATEGIES["prototype-knn"](changed(problem, k=3))
+    guess = guess_by("prototype-knn", changed(problem, k=3))
     knn = KNeighborsClassifier(3).fit(*prototypes(problem))
-    unlabelled = np.flatnonzero(problem.labels == LEFT_OUT)
+    unlabelled = np.flatnonzero(problem.labels == UNLABELLED)
     for n_clusters in (2, 20):
-        groups = kmeans(problem.features[unlabelled], n_clusters, 1).assignment
+        groups = kmeans(problem.features[unlabelled], n_clusters, seed=1).assignment
         for group in range(n_clusters):
             members = unlabelled[groups == group]
             np.testing.assert_array_equal(knn.predict(problem.features[members]), guess.classes[members])
@@ -308,38 +340,45 @@ def test_clustering_the_unlabelled_features_as_the_notebook_does_changes_nothing
 
 def test_prototype_knn_does_not_listen_to_the_network(problem: Evidence) -> None:
     deaf = replace(problem, probabilities=np.full_like(problem.probabilities, 0.1))
-    one, two = (STRATEGIES["prototype-knn"](e) for e in (problem, deaf))
+    one, two = (guess_by("prototype-knn", e) for e in (problem, deaf))
     np.testing.assert_array_equal(one.classes, two.classes)
 
 
 def test_more_voters_than_prototypes_are_refused(problem: Evidence) -> None:
     count = len(prototypes(problem)[0])
     with pytest.raises(UserError, match=f"^pseudo_labels.k {count + 1}: there are {count} prototypes; give no more$"):
-        STRATEGIES["prototype-knn"](changed(problem, k=count + 1))
-    STRATEGIES["prototype-knn"](changed(problem, k=count))
+        guess_by("prototype-knn", changed(problem, k=count + 1))
+    guess_by("prototype-knn", changed(problem, k=count))
 
 
 def test_more_prototypes_than_labelled_images_are_refused(problem: Evidence) -> None:
     count = len(problem.labelled)
     e = replace(problem, clustering=Clustering(n_prototypes=count + 1))
     with pytest.raises(UserError, match=f"{count + 1}: there are {count} points; give 1 to {count}"):
-        STRATEGIES["prototype-knn"](e)
+        guess_by("prototype-knn", e)
 
 
 def two_islands(n: int) -> Evidence:
     """Return two groups far apart, of which only the first has labels."""
     features, island = make_blobs(n, n_features=4, centers=[[0] * 4, [100] * 4], random_state=0)
-    labels = np.full(n, LEFT_OUT)
+    labels = np.full(n, UNLABELLED)
     here = np.flatnonzero(island == 0)
     labels[here[:20]] = np.arange(20) % 2
     settings = PseudoLabelling(strategy="label-spreading", threshold=0.0)
-    return Evidence(features.astype(np.float32), np.full((n, 2), 0.5), labels, CLUSTERING, settings, 0)
+    return Evidence(
+        features=features.astype(np.float32),
+        probabilities=np.full((n, 2), 0.5),
+        labels=labels,
+        clustering=CLUSTERING,
+        settings=settings,
+        seed=0,
+    )
 
 
 def test_label_spreading_has_no_confidence_where_no_label_reaches_and_leaves_those_points_out() -> None:
     e = two_islands(300)
     cut_off = e.features[:, 0] > 50
-    guess = STRATEGIES["label-spreading"](e)
+    guess = guess_by("label-spreading", e)
     assert (guess.confidence[cut_off] == 0).all()
     assert (guess.confidence[~cut_off] >= 0.5).mean() > 0.9
     assert not assign(e, None, 1).kept[cut_off].any()
@@ -349,10 +388,17 @@ def test_label_spreading_follows_the_graph_where_straight_distance_would_not() -
     """Two parallel chains labelled at opposite ends: the far end of a chain is nearer to the other chain's label."""
     along = np.arange(50) * 0.1
     features = np.concatenate([np.stack([along, np.full(50, y)], axis=1) for y in (0.0, 1.0)]).astype(np.float32)
-    labels = np.full(100, LEFT_OUT)
+    labels = np.full(100, UNLABELLED)
     labels[0], labels[99] = 0, 1
-    e = Evidence(features, np.full((100, 2), 0.5), labels, CLUSTERING, PseudoLabelling(), 0)
-    guess, chain = STRATEGIES["label-spreading"](e), np.repeat([0, 1], 50)
+    e = Evidence(
+        features=features,
+        probabilities=np.full((100, 2), 0.5),
+        labels=labels,
+        clustering=CLUSTERING,
+        settings=PseudoLabelling(),
+        seed=0,
+    )
+    guess, chain = guess_by("label-spreading", e), np.repeat([0, 1], 50)
     straight = cdist(features, features[[0, 99]]).argmin(axis=1)
     assert (straight != chain).mean() > 0.4, "otherwise this shows nothing"
     np.testing.assert_array_equal(guess.classes, chain)
@@ -361,9 +407,9 @@ def test_label_spreading_follows_the_graph_where_straight_distance_would_not() -
 
 def test_label_spreading_takes_more_neighbours_than_points_as_all_of_them() -> None:
     e = two_islands(60)
-    some = np.concatenate([e.labelled[:4], np.flatnonzero(e.labels == LEFT_OUT)[:2]])  # six points, seven neighbours
+    some = np.concatenate([e.labelled[:4], np.flatnonzero(e.labels == UNLABELLED)[:2]])  # six points, seven neighbours
     few = replace(e, features=e.features[some], probabilities=e.probabilities[some], labels=e.labels[some])
-    assert np.isfinite(STRATEGIES["label-spreading"](few).confidence).all()
+    assert np.isfinite(guess_by("label-spreading", few).confidence).all()
 
 
 @pytest.mark.parametrize("k", [1, 2, 30])
@@ -373,7 +419,7 @@ def test_the_graph_of_label_spreading_has_seven_neighbours_however_many_vote_in_
     by_hand = LabelSpreading(kernel="knn", n_neighbors=7 + 1, alpha=0.9, max_iter=60)
     with warnings.catch_warnings(action="ignore", category=ConvergenceWarning):
         by_hand.fit(problem.features, problem.labels)
-    np.testing.assert_array_equal(STRATEGIES["label-spreading"](changed(problem, k=k)).classes, by_hand.transduction_)
+    np.testing.assert_array_equal(guess_by("label-spreading", changed(problem, k=k)).classes, by_hand.transduction_)
 
 
 def test_label_spreading_never_holds_all_pairs_of_points() -> None:
@@ -381,7 +427,7 @@ def test_label_spreading_never_holds_all_pairs_of_points() -> None:
     e = two_islands(n)
     tracemalloc.start()
     try:
-        STRATEGIES["label-spreading"](e)
+        guess_by("label-spreading", e)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -389,7 +435,6 @@ def test_label_spreading_never_holds_all_pairs_of_points() -> None:
 
 
 def test_a_new_strategy_is_a_function_and_a_line(problem: Evidence, monkeypatch: pytest.MonkeyPatch) -> None:
-    strategy: Callable[[Evidence], Any] = STRATEGIES["self-training"]
-    monkeypatch.setitem(STRATEGIES, "mine", strategy)
+    monkeypatch.setitem(STRATEGIES, "mine", Strategy("mine", self_training))
     mine: PseudoLabels = assign(changed(problem, strategy="mine"), None, 1)
     np.testing.assert_array_equal(mine.guesses, assign(changed(problem, strategy="self-training"), None, 1).guesses)

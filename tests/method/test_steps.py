@@ -6,7 +6,8 @@ import torch
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import load, merge
 from kmpl.method import steps
-from kmpl.training.watch import Watch
+from kmpl.method.results import PseudoLabels
+from kmpl.method.step_inputs import RetrainInput, StepInput
 
 
 @pytest.fixture(scope="module")
@@ -29,10 +30,12 @@ def test_only_where_a_view_mirrors_are_images_seen_anew(protocol: str, same: boo
     with_views = merge(brief, {"protocol": protocol})
     without = merge(with_views, {"augmentation": {"views": 0.0}})
     pool, truth = steps.load(with_views)
-    labels = steps.PseudoLabels(truth, truth, torch.ones(len(truth)).numpy(), (~pool.labelled).astype(int))
+    labels = PseudoLabels(
+        classes=truth, guesses=truth, confidence=torch.ones(len(truth)).numpy(), rounds=(~pool.labelled).astype(int)
+    )
     for train in (
-        lambda config: steps.pretrain(config, pool, Watch()),
-        lambda config: steps.retrain(config, pool, labels, Watch(), 1),
+        lambda config: steps.pretrain(StepInput(config=config, pool=pool)),
+        lambda config: steps.retrain(RetrainInput(config=config, pool=pool, number=1, labels=labels)),
     ):
         one, other = (train(config).network.state_dict() for config in (with_views, without))
         assert all(torch.equal(one[name], other[name]) for name in one) == same

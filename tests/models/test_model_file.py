@@ -38,7 +38,7 @@ def test_a_file_gives_the_networks_own_bits(shape: tuple[int, int, int], size: i
 def good(tmp_path: Path) -> Path:
     path = tmp_path / "model.safetensors"
     about = Description(network="cnn", classes=CLASSES, raw_shape=(1, 28, 28), size=28)
-    write_model(networks.build("cnn", 1, 3, 0), about, path)
+    write_model(networks.build("cnn", channels=1, n_classes=3, seed=0), about, path)
     return path
 
 
@@ -55,7 +55,7 @@ def test_files_that_are_no_models_are_one_line(good: Path, tmp_path: Path) -> No
     assert "cannot be read" in refused(good)
     good.write_bytes(b"\xff" * 200)
     assert "cannot be read" in refused(good)
-    save_network(networks.build("cnn", 1, 3, 0), good)
+    save_network(networks.build("cnn", channels=1, n_classes=3, seed=0), good)
     assert "does not say which network and classes it holds" in refused(good)
 
 
@@ -76,7 +76,7 @@ def test_files_that_are_no_models_are_one_line(good: Path, tmp_path: Path) -> No
 def test_headers_that_do_not_fit_are_one_line(change: dict[str, object] | None, line: str, tmp_path: Path) -> None:
     about = {"network": "cnn", "classes": CLASSES, "raw_shape": (1, 28, 28), "size": 28} | (change or {})
     text = "no JSON" if change is None else json.dumps(about)
-    save_network(networks.build("cnn", 1, 3, 0), tmp_path / "model.safetensors", {"kmpl": text})
+    save_network(networks.build("cnn", channels=1, n_classes=3, seed=0), tmp_path / "model.safetensors", {"kmpl": text})
     assert line in refused(tmp_path / "model.safetensors")
 
 

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import vgg
 
+from kmpl.config.networks import NETWORKS
 from kmpl.datasets import registry
 from kmpl.errors import UserError
 from kmpl.images.transforms import resize, to_float
@@ -19,7 +20,7 @@ def digits() -> Tensor:
 
 @pytest.fixture(scope="module")
 def vgg16() -> Network:
-    return networks.build("vgg16", 1, 10, 0).eval()
+    return networks.build("vgg16", channels=1, n_classes=10, seed=0).eval()
 
 
 def of(kind: type[nn.Module], network: nn.Module) -> list[nn.Module]:
@@ -54,7 +55,7 @@ def test_vgg16_has_as_many_parameters_as_the_notebooks(vgg16: Network) -> None:
 
 
 def test_vgg16_embeds_as_torchvisions_configuration_d_with_the_same_weights() -> None:
-    ours = networks.build("vgg16", 3, 10, 0).eval()
+    ours = networks.build("vgg16", channels=3, n_classes=10, seed=0).eval()
     theirs = vgg.make_layers(vgg.cfgs["D"], batch_norm=True).eval()
     theirs.load_state_dict(ours.extractor.state_dict())
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -81,13 +82,13 @@ def test_dropout_acts_in_training_only(vgg16: Network) -> None:
 
 
 def test_cnn_is_small() -> None:
-    assert 200_000 < parameters(networks.build("cnn", 1, 10, 0)) < 400_000
+    assert 200_000 < parameters(networks.build("cnn", channels=1, n_classes=10, seed=0)) < 400_000
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("shape", [(1, 28, 28), (1, 32, 32), (3, 32, 32), (3, 20, 33), (2, 64, 48)])
 def test_every_network_takes_images_of_any_size_and_colour(name: str, shape: tuple[int, int, int]) -> None:
-    network = networks.build(name, shape[0], 7, 0).eval()
+    network = networks.build(name, channels=shape[0], n_classes=7, seed=0).eval()
     images = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         features, logits = network.embed(images), network(images)
@@ -97,34 +98,34 @@ def test_every_network_takes_images_of_any_size_and_colour(name: str, shape: tup
         assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_an_image_is_embedded_by_itself(name: str, digits: Tensor) -> None:
     """What else is in the batch does not matter once training is over."""
-    network = networks.build(name, 1, 10, 0).eval()
+    network = networks.build(name, channels=1, n_classes=10, seed=0).eval()
     with torch.inference_mode():
         together, alone = network.embed(digits), torch.cat([network.embed(image[None]) for image in digits])
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=1e-4)
 
 
 def test_the_same_seed_builds_the_same_bits_whatever_was_drawn_before() -> None:
-    one = networks.build("cnn", 1, 10, 5).state_dict()
+    one = networks.build("cnn", channels=1, n_classes=10, seed=5).state_dict()
     torch.rand(3)
-    two = networks.build("cnn", 1, 10, 5).state_dict()
+    two = networks.build("cnn", channels=1, n_classes=10, seed=5).state_dict()
     assert all(torch.equal(one[key], two[key]) for key in one)
 
 
 def test_another_seed_builds_other_weights() -> None:
-    one, two = (networks.build("cnn", 1, 10, seed) for seed in (5, 6))
+    one, two = (networks.build("cnn", channels=1, n_classes=10, seed=seed) for seed in (5, 6))
     for a, b in zip(of(nn.Conv2d, one), of(nn.Conv2d, two), strict=True):
         assert not torch.equal(a.get_parameter("weight"), b.get_parameter("weight"))
 
 
 def test_building_leaves_the_global_random_state_as_it_was() -> None:
     before = torch.get_rng_state()
-    networks.build("cnn", 1, 10, 0)
+    networks.build("cnn", channels=1, n_classes=10, seed=0)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_an_unknown_network_names_the_nearest_and_all() -> None:
     with pytest.raises(UserError, match=r"^unknown network 'vgg'; did you mean 'vgg16'\? \(known: cnn, vgg16\)$"):
-        networks.build("vgg", 1, 10, 0)
+        networks.build("vgg", channels=1, n_classes=10, seed=0)

@@ -20,7 +20,9 @@ RANGES = {"16-bit": (0.0, 1023.0)}
 
 
 def trained(shape: tuple[int, int, int], size: int) -> TrainedModel:
-    return TrainedModel(RawImageClassifier(network_for(shape[0]), size), CLASSES, shape, RANGES)
+    return TrainedModel(
+        module=RawImageClassifier(network_for(shape[0]), size), classes=CLASSES, raw_shape=shape, ranges=RANGES
+    )
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +81,9 @@ def test_a_model_that_was_exported_already_can_be_exported(grey: TrainedModel, t
     example = torch.zeros(2, 28, 28, dtype=torch.uint8)
     program = torch.export.export(grey.module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     torch.export.save(program, tmp_path / "model.pt2")
-    loaded = TrainedModel(torch.export.load(tmp_path / "model.pt2").module(), CLASSES, (1, 28, 28), RANGES)
+    loaded = TrainedModel(
+        module=torch.export.load(tmp_path / "model.pt2").module(), classes=CLASSES, raw_shape=(1, 28, 28), ranges=RANGES
+    )
     write_onnx(loaded, tmp_path / "model.onnx")
     same(tmp_path / "model.onnx", grey)
     assert axes(tmp_path / "model.onnx")["images"] == ["batch", 28, 28]
@@ -113,7 +117,7 @@ def test_what_onnx_cannot_say_is_one_line(tmp_path: Path) -> None:
             return torch.linalg.matrix_exp(images[:, :2, :2].float())[:, 0]
 
     with pytest.raises(UserError, match="PyTorch cannot write this network as ONNX: ") as caught:
-        write_onnx(TrainedModel(Odd(), ("a", "b"), (1, 28, 28)), tmp_path / "model.onnx")
+        write_onnx(TrainedModel(module=Odd(), classes=("a", "b"), raw_shape=(1, 28, 28)), tmp_path / "model.onnx")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 

@@ -29,7 +29,7 @@ def colours(digits: Tensor) -> Tensor:
 
 def network_for(channels: int) -> Network:
     """Return a network whose batch norm has seen something, so that its outputs differ from image to image."""
-    network = networks.build("cnn", channels, 10, 0)
+    network = networks.build("cnn", channels=channels, n_classes=10, seed=0)
     draws = torch.Generator().manual_seed(0)
     for _ in range(20):
         network(torch.rand(16, channels, 28, 28, generator=draws).pow(4))

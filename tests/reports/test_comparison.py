@@ -145,9 +145,9 @@ def test_tuning_is_compared_seed_by_seed_and_its_trials_are_results(tuned_report
     other = first.model_copy(update={"best": {name: value * 2 for name, value in first.best.items()}})
     times = [t.model_copy(update={"computed": 1.0, "run": "other"}) for t in first.trials]
     later = first.model_copy(update={"trials": tuple(times), "again": 7})
-    again = partial(compare, settings, timed(tuned_report.results), timed(tuned_report.untuned))
-    assert again([later, *rest]).digest == tuned_report.digest
-    assert again([other, *rest]).digest != tuned_report.digest
+    again = partial(compare, settings, timed(tuned_report.results), untuned=timed(tuned_report.untuned))
+    assert again(studies=[later, *rest]).digest == tuned_report.digest
+    assert again(studies=[other, *rest]).digest != tuned_report.digest
 
 
 def timed(results: Iterable[dict[str, Any]]) -> Summaries:

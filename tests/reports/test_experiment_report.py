@@ -10,8 +10,8 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
 from kmpl.method.results import Report
+from kmpl.method.step_interface import Steps
 from kmpl.reports import experiment_report
 
 pytestmark = pytest.mark.usefixtures("few_test_images")

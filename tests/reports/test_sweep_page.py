@@ -12,7 +12,7 @@ from kmpl.config.experiment import AFTER, BEFORE, Clustering, Method
 from kmpl.config.sweep import SweepConfig
 from kmpl.reports import sweep_page
 from kmpl.reports.comparison import Row, SweepReport, compare
-from kmpl.reports.findings import differences, effort, finding, tuned, verdict
+from kmpl.reports.findings import differences, finding, study_lines, tuning_gains, verdict
 from kmpl.reports.statistics import Paired, paired
 
 Invent = Callable[..., list[dict[str, Any]]]
@@ -261,15 +261,15 @@ def test_a_tuned_sweep_says_what_was_best_what_it_is_worth_and_what_it_took(
     assert by_name["clustering.n_clusters"] == ["500", *clusters]
     assert ["`clustering.n_clusters`", "500", *clusters] in tables(text)
     said, lines = " ".join(page.text.split()), " ".join(printed(tuned_report))
-    for line in [*tuned(tuned_report), *effort(tuned_report)]:
+    for line in [*tuning_gains(tuned_report), *study_lines(tuned_report)]:
         assert line in said
         assert line in text.replace("\\", "")
         assert line in " ".join(lines.split())
-    assert "+0.23 points" in tuned(tuned_report)[0]  # 0.2 and 0.3 in turn
-    line = effort(tuned_report)[0]
+    assert "+0.23 points" in tuning_gains(tuned_report)[0]  # 0.2 and 0.3 in turn
+    line = study_lines(tuned_report)[0]
     won = "trial 4 won out of 9 with 97.00 % of 300 images, 96.50 % over 2 draws"
     assert f"{won}, 2 pruned, 1 diverged, 1 run again" in line
-    assert "about 10% by pruning, 30% by the store" in effort(tuned_report)[0]
+    assert "about 10% by pruning, 30% by the store" in study_lines(tuned_report)[0]
     assert page.text.count("trials in pictures") == 4
 
 

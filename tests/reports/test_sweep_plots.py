@@ -154,11 +154,11 @@ def test_no_pairs_no_figure_of_gain(invented: Invent) -> None:
     report = made(invented, arms=("pseudo-label", "oracle"))
     assert sweep_plots.gain_by_ratio(report) is None
     assert sweep_plots.all_figures(report).keys() == {"accuracy_by_ratio"}
-    assert sweep_plots.pictures(report).keys() == {"figures/accuracy_by_ratio.png"}
+    assert sweep_plots.png_files(report).keys() == {"figures/accuracy_by_ratio.png"}
 
 
 def test_pictures_are_png(invented: Invent) -> None:
-    files = sweep_plots.pictures(made(invented))
+    files = sweep_plots.png_files(made(invented))
     assert files.keys() == {"figures/accuracy_by_ratio.png", "figures/gain_by_ratio.png"}
     assert all(content.startswith(b"\x89PNG") and len(content) > 10_000 for content in files.values())
 

@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 
 from kmpl.errors import UserError
 from kmpl.models import registry as networks
-from kmpl.runtime.devices import pick_device, pick_precision, place, processor, use_threads
+from kmpl.runtime.devices import pick_device, pick_precision, processor, to_device, use_threads
 
 
 @pytest.mark.parametrize("name", ["cuda", "mps"])
@@ -66,8 +66,8 @@ def test_auto_takes_bfloat16_only_from_a_processor_that_has_it(monkeypatch: pyte
 @pytest.mark.parametrize("name", ["cnn", "vgg16"])
 def test_in_bfloat16_a_network_sees_nearly_the_same_and_all_it_hands_on_is_float32(name: str) -> None:
     images = torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    exact = place(networks.build(name, 1, 10, 0), "cpu", "float32").eval()
-    coarse = place(networks.build(name, 1, 10, 0), "cpu", "bfloat16").eval()
+    exact = to_device(networks.build(name, channels=1, n_classes=10, seed=0), "cpu", "float32").eval()
+    coarse = to_device(networks.build(name, channels=1, n_classes=10, seed=0), "cpu", "bfloat16").eval()
     with torch.no_grad():
         theirs, ours = exact.maps(images), coarse.maps(images)
         assert coarse(images).dtype == ours.dtype == torch.float32
@@ -76,7 +76,7 @@ def test_in_bfloat16_a_network_sees_nearly_the_same_and_all_it_hands_on_is_float
 
 
 def test_in_bfloat16_weights_and_gradients_stay_float32() -> None:
-    network = place(networks.build("cnn", 1, 10, 0), "cpu", "bfloat16").train()
+    network = to_device(networks.build("cnn", channels=1, n_classes=10, seed=0), "cpu", "bfloat16").train()
     cross_entropy(network(torch.rand(4, 1, 28, 28)), torch.arange(4)).backward()
     kinds = {t.dtype for p in network.parameters() for t in (p, p.grad) if t is not None}
     assert kinds == {torch.float32}
@@ -87,7 +87,7 @@ def test_in_bfloat16_weights_and_gradients_stay_float32() -> None:
 def test_on_another_device_a_network_learns_as_on_the_processor(kind: str) -> None:
     if not (torch.cuda.is_available() if kind == "cuda" else torch.backends.mps.is_available()):
         pytest.skip(f"no {kind} here")
-    network = place(networks.build("cnn", 1, 10, 0), kind, "auto").train()
+    network = to_device(networks.build("cnn", channels=1, n_classes=10, seed=0), kind, "auto").train()
     images = torch.rand(16, 1, 28, 28, generator=torch.Generator().manual_seed(0)).to(kind)
     labels = torch.arange(16, device=kind) % 10
     optimizer = torch.optim.AdamW(network.parameters(), lr=0.01)

@@ -47,7 +47,7 @@ def alive(pid: int) -> bool:
 )
 def test_a_death_is_told_with_its_reason_and_stops_the_others(tmp_path: Path, dying: str, words: str) -> None:
     done = run(tmp_path, "time.sleep(0.5)", "echo $$ > pid; exec sleep 50", f"sleep 0.5; {dying}")
-    assert done.stderr.splitlines()[-1] == f"kmpl.errors.UserError: p1 stopped; its last words: {words}"
+    assert done.stderr.splitlines()[-1] == f"kmpl.errors.UserError: p1 stopped; its last line: {words}"
     assert not alive(int((tmp_path / "pid").read_text(encoding="utf-8")))
 
 

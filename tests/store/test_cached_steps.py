@@ -14,18 +14,21 @@ import torch
 from torch import Tensor, nn
 
 from kmpl.config.base import flatten
+from kmpl.config.choices import Choice
 from kmpl.config.experiment import ExperimentConfig
+from kmpl.config.networks import NETWORKS
 from kmpl.config.presets import load, merge
 from kmpl.datasets import registry, test_set
 from kmpl.datasets.types import Images, Pool
 from kmpl.errors import DamagedWarning
 from kmpl.method import experiment, steps
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
 from kmpl.method.results import Evaluation, Report
+from kmpl.method.step_inputs import EvaluateInput, RoundInput, StepInput
+from kmpl.method.step_interface import Steps
 from kmpl.models import cnn, embedding, network
 from kmpl.models import registry as networks
-from kmpl.store.cached_steps import kept
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 from kmpl.training.watch import Watch
 
@@ -60,7 +63,7 @@ def _few(name: str, train: bool, size: int = 0) -> Images:  # noqa: ARG001
 @cache
 def _read(train: bool) -> Images:
     data = registry.read("MNIST", train)
-    return Images(data.images[:1_000].clone(), data.labels[:1_000].clone(), data.classes)
+    return Images(images=data.images[:1_000].clone(), labels=data.labels[:1_000].clone(), classes=data.classes)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -70,7 +73,7 @@ def few_images() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("kmpl.datasets.pool.read", _few)
         patch.setattr("kmpl.datasets.test_set.read", lambda name, train, size: _head(_few(name, train, size), 150))
-        patch.setitem(networks.NETWORKS, "negative", Negative)
+        patch.setitem(NETWORKS, "negative", Choice("negative", Negative))
         yield
     test_set._rendered.cache_clear()
 
@@ -84,7 +87,7 @@ def plain(config: ExperimentConfig, **handed: Any) -> Report:
 
 
 def stored(config: ExperimentConfig, store: Store, **handed: Any) -> Report:
-    return experiment.run(config, kept(Steps(**({"evaluate": evaluate} | handed)), store))
+    return experiment.run(config, cached(Steps(**({"evaluate": evaluate} | handed)), store))
 
 
 def bits(what: Any) -> Any:
@@ -339,7 +342,7 @@ def test_a_changed_setting_never_finds_what_was_computed_with_another(name: str,
 
 def _negative(network: network.Network) -> network.Network:
     """Return another kind of network with the same weights."""
-    other = networks.build("negative", 1, 10, seed=0)
+    other = networks.build("negative", channels=1, n_classes=10, seed=0)
     other.load_state_dict(network.state_dict())
     return other
 
@@ -351,7 +354,7 @@ def pool() -> Pool:
 
 def test_a_network_is_tested_anew_on_every_other_test(expected: Report, tmp_path: Path) -> None:
     network = expected.arms["labelled-only"].fit.network
-    told = kept(Steps(evaluate=evaluate), Store(tmp_path))
+    told = cached(Steps(evaluate=evaluate), Store(tmp_path))
     changes: list[dict[str, Any]] = [
         {},
         {"dataset": "KMNIST"},
@@ -363,22 +366,24 @@ def test_a_network_is_tested_anew_on_every_other_test(expected: Report, tmp_path
     for change in changes:
         config = merge(SMALL, change)
         tested = _negative(network) if "network" in change else network
-        truly = bits(evaluate(config, tested))
-        assert bits(told.evaluate(config, tested)) == bits(told.evaluate(config, tested)) == truly, change
+        given = EvaluateInput(config=config, network=tested)
+        truly = bits(evaluate(given))
+        assert bits(told.evaluate(given)) == bits(told.evaluate(given)) == truly, change
         found.append(truly)
     assert all(one != other for i, one in enumerate(found) for other in found[:i])
 
 
 def test_the_same_images_are_trained_on_anew_with_every_seed(pool: Pool, tmp_path: Path) -> None:
-    told = kept(Steps(evaluate=evaluate), Store(tmp_path))
+    told = cached(Steps(evaluate=evaluate), Store(tmp_path))
     for config in (SMALL, merge(SMALL, {"seed": 1})):
-        assert bits(told.pretrain(config, pool, Watch())) == bits(steps.pretrain(config, pool, Watch()))
+        given = StepInput(config=config, pool=pool)
+        assert bits(told.pretrain(given)) == bits(steps.pretrain(given))
 
 
 def test_what_a_round_votes_depends_on_network_seed_number_and_the_round_before(
     pool: Pool, expected: Report, tmp_path: Path
 ) -> None:
-    told, arm = kept(Steps(evaluate=evaluate), Store(tmp_path)), expected.arms["pseudo-label"]
+    told, arm = cached(Steps(evaluate=evaluate), Store(tmp_path)), expected.arms["pseudo-label"]
     start, before = expected.arms["labelled-only"].fit, arm.rounds[0].pseudo_labels
     other = replace(start, network=_negative(start.network))
     found = []
@@ -391,9 +396,10 @@ def test_what_a_round_votes_depends_on_network_seed_number_and_the_round_before(
         ({"network": "negative"}, other, before, 2),
     ):
         config = merge(SMALL, change)
-        truly = bits(steps.pseudo_label(config, pool, fit, earlier, number))
-        assert bits(told.pseudo_label(config, pool, fit, earlier, number)) == truly
-        assert bits(told.pseudo_label(config, pool, fit, earlier, number)) == truly
+        given = RoundInput(config=config, pool=pool, number=number, fit=fit, previous=earlier)
+        truly = bits(steps.pseudo_label(given))
+        assert bits(told.pseudo_label(given)) == truly
+        assert bits(told.pseudo_label(given)) == truly
         found.append(truly)
     assert all(one != other for i, one in enumerate(found) for other in found[:i])
 

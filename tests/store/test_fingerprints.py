@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import FunctionType, ModuleType
 
@@ -15,10 +15,15 @@ import grimp
 import pytest
 import torch
 
+from kmpl.config.choices import Choice
+from kmpl.config.datasets import DATASETS
 from kmpl.config.experiment import ExperimentConfig
+from kmpl.config.networks import NETWORKS
 from kmpl.config.presets import merge
+from kmpl.config.strategies import STRATEGIES
 from kmpl.method import steps
-from kmpl.store import cached_steps, fingerprints
+from kmpl.method.step_interface import STEP_NAMES
+from kmpl.store import fingerprints, kept_results
 from kmpl.store.fingerprints import code_version, key
 
 PACKAGE = Path(fingerprints.__file__).parents[1]
@@ -73,7 +78,13 @@ RUNS = {
     "training.ema": {"fit", "experiment"},
     "models.embedding": {"fit", "embed", "evaluate", "experiment"},
     "models.registry": {"fit", "embed", "evaluate", "experiment"},
-    "images.views": {"fit", "embed", "evaluate", "experiment"},
+    "models.cnn": {"fit", "embed", "evaluate", "experiment"},
+    "method.cluster_graph": {"vote", "experiment"},
+    "training.examples": {"fit", "experiment"},
+    "images.augmentation": {"fit", "experiment"},
+    "images.transforms": {"fit", "embed", "evaluate", "experiment"},
+    "images.views": {"fit", "evaluate", "experiment"},
+    "config.strategies": {"vote", "experiment"},
     "runtime.seeds": {"fit", "vote", "evaluate", "experiment"},
     "method.steps": {"fit", "vote", "experiment"},
     "method.pseudo_labels": {"vote", "experiment"},
@@ -87,7 +98,8 @@ RUNS = {
     "config.presets": {"experiment"},
     "reports.experiment_plots": set(),
     "reports.sweep_page": set(),
-    "store.store": {"evaluate", "experiment"},
+    "runtime.files": {"evaluate", "experiment"},
+    "store.store": set(),
 }
 
 
@@ -110,6 +122,13 @@ def test_a_copy_elsewhere_is_the_same_code() -> None:
     assert [fresh(step) for step in STEPS] == [code_version(step) for step in STEPS]
 
 
+CHOICES: dict[str, Mapping[str, Choice]] = {
+    "kmpl.config.strategies": STRATEGIES,
+    "kmpl.config.networks": NETWORKS,
+    "kmpl.config.datasets": DATASETS,
+}
+
+
 def reached(step: str) -> set[str]:
     """Return all modules that a step's modules import by grimp's graph, as fingerprints promises to follow them."""
     graph, waiting, found = grimp.build_graph("kmpl"), list(fingerprints._CODE[step]), set[str]()
@@ -118,6 +137,7 @@ def reached(step: str) -> set[str]:
         if module not in found and module not in fingerprints._NO_NUMBERS:
             found.add(module)
             waiting += graph.find_modules_directly_imported_by(module) if module != "kmpl.method.steps" else ()
+            waiting += [str(choice.code).partition(":")[0] for choice in CHOICES.get(module, {}).values()]
     return {module for module in found if PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py").is_file()}
 
 
@@ -126,6 +146,11 @@ def test_all_that_a_step_imports_is_in_its_code_version(step: str, monkeypatch: 
     found = reached(step)
     assert len(found) > 2
     assert modules_of(step, monkeypatch) == found
+
+
+def test_every_step_is_kept_under_its_code_or_gives_nothing_to_keep() -> None:
+    assert set(kept_results.CACHED) | {"load", "report"} == set(STEP_NAMES)
+    assert {how.code for how in kept_results.CACHED.values()} <= set(fingerprints._CODE)
 
 
 def test_what_the_whole_experiment_runs_is_what_its_steps_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,14 +176,14 @@ def test_packages_hold_no_code_of_their_own() -> None:
         )
 
 
-# A device enters a key by its kind, which is all that this module tells.
-_OTHERWISE_IN_THE_KEY = {"kmpl.runtime.devices"}
+# A device enters a key by its kind, which is all that this module tells; a vote's key has embed's code beside its own.
+_OTHERWISE_IN_THE_KEY = {"kmpl.runtime.devices", "kmpl.models.embedding"}
 
 
 @pytest.mark.parametrize(
     ("step", "functions"),
     [
-        ("fit", (steps.pretrain, steps.retrain, steps.repeated, steps._train, cached_steps._fit)),
+        ("fit", (steps.pretrain, steps.retrain, steps.repeated, steps._train, kept_results._unpack_fit)),
         ("vote", (steps.pseudo_label, steps.cluster_seed)),
     ],
 )
@@ -230,7 +255,10 @@ def test_a_key_does_not_differ_by_what_a_step_does_not_read(tiny: ExperimentConf
 
 
 SCRIPT = """
+from kmpl.config.choices import Choice
+from kmpl.config.datasets import DATASETS
 from kmpl.config.experiment import ExperimentConfig
+from kmpl.config.networks import NETWORKS
 from kmpl.runtime.devices import use_threads
 from kmpl.store.fingerprints import key
 use_threads(1)

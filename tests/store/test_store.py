@@ -98,10 +98,10 @@ def test_a_read_only_folder_is_one_line(tmp_path: Path) -> None:
 
 
 def test_a_network_comes_back_bit_for_bit(tmp_path: Path) -> None:
-    saved = networks.build("cnn", 3, 10, 0)
+    saved = networks.build("cnn", channels=3, n_classes=10, seed=0)
     saved(torch.rand(8, 3, 28, 28))  # moves batch norm's running statistics, which belong to the state
     weights.save_network(saved, tmp_path / "net.safetensors")
-    loaded = networks.build("cnn", 3, 10, 1)
+    loaded = networks.build("cnn", channels=3, n_classes=10, seed=1)
     weights.load_network(loaded, tmp_path / "net.safetensors")
     before, after = saved.state_dict(), loaded.state_dict()
     assert before.keys() == after.keys()
@@ -111,7 +111,10 @@ def test_a_network_comes_back_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_a_reloaded_network_predicts_the_same_bits(tmp_path: Path) -> None:
-    saved, loaded = networks.build("cnn", 1, 10, 0).eval(), networks.build("cnn", 1, 10, 1).eval()
+    saved, loaded = (
+        networks.build("cnn", channels=1, n_classes=10, seed=0).eval(),
+        networks.build("cnn", channels=1, n_classes=10, seed=1).eval(),
+    )
     weights.save_network(saved, tmp_path / "net.safetensors")
     weights.load_network(loaded, tmp_path / "net.safetensors")
     images = torch.rand(8, 1, 28, 28)
@@ -121,8 +124,8 @@ def test_a_reloaded_network_predicts_the_same_bits(tmp_path: Path) -> None:
 
 def test_the_same_network_saves_to_the_same_bytes(tmp_path: Path) -> None:
     for name in ("one", "two"):
-        weights.save_network(networks.build("cnn", 1, 10, 0), tmp_path / name)
-    weights.save_network(networks.build("cnn", 1, 10, 1), tmp_path / "three")
+        weights.save_network(networks.build("cnn", channels=1, n_classes=10, seed=0), tmp_path / name)
+    weights.save_network(networks.build("cnn", channels=1, n_classes=10, seed=1), tmp_path / "three")
     assert files.sha256(tmp_path / "one") == files.sha256(tmp_path / "two") != files.sha256(tmp_path / "three")
 
 
@@ -144,7 +147,7 @@ except UserError as error:
 def test_where_there_is_no_room_saving_says_so_in_one_line_and_leaves_the_good_file_alone(tmp_path: Path) -> None:
     pytest.importorskip("resource", reason="limits of this kind are POSIX's")
     path = tmp_path / "net.safetensors"
-    weights.save_network(networks.build("cnn", 1, 10, 1), path)
+    weights.save_network(networks.build("cnn", channels=1, n_classes=10, seed=1), path)
     before = files.sha256(path)
     done = run(FULL, path)
     assert done.returncode == 0, done.stderr
@@ -189,7 +192,7 @@ ABOUT = {"seconds": 0.1 + 0.2, "views": {"clean": 0.5, "blur": 1e-300}, "history
 def filled(tmp_path: Path) -> Store:
     """A store with one entry."""
     filled = Store(tmp_path / "store")
-    filled.write("networks", KEY, TENSORS, ABOUT)
+    filled.write("networks", KEY, TENSORS, about=ABOUT)
     return filled
 
 
@@ -211,7 +214,7 @@ def test_what_is_read_is_what_was_written(filled: Store) -> None:
 def test_not_a_number_and_tensors_in_any_order_of_memory_come_back(filled: Store) -> None:
     turned = torch.rand(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
     odd = torch.tensor([float("nan"), -0.0, float("inf"), 1e-45])
-    filled.write("features", KEY, {"turned": turned, "part": turned[:, 1], "odd": odd}, {"loss": float("nan")})
+    filled.write("features", KEY, {"turned": turned, "part": turned[:, 1], "odd": odd}, about={"loss": float("nan")})
     entry = filled.read("features", KEY)
     assert entry is not None
     assert entry.tensors["turned"].equal(turned)
@@ -231,7 +234,7 @@ def test_what_is_not_there_is_none_and_leaves_no_trace(filled: Store, tmp_path: 
 def test_an_entry_is_one_file_that_anyone_may_read_whom_the_umask_lets(filled: Store, tmp_path: Path) -> None:
     mask = os.umask(0o027)
     try:
-        filled.write("networks", "ff00", TENSORS, {})
+        filled.write("networks", "ff00", TENSORS, about={})
         assert os.umask(0o027) == 0o027
     finally:
         os.umask(mask)
@@ -248,14 +251,14 @@ def _flipped(path: Path, at: int) -> None:
 
 def _from_another_key(path: Path) -> None:
     other = Store(path.parent / "other")
-    other.write("networks", "ab13", TENSORS, ABOUT)
+    other.write("networks", "ab13", TENSORS, about=ABOUT)
     other.path("networks", "ab13").replace(path)
     shutil.rmtree(other.folder)
 
 
 def _from_another_kind(path: Path) -> None:
     other = Store(path.parent / "other")
-    other.write("features", KEY, TENSORS, ABOUT)
+    other.write("features", KEY, TENSORS, about=ABOUT)
     other.path("features", KEY).replace(path)
     shutil.rmtree(other.folder)
 
@@ -289,7 +292,7 @@ def test_a_damaged_entry_is_removed_with_a_warning(damage: str, filled: Store) -
     assert "\n" not in str(warning.message)
     assert not path.exists()
     assert filled.read("networks", KEY) is None  # and now there is nothing to warn of
-    filled.write("networks", KEY, TENSORS, ABOUT)
+    filled.write("networks", KEY, TENSORS, about=ABOUT)
     again = filled.read("networks", KEY)
     assert again is not None
     assert same(again.tensors, TENSORS)
@@ -310,7 +313,7 @@ def test_a_damaged_entry_that_cannot_be_removed_is_still_only_a_warning(
 @pytest.mark.filterwarnings("ignore::kmpl.errors.DamagedWarning")
 def test_no_flipped_bit_anywhere_goes_unnoticed(tmp_path: Path) -> None:
     small = Store(tmp_path)
-    small.write("networks", KEY, {"w": torch.arange(3.0), "n": torch.tensor(7)}, {"seconds": 1.5})
+    small.write("networks", KEY, {"w": torch.arange(3.0), "n": torch.tensor(7)}, about={"seconds": 1.5})
     path = small.path("networks", KEY)
     whole = path.read_bytes()
     for at in range(len(whole)):
@@ -331,11 +334,11 @@ def test_a_writer_killed_half_way_leaves_what_was_there_before(which: str, tmp_p
         "    written(tensors, draft, header); whole = draft.read_bytes(); draft.write_bytes(whole[:len(whole) // 2])\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"
         "written, store.save_file = store.save_file, half\n"
-        "store.Store(Path(sys.argv[1])).write('networks', 'ab12', {'w': torch.ones(1000)}, {})"
+        "store.Store(Path(sys.argv[1])).write('networks', 'ab12', {'w': torch.ones(1000)}, about={})"
     )
     broken = Store(tmp_path)
     if which == "second":
-        broken.write("networks", KEY, TENSORS, ABOUT)
+        broken.write("networks", KEY, TENSORS, about=ABOUT)
     assert run(script, tmp_path).returncode == -9
     found = broken.read("networks", KEY)
     assert found is None if which == "first" else found is not None and same(found.tensors, TENSORS)
@@ -343,7 +346,7 @@ def test_a_writer_killed_half_way_leaves_what_was_there_before(which: str, tmp_p
     sizes = broken.sizes()
     assert sizes.pop("other") == (1, draft.stat().st_size)
     assert sizes.keys() == (set() if which == "first" else {"networks"})
-    broken.write("networks", KEY, TENSORS, ABOUT)
+    broken.write("networks", KEY, TENSORS, about=ABOUT)
     assert broken.read("networks", KEY) is not None
 
 
@@ -354,7 +357,7 @@ from kmpl.store.store import Store
 other = os.fork()  # before anything is computed with threads
 store, tensors = Store(Path(sys.argv[1])), {"w": torch.arange(200_000.0)}
 for i in range(60):
-    store.write("networks", f"{i % 3:04x}", tensors, {"i": i % 3})
+    store.write("networks", f"{i % 3:04x}", tensors, about={"i": i % 3})
     entry = store.read("networks", f"{i % 3:04x}")
     assert entry is not None and entry.about == {"i": i % 3} and entry.tensors["w"].equal(tensors["w"]), i
     assert store.sizes()["networks"][0] <= 3
@@ -378,7 +381,7 @@ from kmpl.store.store import Store
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
-    Store(Path(sys.argv[1])).write("networks", "ab12", {"w": torch.ones(100_000)}, {})
+    Store(Path(sys.argv[1])).write("networks", "ab12", {"w": torch.ones(100_000)}, about={})
 except UserError as error:
     print(error)
 """
@@ -401,7 +404,7 @@ def test_a_store_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
     nowhere = Store(tmp_path / "file")
     assert nowhere.read("networks", KEY) is None
     with pytest.raises(UserError, match=rf"^cannot write {nowhere.path('networks', KEY)}: [^\n]+$"):
-        nowhere.write("networks", KEY, TENSORS, ABOUT)
+        nowhere.write("networks", KEY, TENSORS, about=ABOUT)
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
@@ -412,14 +415,14 @@ def test_a_read_only_store_reads_and_refuses_to_write_in_one_line(filled: Store)
     try:
         assert filled.read("networks", KEY) is not None
         with pytest.raises(UserError, match=r"^cannot write .*: Permission denied$"):
-            filled.write("networks", KEY, TENSORS, ABOUT)
+            filled.write("networks", KEY, TENSORS, about=ABOUT)
     finally:
         folder.chmod(0o700)
 
 
 def test_sizes_are_by_kind_and_clearing_removes_all(filled: Store, tmp_path: Path) -> None:
-    filled.write("networks", "cd34", TENSORS, ABOUT)
-    filled.write("features", KEY, {"f": torch.ones(100)}, {})
+    filled.write("networks", "cd34", TENSORS, about=ABOUT)
+    filled.write("features", KEY, {"f": torch.ones(100)}, about={})
     of_old = filled.folder / "v0" / "networks" / "ab" / f"{KEY}.safetensors"
     of_old.parent.mkdir(parents=True)
     of_old.write_bytes(b"old")
@@ -433,7 +436,7 @@ def test_sizes_are_by_kind_and_clearing_removes_all(filled: Store, tmp_path: Pat
     assert filled.sizes() == {}
     assert list(tmp_path.iterdir()) == []
     filled.clear()  # nothing is left, and nothing is wrong with that
-    filled.write("networks", KEY, TENSORS, ABOUT)
+    filled.write("networks", KEY, TENSORS, about=ABOUT)
     assert filled.sizes() == {"networks": (1, size)}
 
 

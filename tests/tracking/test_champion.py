@@ -14,10 +14,11 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.errors import UserError
 from kmpl.method import experiment
-from kmpl.method.experiment import Steps
 from kmpl.method.results import Evaluation
-from kmpl.models.network import Network
-from kmpl.tracking.champion import ALIAS, Candidate, holds, promote
+from kmpl.method.step_inputs import EvaluateInput
+from kmpl.method.step_interface import Steps
+from kmpl.method.steps import load as load_pool
+from kmpl.tracking.champion import ALIAS, Candidate, has_champion_and_version, promote
 from kmpl.tracking.experiment_runs import experiment_run, start
 
 # MLflow warns about its own type hints when it is first asked to log or load a model.
@@ -25,9 +26,17 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarn
 TASK = "MNIST, literature protocol"
 
 
-def no_test(config: ExperimentConfig, network: Network) -> Evaluation:  # noqa: ARG001
+def no_test(_: EvaluateInput) -> Evaluation:
     """Stand in for the test, which no champion is chosen by."""
-    return Evaluation(0.0, {}, (), np.zeros((10, 10)), 0.0, 0.0, 0.0)
+    return Evaluation(
+        accuracy=0.0,
+        views={},
+        class_accuracy=(),
+        confusion=np.zeros((10, 10)),
+        calibration_error=0.0,
+        log_loss=0.0,
+        seconds=0.0,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +49,7 @@ def trained(client: MlflowClient, tiny: ExperimentConfig) -> str:
     """The run of a real arm, with the model that it logged."""
     config = merge(tiny, {"arms": "labelled-only"})
     with experiment_run(client, config) as tracked:
-        steps = Steps(evaluate=no_test, begun=tracked.begun, finished=tracked.finished)
+        steps = Steps(evaluate=no_test, begun=tracked.log_pool, report=tracked.log_arm)
         experiment.run(config, steps)
     (arm,) = client.search_runs(
         [client.get_run(tracked.id).info.experiment_id], f"tags.`mlflow.parentRunId` = '{tracked.id}'"
@@ -59,7 +68,7 @@ class Registry:
         run = start(self.client, "pseudo-label", {"kind": "arm"})
         self.client.log_outputs(run, [LoggedModelOutput(self.model, 0)])
         self.client.set_terminated(run)
-        return Candidate(run, task, accuracy, loss, images, f"a sweep, {accuracy}")
+        return Candidate(run=run, task=task, accuracy=accuracy, loss=loss, images=images, origin=f"a sweep, {accuracy}")
 
     def asked(self, candidate: Candidate) -> str:
         return promote(self.client, self.name, candidate)
@@ -189,15 +198,15 @@ def test_a_candidate_whose_model_is_gone_is_refused_in_one_line(registry: Regist
 
 def test_the_registry_holds_what_was_not_deleted_on_its_page(registry: Registry) -> None:
     candidate = registry.candidate(0.9)
-    assert not holds(registry.client, registry.name, [candidate.run])
+    assert not has_champion_and_version(registry.client, registry.name, [candidate.run])
     registry.asked(candidate)
-    assert holds(registry.client, registry.name, [candidate.run])
-    assert not holds(registry.client, registry.name, ["another"])
+    assert has_champion_and_version(registry.client, registry.name, [candidate.run])
+    assert not has_champion_and_version(registry.client, registry.name, ["another"])
     registry.client.delete_model_version(registry.name, "1")
-    assert not holds(registry.client, registry.name, [candidate.run])
+    assert not has_champion_and_version(registry.client, registry.name, [candidate.run])
     assert "version 2 (a sweep, 0.9) became the first champion" in registry.asked(candidate)
     registry.client.delete_registered_model_alias(registry.name, ALIAS)
-    assert not holds(registry.client, registry.name, [candidate.run])
+    assert not has_champion_and_version(registry.client, registry.name, [candidate.run])
 
 
 def test_a_candidate_whose_model_was_deleted_is_refused_with_the_way_out(registry: Registry) -> None:
@@ -205,7 +214,7 @@ def test_a_candidate_whose_model_was_deleted_is_refused_with_the_way_out(registr
     model = registry.client.create_logged_model(registry.client.get_run(run).info.experiment_id, "model", run)
     registry.client.log_outputs(run, [LoggedModelOutput(model.model_id, 0)])
     registry.client.delete_logged_model(model.model_id)
-    line = rf"^the model of run {run} was deleted; delete that run and its parent too, and give the same command again"
+    line = rf"^the model of run {run} was deleted; delete that run and its parent too, and run the same command again"
     with pytest.raises(UserError, match=line):
         registry.asked(replace(registry.candidate(0.5), run=run))
 
@@ -225,7 +234,7 @@ def test_what_the_alias_names_classifies_raw_images(registry: Registry, tmp_path
 
     registry.asked(registry.candidate(0.5))
     model = mlflow.pyfunc.load_model(f"models:/{registry.name}@{ALIAS}", dst_path=str(tmp_path))
-    pool, _ = experiment.steps.load(tiny)
+    pool, _ = load_pool(tiny)
     shares = model.predict(pool.images[:50, 0].numpy())
     assert shares.shape == (50, 10)
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-4)

@@ -1,4 +1,4 @@
-"""The champion of a real run: predicted by every address, exported, and served to the README's own curl call."""
+"""The champion of a real run: predicted by every address, exported, and served to the guide's own curl call."""
 
 import contextlib
 import csv
@@ -32,8 +32,8 @@ from kmpl.datasets.folder_pool import pool_of
 from kmpl.datasets.image_folder import read_folder
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
 from kmpl.method.results import ArmReport
+from kmpl.method.step_interface import Steps
 from kmpl.models.model_file import read_model
 from kmpl.models.raw_image_classifier import RawImageClassifier
 from kmpl.models.registry import build
@@ -47,7 +47,7 @@ from kmpl.tracking.log_model import log_model
 pytestmark = pytest.mark.filterwarnings("ignore:.*Any type hint is inferred:UserWarning")  # of MLflow's own import
 
 BIN = Path(sys.prefix) / "bin"
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+GUIDE = (Path(__file__).parents[2] / "docs" / "guides" / "predict-serve-export.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -56,10 +56,10 @@ def champion(tiny: ExperimentConfig, tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("champion")
     client, config = tracking.open_store(folder / "mlruns"), merge(tiny, {"arms": ("labelled-only",)})
     with experiment_run(client, config) as tracked:
-        steps = Steps(evaluate=evaluate, begun=tracked.begun, finished=tracked.finished)
+        steps = Steps(evaluate=evaluate, begun=tracked.log_pool, report=tracked.log_arm)
         (arm,) = experiment.run(config, steps).arms.values()
     run = search(client, kind="arm")[0].info.run_id
-    promote(client, "kmpl", Candidate(run, "MNIST", 0.9, 0.5, 100, "a test"))
+    promote(client, "kmpl", Candidate(run=run, task="MNIST", accuracy=0.9, loss=0.5, images=100, origin="a test"))
     for i, pixels in enumerate(registry.read("MNIST", False).images[:12, 0].numpy()):
         (folder / "digits").mkdir(exist_ok=True)
         Image.fromarray(pixels).save(folder / "digits" / f"{i:02d}.png")
@@ -144,16 +144,16 @@ def test_a_model_that_is_none_of_kmpls_is_one_line(folder: Path, refused: Callab
     assert "is no model of raw images that kmpl logged" in line
 
 
-def readme_line(beginning: str) -> str:
-    """Return the README's command that begins so, without its comment."""
-    found = re.search(rf"^{re.escape(beginning)}.*$", README, re.MULTILINE)
-    assert found, f"the README has no command that begins with {beginning}"
+def guide_line(beginning: str) -> str:
+    """Return the guide's command that begins so, without its comment."""
+    found = re.search(rf"^{re.escape(beginning)}.*$", GUIDE, re.MULTILINE)
+    assert found, f"the guide has no command that begins with {beginning}"
     return found[0].split("  #")[0].strip()
 
 
 @contextlib.contextmanager
 def served(command: str, folder: Path, port: int) -> Iterator[None]:
-    """Start a server with a command line of the README's, on another port; stop it and all it started."""
+    """Start a server with a command line of the guide's, on another port; stop it and all it started."""
     words = shlex.split(command.replace("5001", str(port)))
     variables = dict(word.split("=", 1) for word in words if "=" in word)
     activated = {"PATH": f"{BIN}:{os.environ['PATH']}"}  # MLflow looks for uvicorn there
@@ -177,12 +177,12 @@ def served(command: str, folder: Path, port: int) -> Iterator[None]:
         server.wait(30)
 
 
-def test_the_served_champion_answers_the_readmes_curl_call(folder: Path, wanted: np.ndarray) -> None:
-    request = shlex.split(readme_line("kmpl predict digits --format request"))
+def test_the_served_champion_answers_the_guides_curl_call(folder: Path, wanted: np.ndarray) -> None:
+    request = shlex.split(guide_line("kmpl predict digits --format request"))
     assert main(request[1:]) == 0
     port = free_port()
-    with served(readme_line("MLFLOW_DISABLE_TELEMETRY=true"), folder, port):
-        curl = readme_line("curl ").replace("5001", str(port))
+    with served(guide_line("MLFLOW_DISABLE_TELEMETRY=true"), folder, port):
+        curl = guide_line("curl ").replace("5001", str(port))
         done = subprocess.run(shlex.split(curl), cwd=folder, capture_output=True, text=True, check=True)
         np.testing.assert_allclose(np.array(json.loads(done.stdout)["predictions"]), wanted, atol=1e-6)
         answers = [asked(port, digits) for digits in WRONG]
@@ -193,7 +193,7 @@ def test_the_served_champion_answers_the_readmes_curl_call(folder: Path, wanted:
 
 
 def body(change: Callable[[np.ndarray], np.ndarray]) -> str:
-    """Return a request with the README's first three digits, changed."""
+    """Return a request with the guide's first three digits, changed."""
     digits = json.loads(Path("request.json").read_text(encoding="utf-8"))["inputs"][:3]
     return json.dumps({"inputs": change(np.array(digits)).tolist()})
 
@@ -254,7 +254,13 @@ def test_the_range_of_deep_pictures_goes_with_the_model(tmp_path: Path) -> None:
     found = read_folder(tmp_path / "in", size=28)
     client = tracking.open_store(tmp_path / "mlruns")
     run = start(client, "deep", {})
-    log_model(client, run, build("cnn", 1, 2, 0), pool_of(found, np.zeros(6, dtype=bool)), "a test")
+    log_model(
+        client,
+        run,
+        network=build("cnn", channels=1, n_classes=2, seed=0),
+        pool=pool_of(found, np.zeros(6, dtype=bool)),
+        title="a test",
+    )
     model = open_model(tmp_path / "mlruns", run)
     weights = read_model(fetch_state(tmp_path / "mlruns", run, tmp_path))
     assert model.ranges == weights.ranges == {"16-bit": (0.0, 1023.0)}

@@ -74,8 +74,8 @@ def test_a_moved_store_says_its_new_place_everywhere_and_keeps_the_database_as_i
     before = content(moved / "mlflow.db")
     client, line = opened(moved)
     assert line == (
-        f"{moved} was {made} before it was moved or copied: 8 locations in its database are rewritten (it is kept as "
-        f"it was: {moved / BACKUP})"
+        f"{moved} was {made} before it was moved or copied: 8 locations in its database are rewritten (its former "
+        f"content is kept: {moved / BACKUP})"
     )
     assert content(moved / BACKUP) == before
     now = content(moved / "mlflow.db")
@@ -123,7 +123,7 @@ def test_what_lies_elsewhere_is_left_there_and_named(place: str, made: Path, mov
     database.close()
     client, line = opened(moved)
     left = f"{disk}/one" if place == "a run's" else "s3://bucket/runs"
-    assert line.endswith(f"; what lies elsewhere is left there: {left}")
+    assert line.endswith(f"; locations outside it are unchanged: {left}")
     with sqlite3.connect(moved / "mlflow.db") as database:
         found = dict(database.execute("SELECT name, artifact_uri FROM runs"))
     database.close()
@@ -155,7 +155,7 @@ def test_the_database_alone_copied_names_the_runs_whose_files_are_not_here(made:
     shutil.copy(made / "mlflow.db", tmp_path / "alone" / "mlflow.db")
     _, line = opened(tmp_path / "alone")
     brings = f"cp -rn {made}/artifacts {tmp_path}/alone/"
-    assert line.endswith(f"; the files of 2 runs are not here but there: {brings} brings them")
+    assert line.endswith(f"; the files of 2 runs are still in {made}: {brings} copies them")
     subprocess.run(brings.split(), check=True)
     client = tracking.open_store(tmp_path / "alone")
     for run in search(client, kind="labelling"):
@@ -189,7 +189,7 @@ def test_nothing_is_changed_under_a_process_at_work_that_knows_the_folder_by_its
     (moved / "locks").mkdir()
     before = content(moved / "mlflow.db")
     with FileLock(moved / "locks" / "sweep-a.lock"):
-        line = rf"^{moved} was {made} before, and a process .* is at work in it \(sweep-a\.lock\); stop it or wait"
+        line = rf"^{moved} was {made} before, and a process still uses it under that name \(sweep-a\.lock\); stop it"
         with pytest.raises(UserError, match=line):
             tracking.open_store(moved)
     assert content(moved / "mlflow.db") == before
@@ -202,7 +202,7 @@ def test_where_no_copy_of_the_database_can_be_kept_nothing_is_changed(moved: Pat
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
     try:
         with pytest.raises(
-            UserError, match=r"cannot be kept as it is before it is changed: [^\n]*; nothing is changed$"
+            UserError, match=r"backup of its database cannot be written before the change: [^\n]*; nothing is changed$"
         ):
             tracking.open_store(moved)
     finally:
@@ -212,7 +212,7 @@ def test_where_no_copy_of_the_database_can_be_kept_nothing_is_changed(moved: Pat
 
 
 # The module alone: to import MLflow in three processes takes many seconds.
-SETTLE = """
+RELOCATE = """
 import importlib.util, os, signal, sys
 from pathlib import Path
 
@@ -220,14 +220,14 @@ spec = importlib.util.spec_from_file_location("relocation", sys.argv[1])
 relocation = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(relocation)
 if sys.argv[3] == "die":
-    relocation._elsewhere = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-relocation.settle(Path(sys.argv[2]), "kmpl")
+    relocation._locations_elsewhere = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+relocation.relocate(Path(sys.argv[2]), "kmpl")
 """
 
 
 def test_killed_on_the_way_it_is_as_it_was_and_two_processes_that_come_then_do_it_once(moved: Path) -> None:
     before, database = content(moved / "mlflow.db"), str(moved / "mlflow.db")
-    command = [sys.executable, "-c", SETTLE, relocation.__file__, database]
+    command = [sys.executable, "-c", RELOCATE, relocation.__file__, database]
     assert subprocess.run([*command, "die"], check=False).returncode == -signal.SIGKILL
     assert (moved / "mlflow.db-journal").exists()  # it had begun to write
     assert content(moved / "mlflow.db") == before

@@ -18,7 +18,7 @@ from kmpl.config.presets import merge
 from kmpl.config.sweep import SweepConfig
 from kmpl.errors import UserError
 from kmpl.jobs import sweep
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.reports.comparison import SweepReport
 from kmpl.tracking.client import experiment_id, search
 from kmpl.tracking.experiment_runs import start
@@ -47,7 +47,7 @@ from pathlib import Path
 from kmpl.config.sweep import SweepConfig
 from kmpl.datasets import registry, test_set
 from kmpl.jobs import sweep
-from kmpl.jobs.workspace import Place
+from kmpl.jobs.workspace import Workspace
 from kmpl.tracking import experiment_runs
 
 def few(name, train, size):
@@ -56,14 +56,14 @@ def few(name, train, size):
 
 logged, log = [], experiment_runs.log_model
 
-def log_or_die(*inputs):
+def log_or_die(*inputs, **more):
     logged.append(inputs)
     if len(logged) == 4:
         os.kill(os.getpid(), signal.SIGKILL)
-    log(*inputs)
+    log(*inputs, **more)
 
 test_set.read, experiment_runs.log_model = few, log_or_die
-sweep.run(SweepConfig.model_validate_json(sys.argv[2]), Place(Path(sys.argv[1]), "kmpl sweep --name small"))
+sweep.run(SweepConfig.model_validate_json(sys.argv[2]), Workspace(Path(sys.argv[1]), "kmpl sweep --name small"))
 """
 
 
@@ -92,7 +92,7 @@ class Story:
     """A sweep that was killed in its last step, and run again."""
 
     client: MlflowClient
-    place: Place
+    place: Workspace
     killed: dict[str, Run]
     resumed: dict[str, Run]
     report: SweepReport
@@ -108,7 +108,7 @@ def story(mlruns: Path) -> Story:
     command = [sys.executable, "-c", KILLED, str(mlruns), SETTINGS.model_dump_json()]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
     assert done.returncode == -9, done.stderr
-    client, place = tracking.open_store(mlruns), Place(mlruns, "kmpl sweep --name small")
+    client, place = tracking.open_store(mlruns), Workspace(mlruns, "kmpl sweep --name small")
     killed = all_runs(client)
     report = sweep.run(SETTINGS, place)
     return Story(client, place, killed, all_runs(client), report)
@@ -251,7 +251,7 @@ def test_however_a_sweep_ends_its_run_is_closed_and_the_next_one_is_its_successo
     assert client.get_run(broken.id).info.status == status
     assert client.get_run(broken.id).data.tags.get("error") == ("no room" if status == "FAILED" else None)
     with opened(client, name) as again:
-        assert not again.finished_before
+        assert not again.is_finished
     assert client.get_run(broken.id).data.tags["successor"] == again.id
     assert client.get_run(again.id).data.tags["predecessor"] == broken.id
     assert client.get_run(again.id).info.status == "FINISHED"
@@ -261,11 +261,11 @@ def test_what_other_code_would_find_is_a_run_of_its_own_but_no_successor(client:
     with opened(client, "twice", "old code") as first:
         pass
     with opened(client, "twice", "new code") as second:
-        assert not second.finished_before
+        assert not second.is_finished
     assert second.id != first.id
     assert "successor" not in client.get_run(first.id).data.tags
     with opened(client, "twice", "old code") as third:
-        assert (third.id, third.finished_before) == (first.id, True)
+        assert (third.id, third.is_finished) == (first.id, True)
 
 
 def test_of_many_killed_turns_each_has_the_next_for_successor(client: MlflowClient) -> None:
@@ -308,15 +308,15 @@ def test_another_sweeps_open_runs_are_left_alone(client: MlflowClient) -> None:
 def test_an_experiment_counts_as_finished_only_with_numbers_that_can_be_read(client: MlflowClient) -> None:
     with opened(client, "numbers") as tracked:
         tags = {"kind": "experiment", "sweep": "numbers", "key": "one", PARENT: "a dead one"}
-        assert tracked.finished("one") is None
+        assert tracked.summary("one") is None
         whole, empty, open_still = (start(client, "an experiment", tags) for _ in range(3))
         client.log_dict(open_still, {"seed": 1}, "report.json")
         client.set_terminated(empty)
-        assert tracked.finished("one") is None
+        assert tracked.summary("one") is None
         client.log_dict(whole, {"seed": 2}, "report.json")
         client.set_terminated(whole)
-        assert tracked.finished("one") == {"seed": 2}
-        assert tracked.finished("two") is None
+        assert tracked.summary("one") == {"seed": 2}
+        assert tracked.summary("two") is None
         assert client.get_run(whole).data.tags[PARENT] == tracked.id
         assert client.get_run(empty).data.tags[PARENT] == "a dead one"
 
@@ -371,7 +371,9 @@ def test_the_newest_finished_report_is_the_one(story: Story) -> None:
     for turn in ("first", "second"):
         with sweep_run(client, settings, turn, turn) as tracked:
             report = story.report.model_copy(update={"champion": turn, "run": tracked.id})
-            tracked.closed(report, {"sweep.json": report.model_dump_json(), "figures/a.png": b"\x89PNG"}, "# A note")
+            tracked.log_report(
+                report, files={"sweep.json": report.model_dump_json(), "figures/a.png": b"\x89PNG"}, note="# A note"
+            )
     with pytest.raises(RuntimeError), sweep_run(client, settings, "third", "third"):
         raise RuntimeError
     found = find_report(client, "newest")

@@ -58,7 +58,7 @@ def settings(**change: Any) -> Training:
 
 
 def new(seed: int = 0) -> Network:
-    return networks.build("cnn", 1, 10, seed)
+    return networks.build("cnn", channels=1, n_classes=10, seed=seed)
 
 
 def same(one: nn.Module, two: nn.Module) -> bool:
@@ -81,7 +81,7 @@ class Dropping(Network):
 
 
 def test_an_epoch_takes_whole_shuffled_passes_until_enough_images_are_drawn() -> None:
-    drawn = torch.cat(list(batches(10, 25, 4, generator(0))))
+    drawn = torch.cat(list(batches(10, per_epoch=25, size=4, draws=generator(0))))
     assert len(drawn) == 24  # the 25th would be alone in its batch
     for begin in (0, 10):
         assert sorted(drawn[begin : begin + 10].tolist()) == list(range(10))
@@ -91,20 +91,20 @@ def test_an_epoch_takes_whole_shuffled_passes_until_enough_images_are_drawn() ->
 
 
 def test_an_epoch_shorter_than_the_set_draws_no_image_twice() -> None:
-    drawn = torch.cat(list(batches(100, 30, 8, generator(0))))
+    drawn = torch.cat(list(batches(100, per_epoch=30, size=8, draws=generator(0))))
     assert len(drawn) == len(set(drawn.tolist())) == 30
 
 
 @pytest.mark.parametrize(("n", "sizes"), [(8, [4, 4]), (9, [4, 4]), (10, [4, 4, 2]), (3, [3])])
 def test_only_a_batch_of_a_single_image_is_left_out(n: int, sizes: list[int]) -> None:
-    assert [len(batch) for batch in batches(n, n, 4, generator(0))] == sizes
+    assert [len(batch) for batch in batches(n, per_epoch=n, size=4, draws=generator(0))] == sizes
 
 
 # The loop
 
 
 def test_the_loop_is_the_one_that_anybody_would_write(digits: Examples, nobody: tuple[Tensor, np.ndarray]) -> None:
-    ours = fit(new(), digits, settings(epochs=1, learning_rate=0.002), PLAIN, 7, nobody)
+    ours = fit(new(), digits, settings(epochs=1, learning_rate=0.002), augmentation=PLAIN, seed=7, validation=nobody)
     theirs = new().train()
     optimizer = torch.optim.Adam(theirs.parameters(), lr=0.002)
     losses = []
@@ -122,7 +122,9 @@ def test_the_loop_is_the_one_that_anybody_would_write(digits: Examples, nobody: 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(
     digits: Examples, held: tuple[Tensor, np.ndarray]
 ) -> None:
-    one, two, other = (fit(new(), digits, settings(), Augmentation(), seed, held) for seed in (3, 3, 4))
+    one, two, other = (
+        fit(new(), digits, settings(), augmentation=Augmentation(), seed=seed, validation=held) for seed in (3, 3, 4)
+    )
     assert same(one.network, two.network)
     assert not same(one.network, other.network)
     for a, b in zip(one.history, two.history, strict=True):
@@ -139,7 +141,7 @@ def test_dropout_is_drawn_from_the_seed_and_from_nothing_else(
         network = Dropping()
         network.load_state_dict(start)
         torch.manual_seed(global_seed)
-        return fit(network, one, settings(), PLAIN, seed, nobody).network
+        return fit(network, one, settings(), augmentation=PLAIN, seed=seed, validation=nobody).network
 
     assert same(trained(1, 5), trained(2, 5))
     assert not same(trained(1, 5), trained(1, 6))
@@ -149,16 +151,24 @@ def test_training_leaves_the_global_random_state_and_the_images_as_they_were(
     digits: Examples, nobody: tuple[Tensor, np.ndarray]
 ) -> None:
     state, images = torch.get_rng_state(), digits.images.clone()
-    fit(new(), digits, settings(epochs=1), Augmentation(), 0, nobody)
+    fit(new(), digits, settings(epochs=1), augmentation=Augmentation(), seed=0, validation=nobody)
     with pytest.raises(DivergedError):
-        fit(new(), digits, settings(learning_rate=1e30), PLAIN, 0, nobody)
+        fit(new(), digits, settings(learning_rate=1e30), augmentation=PLAIN, seed=0, validation=nobody)
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(digits.images, images)
 
 
 def test_history_tells_every_epoch_as_it_was_told(digits: Examples, held: tuple[Tensor, np.ndarray]) -> None:
     told: list[tuple[Epoch, int]] = []
-    result = fit(new(), digits, settings(epochs=3), PLAIN, 0, held, lambda *args: told.append(args))
+    result = fit(
+        new(),
+        digits,
+        settings(epochs=3),
+        augmentation=PLAIN,
+        seed=0,
+        validation=held,
+        on_epoch=lambda *args: told.append(args),
+    )
     assert tuple(epoch for epoch, _ in told) == result.history
     assert [(epoch.number, total) for epoch, total in told] == [(1, 3), (2, 3), (3, 3)]
     assert (result.kept_epoch, result.stop_reason, result.images) == (3, "last epoch", N)
@@ -181,7 +191,9 @@ def check_kept_epoch(result: Fit, held: tuple[Tensor, np.ndarray]) -> None:
 def test_the_kept_epochs_validation_is_that_of_the_network_handed_back(
     digits: Examples, held: tuple[Tensor, np.ndarray], change: dict[str, Any]
 ) -> None:
-    check_kept_epoch(fit(new(), digits, settings(epochs=4, **change), PLAIN, 0, held), held)
+    check_kept_epoch(
+        fit(new(), digits, settings(epochs=4, **change), augmentation=PLAIN, seed=0, validation=held), held
+    )
 
 
 def test_early_stopping_keeps_the_best_epoch_and_says_why_it_stopped(
@@ -189,7 +201,9 @@ def test_early_stopping_keeps_the_best_epoch_and_says_why_it_stopped(
 ) -> None:
     """Against wrong labels validation gets worse the better the network gets."""
     wrong = held[0], (held[1] + 1) % 10
-    result = fit(new(), digits, settings(epochs=30, patience=2, learning_rate=0.01), PLAIN, 0, wrong)
+    result = fit(
+        new(), digits, settings(epochs=30, patience=2, learning_rate=0.01), augmentation=PLAIN, seed=0, validation=wrong
+    )
     scores = [(epoch.validation_accuracy, -epoch.validation_loss) for epoch in result.history]
     assert scores.index(max(scores)) == result.kept_epoch - 1
     assert len(scores) == result.kept_epoch + 2 < 30
@@ -199,7 +213,7 @@ def test_early_stopping_keeps_the_best_epoch_and_says_why_it_stopped(
 
 def test_without_patience_the_last_epoch_is_kept_however_bad(digits: Examples, held: tuple[Tensor, np.ndarray]) -> None:
     wrong = held[0], (held[1] + 1) % 10
-    result = fit(new(), digits, settings(epochs=5, learning_rate=0.01), PLAIN, 0, wrong)
+    result = fit(new(), digits, settings(epochs=5, learning_rate=0.01), augmentation=PLAIN, seed=0, validation=wrong)
     assert (result.kept_epoch, len(result.history)) == (5, 5)
 
 
@@ -213,7 +227,15 @@ def test_the_running_average_is_that_of_the_state_after_each_step(
         state = network.state_dict()
         steps.append({name: tensor.clone() for name, tensor in state.items() if tensor.is_floating_point()})
 
-    result = fit(network, digits, settings(epochs=4, batch_size=N, ema=0.3), PLAIN, 0, nobody, keep)
+    result = fit(
+        network,
+        digits,
+        settings(epochs=4, batch_size=N, ema=0.3),
+        augmentation=PLAIN,
+        seed=0,
+        validation=nobody,
+        on_epoch=keep,
+    )
     expected = steps[0]
     for decay, step in zip([3 / 12, 0.3, 0.3], steps[1:], strict=True):  # 4 / 13 and 5 / 14 are above 0.3
         expected = {name: decay * expected[name] + (1 - decay) * step[name] for name in step}
@@ -223,7 +245,7 @@ def test_the_running_average_is_that_of_the_state_after_each_step(
     )
     for name, tensor in expected.items():
         torch.testing.assert_close(kept[name], tensor, msg=name)
-    plain = fit(new(), digits, settings(epochs=4, batch_size=N), PLAIN, 0, nobody)
+    plain = fit(new(), digits, settings(epochs=4, batch_size=N), augmentation=PLAIN, seed=0, validation=nobody)
     assert same(network, plain.network), "averaging watches the training and does not change it"
     assert not same(result.network, plain.network)
 
@@ -232,13 +254,15 @@ def test_a_slow_running_average_forgets_the_first_weights_in_few_steps(
     digits: Examples, nobody: tuple[Tensor, np.ndarray]
 ) -> None:
     """At 0.999 throughout, 40 steps would leave 96 % of the average to the first step's weights."""
-    result = fit(new(), digits, settings(epochs=40, batch_size=N, ema=0.999), PLAIN, 0, nobody)
+    result = fit(
+        new(), digits, settings(epochs=40, batch_size=N, ema=0.999), augmentation=PLAIN, seed=0, validation=nobody
+    )
     right = predict(result.network, digits.images).argmax(axis=1) == digits.labels.numpy()
     assert right.mean() > 0.9
 
 
 def test_empty_validation_is_nan_and_no_obstacle(digits: Examples, nobody: tuple[Tensor, np.ndarray]) -> None:
-    result = fit(new(), digits, settings(epochs=1), PLAIN, 0, nobody)
+    result = fit(new(), digits, settings(epochs=1), augmentation=PLAIN, seed=0, validation=nobody)
     assert math.isnan(result.validation_accuracy)
     assert math.isnan(result.validation_loss)
 
@@ -247,7 +271,7 @@ def test_a_learning_rate_that_is_far_too_large_is_named_with_the_epoch(
     digits: Examples, nobody: tuple[Tensor, np.ndarray]
 ) -> None:
     with pytest.raises(DivergedError, match=r"^diverged at epoch [12], learning rate 1e\+30: .*smaller learning rate$"):
-        fit(new(), digits, settings(learning_rate=1e30), PLAIN, 0, nobody)
+        fit(new(), digits, settings(learning_rate=1e30), augmentation=PLAIN, seed=0, validation=nobody)
 
 
 @pytest.mark.parametrize(
@@ -258,7 +282,10 @@ def test_each_schedule_ends_where_it_should_and_never_rises_after_its_peak(
     digits: Examples, nobody: tuple[Tensor, np.ndarray], schedule: str, low: float, high: float
 ) -> None:
     asked = settings(epochs=4, schedule=schedule, learning_rate=0.01)
-    rates = [epoch.learning_rate for epoch in fit(new(), digits, asked, PLAIN, 0, nobody).history]
+    rates = [
+        epoch.learning_rate
+        for epoch in fit(new(), digits, asked, augmentation=PLAIN, seed=0, validation=nobody).history
+    ]
     assert low <= rates[-1] <= high
     assert max(rates) <= 0.01 * (1 + 1e-9)
     assert rates[0] > 0.005
@@ -277,19 +304,33 @@ def test_the_labels_of_images_of_weight_zero_do_not_matter(
     garbage = np.where(weights > 0, digits.labels.numpy(), (digits.labels.numpy() + 5) % 10)
     asked = settings(label_smoothing=smoothing)
     true, wrong = (
-        fit(new(), examples(digits.images, labels, weights), asked, PLAIN, 0, nobody)
+        fit(
+            new(),
+            examples(digits.images, labels, weights=weights),
+            asked,
+            augmentation=PLAIN,
+            seed=0,
+            validation=nobody,
+        )
         for labels in (digits.labels.numpy(), garbage)
     )
     assert same(true.network, wrong.network)
     assert [epoch.loss for epoch in true.history] == [epoch.loss for epoch in wrong.history]
-    heavy = fit(new(), examples(digits.images, garbage), asked, PLAIN, 0, nobody)
+    heavy = fit(new(), examples(digits.images, garbage), asked, augmentation=PLAIN, seed=0, validation=nobody)
     assert not same(wrong.network, heavy.network), "the same labels do matter where they weigh something"
 
 
 def test_only_the_proportions_of_weights_matter(digits: Examples, nobody: tuple[Tensor, np.ndarray]) -> None:
     weights = np.random.default_rng(0).uniform(0.1, 1, N)
     one, four = (
-        fit(new(), examples(digits.images, digits.labels.numpy(), w), settings(), PLAIN, 0, nobody).network
+        fit(
+            new(),
+            examples(digits.images, digits.labels.numpy(), weights=w),
+            settings(),
+            augmentation=PLAIN,
+            seed=0,
+            validation=nobody,
+        ).network
         for w in (weights, 4 * weights)  # a power of two, so that not a bit is lost
     )
     assert same(one, four)
@@ -297,7 +338,7 @@ def test_only_the_proportions_of_weights_matter(digits: Examples, nobody: tuple[
 
 def first_loss(data: Examples, weight: float, nobody: tuple[Tensor, np.ndarray]) -> float:
     asked = settings(epochs=1, batch_size=N, clustering_loss=weight)
-    return fit(new(), data, asked, PLAIN, 0, nobody).history[0].loss
+    return fit(new(), data, asked, augmentation=PLAIN, seed=0, validation=nobody).history[0].loss
 
 
 @pytest.mark.parametrize("n_groups", [10, 40], ids=["classes", "clusters"])
@@ -327,9 +368,11 @@ def test_the_clustering_loss_pulls_the_features_of_each_group_together(
 ) -> None:
     clusters = 2 * digits.labels.numpy() + np.arange(N) % 2
     by_class, by_cluster = digits, examples(digits.images, digits.labels.numpy(), groups=clusters)
-    without = fit(new(), by_class, settings(epochs=15), PLAIN, 0, nobody).network
+    without = fit(new(), by_class, settings(epochs=15), augmentation=PLAIN, seed=0, validation=nobody).network
     for data in (by_class, by_cluster):
-        pulled = fit(new(), data, settings(epochs=15, clustering_loss=2.0), PLAIN, 0, nobody).network
+        pulled = fit(
+            new(), data, settings(epochs=15, clustering_loss=2.0), augmentation=PLAIN, seed=0, validation=nobody
+        ).network
         groups = data.groups.numpy()
         assert scatter(pulled, data.images, groups) < 0.8 * scatter(without, data.images, groups)
 
@@ -342,7 +385,9 @@ def test_groups_have_no_say_without_the_clustering_loss_and_their_names_have_non
 
     def trained(groups: np.ndarray | None, weight: float) -> Network:
         data = examples(digits.images, labels, groups=groups)
-        return fit(new(), data, settings(epochs=1, clustering_loss=weight), PLAIN, 0, nobody).network
+        return fit(
+            new(), data, settings(epochs=1, clustering_loss=weight), augmentation=PLAIN, seed=0, validation=nobody
+        ).network
 
     assert same(trained(clusters, 0), trained(None, 0))
     assert not same(trained(clusters, 1), trained(None, 1))
@@ -353,10 +398,17 @@ def test_groups_have_no_say_without_the_clustering_loss_and_their_names_have_non
 
 
 def test_prediction_does_not_depend_on_the_size_of_its_blocks(digits: Examples) -> None:
-    network = fit(new(), digits, settings(), PLAIN, 0, (digits.images[:0], np.empty(0, dtype=np.int64))).network
+    network = fit(
+        new(),
+        digits,
+        settings(),
+        augmentation=PLAIN,
+        seed=0,
+        validation=(digits.images[:0], np.empty(0, dtype=np.int64)),
+    ).network
     features, probabilities = embed(network, digits.images)
     for size in (1, 7, N):
-        other_features, other_probabilities = embed(network, digits.images, size)
+        other_features, other_probabilities = embed(network, digits.images, size=size)
         np.testing.assert_allclose(other_features, features, atol=1e-4, rtol=1e-4)
         np.testing.assert_allclose(other_probabilities, probabilities, atol=1e-5)
         np.testing.assert_array_equal(predict(network, digits.images, size), other_probabilities)
@@ -364,7 +416,7 @@ def test_prediction_does_not_depend_on_the_size_of_its_blocks(digits: Examples) 
 
 def test_prediction_gives_the_networks_features_and_softmax_in_order(digits: Examples) -> None:
     network = new().train()
-    features, probabilities = embed(network, digits.images, 10)
+    features, probabilities = embed(network, digits.images, size=10)
     assert (features.dtype, probabilities.dtype) == (np.float32, np.float32)
     with torch.inference_mode():
         batch = to_float(digits.images)
@@ -387,9 +439,9 @@ def test_no_images_get_no_predictions(digits: Examples) -> None:
 
 
 def test_maps_stand_beside_the_deep_features_both_of_length_one(digits: Examples) -> None:
-    network = networks.build("cnn", 1, 10, 0).eval()
+    network = networks.build("cnn", channels=1, n_classes=10, seed=0).eval()
     plain, probabilities = embed(network, digits.images)
-    features, same_probabilities = embed(network, digits.images, 50, components=16)
+    features, same_probabilities = embed(network, digits.images, size=50, components=16)
     np.testing.assert_allclose(same_probabilities, probabilities, atol=1e-6)
     np.testing.assert_allclose(features[:, :128], plain / np.linalg.norm(plain, axis=1, keepdims=True), atol=1e-5)
     with torch.inference_mode():
@@ -401,7 +453,7 @@ def test_maps_stand_beside_the_deep_features_both_of_length_one(digits: Examples
 
 
 def test_a_network_without_a_neck_has_no_maps_beside_its_features(digits: Examples) -> None:
-    network = networks.build("vgg16", 1, 10, 0).eval()
+    network = networks.build("vgg16", channels=1, n_classes=10, seed=0).eval()
     images = digits.images[:4]
     np.testing.assert_array_equal(embed(network, images, components=8)[0], embed(network, images)[0])
 
@@ -410,5 +462,12 @@ def test_five_hundred_labelled_digits_teach_most_of_the_others(mnist: Images) ->
     labels = mnist.labels.numpy()
     others = mnist.images[20_000:21_000], labels[20_000:21_000]
     data = examples(mnist.images[:500], labels[:500])
-    result = fit(new(), data, Training(epochs=8, batch_size=50), Augmentation(), 0, (others[0][:0], labels[:0]))
+    result = fit(
+        new(),
+        data,
+        Training(epochs=8, batch_size=50),
+        augmentation=Augmentation(),
+        seed=0,
+        validation=(others[0][:0], labels[:0]),
+    )
     assert metrics.accuracy(predict(result.network, others[0]).argmax(axis=1), others[1]) > 0.8

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.method import diagnostics
 from kmpl.method.results import Clusters, PseudoLabels
 from kmpl.training import metrics
@@ -128,16 +128,22 @@ def labelling(rng: np.random.Generator, given: np.ndarray, true: np.ndarray) -> 
     guesses = np.where(rng.random(N) < 0.6, true, rng.integers(0, C, N))
     guesses[given] = true[given]
     left_out = (rng.random(N) < 0.3) & ~given
-    clusters = Clusters(rng.integers(0, 20, N), np.zeros((20, 2)), 0.0)
-    rounds = np.where(given, 0, np.where(left_out, LEFT_OUT, 1))
-    return PseudoLabels(np.where(left_out, LEFT_OUT, guesses), guesses, rng.random(N), rounds, clusters)
+    clusters = Clusters(assignment=rng.integers(0, 20, N), centroids=np.zeros((20, 2)), inertia=0.0)
+    rounds = np.where(given, 0, np.where(left_out, UNLABELLED, 1))
+    return PseudoLabels(
+        classes=np.where(left_out, UNLABELLED, guesses),
+        guesses=guesses,
+        confidence=rng.random(N),
+        rounds=rounds,
+        clusters=clusters,
+    )
 
 
 def test_diagnostics_count_only_what_was_assigned(rng: np.random.Generator) -> None:
     true, given = rng.integers(0, C, N), rng.random(N) < 0.2
     labels = labelling(rng, given, true)
-    shown = diagnostics.diagnose(labels, given, true, C)
-    assigned = [i for i in range(N) if not given[i] and labels.classes[i] != LEFT_OUT]
+    shown = diagnostics.diagnose(labels, labelled=given, true=true, n_classes=C)
+    assigned = [i for i in range(N) if not given[i] and labels.classes[i] != UNLABELLED]
     assert shown.accuracy == pytest.approx(np.mean([labels.classes[i] == true[i] for i in assigned]))
     assert shown.coverage == pytest.approx(len(assigned) / (~given).sum())
     assert sum(shown.counts) == len(assigned) == labels.assigned
@@ -149,16 +155,19 @@ def test_diagnostics_do_not_look_at_the_classes_of_given_labels(rng: np.random.G
     true, given = rng.integers(0, C, N), rng.random(N) < 0.2
     labels = labelling(rng, given, true)
     other = np.where(given, (true + 1) % C, true)
-    one, two = diagnostics.diagnose(labels, given, true, C), diagnostics.diagnose(labels, given, other, C)
+    one, two = (
+        diagnostics.diagnose(labels, labelled=given, true=true, n_classes=C),
+        diagnostics.diagnose(labels, labelled=given, true=other, n_classes=C),
+    )
     for name in (field.name for field in fields(one) if field.name != "purity"):  # purity is about all images
         np.testing.assert_array_equal(getattr(one, name), getattr(two, name), err_msg=name)
 
 
 def test_diagnostics_of_nothing_assigned_are_nan_with_coverage_zero(rng: np.random.Generator) -> None:
     true, given = rng.integers(0, C, N), rng.random(N) < 0.2
-    classes = np.where(given, true, LEFT_OUT)
-    labels = PseudoLabels(classes, true, np.ones(N), np.where(given, 0, LEFT_OUT))
-    shown = diagnostics.diagnose(labels, given, true, C)
+    classes = np.where(given, true, UNLABELLED)
+    labels = PseudoLabels(classes=classes, guesses=true, confidence=np.ones(N), rounds=np.where(given, 0, UNLABELLED))
+    shown = diagnostics.diagnose(labels, labelled=given, true=true, n_classes=C)
     assert math.isnan(shown.accuracy)
     assert math.isnan(shown.purity)
     assert all(math.isnan(share) for share in shown.class_accuracy)

@@ -1,4 +1,4 @@
-"""Values on the way: the same points of short and long trainings, and the same whether computed or found."""
+"""Intermediate values: the same points of short and long trainings, the same from computation and from the store."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,14 +9,26 @@ import pytest
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.datasets.types import Pool
 from kmpl.errors import PrunedError
+from kmpl.method.step_inputs import StepInput
 from kmpl.method.steps import load, pretrain
 from kmpl.training.history import Epoch, Fit
-from kmpl.training.watch import Watch, silent
-from kmpl.tuning.pruning import PARTS, Course, value
+from kmpl.training.watch import Watch, ignore
+from kmpl.tuning.pruning import VALUES_PER_TRAINING, TrialProgress, objective
 
 
 def history(accuracies: list[float]) -> tuple[Epoch, ...]:
-    return tuple(Epoch(i, 0.5, 0.9, 0.3, a, 0.001, 2.0) for i, a in enumerate(accuracies, start=1))
+    return tuple(
+        Epoch(
+            number=i,
+            loss=0.5,
+            accuracy=0.9,
+            validation_loss=0.3,
+            validation_accuracy=a,
+            learning_rate=0.001,
+            seconds=2.0,
+        )
+        for i, a in enumerate(accuracies, start=1)
+    )
 
 
 def training(fit: Fit, accuracies: list[float], found: bool = False) -> Callable[[Watch], Fit]:
@@ -39,67 +51,71 @@ def pool(tiny: ExperimentConfig) -> Pool:
 
 @pytest.fixture(scope="module")
 def fit(tiny: ExperimentConfig, pool: Pool) -> Fit:
-    return pretrain(tiny, pool, Watch())
+    return pretrain(StepInput(config=tiny, pool=pool))
 
 
-def told(fit: Fit, *turns: list[float], found: bool = False) -> dict[int, float]:
+def told(fit: Fit, *rounds: list[float], found: bool = False) -> dict[int, float]:
     points: dict[int, float] = {}
-    course = Course(lambda one, step: points.update({step: one}), rounds=len(turns))
-    for number, accuracies in enumerate(turns, start=1):
-        course.watched(Watch(), number, len(accuracies), training(fit, accuracies, found))
+    progress = TrialProgress(lambda one, step: points.update({step: one}), rounds=len(rounds))
+    for number, accuracies in enumerate(rounds, start=1):
+        progress.watch_training(Watch(), number, epochs=len(accuracies), train=training(fit, accuracies, found))
     return points
 
 
 def test_short_and_long_trainings_meet_at_the_same_shares(fit: Fit) -> None:
     slow = told(fit, list(np.linspace(1 / 24, 1, 24)))
     fast = told(fit, list(np.linspace(1 / 4, 1, 4)))
-    assert set(slow) == set(range(1, PARTS))  # the last is the result
-    assert set(fast) == set(range(2, PARTS))  # before the first epoch nothing is known
+    assert set(slow) == set(range(1, VALUES_PER_TRAINING))  # the last is the result
+    assert set(fast) == set(range(2, VALUES_PER_TRAINING))  # before the first epoch nothing is known
     for step in fast:
         assert fast[step] == pytest.approx(slow[step])
-        assert fast[step] == step / PARTS
+        assert fast[step] == step / VALUES_PER_TRAINING
 
 
 def test_rounds_are_compared_with_the_same_round(fit: Fit) -> None:
     points = told(fit, [0.5, 0.6], [0.7, 0.8])
-    assert points[PARTS] == 0.6  # the end of a round that is not the last
-    assert points[PARTS + PARTS // 2] == 0.7
-    assert 2 * PARTS not in points
+    assert points[VALUES_PER_TRAINING] == 0.6  # the end of a round that is not the last
+    assert points[VALUES_PER_TRAINING + VALUES_PER_TRAINING // 2] == 0.7
+    assert 2 * VALUES_PER_TRAINING not in points
 
 
 def test_one_epoch_tells_nothing_but_the_result(fit: Fit) -> None:
     assert told(fit, [0.9]) == {}
 
 
-@pytest.mark.parametrize("turns", [([0.1, 0.5, 0.4],), ([0.1, 0.2], [0.3, 0.1, 0.2])])
-def test_the_store_tells_what_training_told(fit: Fit, turns: tuple[list[float], ...]) -> None:
-    assert told(fit, *turns, found=True) == told(fit, *turns)
+@pytest.mark.parametrize("rounds", [([0.1, 0.5, 0.4],), ([0.1, 0.2], [0.3, 0.1, 0.2])])
+def test_the_store_tells_what_training_told(fit: Fit, rounds: tuple[list[float], ...]) -> None:
+    assert told(fit, *rounds, found=True) == told(fit, *rounds)
 
 
 def test_a_real_training_tells_as_it_goes(tiny: ExperimentConfig, pool: Pool) -> None:
     points: dict[int, float] = {}
-    course = Course(lambda one, step: points.update({step: one}))
-    fit = course.watched(Watch(), 1, tiny.pretrain.epochs, lambda watch: pretrain(tiny, pool, watch))
-    assert set(points) == set(range(3, PARTS))
-    assert course.computed == pytest.approx(sum(e.seconds for e in fit.history))
-    assert (course.found, course.pruned) == (0.0, 0.0)
+    progress = TrialProgress(lambda one, step: points.update({step: one}))
+
+    def train(watch: Watch) -> Fit:
+        return pretrain(StepInput(config=tiny, pool=pool, watch=watch))
+
+    fit = progress.watch_training(Watch(), 1, epochs=tiny.pretrain.epochs, train=train)
+    assert set(points) == set(range(3, VALUES_PER_TRAINING))
+    assert progress.computed_seconds == pytest.approx(sum(e.seconds for e in fit.history))
+    assert (progress.cached_seconds, progress.pruned_seconds) == (0.0, 0.0)
 
 
 def test_what_was_saved_is_counted(fit: Fit) -> None:
-    course = Course(silent)
-    course.watched(Watch(), 1, 4, training(fit, [0.1] * 4, found=True))
-    assert (course.computed, course.found) == (0.0, 8.0)
+    progress = TrialProgress(ignore)
+    progress.watch_training(Watch(), 1, epochs=4, train=training(fit, [0.1] * 4, found=True))
+    assert (progress.computed_seconds, progress.cached_seconds) == (0.0, 8.0)
 
     def stop(*_: object) -> None:
         raise PrunedError("enough")
 
-    course = Course(stop, rounds=2)
+    progress = TrialProgress(stop, rounds=2)
     with pytest.raises(PrunedError):
-        course.watched(Watch(), 1, 4, training(fit, [0.1] * 4))
-    assert course.computed == 2.0
-    assert course.pruned == (3 + 4) * 2.0  # three epochs of this round, and the whole second one
+        progress.watch_training(Watch(), 1, epochs=4, train=training(fit, [0.1] * 4))
+    assert progress.computed_seconds == 2.0
+    assert progress.pruned_seconds == (3 + 4) * 2.0  # three epochs of this round, and the whole second one
 
 
 def test_log_loss_decides_ties_and_nothing_else() -> None:
-    assert value(0.9, 0.2) > value(0.9, 0.3)
-    assert value(0.9 + 1 / 60_000, 1e9) > value(0.9, 0.0)
+    assert objective(0.9, 0.2) > objective(0.9, 0.3)
+    assert objective(0.9 + 1 / 60_000, 1e9) > objective(0.9, 0.0)

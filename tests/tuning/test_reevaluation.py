@@ -13,15 +13,16 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.datasets.types import Pool
 from kmpl.errors import DivergedError
 from kmpl.method.results import Round
+from kmpl.method.step_inputs import StepInput
 from kmpl.method.steps import load, pretrain
 from kmpl.reports.studies import StudyRecord
 from kmpl.training.history import Epoch, Fit
 from kmpl.training.watch import Watch
-from kmpl.tuning import Desk, open_studies
-from kmpl.tuning.pruning import Course
+from kmpl.tuning import StudyContext, open_studies
+from kmpl.tuning.pruning import TrialProgress
 from kmpl.tuning.search_space import Range
 from kmpl.tuning.study import run_study
-from kmpl.tuning.study_task import Task
+from kmpl.tuning.study_task import StudySpec
 
 pytestmark = pytest.mark.usefixtures("without_figures")
 
@@ -36,7 +37,7 @@ class Landscape:
         self.pool, self.fit = trained
         self.dies_at, self.diverges, self.trained = dies_at, diverges, list[tuple[int, int]]()
 
-    def train(self, values: Mapping[str, Any], course: Course, seed: int) -> tuple[Fit, tuple[Round, ...]]:
+    def train(self, values: Mapping[str, Any], progress: TrialProgress, seed: int) -> tuple[Fit, tuple[Round, ...]]:
         epochs = int(values["pretrain.epochs"])
         self.trained.append((epochs, seed))
         if self.dies_at and seed != 1_000 and sum(s != 1_000 for _, s in self.trained) == self.dies_at:
@@ -44,28 +45,41 @@ class Landscape:
         if self.diverges and seed != 1_000 and epochs != 3:
             raise DivergedError("diverged")
         height = 0.5 + 0.03 * epochs if seed == 1_000 else 0.9 - 0.05 * epochs
-        one = Epoch(1, 0.5, 0.9, 0.3, height, 0.001, 1.0)
+        one = Epoch(
+            number=1,
+            loss=0.5,
+            accuracy=0.9,
+            validation_loss=0.3,
+            validation_accuracy=height,
+            learning_rate=0.001,
+            seconds=1.0,
+        )
         fit = replace(self.fit, history=(one,), kept_epoch=1)
-        return course.watched(Watch(), 1, 1, lambda _: fit), ()
+        return progress.watch_training(Watch(), 1, epochs=1, train=lambda _: fit), ()
 
     def run(self, folder: Path, draws: int, trials: int = 8) -> StudyRecord:
-        task = Task(
+        spec = StudySpec(
             name="one",
             ratio=0.3,
             arm="labelled-only",
             settings={"pretrain.epochs": 3},
-            begin={},
+            base_values={},
             space=SPACE,
-            starts=[UNTUNED],
+            first_values=[UNTUNED],
             trials=trials,
             seed=7,
             train=self.train,
             pool=self.pool,
-            draw=1_000,
-            further=tuple(range(1_001, 1_000 + draws)),
+            draw_seed=1_000,
+            further_seeds=tuple(range(1_001, 1_000 + draws)),
         )
-        desk = Desk(open_studies(str(folder / "optuna.journal")), tracking.open_store(folder), folder, "tiny")
-        return run_study(task, desk)
+        context = StudyContext(
+            storage=open_studies(str(folder / "optuna.journal")),
+            client=tracking.open_store(folder),
+            mlruns=folder,
+            sweep="tiny",
+        )
+        return run_study(spec, context)
 
     def again(self) -> list[tuple[int, int]]:
         return [(epochs, seed) for epochs, seed in self.trained if seed != 1_000]
@@ -75,7 +89,7 @@ class Landscape:
 def trained(tiny: ExperimentConfig) -> tuple[Pool, Fit]:
     """A real pool and a real training, which all that are made up look like."""
     pool, _ = load(tiny)
-    return pool, pretrain(tiny, pool, Watch())
+    return pool, pretrain(StepInput(config=tiny, pool=pool))
 
 
 def heights(record: StudyRecord) -> list[float]:

@@ -8,7 +8,7 @@ import pytest
 
 from kmpl.errors import DamagedWarning, UserError
 from kmpl.runtime.servers import free_port, masked
-from kmpl.tuning.storage import address, open_studies, studies_file
+from kmpl.tuning.storage import open_studies, storage_address, studies_file
 
 
 def journal(folder: Path) -> Path:
@@ -24,10 +24,10 @@ def test_the_flag_wins_over_the_environment_and_both_over_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPTUNA_STORAGE", raising=False)
-    assert address(tmp_path) == str(tmp_path / "optuna.journal")
+    assert storage_address(tmp_path) == str(tmp_path / "optuna.journal")
     monkeypatch.setenv("OPTUNA_STORAGE", "sqlite:///env.db")
-    assert address(tmp_path) == "sqlite:///env.db"
-    assert address(tmp_path, "postgresql://host/db") == "postgresql://host/db"
+    assert storage_address(tmp_path) == "sqlite:///env.db"
+    assert storage_address(tmp_path, "postgresql://host/db") == "postgresql://host/db"
 
 
 def test_the_file_of_studies_is_known_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,7 +74,7 @@ def test_a_line_cut_off_by_a_kill_is_taken_away_and_all_before_it_is_kept(tmp_pa
     path = journal(tmp_path)
     whole = path.read_bytes()
     path.write_bytes(whole + whole.splitlines(keepends=True)[1][:-cut])
-    with pytest.warns(DamagedWarning, match="last line was cut off"):
+    with pytest.warns(DamagedWarning, match="the last line was incomplete"):
         storage = open_studies(str(path))
     study = optuna.load_study(study_name="one", storage=storage)
     assert [t.value for t in study.trials] == [0.5, 0.7]

@@ -21,21 +21,23 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.types import Pool
 from kmpl.errors import UserError
-from kmpl.jobs.experiment import untested
-from kmpl.jobs.workspace import Place
-from kmpl.method.experiment import Steps
+from kmpl.jobs.experiment import without_test_set
+from kmpl.jobs.workspace import Workspace
 from kmpl.method.results import Round
+from kmpl.method.step_inputs import EvaluateInput, StepInput
+from kmpl.method.step_interface import Steps
 from kmpl.method.steps import load, pretrain
 from kmpl.models.registry import build
 from kmpl.reports.studies import StudyRecord
 from kmpl.tracking.client import search
 from kmpl.training.history import Epoch, Fit
 from kmpl.training.watch import Watch
-from kmpl.tuning import Desk, open_studies, study, tune, tuned
-from kmpl.tuning.pruning import PARTS, Course
+from kmpl.tuning import StudyContext, best_settings, open_studies, study, tune
+from kmpl.tuning import trial as trial_module
+from kmpl.tuning.pruning import VALUES_PER_TRAINING, TrialProgress
 from kmpl.tuning.search_space import Range
 from kmpl.tuning.storage import studies_file
-from kmpl.tuning.study_task import Task
+from kmpl.tuning.study_task import StudySpec
 
 BEFORE, AFTER = "tiny, ratio 0.3, labelled-only", "tiny, ratio 0.3, pseudo-label"
 TRIALS = 7
@@ -52,9 +54,16 @@ def config(tiny: ExperimentConfig) -> ExperimentConfig:
 def run(
     config: ExperimentConfig, trials: int, folder: Path, steps: Steps | None = None, **more: Any
 ) -> tuple[tuple[StudyRecord, StudyRecord], ExperimentConfig]:
-    desk = Desk(open_studies(str(folder / "optuna.journal")), tracking.open_store(folder), folder, "tiny")
-    found = tune(config, trials, steps or untested(Place(folder), "tiny"), desk, **more)
-    return found, tuned(config, found)
+    context = StudyContext(
+        storage=open_studies(str(folder / "optuna.journal")),
+        client=tracking.open_store(folder),
+        mlruns=folder,
+        sweep="tiny",
+    )
+    found = tune(
+        config, trials=trials, steps=steps or without_test_set(Workspace(folder), "tiny"), context=context, **more
+    )
+    return found, best_settings(config, found)
 
 
 def studies(folder: Path) -> dict[str, optuna.Study]:
@@ -101,26 +110,54 @@ def test_a_trial_below_the_median_is_pruned_and_short_trainings_are_not_pruned_f
     config: ExperimentConfig, tmp_path: Path
 ) -> None:
     pool, _ = load(config)
-    fit = pretrain(config, pool, Watch())
+    fit = pretrain(StepInput(config=config, pool=pool))
     asked: list[int] = []
 
-    def train(values: Mapping[str, Any], course: Course, _: int) -> tuple[Fit, tuple[Round, ...]]:
+    def train(values: Mapping[str, Any], progress: TrialProgress, _: int) -> tuple[Fit, tuple[Round, ...]]:
         """Rise to 0.9 in as many epochs as are asked for; every fourth trial to half of it."""
         epochs, height = int(values["pretrain.epochs"]), 0.45 if len(asked) % 4 == 3 else 0.9
         asked.append(epochs)
-        rising = [Epoch(i, 0.5, 0.9, 0.3, height * i / epochs, 0.001, 1.0) for i in range(1, epochs + 1)]
+        rising = [
+            Epoch(
+                number=i,
+                loss=0.5,
+                accuracy=0.9,
+                validation_loss=0.3,
+                validation_accuracy=height * i / epochs,
+                learning_rate=0.001,
+                seconds=1.0,
+            )
+            for i in range(1, epochs + 1)
+        ]
 
         def tell(watch: Watch) -> Fit:
             for epoch in rising:
                 watch.epoch("pretrain", epoch, epochs)
             return replace(fit, history=tuple(rising), kept_epoch=epochs)
 
-        return course.watched(Watch(), 1, epochs, tell), ()
+        return progress.watch_training(Watch(), 1, epochs=epochs, train=tell), ()
 
     space = {"pretrain.epochs": Range(2, 40, whole=True, log=True)}
-    task = Task("one", 0.3, "labelled-only", {"pretrain.epochs": 8}, {}, space, (), 20, 7, train, pool)
-    desk = Desk(open_studies(str(tmp_path / "optuna.journal")), tracking.open_store(tmp_path), tmp_path, "tiny")
-    record = study.run_study(task, desk)
+    spec = StudySpec(
+        name="one",
+        ratio=0.3,
+        arm="labelled-only",
+        settings={"pretrain.epochs": 8},
+        base_values={},
+        space=space,
+        first_values=(),
+        trials=20,
+        seed=7,
+        train=train,
+        pool=pool,
+    )
+    context = StudyContext(
+        storage=open_studies(str(tmp_path / "optuna.journal")),
+        client=tracking.open_store(tmp_path),
+        mlruns=tmp_path,
+        sweep="tiny",
+    )
+    record = study.run_study(spec, context)
     low = [place for place in range(20) if place % 4 == 3]
     pruned = [place for place, trial in enumerate(record.trials) if trial.state == "pruned"]
     assert pruned == [place for place in low if place > 6]  # five complete ones come before any is pruned
@@ -128,31 +165,70 @@ def test_a_trial_below_the_median_is_pruned_and_short_trainings_are_not_pruned_f
     assert max(asked) >= 20
     for place in pruned:
         step = max(studies(tmp_path)["one"].trials[place].intermediate_values)
-        assert PARTS // 2 <= step < PARTS
+        assert VALUES_PER_TRAINING // 2 <= step < VALUES_PER_TRAINING
         assert record.trials[place].pruned == pytest.approx(asked[place] - record.trials[place].computed)
 
 
-def simple(config: ExperimentConfig, folder: Path, where: str, dies: Callable[[int], None]) -> tuple[Task, Desk]:
+def simple(
+    config: ExperimentConfig, folder: Path, where: str, dies: Callable[[int], None]
+) -> tuple[StudySpec, StudyContext]:
     """Return a study of four trials that train nothing; ``dies`` is told each training's number as it begins."""
     pool, _ = load(config)
-    network, counted = build(config.network, 1, 10, 0), itertools.count(1)
+    network, counted = build(config.network, channels=1, n_classes=10, seed=0), itertools.count(1)
 
-    def train(values: Mapping[str, Any], course: Course, _: int) -> tuple[Fit, tuple[Round, ...]]:
+    def train(values: Mapping[str, Any], progress: TrialProgress, _: int) -> tuple[Fit, tuple[Round, ...]]:
         number, epochs = next(counted), int(values["pretrain.epochs"])
-        rising = [Epoch(i, 0.5, 0.9, 0.3, 0.5 + 0.01 * number, 0.001, 1.0) for i in range(1, epochs + 1)]
+        rising = [
+            Epoch(
+                number=i,
+                loss=0.5,
+                accuracy=0.9,
+                validation_loss=0.3,
+                validation_accuracy=0.5 + 0.01 * number,
+                learning_rate=0.001,
+                seconds=1.0,
+            )
+            for i in range(1, epochs + 1)
+        ]
 
         def tell(watch: Watch) -> Fit:
             dies(number)
             for epoch in rising:
                 watch.epoch("pretrain", epoch, epochs)
-            return Fit(network, tuple(rising), epochs, "all epochs done", 100, float(epochs))
+            return Fit(
+                network=network,
+                history=tuple(rising),
+                kept_epoch=epochs,
+                stop_reason="all epochs done",
+                images=100,
+                seconds=float(epochs),
+            )
 
-        return course.watched(Watch(), 1, epochs, tell), ()
+        return progress.watch_training(Watch(), 1, epochs=epochs, train=tell), ()
 
     space = {"pretrain.epochs": Range(2, 40, whole=True, log=True)}
-    task = Task("one", 0.3, "labelled-only", {"pretrain.epochs": 8}, {}, space, (), 4, 7, train, pool, further=(8,))
-    desk = Desk(open_studies(where), tracking.open_store(folder), folder, "tiny", file=studies_file(where))
-    return task, desk
+    spec = StudySpec(
+        name="one",
+        ratio=0.3,
+        arm="labelled-only",
+        settings={"pretrain.epochs": 8},
+        base_values={},
+        space=space,
+        first_values=(),
+        trials=4,
+        seed=7,
+        train=train,
+        pool=pool,
+        further_seeds=(8,),
+    )
+    context = StudyContext(
+        storage=open_studies(where),
+        client=tracking.open_store(folder),
+        mlruns=folder,
+        sweep="tiny",
+        studies_file=studies_file(where),
+    )
+    return spec, context
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -174,23 +250,21 @@ def test_a_study_deleted_while_it_is_tuned_is_one_line_and_begins_anew(
         if number == moment:
             optuna.delete_study(study_name="one", storage=open_studies(where))  # as the dashboard does, from elsewhere
 
-    line = (
-        r"^study 'one' was deleted while it was tuned \(on Optuna's pages\?\); the same command begins it anew: [^\n]*$"
-    )
+    line = r"^study 'one' was deleted while it was tuned \(on Optuna's pages\?\); run the same command again: [^\n]*$"
     with pytest.raises(UserError, match=line):
         study.run_study(*simple(config, tmp_path, where, delete))
-    task, desk = simple(config, tmp_path, where, lambda _: None)
-    first = search(desk.client, kind="study")
+    spec, context = simple(config, tmp_path, where, lambda _: None)
+    first = search(context.client, kind="study")
     assert [one.info.status for one in first] == ["KILLED"]
-    record = study.run_study(task, desk)
+    record = study.run_study(spec, context)
     assert len(record.trials) == 4
-    new, old = search(desk.client, kind="study", study="one")
+    new, old = search(context.client, kind="study", study="one")
     assert (new.info.run_id, new.info.status, old.info.run_id) == (record.run, "FINISHED", first[0].info.run_id)
     assert old.data.tags["successor"] == record.run
-    below = search(desk.client, **{"kind": "trial", "mlflow.parentRunId": record.run})
+    below = search(context.client, **{"kind": "trial", "mlflow.parentRunId": record.run})
     assert sorted(one.data.tags["trial"] for one in below) == ["0", "1", "2", "3"]  # each of them once
-    assert "RUNNING" not in {one.info.status for one in search(desk.client, study="one")}
-    assert study.run_study(task, desk) == record
+    assert "RUNNING" not in {one.info.status for one in search(context.client, study="one")}
+    assert study.run_study(spec, context) == record
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -202,26 +276,26 @@ def test_a_cancelled_study_is_killed_and_goes_on_in_the_same_run(config: Experim
     where = str(tmp_path / "optuna.journal")
     with pytest.raises(TerminationSignal):
         study.run_study(*simple(config, tmp_path, where, cancel))
-    task, desk = simple(config, tmp_path, where, lambda _: None)
-    (before,) = search(desk.client, kind="study")
+    spec, context = simple(config, tmp_path, where, lambda _: None)
+    (before,) = search(context.client, kind="study")
     assert before.info.status == "KILLED"
-    assert sorted(one.info.status for one in search(desk.client, kind="trial")) == ["FINISHED", "FINISHED", "KILLED"]
-    record = study.run_study(task, desk)
+    assert sorted(one.info.status for one in search(context.client, kind="trial")) == ["FINISHED", "FINISHED", "KILLED"]
+    record = study.run_study(spec, context)
     assert (record.run, record.again) == (before.info.run_id, 1)
-    assert desk.client.get_run(record.run).info.status == "FINISHED"
+    assert context.client.get_run(record.run).info.status == "FINISHED"
 
 
 @pytest.mark.usefixtures("without_figures")
 def test_the_run_of_a_study_that_was_deleted_in_mlflow_is_made_again_above_its_trials(
     config: ExperimentConfig, tmp_path: Path
 ) -> None:
-    task, desk = simple(config, tmp_path, str(tmp_path / "optuna.journal"), lambda _: None)
-    first = study.run_study(task, desk)
-    desk.client.delete_run(first.run)
-    second = study.run_study(task, desk)
+    spec, context = simple(config, tmp_path, str(tmp_path / "optuna.journal"), lambda _: None)
+    first = study.run_study(spec, context)
+    context.client.delete_run(first.run)
+    second = study.run_study(spec, context)
     assert second.run != first.run
     assert second.trials == first.trials
-    assert len(search(desk.client, **{"kind": "trial", "mlflow.parentRunId": second.run})) == 4
+    assert len(search(context.client, **{"kind": "trial", "mlflow.parentRunId": second.run})) == 4
 
 
 def test_pseudo_label_trials_begin_with_the_winner_of_labelled_only_from_the_store(done: Any, folder: Path) -> None:
@@ -286,7 +360,7 @@ def test_law_5_killed_anywhere_the_studies_end_as_if_nothing_had_been(
         """Ends the turn where a signal would."""
 
     counted = itertools.count(1)
-    drawn = study.of_trial
+    drawn = trial_module.of_trial
 
     def dies(*about: Any) -> Any:
         if next(counted) == moment:
@@ -294,7 +368,7 @@ def test_law_5_killed_anywhere_the_studies_end_as_if_nothing_had_been(
         return drawn(*about)
 
     with monkeypatch.context() as patch:
-        patch.setattr(study, "of_trial", dies)
+        patch.setattr(trial_module, "of_trial", dies)
         with pytest.raises(Killed):
             run(config, TRIALS, tmp_path)
     found, best = run(config, TRIALS, tmp_path)
@@ -311,7 +385,7 @@ def test_law_5_killed_anywhere_the_studies_end_as_if_nothing_had_been(
 def test_law_1_the_true_labels_of_unlabelled_images_decide_nothing(
     config: ExperimentConfig, done: Any, tmp_path: Path
 ) -> None:
-    steps = untested(Place(tmp_path), "tiny")
+    steps = without_test_set(Workspace(tmp_path), "tiny")
 
     def permuted(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
         pool, truth = steps.load(config)
@@ -327,10 +401,11 @@ def test_law_1_the_true_labels_of_unlabelled_images_decide_nothing(
 
 
 def test_law_7_a_trial_that_asks_for_the_test_is_refused(config: ExperimentConfig, tmp_path: Path) -> None:
-    steps = untested(Place(tmp_path), "tiny")
+    steps = without_test_set(Workspace(tmp_path), "tiny")
     pool, _ = steps.load(config)
+    network = steps.pretrain(StepInput(config=config, pool=pool)).network
     with pytest.raises(AssertionError, match="the test set is not opened here"):
-        steps.evaluate(config, steps.pretrain(config, pool, Watch()).network)
+        steps.evaluate(EvaluateInput(config=config, network=network))
 
 
 @pytest.mark.usefixtures("without_figures")
@@ -338,7 +413,7 @@ def test_the_best_of_another_ratio_is_tried_second(config: ExperimentConfig, don
     drawn = [
         record.model_copy(update={"best": record.trials[-1].params}) for record in done[0]
     ]  # not what a study begins with
-    found, _ = run(merge(config, {"ratio": 0.2}), 2, tmp_path, before=drawn)
+    found, _ = run(merge(config, {"ratio": 0.2}), 2, tmp_path, previous=drawn)
     for record, other in zip(found, drawn, strict=True):
         assert other.best != record.start
         assert [trial.params for trial in record.trials] == [record.start, pytest.approx(other.best)]
@@ -350,7 +425,7 @@ def test_more_trials_go_on_and_a_new_winner_begins_the_second_study_anew(
 ) -> None:
     # Labelled-only has two trials, then pseudo-label; then labelled-only a third one, the best.
     values = iter([0.5, 0.4, 0.3, 0.9, 0.95, *[0.5] * 3])
-    monkeypatch.setattr(study, "value", lambda *_: next(values))
+    monkeypatch.setattr(trial_module, "objective", lambda *_: next(values))
     first, _ = run(config, 2, tmp_path)
     found, _ = run(config, 3, tmp_path)
     assert [len(record.trials) for record in found] == [3, 3]
@@ -366,7 +441,7 @@ def test_another_space_and_other_settings_under_the_same_name_are_refused(
     assert studies(folder), "another test has made them"
     said = "searches another space: pretrain.epochs was 1 to 4, is now 1 to 9"
     with pytest.raises(UserError, match=said):
-        run(config, TRIALS, folder, given=("pretrain.epochs=1:9",))
+        run(config, TRIALS, folder, ranges=("pretrain.epochs=1:9",))
     with pytest.raises(UserError, match=r"stands for other settings: pool\.size was 300, is now 310"):
         run(merge(config, {"pool": {"size": 310}}), TRIALS, folder)
     assert [len(one.trials) for one in studies(folder).values()] == [TRIALS, TRIALS]

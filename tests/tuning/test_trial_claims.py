@@ -16,21 +16,21 @@ from optuna.trial import TrialState
 
 from kmpl.tuning.search_space import Range
 from kmpl.tuning.storage import open_studies
-from kmpl.tuning.trial_claims import Queue, Worker, alive, counts
+from kmpl.tuning.trial_claims import TrialClaims, Worker, is_finished, is_running
 
 SPACE = {"x": Range(0, 1, whole=False, log=False), "n": Range(1, 100, whole=True, log=True)}
 START = {"x": 0.5, "n": 10}
 
 
-def queue(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = ()) -> Queue:
+def claims(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = ()) -> TrialClaims:
     storage = open_studies(str(folder / "optuna.journal"))
     study = optuna.create_study(storage=storage, study_name="one", direction="maximize", load_if_exists=True)
-    return Queue(study, SPACE, trials, starts, 7, folder / "locks")
+    return TrialClaims(study=study, space=SPACE, trials=trials, first_values=starts, seed=7, locks=folder / "locks")
 
 
-def work(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = (), seconds: float = 0.0) -> Queue:
+def work(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = (), seconds: float = 0.0) -> TrialClaims:
     """Run what is missing of the study, as one process; each trial takes some seconds."""
-    one = queue(folder, trials, starts)
+    one = claims(folder, trials, starts)
     with Worker(folder / "locks") as worker:
         while claimed := one.claim(worker):
             trial, values = claimed
@@ -39,8 +39,8 @@ def work(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = (), s
     return one
 
 
-def values(one: Queue) -> list[dict[str, float]]:
-    return [t.params for t in one.study.trials if counts(t)]
+def values(one: TrialClaims) -> list[dict[str, float]]:
+    return [t.params for t in one.study.trials if is_finished(t)]
 
 
 def process(script: str, *arguments: object) -> subprocess.Popen[str]:
@@ -53,7 +53,7 @@ def process(script: str, *arguments: object) -> subprocess.Popen[str]:
 CLAIMING = """
 for folder in map(Path, sys.argv[2:]):
     if not os.fork():
-        one = t.queue(folder, int(sys.argv[1])); worker = t.Worker(one.locks); worker.__enter__()
+        one = t.claims(folder, int(sys.argv[1])); worker = t.Worker(one.locks); worker.__enter__()
         print(folder.name, os.getpid(), one.claim(worker)[0].number, flush=True)
         signal.pause()
 for _ in sys.argv[2:]:
@@ -72,8 +72,8 @@ def killed_at_work(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[
         assert working.stdout is not None
         for _ in range(2):
             name, pid, number = working.stdout.readline().split()
-            [trial] = [t for t in queue(folder / name, 8).study.trials if t.number == int(number)]
-            assert alive(trial)
+            [trial] = [t for t in claims(folder / name, 8).study.trials if t.number == int(number)]
+            assert is_running(trial)
             os.kill(int(pid), signal.SIGKILL)
             found[int(name)] = (folder / name, int(number))
         assert working.wait() == 0
@@ -115,19 +115,19 @@ def test_law_5_a_trial_of_a_dead_process_is_failed_and_its_values_are_tried_agai
 
 def test_a_trial_at_work_is_left_to_its_process(tmp_path: Path) -> None:
     with Worker(tmp_path / "locks") as first:
-        one = queue(tmp_path, 2)
+        one = claims(tmp_path, 2)
         claimed = one.claim(first)
         assert claimed
-        assert len([t for t in one.revive() if t.state == TrialState.RUNNING]) == 1
+        assert len([t for t in one.requeue_dead() if t.state == TrialState.RUNNING]) == 1
         with Worker(tmp_path / "locks") as second:
-            other = queue(tmp_path, 2).claim(second)
+            other = claims(tmp_path, 2).claim(second)
             assert other
             assert other[0].number != claimed[0].number
             assert other[1] != claimed[1]
 
 
 def test_a_diverged_trial_counts_and_a_killed_one_does_not(tmp_path: Path) -> None:
-    one = queue(tmp_path, 2)
+    one = claims(tmp_path, 2)
     with Worker(tmp_path / "locks") as worker:
         first, _ = one.claim(worker) or pytest.fail("nothing to claim")
         first.set_user_attr("diverged", "at epoch 1")
@@ -140,7 +140,7 @@ def test_a_diverged_trial_counts_and_a_killed_one_does_not(tmp_path: Path) -> No
 
 
 def test_a_process_that_dies_once_its_trial_has_diverged_leaves_nothing_to_do_again(tmp_path: Path) -> None:
-    one = queue(tmp_path, 1)
+    one = claims(tmp_path, 1)
     with Worker(tmp_path / "locks") as worker:
         trial, _ = one.claim(worker) or pytest.fail("nothing to claim")
         trial.set_user_attr("diverged", "at epoch 1")
@@ -152,28 +152,28 @@ def test_a_process_that_dies_once_its_trial_has_diverged_leaves_nothing_to_do_ag
 def test_in_a_copy_nobody_is_at_work_on_the_originals_trials(tmp_path: Path) -> None:
     original = tmp_path / "original"
     with Worker(original / "locks", original / "optuna.journal") as worker:
-        claimed = queue(original, 2).claim(worker)
+        claimed = claims(original, 2).claim(worker)
         assert claimed
         shutil.copytree(original, tmp_path / "copy")
-        copied = replace(queue(tmp_path / "copy", 2), studies=tmp_path / "copy" / "optuna.journal")
-        first = copied.revive()[0]
+        copied = replace(claims(tmp_path / "copy", 2), studies_file=tmp_path / "copy" / "optuna.journal")
+        first = copied.requeue_dead()[0]
         assert (first.state, worker.path.exists()) == (TrialState.FAIL, True)
-        mine = replace(queue(original, 2), studies=original / "optuna.journal")
-        assert mine.alive(mine.revive()[0])  # whatever was done in the copy
+        mine = replace(claims(original, 2), studies_file=original / "optuna.journal")
+        assert mine.is_running(mine.requeue_dead()[0])  # whatever was done in the copy
         by_link = tmp_path / "link.journal"
         by_link.symlink_to(original / "optuna.journal")
-        assert alive(mine.study.trials[0], by_link)
+        assert is_running(mine.study.trials[0], by_link)
 
 
 def test_a_process_elsewhere_is_alive_while_it_gives_signs(tmp_path: Path) -> None:
-    one = queue(tmp_path, 1)
+    one = claims(tmp_path, 1)
     with Worker(tmp_path / "locks") as worker:
         claimed = one.claim(worker)
         assert claimed
         claimed[0].set_user_attr("worker", {"host": "elsewhere", "lock": "/nowhere"})
-        assert alive(one.study.trials[0])
+        assert is_running(one.study.trials[0])
         claimed[0].set_user_attr("seen", "2020-01-01T00:00:00+00:00")
-        assert not alive(one.study.trials[0])
+        assert not is_running(one.study.trials[0])
 
 
 def test_three_processes_share_a_study_without_a_lost_or_doubled_trial(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ sys.exit(any(os.wait()[1] for _ in range(3)))
     with process(script, tmp_path) as working:
         working.communicate(timeout=120)
     assert working.returncode == 0
-    one = queue(tmp_path, 12)
+    one = claims(tmp_path, 12)
     assert len(one.study.trials) == 12
     assert {t.state for t in one.study.trials} == {TrialState.COMPLETE}
     assert len({str(t.params) for t in one.study.trials}) == 12

@@ -1,7 +1,6 @@
-"""What each fault of the reference notebook is worth, measured: one function a question, each of settings and a seed.
+"""The effect of each fault of the reference notebook: one function a question, of settings with ratio and seed.
 
-The notebook's constants (preset ``notebook``) are kept; its network may be changed for one that takes minutes, not
-days.
+The constants are the notebook's (preset ``notebook``); its network may be replaced by one that trains in minutes.
 """
 
 import itertools
@@ -24,38 +23,38 @@ from kmpl.errors import UserError
 from kmpl.images.transforms import flip, to_float, to_uint8
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
 from kmpl.method.kmeans import kmeans
 from kmpl.method.pseudo_labels import Evidence, by_prototypes
+from kmpl.method.step_inputs import EvaluateInput, StepInput
+from kmpl.method.step_interface import Steps
 from kmpl.method.steps import cluster_seed
 from kmpl.models import embedding
 from kmpl.models import registry as networks
 from kmpl.models.network import Network
-from kmpl.runtime.devices import place, use_threads
+from kmpl.runtime.devices import to_device, use_threads
 from kmpl.runtime.seeds import derive
 from kmpl.training import examples, loop, metrics
 from kmpl.training.history import Epoch
-from kmpl.training.watch import Watch
 
 Numbers = dict[str, float]
-"""What was measured, by name: fractions or counts."""
+"""Measurements by name: fractions or counts."""
 
 
 def leak(config: ExperimentConfig, steps: Steps) -> Numbers:
-    """Retrain on the labels that the notebook assigned, and on the true ones that it retrained on by mistake."""
+    """Retrain on the labels that the notebook assigned, and on the true labels that it used by mistake."""
     arms = ("labelled-only", "notebook", "oracle")
     report = experiment.run(merge(config, {"arms": arms}), steps)
-    found = {arm: report.arms[arm].evaluation.accuracy for arm in arms}
-    return found | {"pseudo-labels right": report.arms["notebook"].rounds[-1].diagnostics.accuracy}
+    accuracies = {arm: report.arms[arm].evaluation.accuracy for arm in arms}
+    return accuracies | {"pseudo-labels right": report.arms["notebook"].rounds[-1].diagnostics.accuracy}
 
 
 def second_kmeans(config: ExperimentConfig, steps: Steps) -> Numbers:
-    """Give unlabelled images the nearest prototypes' class at once, and cluster by cluster, as the notebook does."""
+    """Classify unlabelled images by the nearest prototypes at once, and cluster by cluster, as the notebook does."""
     config = for_arm(config, "notebook")
     pool, _ = steps.load(config)
-    network = steps.pretrain(config, pool, Watch()).network
+    network = steps.pretrain(StepInput(config=config, pool=pool)).network
     hidden, knn = _prototypes(config, pool, pool.images, network)
-    clusters = kmeans(hidden, config.clustering.n_prototypes, cluster_seed(config, 1))
+    clusters = kmeans(hidden, config.clustering.n_prototypes, seed=cluster_seed(config, 1))
     with threadpool_limits(1):
         at_once = knn.predict(hidden)
         one_by_one = np.empty_like(at_once)
@@ -70,92 +69,116 @@ def second_kmeans(config: ExperimentConfig, steps: Steps) -> Numbers:
 
 
 def other_draw(config: ExperimentConfig, steps: Steps) -> Numbers:
-    """Take features of the images as training saw them, and of another draw of their views, as the notebook does."""
+    """Classify features of the training images, and of another draw of their views, as the notebook does."""
     config = for_arm(config, "notebook")
     pool, truth = steps.load(config)
-    network = steps.pretrain(config, pool, Watch()).network
-    data, views = read(config.dataset, train=True), np.array(pool.views)
-    again = pool.images.clone()
+    network = steps.pretrain(StepInput(config=config, pool=pool)).network
+    data = read(config.dataset, train=True)
+    views = np.array(pool.views)
+    seed = derive(config.seed, "another draw")
+    other_images = pool.images.clone()
     for view in np.unique(views):
-        where, seed = np.flatnonzero(views == view), derive(config.seed, "another draw")
-        again[where] = show(data.images[pool.sources[where]], str(view), again.shape[-1], seed)
-    named = []
-    for images in (pool.images, again):
+        of_view = np.flatnonzero(views == view)
+        other_images[of_view] = show(
+            data.images[pool.sources[of_view]], str(view), size=other_images.shape[-1], seed=seed
+        )
+
+    def classify(images: torch.Tensor) -> np.ndarray:
         hidden, knn = _prototypes(config, pool, images, network)
-        named.append(knn.predict(hidden))
-    right = [float((labels == truth[~pool.labelled]).mean()) for labels in named]
-    differ = float((named[0] != named[1]).mean())
-    return {"right, the same draw": right[0], "right, another draw": right[1], "labels that differ": differ}
+        return np.asarray(knn.predict(hidden))
+
+    same = classify(pool.images)
+    other = classify(other_images)
+    truth = truth[~pool.labelled]
+    return {
+        "right, the same draw": float((same == truth).mean()),
+        "right, another draw": float((other == truth).mean()),
+        "labels that differ": float((same != other).mean()),
+    }
 
 
-def siblings(config: ExperimentConfig, steps: Steps) -> Numbers:  # noqa: ARG001  (all questions take the same)
-    """Draw the notebook's pool, in which one digit may be seen up to three times; compare unlabelled images of which
-    another view is labelled with those that the network has not seen in any view."""
-    rules, data = PROTOCOLS["notebook"], read(config.dataset, train=True)
-    rng, n = np.random.default_rng(derive(config.seed, "siblings")), len(data.labels)
-    drawn = rng.permutation(n * len(rules.views))[: config.pool.size or rules.pool_size]
-    sources, views = drawn % n, drawn // n
+def siblings(config: ExperimentConfig, steps: Steps) -> Numbers:  # noqa: ARG001  (all questions have the same signature)
+    """Compare unlabelled images whose other view is labelled with images that the network has not seen in any view.
+
+    The pool is drawn as the notebook draws it: it may hold a digit in up to three views.
+    """
+    rules = PROTOCOLS["notebook"]
+    data = read(config.dataset, train=True)
+    rng = np.random.default_rng(derive(config.seed, "siblings"))
+    n_digits = len(data.labels)
+    drawn = rng.permutation(n_digits * len(rules.views))[: config.pool.size or rules.pool_size]
+    sources = drawn % n_digits
+    views = drawn // n_digits
     images = torch.empty((len(drawn), data.images.shape[1], rules.image_size, rules.image_size), dtype=torch.uint8)
     for i, view in enumerate(rules.views):
-        images[views == i] = show(data.images[sources[views == i]], view, rules.image_size, derive(config.seed, view))
+        images[views == i] = show(
+            data.images[sources[views == i]], view, size=rules.image_size, seed=derive(config.seed, view)
+        )
     labelled = np.arange(len(drawn)) < round((config.ratio or 0.1) * len(drawn))
-    true, seen = data.labels.numpy()[sources], np.isin(sources[~labelled], sources[labelled])
-    if not seen.any():
+    true = data.labels.numpy()[sources]
+    has_sibling = np.isin(sources[~labelled], sources[labelled])
+    if not has_sibling.any():
         raise UserError(f"pool.size {len(drawn)}: no unlabelled view has a labelled sibling; give more")
-    network = _trained(config, images[labelled], true[labelled])
+    network = _train(config, images[labelled], true[labelled])
     right = embedding.predict(network, images[~labelled]).argmax(axis=1) == true[~labelled]
     return {
-        "share with a labelled sibling": float(seen.mean()),
-        "accuracy with": float(right[seen].mean()),
-        "accuracy without": float(right[~seen].mean()),
+        "share with a labelled sibling": float(has_sibling.mean()),
+        "accuracy with": float(right[has_sibling].mean()),
+        "accuracy without": float(right[~has_sibling].mean()),
     }
 
 
 def best_epoch(config: ExperimentConfig, steps: Steps) -> Numbers:
-    """Look at the test after every epoch, as the notebook does, and choose the best one by it."""
+    """Evaluate on the test set after every epoch, as the notebook does, and choose the best epoch by it."""
     pool, _ = steps.load(config)
-    seen: list[float] = []
+    accuracies: list[float] = []
 
-    def look(network: Network, *_: object) -> None:
-        seen.append(evaluate(config, network).accuracy)
+    def after_epoch(network: Network, *_: object) -> None:
+        accuracies.append(evaluate(EvaluateInput(config=config, network=network)).accuracy)
 
-    _trained(config, pool.images[pool.labelled], pool.labels[pool.labelled], look)
-    numbers = {f"epoch {i}": accuracy for i, accuracy in enumerate(seen, start=1)}
-    return numbers | {"last": seen[-1], "best on test": max(seen)}
+    _train(config, pool.images[pool.labelled], pool.labels[pool.labelled], after_epoch)
+    numbers = {f"epoch {i}": accuracy for i, accuracy in enumerate(accuracies, start=1)}
+    return numbers | {"last": accuracies[-1], "best on test": max(accuracies)}
 
 
 def flips(config: ExperimentConfig, steps: Steps) -> Numbers:
-    """Turn the clean test images as the blur and noise views do, and count what becomes of each digit."""
+    """Flip the clean test images as the blur and noise views do, and count the predicted class of each digit."""
     pool, _ = steps.load(config)
-    network = steps.pretrain(config, pool, Watch()).network
+    network = steps.pretrain(StepInput(config=config, pool=pool)).network
     test = open_test_set(config)
-    images, n = to_float(test.views["clean"]), len(test.labels)
+    images = to_float(test.views["clean"])
+    n = len(test.labels)
     numbers: Numbers = {}
-    for name, sideways, upside in (
+    for name, mirrored, upside_down in (
         ("as it is", False, False),
         ("mirrored", True, False),
         ("upside-down", False, True),
         ("both", True, True),
     ):
-        turned = to_uint8(flip(images, torch.full((n,), sideways), torch.full((n,), upside)))
-        predicted = embedding.predict(network, turned).argmax(axis=1)
+        flipped = to_uint8(flip(images, torch.full((n,), mirrored), torch.full((n,), upside_down)))
+        predicted = embedding.predict(network, flipped).argmax(axis=1)
         numbers[name] = metrics.accuracy(predicted, test.labels)
         table = metrics.confusion(predicted, test.labels, len(pool.classes))
-        for true, said in np.argwhere((table > 0) & ~np.eye(len(table), dtype=bool)):
-            numbers[f"{name}: {pool.classes[true]} as {pool.classes[said]}"] = table[true, said] / table[true].sum()
+        for true, guess in np.argwhere((table > 0) & ~np.eye(len(table), dtype=bool)):
+            numbers[f"{name}: {pool.classes[true]} as {pool.classes[guess]}"] = table[true, guess] / table[true].sum()
     return numbers
 
 
 def last_batch(config: ExperimentConfig, steps: Steps) -> Numbers:
-    """Compute the test's loss over all its images, and as the notebook does: the last batch's over the batches."""
+    """Compute the test loss over all images, and as the notebook does: last batch over number of batches."""
     pool, _ = steps.load(config)
-    network, test = steps.pretrain(config, pool, Watch()).network, open_test_set(config)
+    network = steps.pretrain(StepInput(config=config, pool=pool)).network
+    test = open_test_set(config)
     probabilities = np.concatenate([embedding.predict(network, images) for images in test.views.values()])
-    true, size = np.tile(test.labels, len(test.views)), config.pretrain.batch_size
-    order, batches = np.random.default_rng(derive(config.seed, "batches")).permutation(len(true)), -(-len(true) // size)
-    last = order[(batches - 1) * size :]
-    notebooks = metrics.log_loss(probabilities[last], true[last]) / batches
-    return {"over all images": metrics.log_loss(probabilities, true), "as the notebook": notebooks}
+    true = np.tile(test.labels, len(test.views))
+    batch_size = config.pretrain.batch_size
+    n_batches = -(-len(true) // batch_size)
+    order = np.random.default_rng(derive(config.seed, "batches")).permutation(len(true))
+    last = order[(n_batches - 1) * batch_size :]
+    return {
+        "over all images": metrics.log_loss(probabilities, true),
+        "as the notebook": metrics.log_loss(probabilities[last], true[last]) / n_batches,
+    }
 
 
 def _prototypes(
@@ -164,25 +187,42 @@ def _prototypes(
     """Return the features (U, D) of the unlabelled images and the notebook's classifier, fitted to prototypes."""
     features, probabilities = embedding.embed(network, images)
     seed = cluster_seed(config, 1)
-    evidence = Evidence(features, probabilities, pool.labels, config.clustering, config.pseudo_labels, seed)
+    evidence = Evidence(
+        features=features,
+        probabilities=probabilities,
+        labels=pool.labels,
+        clustering=config.clustering,
+        settings=config.pseudo_labels,
+        seed=seed,
+    )
     return features[~pool.labelled], by_prototypes(evidence)
 
 
-def _trained(
+def _train(
     config: ExperimentConfig,
     images: torch.Tensor,
     labels: np.ndarray,
-    look: Callable[..., None] | None = None,
+    after_epoch: Callable[..., None] | None = None,
 ) -> Network:
-    """Return a network trained as pretraining is; ``look`` sees it after each epoch."""
+    """Return a network trained as pretraining is; ``after_epoch`` gets it after each epoch."""
     use_threads(config.threads)
     seed = derive(config.seed, "pretrain")
-    network = networks.build(config.network, images.shape[1], int(labels.max()) + 1, derive(seed, "weights"))
-    network = place(network, config.device, config.precision)
-    nobody = (images[:0], np.empty(0, dtype=np.int64))
-    watch: Callable[[Epoch, int], None] | None = partial(look, network) if look else None
+    network = networks.build(
+        config.network, channels=images.shape[1], n_classes=int(labels.max()) + 1, seed=derive(seed, "weights")
+    )
+    network = to_device(network, config.device, config.precision)
+    no_validation = (images[:0], np.empty(0, dtype=np.int64))
+    watch: Callable[[Epoch, int], None] | None = partial(after_epoch, network) if after_epoch else None
     data = examples.examples(images, labels)
-    return loop.fit(network, data, config.pretrain, config.augmentation, seed, nobody, watch).network
+    return loop.fit(
+        network,
+        data,
+        config.pretrain,
+        augmentation=config.augmentation,
+        seed=seed,
+        validation=no_validation,
+        on_epoch=watch,
+    ).network
 
 
 QUESTIONS: Mapping[str, Callable[[ExperimentConfig, Steps], Numbers]] = {
@@ -198,7 +238,7 @@ QUESTIONS: Mapping[str, Callable[[ExperimentConfig, Steps], Numbers]] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What one question gave at one labelled ratio with one seed."""
+    """The answer to one question at one labelled ratio with one seed."""
 
     question: str
     ratio: float
@@ -209,6 +249,6 @@ class Answer:
 def ask(config: ExperimentConfig, ratios: Sequence[float], seeds: Sequence[int], steps: Steps) -> Iterator[Answer]:
     """Yield the answer to each question, for each labelled ratio and seed."""
     for seed, ratio in itertools.product(seeds, ratios):
-        at = merge(config, {"ratio": ratio, "seed": seed})
-        for question, answered in QUESTIONS.items():
-            yield Answer(question, ratio, seed, answered(at, steps))
+        drawn = merge(config, {"ratio": ratio, "seed": seed})
+        for question, answer in QUESTIONS.items():
+            yield Answer(question, ratio, seed, answer(drawn, steps))

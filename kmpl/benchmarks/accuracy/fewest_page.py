@@ -1,4 +1,4 @@
-"""One and two labels a class, for people: a table and a figure."""
+"""The benchmark of one and two labels a class as markdown and as a figure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kmpl.benchmarks.accuracy.fewest import WAYS, Draw
-from kmpl.benchmarks.provenance import cell, turns
+from kmpl.benchmarks.provenance import mean_sd_of, sessions_provenance
 from kmpl.config.experiment import AFTER, BEFORE
 from kmpl.reports.figures import COLOURS, bare, canvas, logarithmic
 from kmpl.reports.findings import difference
@@ -20,22 +20,22 @@ learnt without any label, as `kmpl suggest` chooses them; nobody knows beforehan
 are trained on, none is kept for validation."""
 
 
-def page(draws: Sequence[Draw], parts: Sequence[Mapping[str, str]]) -> str:
+def markdown(draws: Sequence[Draw], parts: Sequence[Mapping[str, str]]) -> str:
     """Return the table as markdown."""
-    found = _groups(draws)
+    groups = _groups(draws)
     rows = [
         [
             f"{labels} {way}",
-            *(cell([d.errors[arm] for d in group]) for arm in (BEFORE, AFTER)),
+            *(mean_sd_of([d.errors[arm] for d in group]) for arm in (BEFORE, AFTER)),
             ", ".join(f"{100 * d.errors[AFTER]:.2f}" for d in group),
             ", ".join(str(d.classes) for d in group),
             f"{np.mean([d.seconds for d in group]) / 60:.1f}",
         ]
-        for (labels, way), group in found.items()
+        for (labels, way), group in groups.items()
     ]
     gains = []
     for labels in dict.fromkeys(d.labels for d in draws):
-        values = [[1 - d.errors[AFTER] for d in found.get((labels, way), [])] for way in WAYS]
+        values = [[1 - d.errors[AFTER] for d in groups.get((labels, way), [])] for way in WAYS]
         if all(values) and len(values[0]) == len(values[1]):
             gains.append(f"- {labels} labels: {difference(paired(0.0, *values))}")
     texts = [
@@ -43,7 +43,7 @@ def page(draws: Sequence[Draw], parts: Sequence[Mapping[str, str]]) -> str:
         _INTRODUCTION,
         grid(["labels", BEFORE, AFTER, f"{AFTER}, each seed", "classes met", "minutes a run"], rows, left=("labels",)),
         "suggested − at random, accuracy of pseudo-label, seed by seed:\n\n" + "\n".join(gains),
-        turns(parts),
+        sessions_provenance(parts),
     ]
     return "\n\n".join(texts) + "\n"
 
@@ -51,15 +51,16 @@ def page(draws: Sequence[Draw], parts: Sequence[Mapping[str, str]]) -> str:
 def figure(draws: Sequence[Draw]) -> Figure:
     """Return the error of each seed, before and after, on a logarithmic scale."""
     drawn, axes = canvas(1, 1, 8, 4.2)
-    a, found = axes[0, 0], _groups(draws)
+    a = axes[0, 0]
+    groups = _groups(draws)
     for colour, arm in zip(COLOURS, (BEFORE, AFTER), strict=False):
-        for place, group in enumerate(found.values()):
+        for position, group in enumerate(groups.values()):
             errors = [100 * d.errors[arm] for d in group]
-            a.plot([place] * len(errors), errors, "o", color=colour, alpha=0.6, label=arm if place == 0 else None)
-            a.plot([place - 0.2, place + 0.2], [np.mean(errors)] * 2, color=colour)
+            a.plot([position] * len(errors), errors, "o", color=colour, alpha=0.6, label=arm if position == 0 else None)
+            a.plot([position - 0.2, position + 0.2], [np.mean(errors)] * 2, color=colour)
     a.set_yscale("log")
     logarithmic(a.yaxis)
-    a.set_xticks(range(len(found)), [f"{labels}, {way}" for labels, way in found])
+    a.set_xticks(range(len(groups)), [f"{labels}, {way}" for labels, way in groups])
     a.margins(x=0.1)
     a.legend(frameon=False, fontsize=9)
     bare(a, "error on the clean test: each seed, and the mean", "labels", "error (%)")

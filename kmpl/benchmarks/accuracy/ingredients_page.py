@@ -1,4 +1,4 @@
-"""What each ingredient is worth, for people: a table and a figure."""
+"""The ablation as markdown and as a figure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from kmpl.benchmarks.accuracy.ingredients import IN, OUT, WHOLE, Outcome
-from kmpl.benchmarks.provenance import cell, turns
+from kmpl.benchmarks.provenance import mean_sd_of, sessions_provenance
 from kmpl.reports.figures import COLOURS, bare, canvas, logarithmic
 from kmpl.reports.findings import percent, points
 from kmpl.reports.statistics import interval
@@ -21,7 +21,7 @@ assigned labels that are right, round by round; *kept*: share of the unlabelled 
 to. The test stays shut."""
 
 
-def page(outcomes: Sequence[Outcome], parts: Sequence[Mapping[str, str]]) -> str:
+def markdown(outcomes: Sequence[Outcome], parts: Sequence[Mapping[str, str]]) -> str:
     """Return the table as markdown."""
     groups = (("as it is", (WHOLE,)), ("taken out", tuple(OUT)), ("put in", tuple(IN)))
     rows = [
@@ -33,7 +33,7 @@ def page(outcomes: Sequence[Outcome], parts: Sequence[Mapping[str, str]]) -> str
         "# What each ingredient is worth",
         _INTRODUCTION,
         grid(["", "ingredient", "error", "added", "right", "kept", "minutes"], rows, left=("", "ingredient")),
-        turns(parts),
+        sessions_provenance(parts),
     ]
     return "\n\n".join(texts) + "\n"
 
@@ -41,12 +41,13 @@ def page(outcomes: Sequence[Outcome], parts: Sequence[Mapping[str, str]]) -> str
 def figure(outcomes: Sequence[Outcome]) -> Figure:
     """Return each change's error, every seed a point and the mean a line, beside that of the method."""
     drawn, axes = canvas(1, 1, 9, 6.5)
-    a, changes = axes[0, 0], [WHOLE, *OUT, *IN]
+    a = axes[0, 0]
+    changes = [WHOLE, *OUT, *IN]
     colours = [COLOURS[0], *[COLOURS[1]] * len(OUT), *[COLOURS[2]] * len(IN)]
-    for place, (change, colour) in enumerate(zip(changes, colours, strict=True)):
+    for position, (change, colour) in enumerate(zip(changes, colours, strict=True)):
         errors = 100 * _errors(outcomes, change)
-        a.plot(errors, [place] * len(errors), "o", color=colour, alpha=0.6)
-        a.plot([errors.mean()] * 2, [place - 0.3, place + 0.3], color=colour)
+        a.plot(errors, [position] * len(errors), "o", color=colour, alpha=0.6)
+        a.plot([errors.mean()] * 2, [position - 0.3, position + 0.3], color=colour)
     a.axvline(100 * _errors(outcomes, WHOLE).mean(), color=COLOURS[0], lw=0.6)
     a.set_xscale("log")
     logarithmic(a.xaxis)
@@ -61,23 +62,23 @@ def _errors(outcomes: Sequence[Outcome], change: str) -> np.ndarray:
 
 
 def _line(outcomes: Sequence[Outcome], change: str) -> list[str]:
-    found = [o for o in outcomes if o.change == change]
+    seeds = [o for o in outcomes if o.change == change]
     errors = _errors(outcomes, change)
     return [
         change,
-        cell(errors.tolist()),
+        mean_sd_of(errors.tolist()),
         "" if change == WHOLE else _added(errors - _errors(outcomes, WHOLE)),
-        ", ".join(percent(right) for right in _right(found)) or percent(None),
-        percent(float(np.mean([o.kept for o in found]))),
-        f"{np.mean([o.seconds for o in found]) / 60:.1f}",
+        ", ".join(percent(right) for right in _right(seeds)) or percent(None),
+        percent(float(np.mean([o.kept for o in seeds]))),
+        f"{np.mean([o.seconds for o in seeds]) / 60:.1f}",
     ]
 
 
-def _right(found: Sequence[Outcome]) -> list[float]:
-    """Return the mean of each round; of a seed that ended earlier its last one counts, whose labels did not change."""
-    ended = [o.right for o in found if o.right]
-    rounds = range(max(map(len, ended), default=0))
-    return [float(np.mean([right[min(turn, len(right) - 1)] for right in ended])) for turn in rounds]
+def _right(outcomes: Sequence[Outcome]) -> list[float]:
+    """Return the mean of each round. A seed that ended earlier counts with its last round, whose labels had settled."""
+    by_seed = [o.right for o in outcomes if o.right]
+    n_rounds = max(map(len, by_seed), default=0)
+    return [float(np.mean([right[min(i, len(right) - 1)] for right in by_seed])) for i in range(n_rounds)]
 
 
 def _added(differences: np.ndarray) -> str:

@@ -1,20 +1,18 @@
-"""The reference notebook's task done honestly, view by view, beside the numbers that it printed."""
-
-from collections.abc import Mapping
-from typing import Any
+"""Accuracy on the reference notebook's task, view by view, beside the numbers that the notebook printed."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from kmpl.benchmarks.provenance import circumstances, gains, pool, run_of, spread
+from kmpl.benchmarks import options
+from kmpl.benchmarks.provenance import gains, mean_sd, pool_line, run_mark, sweep_provenance
 from kmpl.config.experiment import AFTER
 from kmpl.reports.comparison import SweepReport
 from kmpl.reports.published import NOTEBOOK
 from kmpl.reports.sweep_page import grid
 from kmpl.reports.sweep_plots import accuracy_by_ratio
 
-SETTINGS: Mapping[str, Any] = {"protocol": "notebook"}
-RATIOS = (0.8, 0.4, 0.1)
+SETTINGS = options.SETTINGS["notebook"]
+RATIOS = options.RATIOS["notebook"]
 
 _INTRODUCTION = """\
 Accuracy in % on the views of the test images; mixed is their mean. Each image of the pool is seen in one view (clean,
@@ -26,16 +24,16 @@ after every epoch. Its “after” was trained on the true labels of all images 
 pseudo-labels."""
 
 
-def page(report: SweepReport) -> str:
+def markdown(report: SweepReport) -> str:
     """Return the table as markdown."""
     views = list(report.rows[0].views)
     parts = [
         "# The notebook's task",
-        f"{_INTRODUCTION} {pool(report)}",
+        f"{_INTRODUCTION} {pool_line(report)}",
         grid(["ratio", "labels", "arm", *views, "mixed", "minutes a run"], _lines(report, views), left=("arm",)),
         _CAUTION,
         *gains(report, "mixed accuracy", {ratio: f"ratio {ratio:g}" for ratio in report.settings.ratios}),
-        circumstances(report),
+        sweep_provenance(report),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -51,11 +49,11 @@ def _lines(report: SweepReport, views: list[str]) -> list[list[str]]:
         if row.arm == report.settings.arms[0] and row.ratio in NOTEBOOK:
             for when, printed in zip(("before", "“after”"), NOTEBOOK[row.ratio], strict=True):
                 lines.append([f"{row.ratio:g}", "", f"*notebook, {when}*", *("" for _ in views), f"{printed:.2f}", ""])
-        seen = [r["arms"][row.arm]["views"] for r in report.results if np.isclose(r["config"]["ratio"], row.ratio)]
-        by_view = [[numbers[view] for numbers in seen] for view in views]
-        cells = [spread(float(np.mean(v)), float(np.std(v, ddof=1)) if len(v) > 1 else None) for v in by_view]
-        words = [row.arm, *cells, spread(row.mean, row.sd)]
-        told = [f"**{text}**" if row.arm == AFTER else text for text in words]
+        results = [r["arms"][row.arm]["views"] for r in report.results if np.isclose(r["config"]["ratio"], row.ratio)]
+        by_view = [[numbers[view] for numbers in results] for view in views]
+        cells = [mean_sd(float(np.mean(v)), float(np.std(v, ddof=1)) if len(v) > 1 else None) for v in by_view]
+        texts = [row.arm, *cells, mean_sd(row.mean, row.sd)]
+        texts = [f"**{text}**" if row.arm == AFTER else text for text in texts]
         minutes = report.times[f"ratio {row.ratio:g}, {row.arm}"] / 60
-        lines.append([f"{row.ratio:g}", f"{row.labels:,}", *told, f"{minutes:.1f}{run_of(report, row.arm)}"])
+        lines.append([f"{row.ratio:g}", f"{row.labels:,}", *texts, f"{minutes:.1f}{run_mark(report, row.arm)}"])
     return lines

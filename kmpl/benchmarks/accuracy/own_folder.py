@@ -1,4 +1,4 @@
-"""Folders of image files with a few labels, made of sets with known labels, and how well they are labelled."""
+"""Accuracy of ``kmpl label`` on folders of image files whose true labels are known."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -8,88 +8,98 @@ from pathlib import Path
 import numpy as np
 
 from kmpl.benchmarks.accuracy.digit_folders import SETS, draw, suggested, write, write_labels
-from kmpl.benchmarks.provenance import made
+from kmpl.benchmarks.provenance import run_provenance
 from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.jobs import label_folder
-from kmpl.method.pseudo_labels import STRATEGIES, Evidence
+from kmpl.method import pseudo_labels
+from kmpl.method.pseudo_labels import Evidence
 from kmpl.reports.sweep_page import grid
 
 
-@dataclass(frozen=True)
-class Found:
-    """What one labelling was worth. Accuracies are fractions of the labels that were not given."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FolderResult:
+    """The result of one labelling. Accuracies are fractions of the labels that were not given."""
 
     name: str
     seed: int
     everything: float
-    """Right, when every image gets a label."""
+    """Accuracy if every image gets a label."""
     expected: float | None
-    """Right, of the labels that are written; None where none is."""
+    """Accuracy of the labels that are written; None if none is."""
     coverage: float
-    """Share of the unlabelled images that get one."""
+    """Share of the unlabelled images that get a label."""
     said: float | None
-    """Share of them that the check expects to be right; None where it says nothing."""
+    """Accuracy of the written labels that the check expects; None if it expects none."""
     surest: float | None
-    """Right, of the labels of confidence 0.9 or more; None where there is none."""
+    """Accuracy of the labels with confidence 0.9 or more; None if there is none."""
     surest_share: float
-    """Share of the unlabelled images that have one of these."""
+    """Share of the unlabelled images with such a label."""
     spreading: float
-    """Right, when scikit-learn's LabelSpreading names every image by its pixels."""
+    """Accuracy of scikit-learn's LabelSpreading on pixels, for every image."""
     hidden: str
-    """Of the labels that were hidden to choose it, how many were found again."""
+    """How many of the labels that the check hid were found again, in words."""
     read: float
     """Images read per second."""
     minutes: float
-    """In all; less where steps were found in the store."""
+    """Minutes in all; less if steps came from the store."""
 
 
-def measure(name: str, seed: int, folder: Path, mlruns: Path, given: dict[str, object]) -> Found:
-    """Write a folder, label it, and hold the labels against the true ones."""
-    truth, kind = write(name, folder / name), SETS[name]
+def measure(name: str, seed: int, *, folder: Path, mlruns: Path, overrides: dict[str, object]) -> FolderResult:
+    """Write a folder, label it, and compare the labels with the true ones."""
+    truth = write(name, folder / name)
+    kind = SETS[name]
     table = folder / f"{name} labels, seed {seed}.csv"
     if kind.drawn == "suggested":
-        chosen = suggested(folder / name, kind.n_labels, seed, mlruns)
+        to_label = suggested(folder / name, kind.n_labels, seed, mlruns)
     else:
-        chosen = draw(truth, kind.n_labels, seed, kind.drawn == "balanced")
-    write_labels(truth, chosen, table)
+        to_label = draw(truth, kind.n_labels, seed, kind.drawn == "balanced")
+    write_labels(truth, to_label, table)
     files = label_folder.Files(folder / name, folder / f"{name} labelled, seed {seed}.csv", table, overwrite=True)
-    settings = given | {"seed": seed}
+    settings = overrides | {"seed": seed}
     begin = time.perf_counter()
     images = label_folder.read(files, label_folder.options(settings).size)
-    read = time.perf_counter()
-    done, _ = label_folder.label(files, images, settings, mlruns)
+    read_at = time.perf_counter()
+    labelled, _ = label_folder.label(files, images, settings, mlruns=mlruns)
     minutes = (time.perf_counter() - begin) / 60
-    rest = ~done.given
-    right, kept = numbers(done.found.classes, done.guesses) == truth, done.assigned
-    sure = rest & (done.confidence >= 0.9)
-    by_pixels = (
-        numbers(done.found.classes, spread_pixels(images.images.flatten(1).numpy() / 255, images.labels)) == truth
-    )
-    return Found(
+    classes = labelled.folder.classes
+    rest = ~labelled.given
+    right = numbers(classes, labelled.guesses) == truth
+    written = labelled.assigned
+    sure = rest & (labelled.confidence >= 0.9)
+    guesses_by_pixels = label_spreading(images.images.flatten(1).numpy() / 255, images.labels)
+    right_by_pixels = numbers(classes, guesses_by_pixels) == truth
+    return FolderResult(
         name=name,
         seed=seed,
         everything=float(right[rest].mean()),
-        expected=float(right[kept].mean()) if kept.any() else None,
-        coverage=done.coverage,
-        said=done.chosen.expected if np.isfinite(done.chosen.expected) else None,
+        expected=float(right[written].mean()) if written.any() else None,
+        coverage=labelled.coverage,
+        said=labelled.choice.expected_accuracy if np.isfinite(labelled.choice.expected_accuracy) else None,
         surest=float(right[sure].mean()) if sure.any() else None,
         surest_share=float(sure.sum() / rest.sum()),
-        spreading=float(by_pixels[rest].mean()),
-        hidden=f"{done.chosen.found_again} of {done.chosen.tested}",
-        read=len(truth) / (read - begin),
+        spreading=float(right_by_pixels[rest].mean()),
+        hidden=f"{labelled.choice.n_found_again} of {labelled.choice.n_hidden}",
+        read=len(truth) / (read_at - begin),
         minutes=minutes,
     )
 
 
-def spread_pixels(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def label_spreading(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the classes (N,) that the strategy label-spreading gives images by their pixels (N, D)."""
-    nobody = np.zeros((len(labels), int(labels.max()) + 1))
-    evidence = Evidence(pixels, nobody, labels, Clustering(), PseudoLabelling(), seed=0)
-    return STRATEGIES["label-spreading"](evidence).classes
+    no_votes = np.zeros((len(labels), int(labels.max()) + 1))
+    evidence = Evidence(
+        features=pixels,
+        probabilities=no_votes,
+        labels=labels,
+        clustering=Clustering(),
+        settings=PseudoLabelling(),
+        seed=0,
+    )
+    return pseudo_labels.label_spreading(evidence).classes
 
 
 def numbers(classes: Sequence[str], guesses: np.ndarray) -> np.ndarray:
-    """Return guesses as the numbers that the classes' names are: names are sorted as texts, 10 before 2.
+    """Return guesses as numbers: class names are numbers, sorted as texts (10 before 2).
 
     >>> numbers(("0", "1", "10", "2"), np.array([2, 3]))
     array([10,  2])
@@ -97,7 +107,7 @@ def numbers(classes: Sequence[str], guesses: np.ndarray) -> np.ndarray:
     return np.array([int(name) for name in classes])[guesses]
 
 
-def page(rows: list[Found], demanded: float, about: Mapping[str, str]) -> str:
+def markdown(rows: list[FolderResult], demanded: float, environment: Mapping[str, str]) -> str:
     """Return the table as markdown."""
     kind = SETS[rows[0].name]
     n_images = len(kind.read()[1])
@@ -108,22 +118,22 @@ def page(rows: list[Found], demanded: float, about: Mapping[str, str]) -> str:
     cells = [[f"{r.seed}", *line, r.hidden] for r, line in zip(rows, texts, strict=True)]
     cells = [[*line, f"{r.read:,.0f}", f"{r.minutes:.1f}"] for line, r in zip(cells, rows, strict=True)]
     columns = [[share for share in column if share is not None] for column in zip(*shares, strict=True)]
-    cells.append(["mean ± sd", *(mean_of(column) if column else "–" for column in columns), "", "", ""])
-    kept = sum(r.expected is not None and r.expected >= demanded for r in rows)  # nothing labelled is nothing kept
+    cells.append(["mean ± sd", *(percent_mean_sd(column) if column else "–" for column in columns), "", "", ""])
+    reached = sum(r.expected is not None and r.expected >= demanded for r in rows)  # without a label it is not reached
     how = {"balanced": "as many of each class", "random": "drawn as they come", "suggested": "chosen by `kmpl suggest`"}
     title = f"{n_images:,} PNG files of {rows[0].name}, {kind.n_labels} of them labelled"
     return (
         f"# `kmpl label`: {title}, {how[kind.drawn]}\n\n"
         f"{grid(header, cells, left=())}\n\n"
         f"*Labels that were not given, in %; written are those of which {demanded:.1%} should be right. "
-        f"Kept: {kept} of {len(rows)} seeds.*\n\n" + made(about) + "\n"
+        f"Kept: {reached} of {len(rows)} seeds.*\n\n" + run_provenance(environment) + "\n"
     )
 
 
-def mean_of(shares: Sequence[float]) -> str:
+def percent_mean_sd(shares: Sequence[float]) -> str:
     """Return mean and standard deviation of shares in %.
 
-    >>> mean_of([0.9, 0.92]), mean_of([0.5])
+    >>> percent_mean_sd([0.9, 0.92]), percent_mean_sd([0.5])
     ('91.00 ± 1.41', '50.00')
     """
     several = f" ± {100 * np.std(shares, ddof=1):.2f}" if len(shares) > 1 else ""

@@ -1,4 +1,4 @@
-"""How fast training is while other programs take the cores, beside how OpenMP would wait by itself."""
+"""Speed of training beside busy processes: with kmpl's OpenMP waiting policy, and with OpenMP's default."""
 
 import subprocess
 import sys
@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, partial
 from os import environ
 
-from kmpl.benchmarks.speed.timing import Bench, Row, in_turn, network, ratios
+from kmpl.benchmarks.speed.timing import Bench, Row, alternate, network, ratios
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.datasets.registry import read
 from kmpl.datasets.types import Images
@@ -16,29 +16,32 @@ from kmpl.runtime.devices import use_threads
 from kmpl.runtime.openmp import WAITING
 from kmpl.training import examples, loop
 
-_SECONDS = 2.0  # of each training
-_IMAGES = 10_000
-_BY_ITSELF = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}  # what libgomp's and LLVM's sources say
-_OURS, _THEIRS = "kmpl", "OpenMP by itself"
+_TRAINING_SECONDS = 2.0
+_N_IMAGES = 10_000
+_DEFAULT_WAITING = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}  # what libgomp's and LLVM's sources say
+_OURS = "kmpl"
+_THEIRS = "OpenMP by itself"
 
 
 @cache
 def speeds(bench: Bench) -> dict[tuple[str, int], tuple[float, ...]]:
-    """Return images per second, in turn: who says how threads wait, and how many others are busy."""
+    """Return images per second, measured alternately, by waiting policy and number of busy processes."""
     others = (0, 1, 2)
     with ExitStack() as open_processes:
-        ways = {_OURS: WAITING, _THEIRS: _BY_ITSELF}
-        trainings = {name: open_processes.enter_context(_training(bench.config, way)) for name, way in ways.items()}
-        names = [(name, n) for n in others for name in ways]
-        found = in_turn(bench.turns, *(partial(_beside, n, trainings[name]) for name, n in names))
-    return dict(zip(names, found, strict=True))
+        policies = {_OURS: WAITING, _THEIRS: _DEFAULT_WAITING}
+        trainings = {
+            name: open_processes.enter_context(_training(bench.config, policy)) for name, policy in policies.items()
+        }
+        names = [(name, n) for n in others for name in policies]
+        values = alternate(bench.repeats, *(partial(_beside, n, trainings[name]) for name, n in names))
+    return dict(zip(names, values, strict=True))
 
 
 def quiet(bench: Bench) -> Row:
-    """Training with nothing else running: how kmpl has threads wait, against OpenMP by itself."""
-    found = {name: speeds(bench)[name, 0] for name in (_OURS, _THEIRS)}
-    parts = {f"{name} (images/s)": values for name, values in found.items()}
-    return Row("training, nothing else running", ratios(*found.values()), 0.97, 1.0, parts=parts)
+    """Training with nothing else running: kmpl's waiting policy, against OpenMP's default."""
+    rates = {name: speeds(bench)[name, 0] for name in (_OURS, _THEIRS)}
+    parts = {f"{name} (images/s)": values for name, values in rates.items()}
+    return Row("training, nothing else running", ratios(*rates.values()), 0.97, 1.0, parts=parts)
 
 
 def beside_one(bench: Bench) -> Row:
@@ -52,13 +55,13 @@ def beside_two(bench: Bench) -> Row:
 
 
 def _share(bench: Bench, others: int, name: str, must: float, aim: float) -> Row:
-    found = speeds(bench)
-    parts = {f"{who} (images/s)": found[who, others] for who in (_OURS, _THEIRS)}
-    return Row(name, ratios(found[_OURS, others], found[_OURS, 0]), must, aim, parts=parts)
+    rates = speeds(bench)
+    parts = {f"{policy} (images/s)": rates[policy, others] for policy in (_OURS, _THEIRS)}
+    return Row(name, ratios(rates[_OURS, others], rates[_OURS, 0]), must, aim, parts=parts)
 
 
 def _beside(others: int, work: Callable[[], float]) -> float:
-    """Return what work measures while so many other processes do nothing but compute."""
+    """Return the result of a measurement while ``others`` busy processes run."""
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
     try:
         return work()
@@ -70,57 +73,79 @@ def _beside(others: int, work: Callable[[], float]) -> float:
 
 @contextmanager
 def _training(config: ExperimentConfig, waiting: dict[str, str]) -> Iterator[Callable[[], float]]:
-    """Give what trains for a moment and returns images per second; OpenMP reads how to wait when a process starts."""
-    command = [sys.executable, "-c", f"from {__name__} import serve; serve()", config.model_dump_json(), str(_SECONDS)]
-    clean = {name: value for name, value in environ.items() if name != "OMP_WAIT_POLICY"} | waiting
+    """Yield a function that trains for a moment in its own process and returns images per second.
+
+    The process is necessary because OpenMP reads its waiting policy when a process starts.
+    """
+    command = [
+        sys.executable,
+        "-c",
+        f"from {__name__} import serve; serve()",
+        config.model_dump_json(),
+        str(_TRAINING_SECONDS),
+    ]
+    environment = {name: value for name, value in environ.items() if name != "OMP_WAIT_POLICY"} | waiting
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, env=clean, stdin=pipe, stdout=pipe, text=True) as process:
+    with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
-        to, back = process.stdin, process.stdout
+        requests = process.stdin
+        answers = process.stdout
 
-        def ask() -> float:
-            print(file=to, flush=True)
-            return float(back.readline())
+        def train() -> float:
+            print(file=requests, flush=True)
+            return float(answers.readline())
 
         try:
-            yield ask
+            yield train
         finally:
-            to.close()  # then it ends
+            requests.close()  # the process ends at the end of its input
 
 
 def serve() -> None:
-    """Train for a moment at each line of the input, and print how many images a second were seen."""
+    """Train for a moment at each line of the input, and print the images per second."""
     config = ExperimentConfig.model_validate_json(sys.argv[1])
     use_threads(config.threads)
     data = read(config.dataset, train=True)
-    bench = Bench(config, Images(data.images[:_IMAGES], data.labels[:_IMAGES], data.classes), 1)
+    bench = Bench(
+        config, Images(images=data.images[:_N_IMAGES], labels=data.labels[:_N_IMAGES], classes=data.classes), 1
+    )
     for _ in sys.stdin:
-        print(images_per_second(bench, float(sys.argv[2])), flush=True)
+        print(training_rate(bench, float(sys.argv[2])), flush=True)
 
 
-class _Over(Exception):  # noqa: N818
+class _TimeIsUp(Exception):  # noqa: N818
     """The time is up."""
 
 
-def images_per_second(bench: Bench, seconds: float) -> float:
-    """Return how many images a second the training loop sees, measured for so long."""
+def training_rate(bench: Bench, seconds: float) -> float:
+    """Return the images per second of the training loop, measured over ``seconds``."""
     data = examples.examples(bench.data.images, bench.data.labels.numpy())
-    nobody = data.images[:0], data.labels[:0].numpy()
+    no_validation = data.images[:0], data.labels[:0].numpy()
     settings = bench.config.retrain.model_copy(update={"epochs": 1, "images_per_epoch": 10**6})
-    begun: list[tuple[float, float]] = []  # when the first step was done, and the share of the epoch that it was
-    seen = 0.0
+    first: list[tuple[float, float]] = []  # time and share of the epoch at the end of the first step
+    images_per_second = 0.0
 
     def step(share: float, _: int) -> None:
-        nonlocal seen
+        nonlocal images_per_second
         now = time.perf_counter()
-        begun.append((now, share))
-        if now > begun[0][0]:
-            seen = (share - begun[0][1]) * settings.images_per_epoch / (now - begun[0][0])
-        if now - begun[0][0] > seconds:
-            raise _Over
+        if not first:
+            first.append((now, share))
+        begin, begin_share = first[0]
+        if now > begin:
+            images_per_second = (share - begin_share) * settings.images_per_epoch / (now - begin)
+        if now - begin > seconds:
+            raise _TimeIsUp
 
     fresh = network(bench, bench.config.network)
-    with suppress(_Over):
-        loop.fit(fresh, data, settings, bench.config.augmentation, 0, nobody, on_batch=step)
-    return seen
+    with suppress(_TimeIsUp):
+        loop.fit(
+            fresh,
+            data,
+            settings,
+            augmentation=bench.config.augmentation,
+            seed=0,
+            validation=no_validation,
+            on_batch=step,
+        )
+    return images_per_second

@@ -1,4 +1,4 @@
-"""What the machine can do at best, measured in the same run as what is compared with it."""
+"""The limits of the machine: speed of matrix product and convolution, bandwidth of the memory."""
 
 import time
 from collections.abc import Callable
@@ -7,13 +7,15 @@ from functools import partial
 import torch
 from torch import nn
 
-_SIDE = 2_048  # of the matrices
-_BLOCK = 64 * 2**20  # floats that are copied
-_BATCH, _CHANNELS, _PIXELS = 64, 64, 32  # of the convolution
+_MATRIX_SIDE = 2_048
+_COPIED_FLOATS = 64 * 2**20
+_BATCH_IMAGES = 64  # of the convolution
+_CHANNELS = 64
+_IMAGE_SIDE = 32  # pixels
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Return how long a piece of work takes."""
+    """Return the seconds that a piece of work takes."""
     begin = time.perf_counter()
     work()
     return time.perf_counter() - begin
@@ -21,15 +23,17 @@ def seconds(work: Callable[[], object]) -> float:
 
 def matrix_product(device: torch.device) -> float:
     """Return GFLOP/s of a float32 matrix product."""
-    a = torch.ones(_SIDE, _SIDE, device=device)
-    return 2 * _SIDE**3 / seconds(lambda: float((a @ a)[0, 0])) / 1e9
+    a = torch.ones(_MATRIX_SIDE, _MATRIX_SIDE, device=device)
+    return 2 * _MATRIX_SIDE**3 / seconds(lambda: float((a @ a)[0, 0])) / 1e9
 
 
 def convolution(device: torch.device, precision: torch.dtype = torch.float32) -> float:
     """Return GFLOP/s of a 3 × 3 convolution, 64 → 64 channels at 32 × 32, forward and backward."""
     layer = nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1, bias=False)
     layer = layer.to(device).to(memory_format=torch.channels_last)
-    images = torch.ones(_BATCH, _CHANNELS, _PIXELS, _PIXELS, device=device).to(memory_format=torch.channels_last)
+    images = torch.ones(_BATCH_IMAGES, _CHANNELS, _IMAGE_SIDE, _IMAGE_SIDE, device=device).to(
+        memory_format=torch.channels_last
+    )
     images.requires_grad_()
 
     def work() -> float:
@@ -39,15 +43,15 @@ def convolution(device: torch.device, precision: torch.dtype = torch.float32) ->
         return float(layer.weight.grad[0, 0, 0, 0]) if layer.weight.grad is not None else 0.0
 
     work()  # the first call chooses the algorithm
-    flops = 3 * 2 * _BATCH * _PIXELS**2 * 9 * _CHANNELS**2
+    flops = 3 * 2 * _BATCH_IMAGES * _IMAGE_SIDE**2 * 9 * _CHANNELS**2
     return flops / seconds(work) / 1e9
 
 
 def bandwidth(device: torch.device) -> float:
     """Return GB/s of a copy, bytes read and written."""
-    source = torch.ones(_BLOCK, device=device)
+    source = torch.ones(_COPIED_FLOATS, device=device)
     target = torch.empty_like(source)
-    return 2 * 4 * _BLOCK / seconds(lambda: (target.copy_(source), float(target[0]))) / 1e9
+    return 2 * 4 * _COPIED_FLOATS / seconds(lambda: (target.copy_(source), float(target[0]))) / 1e9
 
 
 CEILINGS: dict[str, tuple[Callable[[torch.device], float], str]] = {

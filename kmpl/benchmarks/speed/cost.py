@@ -1,4 +1,4 @@
-"""What each step costs as the pool grows: seconds and memory, each size in a process of its own."""
+"""Benchmark of cost: time and memory of each step as the pool grows, each size in a process of its own."""
 
 import gc
 import math
@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from kmpl.benchmarks.speed.memory import forget_peak, peak_memory
+from kmpl.benchmarks.speed.memory import peak_memory, reset_peak
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.datasets.registry import read
-from kmpl.jobs.workers import live_and_die_with_parent
+from kmpl.jobs.workers import exit_with_parent
 from kmpl.method import steps
+from kmpl.method.step_inputs import RetrainInput, RoundInput, StepInput
 from kmpl.runtime.devices import use_threads
-from kmpl.training.watch import Watch
 
 T = TypeVar("T")
 
@@ -27,78 +27,83 @@ STEPS = ("pool", "pretrain", "embed", "cluster and vote", "retrain, an epoch", "
 
 @dataclass(frozen=True)
 class Cost:
-    """What one step took at one size."""
+    """Time and memory of one step at one size of the pool."""
 
     images: int
-    """In the pool."""
+    """Number of images in the pool."""
     step: str
     """One of ``STEPS``."""
     seconds: float
     """Wall time."""
     peak: float
-    """The process's largest memory during the step, MiB: libraries (some 500 MiB) and what earlier steps left too."""
+    """Peak memory of the process during the step, MiB, with libraries (some 500 MiB) and data of earlier steps."""
 
 
 def settings_for(config: ExperimentConfig, images: int) -> ExperimentConfig:
-    """Return the settings of a pool of so many images: views of so many, or of all, of the data set's images.
+    """Return the settings for a pool of ``images`` images: views, if the data set has fewer images.
 
-    Labels are 100 at every size; retraining takes every image once.
+    Every size has 100 labels; retraining uses every image once.
 
     >>> config = settings_for(ExperimentConfig(), 120_000)
     >>> config.pool.views_per_image, steps.retraining(config, 1).epochs
     (2, 1)
     """
-    there = len(read(config.dataset, train=True).labels)
-    views = -(-images // there)
+    available = len(read(config.dataset, train=True).labels)
+    views = -(-images // available)
     pool = {"size": images // views, "views_per_image": views}
-    once = {"epochs": 1, "images_per_epoch": 0, "last_round": 1}
-    given = {"protocol": "notebook", "labels": 100, "ratio": None}
-    return merge(config, given | {"pool": pool, "retrain": once, "pseudo_labels": {"rounds": 1}})
+    one_epoch = {"epochs": 1, "images_per_epoch": 0, "last_round": 1}
+    labels = {"protocol": "notebook", "labels": 100, "ratio": None}
+    return merge(config, labels | {"pool": pool, "retrain": one_epoch, "pseudo_labels": {"rounds": 1}})
 
 
 def one_size(config: ExperimentConfig, images: int) -> list[Cost]:
-    """Return what each step costs with a pool of so many images, in this process."""
+    """Return the cost of each step with a pool of ``images`` images, measured in this process."""
     use_threads(config.threads)
-    config, costs = settings_for(config, images), []
+    config = settings_for(config, images)
+    costs: list[Cost] = []
 
     def cost(step: str, work: Callable[[], T]) -> T:
         gc.collect()
-        forget_peak()
+        reset_peak()
         begin = time.perf_counter()
-        done = work()
+        result = work()
         costs.append(Cost(images, step, time.perf_counter() - begin, peak_memory()))
-        return done
+        return result
 
     pool, _ = cost("pool", lambda: steps.load(config))
-    fit = cost("pretrain", lambda: steps.pretrain(config, pool, Watch()))
-    voted = cost("cluster and vote", lambda: steps.pseudo_label(config, pool, fit, None, 1))
+    fit = cost("pretrain", lambda: steps.pretrain(StepInput(config=config, pool=pool)))
+    first = RoundInput(config=config, pool=pool, number=1, fit=fit)
+    voted = cost("cluster and vote", lambda: steps.pseudo_label(first))
     both = costs.pop()
     costs += [Cost(images, step, voted.seconds[step], both.peak) for step in ("embed", "cluster and vote")]
-    cost("retrain, an epoch", lambda: steps.retrain(config, pool, voted.labels, Watch(), 1))
+    again = RetrainInput(config=config, pool=pool, number=1, labels=voted.labels)
+    cost("retrain, an epoch", lambda: steps.retrain(again))
     return [*costs, Cost(images, "all", sum(c.seconds for c in costs), max(c.peak for c in costs))]
 
 
-def measure(config: ExperimentConfig, sizes: Sequence[int], told: Callable[[Cost], None]) -> list[Cost]:
-    """Return what each step costs at each size; a new process for each, so that none inherits memory.
+def measure(config: ExperimentConfig, sizes: Sequence[int], on_size: Callable[[Cost], None]) -> list[Cost]:
+    """Return the cost of each step at each size; each size has a new process, so that none inherits memory.
+
+    ``on_size`` receives the total cost of each size as soon as it is measured.
 
     Raises:
-        UserError: before any work, settings that cannot be had at one of the sizes.
+        UserError: before any work, if one of the sizes is impossible.
     """
     for images in sizes:
         steps.check(settings_for(config, images))
     costs: list[Cost] = []
     spawned = multiprocessing.get_context("spawn")
     for images in sizes:
-        with ProcessPoolExecutor(1, spawned, live_and_die_with_parent) as process:
+        with ProcessPoolExecutor(1, spawned, exit_with_parent) as process:
             costs += process.submit(one_size, config, images).result()
-        told(costs[-1])
+        on_size(costs[-1])
     return costs
 
 
 def growth(costs: Sequence[Cost], step: str, from_images: int = 30_000) -> float:
-    """Return the power of the pool's size by which a step's time grows, from a size on: 1 is linear.
+    """Return the exponent of the pool's size by which a step's time grows, from a size on: 1 is linear.
 
-    At smaller sizes what is the same at all of them (loading, compiling, the labelled images) hides the growth.
+    At smaller sizes the constant cost (loading, compiling, the labelled images) hides the growth.
 
     >>> growth([Cost(n, "all", n**2 / 1e9, 1) for n in (30_000, 60_000, 120_000)], "all")
     2.0
@@ -114,7 +119,7 @@ def by_step(costs: Sequence[Cost]) -> Mapping[str, list[Cost]]:
 
 
 def numbers(costs: Sequence[Cost]) -> dict[str, Any]:
-    """Return all that was measured, for JSON; growth that too few sizes leave unknown is left out.
+    """Return all measurements for JSON; the growth is left out if there are too few sizes for it.
 
     >>> numbers([Cost(60_000, step, 1.0, 1) for step in STEPS])["growth"]
     {}

@@ -1,4 +1,4 @@
-"""What each step costs as the pool grows, in words and as a figure."""
+"""The benchmark of cost as markdown and as a figure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from kmpl.benchmarks.provenance import made
+from kmpl.benchmarks.provenance import run_provenance
 from kmpl.benchmarks.speed.cost import STEPS, Cost, by_step, growth
 from kmpl.reports.figures import COLOURS, bare, canvas, logarithmic
 from kmpl.reports.sweep_page import grid
 
-LINEAR = 1.1
-"""A power above it is more than linear: below, it is within what measuring twice gives."""
+MAX_LINEAR_EXPONENT = 1.1
+"""Exponents up to it count as linear: two measurements differ as much."""
 
 _INTRODUCTION = """\
 One round of the method on pools of views of the training images, 100 of them labelled; retraining takes each image
@@ -20,7 +20,7 @@ once. Each size runs in a process of its own, once. Memory is the process's larg
 stays from earlier steps, are in it."""
 
 
-def page(costs: Sequence[Cost], about: Mapping[str, str]) -> str:
+def markdown(costs: Sequence[Cost], environment: Mapping[str, str]) -> str:
     """Return the tables as markdown."""
     steps = by_step(costs)
     sizes = [f"{cost.images:,}" for cost in steps["all"]]
@@ -32,7 +32,7 @@ def page(costs: Sequence[Cost], about: Mapping[str, str]) -> str:
         grid(["seconds", *sizes, "grows by"], times, left=("seconds",)),
         "*Grows by*: the power of the pool's size, fitted from 30,000 images on; 1 is linear.",
         grid(["MiB at most", *sizes], memory, left=("MiB at most",)),
-        made(about),
+        run_provenance(environment),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -41,14 +41,15 @@ def _power(costs: Sequence[Cost], step: str) -> str:
     power = growth(costs, step)
     if math.isnan(power):
         return "–"
-    return f"**{power:.2f}, faster than the pool**" if power > LINEAR else f"{power:.2f}"
+    return f"**{power:.2f}, faster than the pool**" if power > MAX_LINEAR_EXPONENT else f"{power:.2f}"
 
 
 def figure(costs: Sequence[Cost]) -> Figure:
     """Return seconds and memory against the pool's size, on logarithmic scales."""
     drawn, axes = canvas(1, 2, 12, 4.4)
     seconds, memory = axes[0]
-    steps, sizes = by_step(costs), sorted({cost.images for cost in costs})
+    steps = by_step(costs)
+    sizes = sorted({cost.images for cost in costs})
     for colour, step in zip(COLOURS, STEPS, strict=False):
         for a, name in ((seconds, "seconds"), (memory, "peak")):
             a.plot(sizes, [getattr(cost, name) for cost in steps[step]], "o-", ms=4, color=colour, label=step)

@@ -1,4 +1,4 @@
-"""The largest memory that this process has had."""
+"""Peak memory of this process."""
 
 import resource
 import sys
@@ -6,17 +6,17 @@ from pathlib import Path
 
 
 def peak_memory() -> float:
-    """Return the largest memory of this process, MiB, since ``forget_peak`` where the system can forget (Linux)."""
+    """Return the peak memory of this process, MiB, since ``reset_peak`` (Linux) or since its start (elsewhere)."""
     status = Path("/proc/self/status")
     if status.is_file():
         line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
         return int(line.split()[1]) / 1024
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return most / 2**20 if sys.platform == "darwin" else most / 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 1024  # macOS counts bytes, others KiB
 
 
-def forget_peak() -> None:
-    """Begin the measurement of the largest memory anew; where the system cannot, it stays the largest so far."""
-    asked = Path("/proc/self/clear_refs")
-    if asked.exists():
-        asked.write_text("5")
+def reset_peak() -> None:
+    """Reset the peak memory of this process; only Linux can."""
+    reset_file = Path("/proc/self/clear_refs")
+    if reset_file.exists():
+        reset_file.write_text("5")

@@ -1,7 +1,7 @@
-"""The reference notebook's way of working, written afresh from its description: what kmpl's speed is measured against.
+"""The reference notebook's way of training, rewritten from its description, as the baseline of speed.
 
-Images are transformed one at a time through PIL each time they are read, VGG16 runs in PyTorch's default memory layout,
-each step waits for its loss (``.item()``), and distances are one full matrix.
+PIL transforms images one at a time whenever they are read, VGG16 has PyTorch's default memory layout, each step waits
+for its loss (``.item()``), and distances are one full matrix.
 """
 
 import itertools
@@ -35,7 +35,8 @@ class View(Dataset[tuple[Tensor, int]]):
     """Images of a data set in one view, drawn anew whenever an image is read."""
 
     def __init__(self, data: Images, view: str) -> None:
-        self.data, self.transform = data, transforms.Compose(_TRANSFORMS[view])
+        self.data = data
+        self.transform = transforms.Compose(_TRANSFORMS[view])
 
     def __len__(self) -> int:
         return len(self.data.labels)
@@ -52,31 +53,35 @@ def batches(data: Images, n: int, device: torch.device | None = None) -> Iterato
 
 
 def train(network: Network, data: Images, steps: int) -> int:
-    """Train for so many steps; return the images seen."""
+    """Train for ``steps`` steps; return the number of images."""
     network.train()
-    optimizer, criterion = torch.optim.Adam(network.parameters(), lr=0.001), nn.CrossEntropyLoss()
-    seen, running, right = 0, 0.0, 0
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.001)
+    criterion = nn.CrossEntropyLoss()
+    n_images = 0
+    running_loss = 0.0
+    n_right = 0
     for images, labels in batches(data, steps, next(network.parameters()).device):
         optimizer.zero_grad()
         logits = network(images)
         loss = criterion(logits, labels)
         loss.backward()
         optimizer.step()
-        running += loss.item()
-        right += (logits.argmax(dim=1) == labels).sum().item()
-        seen += len(labels)
-    return seen
+        running_loss += loss.item()
+        n_right += (logits.argmax(dim=1) == labels).sum().item()
+        n_images += len(labels)
+    return n_images
 
 
 def predict(network: Network, data: Images, steps: int) -> int:
-    """Classify so many batches; return the images seen."""
+    """Classify ``steps`` batches; return the number of images."""
     network.eval()
-    seen, right = 0, 0
+    n_images = 0
+    n_right = 0
     with torch.no_grad():
         for images, labels in batches(data, steps, next(network.parameters()).device):
-            right += (network(images).argmax(dim=1) == labels).sum().item()
-            seen += len(labels)
-    return seen
+            n_right += (network(images).argmax(dim=1) == labels).sum().item()
+            n_images += len(labels)
+    return n_images
 
 
 def pseudo_label(labelled: np.ndarray, labels: np.ndarray, unlabelled: np.ndarray, n_clusters: int = 50) -> np.ndarray:
@@ -85,14 +90,14 @@ def pseudo_label(labelled: np.ndarray, labels: np.ndarray, unlabelled: np.ndarra
     nearest = cdist(centroids, labelled).argmin(axis=1)
     knn = KNeighborsClassifier(5).fit(labelled[nearest], labels[nearest])
     clusters = KMeans(n_clusters, n_init=10, random_state=0).fit_predict(unlabelled)
-    found = np.empty(len(unlabelled), dtype=np.int64)
+    classes = np.empty(len(unlabelled), dtype=np.int64)
     for cluster in range(n_clusters):
-        found[clusters == cluster] = knn.predict(unlabelled[clusters == cluster])
-    return found
+        classes[clusters == cluster] = knn.predict(unlabelled[clusters == cluster])
+    return classes
 
 
 def images_of_the_job(pool: int, labelled: int, test: int) -> tuple[int, int]:
-    """Return how many images the whole job trains on and how many it predicts.
+    """Return the number of images that the whole job trains on, and the number that it predicts.
 
     Four epochs on the labelled images, features of all, four epochs on all; the test after every epoch.
     """

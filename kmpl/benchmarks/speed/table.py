@@ -1,4 +1,4 @@
-"""How fast kmpl is: each thing beside what it is compared with, in turn, in one run."""
+"""Benchmark of speed: each row compares kmpl with another way or with the machine's limits, in one run."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ from kmpl.benchmarks.speed import busy, notebook_way
 from kmpl.benchmarks.speed.ceilings import CEILINGS, convolution, seconds
 from kmpl.benchmarks.speed.profile import by_operation
 from kmpl.benchmarks.speed.rounds import kmeans_between_rounds, voting_share
-from kmpl.benchmarks.speed.timing import Bench, Row, in_turn, network, plain, rate, ratios
+from kmpl.benchmarks.speed.timing import Bench, Row, alternate, default_network, network, rate, ratios
 from kmpl.benchmarks.speed.whole_job import whole_job, whole_job_by_default
 from kmpl.config.experiment import ExperimentConfig, Training
 from kmpl.config.presets import load
@@ -29,37 +29,37 @@ from kmpl.runtime.devices import use_threads
 from kmpl.training import examples, loop
 from kmpl.training.examples import Examples
 
-_BRIEF = 16  # steps of a training that is timed
+_TIMED_STEPS = 16  # of a training
 
 
 def vgg16_training(bench: Bench) -> Row:
     """The same VGG16, batch size and optimiser: the notebook's loop against kmpl's."""
-    theirs = plain(bench, "vgg16")
+    theirs = default_network(bench, "vgg16")
     config = load("notebook", None, {"protocol": "notebook", "pool": {"size": 1_000}, "ratio": 0.5, "threads": 0})
     pool, truth = steps.load(config)
-    n = _BRIEF // 2 * notebook_way.BATCH
+    n = _TIMED_STEPS // 2 * notebook_way.BATCH
     brief = config.pretrain.model_copy(update={"epochs": 1, "images_per_epoch": n})
     fresh = network(bench, "vgg16")
-    ours, base = in_turn(
-        bench.turns,
+    ours, base = alternate(
+        bench.repeats,
         lambda: n / _fit(fresh, examples.examples(pool.images, truth), brief, config),
-        lambda: rate(lambda: notebook_way.train(theirs, bench.data, _BRIEF // 2)),
+        lambda: rate(lambda: notebook_way.train(theirs, bench.data, _TIMED_STEPS // 2)),
     )
     parts = {"kmpl (images/s)": ours, "the notebook's way (images/s)": base}
     return Row("VGG16, images per second in training", ratios(ours, base), 1.4, 1.8, parts=parts)
 
 
 def step_against_ceiling(bench: Bench) -> Row:
-    """A training step of the standard network: share of what convolutions can do at best on this machine."""
+    """A training step of the standard network: share of the speed of a plain convolution on this machine."""
     fresh = network(bench, bench.config.network).train()
     step, size = _bare_step(bench, fresh)
     counter = FlopCounterMode(display=False)
     with counter:
         step()
     flops = counter.get_total_flops()
-    ours, best = in_turn(
-        3 * bench.turns,
-        lambda: _BRIEF * flops / seconds(lambda: [step() for _ in range(_BRIEF)]) / 1e9,
+    ours, best = alternate(
+        3 * bench.repeats,
+        lambda: _TIMED_STEPS * flops / seconds(lambda: [step() for _ in range(_TIMED_STEPS)]) / 1e9,
         lambda: convolution(bench.device),
     )
     shares = tuple(100 * share for share in ratios(ours, best))
@@ -72,11 +72,11 @@ def loop_against_step(bench: Bench) -> Row:
     config = bench.config
     looped, other = network(bench, config.network), network(bench, config.network).train()
     step, size = _bare_step(bench, other)
-    n = 4 * _BRIEF
+    n = 4 * _TIMED_STEPS
     brief = config.retrain.model_copy(update={"epochs": 1, "images_per_epoch": n * size})
     data = examples.examples(bench.data.images[:10_000], bench.data.labels[:10_000].numpy())
-    ours, bare = in_turn(
-        bench.turns,
+    ours, bare = alternate(
+        bench.repeats,
         lambda: _fit(looped, data, brief, config),
         lambda: seconds(lambda: [step() for _ in range(n)]),
     )
@@ -87,13 +87,13 @@ def loop_against_step(bench: Bench) -> Row:
 def help_time(bench: Bench) -> Row:
     """``kmpl --help``, in a process of its own."""
     command = [sys.executable, "-m", "kmpl.cli", "--help"]
-    (times,) = in_turn(
-        2 * bench.turns, lambda: seconds(lambda: subprocess.run(command, check=True, capture_output=True))
+    (times,) = alternate(
+        2 * bench.repeats, lambda: seconds(lambda: subprocess.run(command, check=True, capture_output=True))
     )
     return Row("kmpl --help", times, 0.5, 0.25, "s", more=False)
 
 
-_FIRST = """
+_PREDICT_ONCE = """
 import sys
 from pathlib import Path
 from kmpl.models.model_file import read_model
@@ -103,19 +103,19 @@ print(model.classify(model.read(Path(sys.argv[2]))[None]))
 
 
 def first_prediction(bench: Bench) -> Row:
-    """Import, read a model's file and a picture's, say what it shows, in a process of its own."""
+    """Import kmpl, read a model file and an image file, and classify the image, in a process of its own."""
     fresh = network(bench, bench.config.network)
     channels, height, width = bench.data.images.shape[1:]
-    about = Description(
+    description = Description(
         network=bench.config.network, classes=bench.data.classes, raw_shape=(channels, height, width), size=0
     )
     with tempfile.TemporaryDirectory() as folder:
         model, picture = Path(folder, "model.safetensors"), Path(folder, "picture.png")
-        write_model(fresh, about, model)
+        write_model(fresh, description, model)
         Image.fromarray(bench.data.images[0].permute(1, 2, 0).squeeze(2).numpy()).save(picture)
-        command = [sys.executable, "-c", _FIRST, str(model), str(picture)]
-        (times,) = in_turn(
-            2 * bench.turns, lambda: seconds(lambda: subprocess.run(command, check=True, capture_output=True))
+        command = [sys.executable, "-c", _PREDICT_ONCE, str(model), str(picture)]
+        (times,) = alternate(
+            2 * bench.repeats, lambda: seconds(lambda: subprocess.run(command, check=True, capture_output=True))
         )
     return Row("from nothing to the first prediction", times, 3, 2, "s", more=False)
 
@@ -137,12 +137,12 @@ ROWS: tuple[Callable[[Bench], Row], ...] = (
 
 
 def _fit(network: Network, data: Examples, settings: Training, config: ExperimentConfig) -> float:
-    nobody = data.images[:0], data.labels[:0].numpy()
-    return loop.fit(network, data, settings, config.augmentation, 0, nobody).seconds
+    no_validation = data.images[:0], data.labels[:0].numpy()
+    return loop.fit(network, data, settings, augmentation=config.augmentation, seed=0, validation=no_validation).seconds
 
 
 def _bare_step(bench: Bench, network: Network) -> tuple[Callable[[], None], int]:
-    """Return forward, backward and step on one fixed batch, and its size."""
+    """Return a function that does one training step on one fixed batch, and the size of the batch."""
     settings = bench.config.retrain
     optimizer = loop.optimizer(network, settings)
     images = bench.data.images[: settings.batch_size].to(bench.device).float().div(255)
@@ -159,28 +159,34 @@ def _bare_step(bench: Bench, network: Network) -> tuple[Callable[[], None], int]
 
 @dataclass(frozen=True)
 class Speed:
-    """All that is measured."""
+    """All measurements of the benchmark."""
 
     rows: list[Row]
     ceilings: Mapping[str, Row]
-    """What the machine can do at best."""
+    """The limits of the machine."""
     profile: Mapping[str, float]
-    """Share of each operation in a retraining's time."""
+    """Share of each operation in the time of a retraining."""
 
 
-def measure(config: ExperimentConfig, turns: int, told: Callable[[str], None]) -> Speed:
-    """Measure the ceilings, all rows, and where the time of training goes."""
+def measure(config: ExperimentConfig, repeats: int, on_progress: Callable[[str], None]) -> Speed:
+    """Measure the ceilings, all rows, and the profile of training.
+
+    Args:
+        config: network and settings.
+        repeats: of each comparison.
+        on_progress: receives a line before each measurement.
+    """
     use_threads(config.threads)
-    bench = Bench(config, read(config.dataset, train=True), turns)
-    told("ceilings of the machine")
-    works = [partial(work, bench.device) for work, _ in CEILINGS.values()]
-    best = in_turn(turns, *works)
+    bench = Bench(config, read(config.dataset, train=True), repeats)
+    on_progress("ceilings of the machine")
+    measurements = [partial(work, bench.device) for work, _ in CEILINGS.values()]
+    limits = alternate(repeats, *measurements)
     ceilings = {
-        name: Row(name, values, 0, 0, unit) for (name, (_, unit)), values in zip(CEILINGS.items(), best, strict=True)
+        name: Row(name, values, 0, 0, unit) for (name, (_, unit)), values in zip(CEILINGS.items(), limits, strict=True)
     }
     rows = []
     for row in ROWS:
-        told((row.__doc__ or "").splitlines()[0])
+        on_progress((row.__doc__ or "").splitlines()[0])
         rows.append(row(bench))
-    told("where the time of training goes")
+    on_progress("where the time of training goes")
     return Speed(rows, ceilings, by_operation(config, bench.data))

@@ -1,11 +1,11 @@
-"""The table of speed in words and as a figure."""
+"""The benchmark of speed as markdown and as a figure."""
 
 import statistics
 from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from kmpl.benchmarks.provenance import made
+from kmpl.benchmarks.provenance import run_provenance
 from kmpl.benchmarks.speed.table import Speed
 from kmpl.benchmarks.speed.timing import Row
 from kmpl.reports.figures import COLOURS, bare, canvas
@@ -17,12 +17,15 @@ the median, and the least and the greatest in brackets. Machines are noisy: rati
 number stands, it was measured once, because it takes minutes."""
 
 
-def page(speed: Speed, about: Mapping[str, str]) -> str:
+def markdown(speed: Speed, environment: Mapping[str, str]) -> str:
     """Return the tables as markdown."""
     rows = speed.rows
-    table = [[row.name, _spread(row.values), _goal(row, row.must), _goal(row, row.aim), _verdict(row)] for row in rows]
-    measured = [[row.name, name, _spread(values)] for row in rows for name, values in row.parts.items()]
-    best = [[name, f"{_spread(row.values)} {row.unit}"] for name, row in speed.ceilings.items()]
+    table = [
+        [row.name, _median_and_range(row.values), _goal(row, row.must), _goal(row, row.aim), _verdict(row)]
+        for row in rows
+    ]
+    measured = [[row.name, name, _median_and_range(values)] for row in rows for name, values in row.parts.items()]
+    best = [[name, f"{_median_and_range(row.values)} {row.unit}"] for name, row in speed.ceilings.items()]
     shares = [[f"`{name}`", f"{100 * share:.1f} %"] for name, share in speed.profile.items()]
     parts = [
         "# Speed",
@@ -34,27 +37,29 @@ def page(speed: Speed, about: Mapping[str, str]) -> str:
         grid(["what", "part", "seen"], measured, left=("what", "part")),
         "Where the time of retraining goes, by torch's profiler, which itself takes some of it:",
         grid(["operation", "own time"], shares, left=("operation",)),
-        made(about),
+        run_provenance(environment),
     ]
     return "\n\n".join(parts) + "\n"
 
 
 def figure(rows: Sequence[Row]) -> Figure:
-    """Return how far each row is on its way to what it aims at."""
+    """Return each row's share of its aim, with range and minimum."""
     drawn, axes = canvas(1, 1, 9, 0.8 + 0.45 * len(rows))
-    a, names = axes[0, 0], [row.name for row in rows][::-1]
-    ways = [[_way(row, value) for value in (row.median, min(row.values), max(row.values), row.must)] for row in rows]
-    for place, (median, least, most, must) in enumerate(ways[::-1]):
-        a.barh(place, median, color=COLOURS[0], height=0.5)
-        a.plot([least, most], [place, place], color="black", lw=1)
-        a.plot([must, must], [place - 0.35, place + 0.35], color=COLOURS[1], lw=2)
+    a = axes[0, 0]
+    names = [row.name for row in rows][::-1]
+    for position, row in enumerate(rows[::-1]):
+        must = _share_of_aim(row, row.must)
+        ends = [_share_of_aim(row, min(row.values)), _share_of_aim(row, max(row.values))]
+        a.barh(position, _share_of_aim(row, row.median), color=COLOURS[0], height=0.5)
+        a.plot(ends, [position, position], color="black", lw=1)
+        a.plot([must, must], [position - 0.35, position + 0.35], color=COLOURS[1], lw=2)
     a.axvline(1, color="#808080", lw=0.8, ls=":")
     a.set_yticks(range(len(names)), names)
     bare(a, "", "share of what is aimed at (dotted); strokes: what must be reached")
     return drawn
 
 
-def _way(row: Row, value: float) -> float:
+def _share_of_aim(row: Row, value: float) -> float:
     return value / row.aim if row.more else row.aim / value
 
 
@@ -62,7 +67,7 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _spread(values: Sequence[float]) -> str:
+def _median_and_range(values: Sequence[float]) -> str:
     ends = f" ({_number(min(values))} to {_number(max(values))})" if len(values) > 1 else ""
     return _number(statistics.median(values)) + ends
 

@@ -1,4 +1,4 @@
-"""How things are measured: each beside what it is compared with, in turn, in one run."""
+"""Timing of comparisons: both sides are measured alternately, in one run."""
 
 import statistics
 import time
@@ -11,7 +11,7 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.datasets.types import Images
 from kmpl.models import registry as networks
 from kmpl.models.network import Network
-from kmpl.runtime.devices import pick_device, place
+from kmpl.runtime.devices import pick_device, to_device
 
 
 @dataclass(frozen=True)
@@ -20,18 +20,18 @@ class Row:
 
     name: str
     values: tuple[float, ...]
-    """The ratio or share, of each turn."""
+    """The ratio or share, of each repeat."""
     must: float
     aim: float
     unit: str = "×"
     more: bool = True
-    """More is better."""
+    """Higher values are better."""
     parts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
-    """What was measured, in the units that its names say."""
+    """Measurements that the ratio is made of, by name with unit."""
 
     @property
     def median(self) -> float:
-        """Of the values."""
+        """Median of the values."""
         return statistics.median(self.values)
 
     def reaches(self, goal: float) -> bool:
@@ -41,45 +41,45 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """What is measured with."""
+    """The settings, images and number of repeats of all measurements."""
 
     config: ExperimentConfig
     data: Images
-    turns: int
+    repeats: int
 
     @property
     def device(self) -> torch.device:
-        """Where it is computed."""
+        """Device that computes."""
         return pick_device(self.config.device)
 
 
-def in_turn(turns: int, *work: Callable[[], float]) -> tuple[tuple[float, ...], ...]:
-    """Return what each piece of work measures, A B A B …, after one turn that does not count."""
-    for one in work:
-        one()
-    rounds = [[one() for one in work] for _ in range(turns)]
-    return tuple(zip(*rounds, strict=True))
+def alternate(repeats: int, *measurements: Callable[[], float]) -> tuple[tuple[float, ...], ...]:
+    """Return the values of each measurement, taken alternately (A B A B …) after one repeat that does not count."""
+    for measure in measurements:
+        measure()
+    values = [[measure() for measure in measurements] for _ in range(repeats)]
+    return tuple(zip(*values, strict=True))
 
 
 def ratios(above: Sequence[float], below: Sequence[float]) -> tuple[float, ...]:
-    """Return the ratio of each turn."""
+    """Return the ratio of each repeat."""
     return tuple(a / b for a, b in zip(above, below, strict=True))
 
 
 def rate(work: Callable[[], int]) -> float:
-    """Return images per second of what returns how many images it took."""
+    """Return images per second of a piece of work that returns its number of images."""
     begin = time.perf_counter()
-    seen = work()
-    return seen / (time.perf_counter() - begin)
+    n_images = work()
+    return n_images / (time.perf_counter() - begin)
 
 
 def network(bench: Bench, name: str) -> Network:
     """Return a network as kmpl trains it."""
-    made = networks.build(name, 1, len(bench.data.classes), seed=0)
-    return place(made, bench.config.device, bench.config.precision)
+    built = networks.build(name, channels=1, n_classes=len(bench.data.classes), seed=0)
+    return to_device(built, bench.config.device, bench.config.precision)
 
 
-def plain(bench: Bench, name: str) -> Network:
-    """Return a network as PyTorch makes it: float32, its default memory layout."""
-    made = networks.build(name, 1, len(bench.data.classes), seed=0)
-    return made.to(bench.device).to(memory_format=torch.contiguous_format)
+def default_network(bench: Bench, name: str) -> Network:
+    """Return a network with PyTorch's defaults: float32, contiguous memory layout."""
+    built = networks.build(name, channels=1, n_classes=len(bench.data.classes), seed=0)
+    return built.to(bench.device).to(memory_format=torch.contiguous_format)

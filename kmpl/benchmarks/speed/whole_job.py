@@ -1,4 +1,4 @@
-"""The notebook's whole job at ratio 0.1: its own way, by its cost per image, against kmpl's, run once and whole."""
+"""Speed of the notebook's whole job at ratio 0.1: the notebook's way, by its cost per image, and kmpl, run once."""
 
 import time
 from collections.abc import Mapping
@@ -7,15 +7,16 @@ from functools import cache, partial
 
 from kmpl.benchmarks.speed import notebook_way
 from kmpl.benchmarks.speed.ceilings import seconds
-from kmpl.benchmarks.speed.timing import Bench, Row, in_turn, plain, rate, ratios
+from kmpl.benchmarks.speed.timing import Bench, Row, alternate, default_network, rate, ratios
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import PRESETS, merge
 from kmpl.method import experiment, steps
 from kmpl.method.evaluation import evaluate
+from kmpl.method.step_interface import Steps
 from kmpl.models import embedding
 
 _JOB = {"protocol": "notebook", "ratio": 0.1, "pool": {"size": 30_000}}
-_STEPS = 8  # of the notebook's training that are timed, and twice as many of its predicting
+_TIMED_STEPS = 8  # of the notebook's training, and twice as many of its prediction
 
 
 @dataclass(frozen=True)
@@ -24,17 +25,17 @@ class NotebooksJob:
 
     parts: Mapping[str, tuple[float, ...]]
     seconds: tuple[float, ...]
-    """Of the whole job, computed from the parts, for each turn."""
+    """Seconds of the whole job, computed from the parts, of each repeat."""
 
 
 @cache
 def notebooks_job(bench: Bench) -> NotebooksJob:
-    """Return what the notebook's way takes, measured once for all that is compared with it."""
-    network = plain(bench, "vgg16")
-    trained, predicted = in_turn(
-        bench.turns,
-        lambda: rate(lambda: notebook_way.train(network, bench.data, _STEPS)),
-        lambda: rate(lambda: notebook_way.predict(network, bench.data, 2 * _STEPS)),
+    """Return the time of the notebook's way, measured once for all comparisons."""
+    network = default_network(bench, "vgg16")
+    trained, predicted = alternate(
+        bench.repeats,
+        lambda: rate(lambda: notebook_way.train(network, bench.data, _TIMED_STEPS)),
+        lambda: rate(lambda: notebook_way.predict(network, bench.data, 2 * _TIMED_STEPS)),
     )
     pool, truth = steps.load(merge(bench.config, _JOB))
     features, _ = embedding.embed(network, pool.images)
@@ -53,20 +54,20 @@ def notebooks_job(bench: Bench) -> NotebooksJob:
 
 def whole_job(bench: Bench) -> Row:
     """The notebook's job at ratio 0.1, by its cost per image, against kmpl's of preset quick, run once and whole."""
-    return _against_the_job(bench, merge(merge(bench.config, PRESETS["quick"]), _JOB), "preset quick")
+    return _compare_with_notebook(bench, merge(merge(bench.config, PRESETS["quick"]), _JOB), "preset quick")
 
 
 def whole_job_by_default(bench: Bench) -> Row:
     """The same against kmpl's defaults: three rounds instead of the notebook's one, and longer training."""
-    return _against_the_job(bench, merge(bench.config, _JOB), "defaults")
+    return _compare_with_notebook(bench, merge(bench.config, _JOB), "defaults")
 
 
-def _against_the_job(bench: Bench, config: ExperimentConfig, named: str) -> Row:
+def _compare_with_notebook(bench: Bench, config: ExperimentConfig, settings_name: str) -> Row:
     theirs = notebooks_job(bench)
     begin = time.perf_counter()
-    arms = experiment.run(config, experiment.Steps(evaluate=evaluate)).arms
+    arms = experiment.run(config, Steps(evaluate=evaluate)).arms
     ours = time.perf_counter() - begin
-    found = tuple(100 * arm.evaluation.accuracy for arm in arms.values())
-    parts = {"kmpl, whole job (s)": (ours,), f"kmpl, accuracy, {' and '.join(arms)} (%)": found}
-    name = f"notebook protocol, ratio 0.1, whole job, {named}"
-    return Row(name, ratios(theirs.seconds, [ours] * bench.turns), 25, 60, parts={**theirs.parts, **parts})
+    accuracies = tuple(100 * arm.evaluation.accuracy for arm in arms.values())
+    parts = {"kmpl, whole job (s)": (ours,), f"kmpl, accuracy, {' and '.join(arms)} (%)": accuracies}
+    name = f"notebook protocol, ratio 0.1, whole job, {settings_name}"
+    return Row(name, ratios(theirs.seconds, [ours] * bench.repeats), 25, 60, parts={**theirs.parts, **parts})

@@ -11,8 +11,8 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import load, merge
 from kmpl.errors import UserError
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
-from kmpl.store.cached_steps import kept
+from kmpl.method.step_interface import Steps
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 
 
@@ -26,7 +26,7 @@ def config() -> ExperimentConfig:
 
 @pytest.fixture(scope="module")
 def answers(config: ExperimentConfig, tmp_path_factory: pytest.TempPathFactory) -> list[Answer]:
-    steps = kept(Steps(evaluate=evaluate), Store(tmp_path_factory.mktemp("audit")))
+    steps = cached(Steps(evaluate=evaluate), Store(tmp_path_factory.mktemp("audit")))
     return list(audit.ask(config, (0.3,), (0,), steps))
 
 
@@ -101,7 +101,7 @@ def test_flipped_digits_become_others(answers: list[Answer]) -> None:
 
 @pytest.mark.slow
 def test_the_page_and_the_figure_show_the_numbers(answers: list[Answer]) -> None:
-    page = audit_page.page(answers, {"command": "kmpl audit"})
+    page = audit_page.markdown(answers, {"command": "kmpl audit"})
     leak = numbers(answers, "leak")
     assert "| 0.3 | " + " | ".join(f"{100 * leak[name]:.2f}" for name in list(leak)) in page
     assert f"{100 * leak['labelled-only']:.2f} to {100 * leak['labelled-only']:.2f}" in page

@@ -12,13 +12,13 @@ from kmpl.benchmarks.accuracy import fewest, fewest_page
 from kmpl.benchmarks.accuracy.fewest import Draw, relabelled
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import load
-from kmpl.datasets.types import LEFT_OUT
+from kmpl.datasets.types import UNLABELLED
 from kmpl.method import steps
 from kmpl.method.evaluation import evaluate
-from kmpl.method.experiment import Steps
 from kmpl.method.results import Evaluation
-from kmpl.models.network import Network
-from kmpl.store.cached_steps import kept
+from kmpl.method.step_inputs import EvaluateInput
+from kmpl.method.step_interface import Steps
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("few_test_images")
@@ -41,11 +41,11 @@ def tested() -> set[bytes]:
 
 @pytest.fixture(scope="module")
 def draws(config: ExperimentConfig, tested: set[bytes], tmp_path_factory: pytest.TempPathFactory) -> list[Draw]:
-    def noted(config: ExperimentConfig, network: Network) -> Evaluation:
-        tested.add(b"".join(tensor.numpy().tobytes() for tensor in network.state_dict().values()))
-        return evaluate(config, network)
+    def noted(given: EvaluateInput) -> Evaluation:
+        tested.add(b"".join(tensor.numpy().tobytes() for tensor in given.network.state_dict().values()))
+        return evaluate(given)
 
-    kept_steps = kept(Steps(evaluate=noted), Store(tmp_path_factory.mktemp("fewest")))
+    kept_steps = cached(Steps(evaluate=noted), Store(tmp_path_factory.mktemp("fewest")))
     return list(fewest.measure(config, (1_000, 1_001), kept_steps))
 
 
@@ -74,7 +74,7 @@ def test_a_pool_gets_other_labels_and_keeps_its_images(config: ExperimentConfig)
     assert sorted(order) == list(range(len(truth)))
     assert np.flatnonzero(few.labelled).tolist() == [0, 1, 2], "the labelled images stand first, as everywhere"
     assert few.labels[:3].tolist() == truth[[3, 250, 700]].tolist()
-    assert set(few.labels[3:]) == {LEFT_OUT}
+    assert set(few.labels[3:]) == {UNLABELLED}
     assert torch.equal(few.images, pool.images[torch.as_tensor(order)])
     assert few.sources.tolist() == pool.sources[order].tolist()
     assert few.views == tuple(pool.views[i] for i in order)
@@ -87,19 +87,26 @@ def test_as_many_different_images_are_suggested_as_asked_for() -> None:
 
 
 def test_what_is_found_in_the_store_is_the_same(config: ExperimentConfig, tmp_path: Path) -> None:
-    kept_steps = kept(Steps(evaluate=evaluate), Store(tmp_path))
+    kept_steps = cached(Steps(evaluate=evaluate), Store(tmp_path))
     first, again = (list(fewest.measure(config, (1_000,), kept_steps)) for _ in range(2))
     assert [dataclasses.replace(d, seconds=0) for d in first] == [dataclasses.replace(d, seconds=0) for d in again]
 
 
 def test_the_page_holds_every_draw_and_compares_seed_by_seed() -> None:
     draws = [
-        Draw(labels, way, seed, 10 if way == "at random" else 8, {"labelled-only": 0.5, "pseudo-label": error}, 90.0)
+        Draw(
+            labels=labels,
+            way=way,
+            seed=seed,
+            classes=10 if way == "at random" else 8,
+            errors={"labelled-only": 0.5, "pseudo-label": error},
+            seconds=90.0,
+        )
         for seed in (0, 1)
         for labels in (10, 20)
         for way, error in (("at random", 0.10 + 0.02 * seed), ("suggested", 0.03 + 0.01 * seed))
     ]
-    page = fewest_page.page(draws, [{"seeds": "0, 1", "command": "kmpl benchmark fewest"}])
+    page = fewest_page.markdown(draws, [{"seeds": "0, 1", "command": "kmpl benchmark fewest"}])
     assert "| 10 at random | 50.00 ± 0.00 | 11.00 ± 1.41 | 10.00, 12.00 | 10, 10 | 1.5 |" in page
     assert "| 20 suggested | 50.00 ± 0.00 | 3.50 ± 0.71 | 3.00, 4.00 | 8, 8 | 1.5 |" in page
     assert "- 10 labels: +7.50 points, 95 % [" in page

@@ -10,15 +10,16 @@ from matplotlib.figure import Figure
 from sweeping import kmpl
 
 from kmpl.benchmarks.accuracy import ingredients, ingredients_page
-from kmpl.benchmarks.accuracy.ingredients import IN, OUT, WHOLE, Outcome, shut
+from kmpl.benchmarks.accuracy.ingredients import IN, NO_TEST_SET, OUT, WHOLE, Outcome
 from kmpl.config.base import flatten
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import load, merge
 from kmpl.errors import UserError
 from kmpl.method import steps
-from kmpl.method.experiment import Steps
+from kmpl.method.step_inputs import EvaluateInput
+from kmpl.method.step_interface import Steps
 from kmpl.models import registry as networks
-from kmpl.store.cached_steps import kept
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 
 BRIEF = {"epochs": 3, "images_per_epoch": 2_000}
@@ -33,7 +34,9 @@ def config() -> ExperimentConfig:
 
 @pytest.fixture(scope="module")
 def outcomes(config: ExperimentConfig, tmp_path_factory: pytest.TempPathFactory) -> list[Outcome]:
-    return list(ingredients.measure(config, (1_000,), kept(Steps(evaluate=shut), Store(tmp_path_factory.mktemp("i")))))
+    return list(
+        ingredients.measure(config, (1_000,), cached(Steps(evaluate=NO_TEST_SET), Store(tmp_path_factory.mktemp("i"))))
+    )
 
 
 @pytest.mark.slow
@@ -51,10 +54,12 @@ def test_the_method_comes_first_and_every_change_has_its_outcome(outcomes: list[
 def test_one_change_is_run_as_the_method_is(config: ExperimentConfig) -> None:
     few = merge(config, {"pseudo_labels": {"rounds": 1}, "retrain": {"last_round": 1}})
     pool, truth = steps.load(few)
-    images, labels = ingredients.outside(few, pool)
+    images, labels = ingredients.outside_images(few, pool)
     judges = images[:5_000], labels[:5_000]
     changed = merge(few, OUT["augmentation"])
-    found = ingredients.outcome("no augmentation", changed, pool, truth, judges, Steps(evaluate=shut))
+    found = ingredients.outcome(
+        "no augmentation", changed, pool=pool, truth=truth, outside=judges, steps=Steps(evaluate=NO_TEST_SET)
+    )
     assert (found.change, found.seed, len(found.right)) == ("no augmentation", few.seed, 1)
     assert 0 < found.error < 0.5, "it has learnt"
 
@@ -77,7 +82,7 @@ def test_who_names_the_images_is_changed_without_what_is_left_out(change: str) -
 
 def test_the_judges_are_in_no_part_of_the_pool(config: ExperimentConfig) -> None:
     pool, _ = steps.load(config)
-    images, labels = ingredients.outside(config, pool)
+    images, labels = ingredients.outside_images(config, pool)
     assert len(images) == len(labels) == 60_000 - 1_000
     seen = {image.tobytes() for image in np.concatenate([pool.images.numpy(), pool.validation_images.numpy()])}
     assert not any(image.tobytes() in seen for image in images.numpy())
@@ -88,24 +93,24 @@ def test_a_pool_of_everything_leaves_no_judge(config: ExperimentConfig) -> None:
     pool, _ = steps.load(config)
     pool = dataclasses.replace(pool, sources=np.arange(60_000))
     with pytest.raises(UserError, match="all 60000 training images are in the pool"):
-        ingredients.outside(config, pool)
+        ingredients.outside_images(config, pool)
 
 
 def test_the_test_stays_shut(config: ExperimentConfig) -> None:
     pool, _ = steps.load(config)
-    untrained = networks.build(config.network, 1, len(pool.classes), seed=0)
+    untrained = networks.build(config.network, channels=1, n_classes=len(pool.classes), seed=0)
     with pytest.raises(AssertionError, match="not judged by the test"):
-        Steps(evaluate=shut).evaluate(config, untrained)
+        Steps(evaluate=NO_TEST_SET).evaluate(EvaluateInput(config=config, network=untrained))
 
 
 def test_the_page_says_what_a_change_adds_seed_by_seed() -> None:
     made = [
-        Outcome(change, seed, 0.01 + more + seed / 1_000, (0.9, 0.95), 0.99, 120.0)
+        Outcome(change=change, seed=seed, error=0.01 + more + seed / 1_000, right=(0.9, 0.95), kept=0.99, seconds=120.0)
         for change, more in {WHOLE: 0.0, **dict.fromkeys(OUT, 0.02), **dict.fromkeys(IN, -0.001)}.items()
         for seed in (0, 1)
     ]
     made = [dataclasses.replace(o, right=(), kept=0.0) if o.change == "augmentation" else o for o in made]
-    page = ingredients_page.page(made, [{"seeds": "0, 1", "command": "kmpl benchmark ingredients"}])
+    page = ingredients_page.markdown(made, [{"seeds": "0, 1", "command": "kmpl benchmark ingredients"}])
     lines = {line.split(" | ")[1].strip(): line for line in page.splitlines() if line.startswith("|")}
     assert "1.05 ± 0.07" in lines[WHOLE]
     assert "90.00, 95.00" in lines[WHOLE]
@@ -116,8 +121,12 @@ def test_the_page_says_what_a_change_adds_seed_by_seed() -> None:
 
 def test_a_seed_whose_labels_settled_early_counts_in_later_rounds_too() -> None:
     rights = {1000: (0.9, 0.94, 0.96), 1001: (0.92,)}
-    made = [Outcome(c, seed, 0.01, right, 1.0, 60.0) for c in (WHOLE, *OUT, *IN) for seed, right in rights.items()]
-    page = ingredients_page.page(made, [{"seeds": "1000, 1001", "command": "kmpl benchmark ingredients"}])
+    made = [
+        Outcome(change=c, seed=seed, error=0.01, right=right, kept=1.0, seconds=60.0)
+        for c in (WHOLE, *OUT, *IN)
+        for seed, right in rights.items()
+    ]
+    page = ingredients_page.markdown(made, [{"seeds": "1000, 1001", "command": "kmpl benchmark ingredients"}])
     assert "91.00, 93.00, 94.00" in next(line for line in page.splitlines() if WHOLE in line)
 
 

@@ -58,7 +58,7 @@ def test_the_literatures_budgets_are_the_papers(few: SweepReport) -> None:
 
 @pytest.mark.parametrize("arm", ["labelled-only", "pseudo-label", "oracle"])
 def test_an_arms_line_is_the_error_of_its_seeds_by_rising_labels(few: SweepReport, arm: str) -> None:
-    found = cells(literature.page(few), arm)
+    found = cells(literature.markdown(few), arm)
     for ratio, text in zip(sorted(literature.RATIOS), found[1:5], strict=True):
         errors = [1 - r["arms"][arm]["test_accuracy"] for r in few.results if r["config"]["ratio"] == ratio]
         assert text == f"{percent(float(np.mean(errors)))} ± {percent(float(np.std(errors, ddof=1)))}"
@@ -68,7 +68,9 @@ def test_an_arms_line_is_the_error_of_its_seeds_by_rising_labels(few: SweepRepor
 @pytest.mark.parametrize("which", [literature, notebook])
 def test_pseudo_label_is_held_against_each_other_arm_seed_by_seed(which: Any, request: pytest.FixtureRequest) -> None:
     report: SweepReport = request.getfixturevalue("few" if which is literature else "views")
-    told = re.findall(r"pseudo-label − (\S+), (?:mixed )?accuracy, seed by seed:\n\n((?:- .*\n)+)", which.page(report))
+    told = re.findall(
+        r"pseudo-label − (\S+), (?:mixed )?accuracy, seed by seed:\n\n((?:- .*\n)+)", which.markdown(report)
+    )
     assert [rival for rival, _ in told] == ["labelled-only", "notebook", "self-training", "label-spreading"]
     lines = dict(told)["labelled-only"].splitlines()
     assert [line.split(": ")[1] for line in lines] == [difference(pair) for pair in _rising(report, which)]
@@ -83,7 +85,7 @@ def _rising(report: SweepReport, which: Any) -> list[Paired]:
 
 
 def test_what_was_printed_elsewhere_is_beside_it_and_what_was_not_checked_is_marked(few: SweepReport) -> None:
-    page = literature.page(few)
+    page = literature.markdown(few)
     for name in LITERATURE:
         assert f"*{name}*" in page
     assert cells(page, "VAT (Miyato 2017)")[1:5] == ["1.36", "–", "1.27", "–"]
@@ -95,7 +97,7 @@ def test_what_was_printed_elsewhere_is_beside_it_and_what_was_not_checked_is_mar
 
 
 def test_the_notebooks_table_has_each_view_and_its_printed_numbers(views: SweepReport) -> None:
-    page = notebook.page(views)
+    page = notebook.markdown(views)
     lines = [[cell.strip(" *") for cell in line.strip("|").split("|")] for line in page.splitlines() if "|" in line]
     rows = {(line[0], line[2]): line for line in lines if line[0] in ("0.8", "0.4", "0.1")}
     assert len(rows) == 3 * (6 + 2)

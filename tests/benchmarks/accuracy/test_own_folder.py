@@ -49,7 +49,7 @@ def test_pixels_spread_labels_as_scikit_learn_does() -> None:
     given = np.where(np.arange(300) < 60, labels, -1)
     pixels = images.reshape(300, -1) / 255
     by_hand = LabelSpreading(kernel="knn", n_neighbors=8, alpha=0.9, max_iter=60).fit(pixels, given)
-    assert (own_folder.spread_pixels(pixels, given) == by_hand.transduction_)[60:].all()
+    assert (own_folder.label_spreading(pixels, given) == by_hand.transduction_)[60:].all()
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_the_command_writes_its_table(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_where_nothing_is_above_the_threshold_nothing_is_said_to_be_kept() -> None:
     rows = [
-        own_folder.Found(
+        own_folder.FolderResult(
             name="digits",
             seed=seed,
             everything=0.95,
@@ -133,7 +133,7 @@ def test_where_nothing_is_above_the_threshold_nothing_is_said_to_be_kept() -> No
         )
         for seed, (right, share) in enumerate([(None, 0.0), (0.98, 0.7), (0.995, 0.4)])
     ]
-    page = own_folder.page(rows, 0.99, {})
+    page = own_folder.markdown(rows, 0.99, {})
     assert "| 0 | 95.00 | 90.00 | 0.00 | – | – | 0.00 | – | 48 of 50 |" in page
     assert "| mean ± sd | 95.00 ± 0.00 | 90.00 ± 0.00 |" in page
     assert "Kept: 1 of 3 seeds" in page

@@ -16,12 +16,16 @@ from kmpl.datasets.types import Images
 @pytest.fixture
 def bench() -> Bench:
     data = read("MNIST", train=True)
-    return Bench(load("default", None, {"threads": 1}), Images(data.images[:512], data.labels[:512], data.classes), 1)
+    return Bench(
+        load("default", None, {"threads": 1}),
+        Images(images=data.images[:512], labels=data.labels[:512], classes=data.classes),
+        1,
+    )
 
 
 def test_a_training_is_measured_for_as_long_as_is_said(bench: Bench) -> None:
     begin = time.perf_counter()
-    rate = busy.images_per_second(bench, 0.3)
+    rate = busy.training_rate(bench, 0.3)
     took = time.perf_counter() - begin
     assert took > 0.3
     assert 1 < rate < 10**6 / took  # and not until a million images are seen
@@ -42,7 +46,7 @@ def test_the_others_compute_as_long_as_the_work_lasts_and_are_gone_then() -> Non
 
 @pytest.mark.slow
 def test_the_three_rows_come_from_one_run_in_turn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(busy, "_SECONDS", 0.3)
+    monkeypatch.setattr(busy, "_TRAINING_SECONDS", 0.3)
     rows = [row(bench) for row in (busy.quiet, busy.beside_one, busy.beside_two)]
     assert busy.speeds(bench) is busy.speeds(bench)
     assert [(row.must, len(row.values)) for row in rows] == [(0.97, 1), (0.45, 1), (0.3, 1)]

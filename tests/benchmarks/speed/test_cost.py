@@ -12,7 +12,7 @@ from sweeping import kmpl, start
 
 from kmpl.benchmarks.options import CostOptions
 from kmpl.benchmarks.speed.cost import STEPS, Cost, growth, measure, settings_for
-from kmpl.benchmarks.speed.cost_page import figure, page
+from kmpl.benchmarks.speed.cost_page import figure, markdown
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import load
 from kmpl.reports.figures import png
@@ -35,12 +35,12 @@ def test_the_same_power_is_found_that_went_in_and_only_what_is_more_than_linear_
     for power in (0.9, 1.0, 1.5, 2.0):
         costs = invented(power)
         assert growth(costs, "embed") == pytest.approx(power, abs=0.01)
-        assert ("faster than the pool" in page(costs, {})) is (power > 1.1)
+        assert ("faster than the pool" in markdown(costs, {})) is (power > 1.1)
     assert math.isnan(growth(invented(1.0)[: len(STEPS)], "embed"))
 
 
 def test_the_page_has_every_step_and_size_and_the_figure_is_drawn() -> None:
-    text = page(invented(1.0), {"command": "kmpl benchmark cost"})
+    text = markdown(invented(1.0), {"command": "kmpl benchmark cost"})
     assert all(f"| {step} |" in text for step in STEPS)
     assert "| 7,500 | 15,000 | 30,000 | 60,000 | 120,000 | 240,000 |" in text
     assert "- command: `kmpl benchmark cost`" in text

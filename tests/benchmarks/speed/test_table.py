@@ -12,8 +12,8 @@ from kmpl.benchmarks.speed import notebook_way, rounds, table
 from kmpl.benchmarks.speed.ceilings import CEILINGS
 from kmpl.benchmarks.speed.profile import by_operation
 from kmpl.benchmarks.speed.table import Speed
-from kmpl.benchmarks.speed.table_page import figure, page
-from kmpl.benchmarks.speed.timing import Bench, Row, in_turn
+from kmpl.benchmarks.speed.table_page import figure, markdown
+from kmpl.benchmarks.speed.timing import Bench, Row, alternate
 from kmpl.config.presets import load, merge
 from kmpl.datasets.registry import read
 from kmpl.datasets.types import Images
@@ -25,7 +25,11 @@ from kmpl.reports.figures import png
 @pytest.fixture(scope="module")
 def bench() -> Bench:
     data = read("MNIST", train=True)
-    return Bench(load("default", None, {"threads": 1}), Images(data.images[:512], data.labels[:512], data.classes), 1)
+    return Bench(
+        load("default", None, {"threads": 1}),
+        Images(images=data.images[:512], labels=data.labels[:512], classes=data.classes),
+        1,
+    )
 
 
 def test_what_is_compared_is_measured_in_turn_after_one_turn_that_does_not_count() -> None:
@@ -35,7 +39,7 @@ def test_what_is_compared_is_measured_in_turn_after_one_turn_that_does_not_count
         done.append(name)
         return float(len(done))
 
-    assert in_turn(2, lambda: work("a"), lambda: work("b")) == ((3.0, 5.0), (4.0, 6.0))
+    assert alternate(2, lambda: work("a"), lambda: work("b")) == ((3.0, 5.0), (4.0, 6.0))
     assert done == ["a", "b"] * 3
 
 
@@ -51,7 +55,7 @@ def test_the_page_says_what_was_not_reached_and_what_it_is_made_of() -> None:
         Row("slow", (1.2, 1.3, 1.4), 1.10, 1.05, more=False),
     ]
     ceilings = {"memory": Row("memory", (20.0,), 0, 0, "GB/s")}
-    text = page(Speed(rows, ceilings, {"aten::mm": 0.75}), {"command": "kmpl benchmark speed"})
+    text = markdown(Speed(rows, ceilings, {"aten::mm": 0.75}), {"command": "kmpl benchmark speed"})
     lines = {line.split(" | ")[0].strip("| "): line for line in text.splitlines()}
     assert "75 (70 to 80) | ≥ 25 × | ≥ 60 × | reached, and what is aimed at" in text
     assert lines["middling"].endswith("| reached |")
@@ -70,7 +74,7 @@ def test_the_ceilings_are_measured() -> None:
 
 
 def test_the_operations_of_a_step_are_those_that_its_layers_have() -> None:
-    network = networks.build("cnn", 1, 10, seed=0)
+    network = networks.build("cnn", channels=1, n_classes=10, seed=0)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(2, 1, 28, 28))
     convolutions = 28**2 * 25 * 32 + 14**2 * 9 * 32 * 64 + 7**2 * 9 * 64 * 128
@@ -78,7 +82,7 @@ def test_the_operations_of_a_step_are_those_that_its_layers_have() -> None:
 
 
 def test_a_step_and_the_loop_around_it_are_measured(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(table, "_BRIEF", 2)
+    monkeypatch.setattr(table, "_TIMED_STEPS", 2)
     share, loop = table.step_against_ceiling(bench), table.loop_against_step(bench)
     assert 1 < share.median < 200
     assert 0.5 < loop.median < 20
@@ -86,7 +90,7 @@ def test_a_step_and_the_loop_around_it_are_measured(bench: Bench, monkeypatch: p
 
 
 def test_the_profile_names_the_operations_that_cost_most_and_leaves_nothing_out(bench: Bench) -> None:
-    shares = by_operation(bench.config, bench.data, steps=2, most=10)
+    shares = by_operation(bench.config, bench.data, steps=2, n_named=10)
     assert len(shares) == 11
     assert sum(shares.values()) == pytest.approx(1)
     assert any("conv" in name for name in shares)
@@ -97,7 +101,7 @@ def test_the_rounds_are_run_once_and_kmeans_starts_from_it(bench: Bench, monkeyp
     brief = {"epochs": 1, "images_per_epoch": 640}
     change = {"pool": {"size": 2_000}, "pretrain": brief, "retrain": brief, "pseudo_labels": {"threshold": 0}}
     small = Bench(merge(bench.config, change), bench.data, 1)
-    monkeypatch.setattr(rounds, "_CLUSTERS", 60)
+    monkeypatch.setattr(rounds, "_N_CLUSTERS", 60)
     share, warm = rounds.voting_share(small), rounds.kmeans_between_rounds(small)
     assert len(share.values) == 3
     assert all(0 < value < 100 for value in share.values)
@@ -108,7 +112,7 @@ def test_the_rounds_are_run_once_and_kmeans_starts_from_it(bench: Bench, monkeyp
 
 
 def test_the_notebooks_way_trains_predicts_and_names(bench: Bench) -> None:
-    network = networks.build("cnn", 1, 10, seed=0)
+    network = networks.build("cnn", channels=1, n_classes=10, seed=0)
     [before, *_] = [p.detach().clone() for p in network.parameters()]
     assert notebook_way.train(network, bench.data, 2) == 128
     assert (next(network.parameters()) != before).any()
@@ -124,7 +128,7 @@ def test_the_notebooks_pseudo_labels_are_those_of_its_description() -> None:
     centres = rng.normal(0, 10, size=(10, 8))
     labels, hidden = rng.integers(0, 10, 300), rng.integers(0, 10, 200)
     points, others = (centres[c] + rng.normal(0, 0.1, size=(len(c), 8)) for c in (labels, hidden))
-    assert len(kmeans(points, 10, 0).centroids) == 10
+    assert len(kmeans(points, 10, seed=0).centroids) == 10
     # With several prototypes to each class, five neighbours are of its own.
     found = notebook_way.pseudo_label(points, labels, others, n_clusters=100)
     assert (found == hidden).mean() > 0.97

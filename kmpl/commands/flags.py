@@ -1,0 +1,13 @@
+"""What commands declare alike; nothing heavy is imported."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from kmpl.runtime.typed_command import MLRUNS
+
+Folder = Annotated[Path, Parameter(name="--mlruns")]
+Flag = Annotated[bool, Parameter(negative="")]
+
+__all__ = ["MLRUNS", "Flag", "Folder"]
