@@ -37,7 +37,10 @@ from kmpl.tuning.search_space import space
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep tests away from the user's cache, and off the network: a download must fail, not happen."""
+    """Keep tests away from the user's cache, and off the network: a download must fail, not happen.
+
+    New stores of this process begin with a copy of MLflow's empty database, which is made once.
+    """
     cache = tmp_path_factory.mktemp("cache")
     closed = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https", "HTTP", "HTTPS")}
     with pytest.MonkeyPatch.context() as patch:
@@ -48,15 +51,8 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name, value in closed.items():
             patch.setenv(name, value)
         patch.setenv("no_proxy", "127.0.0.1,localhost")
-        yield cache
-
-
-@pytest.fixture(scope="session", autouse=True)
-def database_at_hand(own_cache: Path) -> Iterator[None]:  # noqa: ARG001
-    """Let new stores of this process begin with a copy of MLflow's empty database."""
-    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(client, "make_database", copy_database)
-        yield
+        yield cache
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,11 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
+from sklearn.datasets import load_digits
 
+from kmpl.config.experiment import Clustering, PseudoLabelling
+from kmpl.config.labelling import sized
 from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.labelling.active_learning import centroid_margin, suggest
 from kmpl.method.kmeans import kmeans
+from kmpl.method.pretext import pixels
+from kmpl.method.pseudo_labels import Evidence, cluster_graph
 
 SIZES = (120, 80, 50)
 MIDDLES = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
@@ -130,3 +136,30 @@ def test_what_cannot_be_suggested_is_said(
     nothing[:given] = 0
     with pytest.raises(UserError, match=said):
         suggest(heaps[0], nothing, budget=budget, seed=0)
+
+
+def test_twenty_suggested_labels_name_more_digits_rightly_than_twenty_at_random() -> None:
+    """By their pixels, nothing trained. What suggestions are worth to the whole method: `kmpl benchmark fewest`."""
+    data = load_digits()
+    features, truth = pixels(torch.as_tensor((data.images * 255 / 16).astype(np.uint8))[:, None]), data.target
+
+    def right(labelled: np.ndarray, seed: int) -> float:
+        labels = np.full(len(truth), UNLABELLED)
+        labels[labelled] = truth[labelled]
+        evidence = Evidence(
+            features=features,
+            probabilities=np.zeros((len(truth), 10)),
+            labels=labels,
+            clustering=Clustering.model_validate(sized(len(truth), 10)["clustering"]),
+            settings=PseudoLabelling(),
+            seed=seed,
+        )
+        return float((cluster_graph(evidence).classes == truth)[labels == UNLABELLED].mean())
+
+    gains = []
+    for seed in range(5):
+        suggested = suggest(features, np.full(len(truth), UNLABELLED), budget=20, seed=seed).images
+        at_random = np.random.default_rng(seed).permutation(len(truth))[:20]
+        gains.append(right(suggested, seed) - right(at_random, seed))
+    assert min(gains) > 0
+    assert np.mean(gains) > 0.1
