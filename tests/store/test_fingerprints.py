@@ -152,9 +152,10 @@ def test_what_the_whole_experiment_runs_is_what_its_steps_run(monkeypatch: pytes
 
 
 def test_packages_hold_no_code_of_their_own() -> None:
-    """Their ``__init__`` is in no code version; what kmpl's exports for others' programs, no step can name."""
+    """Their ``__init__`` is in no code version. What two of them export when it is asked for, no step can name: other
+    programs use kmpl's, and no step runs anything of tracking's."""
     for path in PACKAGE.rglob("__init__.py"):
-        exports = {"__getattr__"} if path.parent == PACKAGE else set()
+        exports = {"__getattr__"} if path.parent in (PACKAGE, PACKAGE / "tracking") else set()
         text = path.read_text(encoding="utf-8")
         code = [
             node
@@ -166,6 +167,7 @@ def test_packages_hold_no_code_of_their_own() -> None:
         assert not re.search(
             r"^ *(from kmpl import .*KMeansPseudoLabeller|import kmpl$)", path.read_text("utf-8"), re.M
         )
+    assert not any(module.startswith("kmpl.tracking") for step in fingerprints._CODE for module in reached(step))
 
 
 # A device enters a key by its kind, which is all that this module tells; a vote's key has embed's code beside its own.
