@@ -153,7 +153,7 @@ def test_every_step_is_kept_under_its_code_or_gives_nothing_to_keep() -> None:
     assert {how.code for how in kept_results.CACHED.values()} <= set(fingerprints._CODE)
 
 
-def test_what_the_whole_experiment_runs_is_what_its_steps_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_of_an_experiment_holds_the_code_of_all_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = modules_of("experiment", monkeypatch)
     for step in STEPS:
         assert modules_of(step, monkeypatch) <= whole
@@ -187,7 +187,7 @@ _OTHERWISE_IN_THE_KEY = {"kmpl.runtime.devices", "kmpl.models.embedding"}
         ("vote", (steps.pseudo_label, steps.cluster_seed)),
     ],
 )
-def test_what_steps_hands_on_to_is_in_the_code_version_too(
+def test_functions_that_steps_call_are_in_the_code_version_too(
     step: str, functions: tuple[FunctionType, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """steps.py's imports are not followed: what its functions name must be reached another way."""
