@@ -97,8 +97,8 @@ TINY = {
     "labels": 100,
     "threads": 1,
     "pool": {"size": 600},
-    "pretrain": {"epochs": 3, "images_per_epoch": 500, "batch_size": 64, "ema": 0.0},
-    "retrain": {"epochs": 2, "images_per_epoch": 500, "batch_size": 64, "ema": 0.0, "last_round": 1},
+    "pretrain": {"epochs": 3, "images_per_epoch": 800, "batch_size": 64, "ema": 0.0},
+    "retrain": {"epochs": 2, "images_per_epoch": 800, "batch_size": 64, "ema": 0.0, "last_round": 1},
     "clustering": {"n_clusters": 40, "n_prototypes": 20},
     "pseudo_labels": {"rounds": 2, "threshold": 0.3, "graph_threshold": 0.3},
 }
@@ -106,7 +106,7 @@ TINY = {
 
 @pytest.fixture(scope="session")
 def tiny() -> ExperimentConfig:
-    """Six hundred real digits, a hundred of them labelled, a second of training."""
+    """Six hundred real digits, a hundred of them labelled, two seconds of training."""
     return load(change=TINY)
 
 

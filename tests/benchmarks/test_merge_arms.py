@@ -157,7 +157,7 @@ def test_other_draws_are_no_pairs(all_arms: Summaries, processor: str, tmp_path:
         (settings(BEFORE, trials=3), "join without --trials"),
     ],
 )
-def test_what_cannot_be_joined_is_refused_before_hours_of_work(
+def test_tables_that_cannot_be_joined_are_refused_before_hours_of_work(
     all_arms: Summaries, chosen: SweepConfig, said: str, tmp_path: Path
 ) -> None:
     path = written(run(all_arms, "the first", BEFORE, AFTER), tmp_path)

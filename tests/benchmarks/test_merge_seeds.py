@@ -33,7 +33,7 @@ def written(found: merge_seeds.Sessions[Draw], folder: Path) -> Path:
     return path
 
 
-def test_turns_make_the_table_that_one_would_have_made(config: ExperimentConfig, tmp_path: Path) -> None:
+def test_sessions_make_the_table_that_one_would_have_made(config: ExperimentConfig, tmp_path: Path) -> None:
     found = merge_seeds.one_session(config, draws(1, 4), {"command": "the first"})
     for command, seed in (("the second", 3), ("the third", 0)):
         earlier = merge_seeds.read(written(found, tmp_path), merge_seeds.Sessions[Draw], config, (seed,))

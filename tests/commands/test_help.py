@@ -118,6 +118,6 @@ def test_help_texts_are_not_broken_where_their_source_is() -> None:
         (["report", "three"], "kmpl: --out is missing; see kmpl report --help"),
     ],
 )
-def test_what_is_missing_is_named(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_argument_is_named(words: list[str], line: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 2
     assert capsys.readouterr().err == line + "\n"

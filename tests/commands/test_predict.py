@@ -71,7 +71,7 @@ def test_csv_has_pytorchs_probabilities_of_the_same_pixels(
     assert (folder / "found.csv").read_text(encoding="utf-8") == printed.out
 
 
-def test_what_is_not_plain_of_the_files_is_said_in_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unusual_files_are_told_in_a_line_each(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_png(folder / "digits" / "deep", np.zeros((28, 28), dtype=np.uint16))
     assert main(["predict", "digits", "--model", "model.safetensors"]) == 0
     first, second = capsys.readouterr().err.splitlines()
@@ -106,9 +106,7 @@ def test_pictures_of_other_sizes_and_channels_are_brought_to_the_models(
     assert len(rows_of(capsys.readouterr().out)) == 13
 
 
-def test_what_cannot_be_read_is_named_and_the_rest_is_predicted(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unreadable_files_are_named_and_the_others_predicted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "digits" / "a" / "02.png").write_text("no picture")
     whole = (folder / "digits" / "b" / "07.png").read_bytes()
     (folder / "digits" / "b" / "07.png").write_bytes(whole[: len(whole) // 2])
@@ -125,7 +123,7 @@ def test_what_cannot_be_read_is_named_and_the_rest_is_predicted(
     assert lines[4:] == ["kmpl: 10 predicted, 4 left out"]
 
 
-def test_nothing_readable_leaves_nothing_behind(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_readable_file_no_output_is_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "text.png").write_text("no picture")
     (folder / "empty").mkdir()
     before = sorted(folder.rglob("*"))

@@ -46,7 +46,7 @@ def test_a_page_is_announced_when_it_answers_and_not_before() -> None:
     assert said[0][1] > begin
 
 
-def test_who_announces_ends_with_the_server() -> None:
+def test_the_announcing_process_ends_with_the_server() -> None:
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
     done = subprocess.run([*ANNOUNCE, f"http://{HOST}:9", "never", str(gone.pid)], capture_output=True, timeout=30)

@@ -65,7 +65,7 @@ def test_equal_ports_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "-1", "http"])
-def test_what_is_no_port_is_refused(tmp_path: Path, port: str, refused: Callable[..., str]) -> None:
+def test_an_invalid_port_is_refused(tmp_path: Path, port: str, refused: Callable[..., str]) -> None:
     line = refused("up", *ports(prefect=port))
     assert "--prefect-port" in line
     assert port in line

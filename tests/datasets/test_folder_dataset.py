@@ -74,7 +74,7 @@ def test_copies_are_on_one_side_even_under_two_labels(root: Path, tmp_path: Path
     assert 0 < tested.sum() < len(tested) / 2
 
 
-def test_what_cannot_be_a_data_set_is_refused(root: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_a_data_set_is_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no such folder"):
         registry.read(f"folder:{tmp_path}/none", train=True)
     image = next((root / "0").iterdir())
@@ -131,7 +131,7 @@ def test_the_experiment_runs_on_a_folder(root: Path) -> None:
     assert report.arms["pseudo-label"].evaluation.confusion.sum() == 24
 
 
-def test_what_a_result_depends_on_is_the_content_of_the_files_and_their_labels(root: Path, tmp_path: Path) -> None:
+def test_the_digest_of_a_folder_depends_on_its_files_contents_and_labels(root: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(root, copy)
     before = registry.content(f"folder:{copy}")

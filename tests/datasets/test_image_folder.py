@@ -172,7 +172,7 @@ def bomb(side: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
 
 
-def test_what_cannot_be_read_is_left_out_by_name(root: Path, write: Write) -> None:
+def test_unreadable_files_are_left_out_and_named(root: Path, write: Write) -> None:
     write("good.jpg", size=(300, 200))
     data = (root / "good.jpg").read_bytes()
     (root / "truncated.jpg").write_bytes(data[: len(data) // 2])
@@ -268,9 +268,7 @@ def test_the_order_does_not_depend_on_the_threads(root: Path, write: Write, monk
     assert told == [(i, 12) for i in range(1, 13)]
 
 
-def test_what_the_method_assigned_is_a_given_label_only_where_a_person_says_so(
-    root: Path, write: Write, csv: Write
-) -> None:
+def test_assigned_labels_count_as_given_only_where_a_person_says_so(root: Path, write: Write, csv: Write) -> None:
     for name in ("a.png", "b.png", "c.png"):
         write(name)
     path = csv("file,label,confidence,source\na.png,cat,1,given\nb.png,dog,0.9,assigned\nc.png,,0.1,\n")

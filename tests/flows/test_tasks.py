@@ -61,13 +61,13 @@ def refused_download() -> UserError:
 
 @pytest.mark.parametrize("step", ["load", "report"])
 @pytest.mark.parametrize("error", [OSError("disk away"), refused_download()])
-def test_what_may_fail_from_outside_is_tried_again(step: str, error: Exception) -> None:
+def test_steps_that_may_fail_from_outside_are_tried_again(step: str, error: Exception) -> None:
     work = Flaky(2, error)
     assert run(step, work) == "done"
     assert work.calls == 3
 
 
-def test_it_is_not_tried_for_ever() -> None:
+def test_retries_come_to_an_end() -> None:
     work = Flaky(100, OSError("disk away"))
     with pytest.raises(OSError, match="disk away"):
         run("report", work)

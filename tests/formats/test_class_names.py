@@ -19,12 +19,12 @@ from kmpl.formats.class_names import means_no_label, means_part, normalise, simi
         "\u2067café",
     ],
 )
-def test_what_is_certainly_one_name_becomes_one(text: str) -> None:
+def test_spellings_of_one_class_become_one(text: str) -> None:
     assert normalise(text) == "caf\u00e9"
 
 
 @pytest.mark.parametrize("name", ["big cat", "a/b", "👩\u200d🔬", "می\u200cخواهم", "01", "Cat", "²", "?!"])
-def test_what_may_be_meant_stays(name: str) -> None:
+def test_names_that_may_be_meant_stay_apart(name: str) -> None:
     assert normalise(name) == name
     assert not means_no_label(name)
 

@@ -85,7 +85,7 @@ def test_spellings_that_are_certainly_one_class_are_one_and_others_are_named(rea
         ('file,label\na.png,"{""choices"":[""cat"",""dog""]}"\n', r"line 2: gives several classes, .*; give one"),
     ],
 )
-def test_what_would_be_misread_is_refused(read: Read, text: str, said: str) -> None:
+def test_a_csv_that_would_be_misread_is_refused(read: Read, text: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         read(text)
 
@@ -176,7 +176,7 @@ def test_in_a_file_that_a_person_worked_on_every_label_counts_and_it_is_said(
     assert read(kmpl(**changed), trust="assigned").labels == {"a.png": "cat"} | labels
 
 
-def test_whoever_clears_the_source_says_that_the_labels_are_theirs(read: Read) -> None:
+def test_a_cleared_source_makes_labels_a_persons_own(read: Read) -> None:
     assert read(kmpl().replace(",assigned,", ",,")) == GivenLabels({"a.png": "cat", "b.png": "dog", "c.png": "dog"})
 
 
@@ -195,7 +195,7 @@ def test_where_nothing_keeps_what_was_assigned_it_is_said_that_changes_cannot_be
 STUDIO = "annotation_id,annotator,assigned,choice,confidence,file,id,image,label,lead_time,source\n"
 
 
-def test_what_was_chosen_in_label_studio_is_a_persons_whatever_kmpl_had_assigned(read: Read) -> None:
+def test_labels_chosen_in_label_studio_are_a_persons_whatever_kmpl_had_assigned(read: Read) -> None:
     rows = "1,1,dog,cat,0.9,b.png,1,x,dog,2.5,assigned\n2,1,dog,dog,0.8,c.png,2,x,dog,2.5,assigned\n"
     found = read(STUDIO + rows)
     assert found.labels == {"b.png": "cat", "c.png": "dog"}

@@ -56,7 +56,7 @@ def test_the_separator_is_the_one_that_gives_the_columns_not_the_most_frequent(r
         ("file,label\na.png,big, red\n", r"line 2: has 3 cells, but the first line names 2 columns; put cells"),
     ],
 )
-def test_what_cannot_be_told_is_refused_by_its_line(read: Read, text: str, said: str) -> None:
+def test_ambiguous_rows_are_refused_with_their_line(read: Read, text: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
         read(text)
 

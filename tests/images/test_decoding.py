@@ -99,7 +99,7 @@ def test_palettes_of_greys_are_grey_and_others_are_colour(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("mode", ["LA", "RGBA", "P", "L"])
-def test_what_is_painted_on_transparent_ground_never_vanishes(mode: str, tmp_path: Path) -> None:
+def test_pictures_on_transparent_ground_never_vanish(mode: str, tmp_path: Path) -> None:
     for ink, ground in ((0, 255), (255, 0)):
         alpha = np.zeros((6, 6), dtype=np.uint8)
         alpha[2:4, 2:4] = 255
@@ -185,7 +185,7 @@ def test_a_truncated_file_is_refused(suffix: str, tmp_path: Path) -> None:
         assert refused(path)
 
 
-def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+def test_files_that_are_no_pictures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     assert refused(tmp_path / "text.png") == "is no PNG, JPEG, BMP, TIFF, WEBP or GIF file"
     (tmp_path / "empty.jpg").touch()

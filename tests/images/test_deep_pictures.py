@@ -67,7 +67,7 @@ def test_colour_and_grey_are_scaled_alike(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("opaque", [1023, 65_535])
-def test_what_is_transparent_lies_on_its_ground_and_says_nothing_of_the_range(opaque: int, tmp_path: Path) -> None:
+def test_transparent_pixels_show_their_ground_and_do_not_count_for_the_range(opaque: int, tmp_path: Path) -> None:
     values = np.zeros((4, 4, 4), dtype=np.uint16)
     values[..., :3] = 60_000  # where nothing is painted
     values[1:3, 1:3] = 200, 200, 200, opaque
@@ -85,7 +85,7 @@ def test_where_white_is_zero_it_is_shown_as_white(tmp_path: Path) -> None:
         assert read_picture(path, ranges=TEN).ravel().tolist() == [255, 127, 0]
 
 
-def test_what_is_no_number_is_black_and_says_nothing_of_the_range(tmp_path: Path) -> None:
+def test_nan_is_black_and_does_not_count_for_the_range(tmp_path: Path) -> None:
     for none in (np.nan, np.inf, -np.inf, -9999, -32_768, 1e20, -3.4028235e38):
         values = np.array([[0.0, 0.5, 1.02, none]], dtype=np.float32)
         path = write_tiff(tmp_path / "a.tif", values)
@@ -139,7 +139,7 @@ def test_exif_turns_sixteen_bits_too(tmp_path: Path) -> None:
         (np.zeros((4, 4), dtype=np.uint16), {"photometric": 32_803}, "is a TIFF of a camera's raw numbers, which"),
     ],
 )
-def test_what_is_not_read_is_refused_with_the_true_reason(
+def test_unsupported_deep_pictures_are_refused_with_the_true_reason(
     values: np.ndarray, tags: dict[str, Any], reason: str, tmp_path: Path
 ) -> None:
     for order in "<>":

@@ -73,7 +73,7 @@ def test_they_are_known_by_content_too_even_under_the_name_of_a_jpeg(head: bytes
         read_picture(tmp_path / "a.jpg")
 
 
-def test_what_is_no_picture_is_passed_over(tmp_path: Path) -> None:
+def test_files_that_are_no_pictures_are_passed_over(tmp_path: Path) -> None:
     for name, content in (("README", "BM of all"), ("notes.txt", "text"), ("empty", ""), ("model.pt", "PK")):
         (tmp_path / name).write_text(content)
         assert identify(tmp_path / name) is None

@@ -66,7 +66,7 @@ def test_the_order_of_the_files_says_nothing() -> None:
     assert list(decide(some).items()) == list(decide(mixed).items())
 
 
-def test_what_was_decided_is_said_and_how_many_are_dark_by_it() -> None:
+def test_the_chosen_range_is_told_with_how_many_pictures_it_makes_dark() -> None:
     some = [Extent("16-bit", 0, 1000)] * 3 + [Extent("16-bit", 0, 60_000)] * 7 + [Extent("floating-point", -0.5, 2.0)]
     first, second = sentences(decide(some), some)
     assert first.startswith("16-bit pictures (10) use 16 bits: 0 is read as black, 65,535 as white; 3 of them use less")

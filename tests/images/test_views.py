@@ -61,7 +61,7 @@ def test_every_byte_survives_the_way_to_float_and_back() -> None:
     assert torch.equal(transforms.to_uint8(there), every)
 
 
-def test_what_noise_pushes_out_of_range_is_clipped_not_wrapped() -> None:
+def test_noise_beyond_the_range_is_clipped_not_wrapped() -> None:
     assert transforms.to_uint8(torch.tensor([-0.3, -0.001, 1.001, 1.7])).tolist() == [0, 0, 255, 255]
 
 
@@ -296,7 +296,7 @@ def test_noise_differs_from_channel_to_channel(digits: Tensor) -> None:
     assert not torch.equal(colour[:, 0], colour[:, 1])
 
 
-def test_what_a_view_has_mirrored_is_mirrored_anew_and_nothing_else_is_touched(images: Tensor) -> None:
+def test_only_images_of_mirroring_views_are_mirrored_anew(images: Tensor) -> None:
     images = images.repeat(-(-400 // len(images)), 1, 1, 1)[:400]
     n = len(images)
     mirrored = torch.arange(n) < n // 2

@@ -28,7 +28,7 @@ def work() -> None:
 
 
 @pytest.mark.parametrize("error", [StoppedError, KeyboardInterrupt, ValueError])
-def test_who_is_stopped_alone_stops_its_processes_too(error: type[BaseException]) -> None:
+def test_a_process_that_is_stopped_alone_stops_its_workers_too(error: type[BaseException]) -> None:
     child = multiprocessing.get_context("fork").Process(target=work)
     child.start()
     begin = time.monotonic()

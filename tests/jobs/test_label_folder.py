@@ -121,14 +121,14 @@ def test_most_assigned_labels_are_right(ran: Run, folder: tuple[Path, Path, np.n
     assert np.mean(right) > 0.9
 
 
-def test_what_was_expected_is_said(ran: Run) -> None:
+def test_the_expected_accuracy_is_told(ran: Run) -> None:
     choice = ran.done.choice
     assert choice.target_accuracy == 0.9
     assert choice.n_hidden == 3 * PER_CLASS, "every label was hidden once"
     assert re.search(rf"{choice.n_found_again} of 18 hidden labels were found again", choice.message)
 
 
-def test_what_speaks_against_the_result_is_said_whatever_hidden_labels_say(ran: Run) -> None:
+def test_warnings_are_told_whatever_the_validation_labels_say(ran: Run) -> None:
     done = ran.done
     assert " held-out validation labels, the last network found " in validation_line(done)
     assert warning_lines(done) == []
@@ -139,7 +139,7 @@ def test_what_speaks_against_the_result_is_said_whatever_hidden_labels_say(ran: 
     assert clusters == "No unlabelled image was named nought, two, 🐈: look at the clusters"
 
 
-def test_what_is_expected_is_the_first_thing_on_page_and_run_and_stands_beside_the_csv(ran: Run) -> None:
+def test_the_expected_accuracy_stands_first_on_page_and_run_and_beside_the_csv(ran: Run) -> None:
     line = check_line(ran.done)
     record = json.loads((ran.place / "out.check.json").read_text(encoding="utf-8"))
     assert record["said"] == line
@@ -163,7 +163,7 @@ def test_where_no_label_could_be_hidden_no_confidence_is_written(ran: Run) -> No
     assert "<span>99" not in gallery.html(done)
 
 
-def test_what_kmpl_assigned_earlier_is_said_to_be_its_own_again(ran: Run) -> None:
+def test_labels_that_kmpl_assigned_earlier_are_marked_as_its_own_again(ran: Run) -> None:
     """Given back and counted as given, it is trained on; but who gives the next file back is told, too."""
     own = frozenset(np.array(ran.done.folder.files)[ran.done.given][:5].tolist())
     done = replace(ran.done, folder=replace(ran.done.folder, unreviewed=own))
@@ -268,7 +268,7 @@ def test_long_lists_are_cut_and_say_so(ran: Run, tmp_path: Path) -> None:
     assert lines[1].endswith("x03.png = x04.png, and 16 more")
 
 
-def test_below_a_member_of_a_cluster_that_is_taken_for_another_class_stands_its_name(ran: Run) -> None:
+def test_the_gallery_names_the_class_of_a_member_that_differs_from_its_clusters(ran: Run) -> None:
     done = ran.done
     cluster = int(done.clusters[np.flatnonzero(done.assigned)[0]])
     own = int(np.bincount(done.guesses[done.clusters == cluster]).argmax())
@@ -326,7 +326,7 @@ def test_the_labels_that_were_given_are_never_written_over(
     assert folder[1].read_bytes() == before
 
 
-def test_what_it_wrote_is_refused_as_given_labels_until_a_person_has_worked_on_it(
+def test_its_own_output_is_refused_as_given_labels_until_a_person_has_edited_it(
     ran: Run, folder: tuple[Path, Path, np.ndarray], refused: Callable[..., str], tmp_path: Path
 ) -> None:
     given, assigned = 3 * PER_CLASS, sum(row["source"] == "assigned" for row in ran.rows)

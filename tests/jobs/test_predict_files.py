@@ -92,7 +92,9 @@ def test_batches_keep_the_order_and_name_what_is_unread(tmp_path: Path, monkeypa
         assert [int(image[0, 0]) for image in images] == [10 * int(path.stem) for path in kept]
 
 
-def test_who_stops_asking_leaves_no_reader_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_abandoned_generator_leaves_no_reading_thread_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(predict_files, "BATCH", 4)
     batches = read_batches(MODEL, [paint(tmp_path / f"{i}.png", 1) for i in range(40)], lambda *_: None)
     next(batches)
@@ -150,7 +152,7 @@ def test_each_form_is_whole_whichever_files_are_damaged(
     assert np.array(json.loads(text("request"))["inputs"]).tolist() == [[[50 * i] * 6] * 4 for i in good]
 
 
-def test_nothing_read_is_nothing_said(tmp_path: Path) -> None:
+def test_without_an_image_nothing_is_written(tmp_path: Path) -> None:
     for form in ("csv", "json", "request"):
         assert (
             "".join(

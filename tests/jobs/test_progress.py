@@ -77,7 +77,7 @@ def test_the_share_never_falls_and_ends_at_one() -> None:
     assert max(b - a for a, b in pairwise(shares)) == 0.25
 
 
-def test_what_is_told_is_a_line_each_and_batches_are_not_worth_one() -> None:
+def test_each_event_is_one_line_and_batches_have_none() -> None:
     state = SweepState(SETTINGS)
     cell, lines = CELLS[1], [line for event in events_of(CELLS[1]) if (line := SweepState.add(state, event))]
     assert re.fullmatch(rf"{cell}: finished \(1 of 4, \d+ s left\)", lines.pop())
@@ -264,7 +264,7 @@ def test_a_half_written_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
     assert lines == [f"{cell}: begun" for cell in CELLS]
 
 
-def test_what_is_written_while_it_is_shown_is_said_and_the_file_goes(tmp_path: Path) -> None:
+def test_events_written_while_they_are_shown_are_told_and_their_file_is_removed(tmp_path: Path) -> None:
     lines: list[str] = []
     with progress.show_progress(tmp_path, SETTINGS, quiet(), lines.append) as path:
         Journal(path, cell=CELLS[0]).write(kind="begun")
@@ -276,7 +276,7 @@ def test_what_is_written_while_it_is_shown_is_said_and_the_file_goes(tmp_path: P
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_killed_process_of_the_same_number_left_is_not_told_again(tmp_path: Path) -> None:
+def test_events_of_a_killed_process_with_the_same_id_are_not_told_again(tmp_path: Path) -> None:
     lines: list[str] = []
     with progress.show_progress(tmp_path, SETTINGS, quiet()) as path:
         pass
@@ -311,7 +311,7 @@ def test_without_a_terminal_lines_are_printed_whole_and_on_one_the_picture_is_dr
     assert "25%" in drawn.getvalue()
 
 
-def test_trials_are_part_of_the_way_and_untuned_experiments_too() -> None:
+def test_progress_counts_trials_and_untuned_experiments() -> None:
     settings = SweepConfig(ratios=(0.4, 0.1), seeds=(0,), trials=10)
     state, shares = SweepState(settings), [0.0]
     for ratio in settings.ratios:

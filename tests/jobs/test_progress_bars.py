@@ -50,7 +50,7 @@ def test_the_time_left_is_that_of_the_last_epoch(seconds: tuple[float, ...], sho
     assert left(*seconds) == shown
 
 
-def test_what_was_found_in_the_store_is_shown_as_done() -> None:
+def test_steps_found_in_the_store_are_shown_as_done() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=140)
     with progress_bars.show_training(console) as watch:
         watch.found("pretrain")

@@ -83,7 +83,7 @@ def test_a_folder_without_a_label_gives_different_images_in_order(
     assert matplotlib.image.imread("next.png").shape[2] == 4
 
 
-def test_it_is_repeatable_and_another_seed_is_another_draw(folder: Path) -> None:
+def test_the_same_seed_suggests_the_same_and_another_seed_others(folder: Path) -> None:
     one, same, other = (suggest(folder, "--overwrite", "--seed", seed, budget=3) for seed in "001")
     assert one == same
     assert one != other
@@ -155,12 +155,12 @@ def test_less_is_given_and_said_where_all_others_are_alike(folder: Path, capsys:
         (["--budget", "5", "--labels", "none.csv"], "cannot read none.csv: No such file"),
     ],
 )
-def test_what_cannot_be_done_is_one_line(folder: Path, refused: Callable[..., str], more: list[str], said: str) -> None:
+def test_bad_input_gets_one_line(folder: Path, refused: Callable[..., str], more: list[str], said: str) -> None:
     assert said in refused("suggest", str(folder), "--out", "next.csv", *QUICK, *more)
     assert not Path("next.csv").exists()
 
 
-def test_what_exists_is_kept_unless_it_may_be_replaced(folder: Path, refused: Callable[..., str]) -> None:
+def test_existing_files_are_kept_without_overwrite(folder: Path, refused: Callable[..., str]) -> None:
     for name, flag in (("next.csv", "--out"), ("next.png", "--sheet")):
         Path(name).write_text("mine")
         arguments = ("--out", "next.csv", "--sheet", "next.png", "--budget", "3", *QUICK)

@@ -71,7 +71,7 @@ def test_the_time_left_is_right_within_an_epoch_after_the_speed_has_changed(
     assert left == pytest.approx(machine.now - at, rel=0.2, abs=30)  # whole minutes are said
 
 
-def test_what_is_found_in_the_store_takes_no_time_and_promises_none() -> None:
+def test_steps_found_in_the_store_take_no_time_and_predict_none() -> None:
     machine = Machine()
     for step in ("pretrain", "retrain, round 1"):
         machine.now += 1.0

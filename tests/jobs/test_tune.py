@@ -65,7 +65,7 @@ def done(folder: Path) -> subprocess.CompletedProcess[str]:
     return finished
 
 
-def test_it_ends_with_the_best_settings_and_what_they_are_worth(done: subprocess.CompletedProcess[str]) -> None:
+def test_tune_ends_with_the_best_settings_and_what_they_are_worth(done: subprocess.CompletedProcess[str]) -> None:
     for said in (
         "Best by validation",
         "untuned ratio 0.4",

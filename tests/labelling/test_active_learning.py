@@ -130,7 +130,7 @@ def test_clearness_is_one_at_a_centroid_and_falls_towards_the_next(heaps: tuple[
         (1, 250, "all 250 images are labelled"),
     ],
 )
-def test_what_cannot_be_suggested_is_said(
+def test_a_budget_that_cannot_be_met_is_refused(
     heaps: tuple[np.ndarray, np.ndarray], nothing: np.ndarray, budget: int, given: int, said: str
 ) -> None:
     nothing[:given] = 0

@@ -29,7 +29,7 @@ def choose(demanded: float, hidden: HiddenLabels, confidence: np.ndarray) -> tup
 
 
 @pytest.mark.parametrize("n_labels", [50, 100, 400])
-def test_the_promise_is_kept_by_far_most_draws_and_something_is_labelled(n_labels: int) -> None:
+def test_the_demanded_accuracy_is_reached_in_nearly_all_draws_and_some_labels_are_assigned(n_labels: int) -> None:
     confidence, right = population(5_000, 0)
     at = confidence_ranks(confidence)
     kept, covered = [], []

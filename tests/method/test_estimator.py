@@ -184,7 +184,7 @@ def test_permuted_samples_get_permuted_labels(few: Data, strategy: str, alike: f
     assert np.mean(straight.transduction_[order][both] == permuted.transduction_[both]) >= alike
 
 
-def test_what_is_given_is_not_written_to(few: Data) -> None:
+def test_fit_leaves_its_arguments_unchanged(few: Data) -> None:
     X, y = few[0].copy(), few[1].copy()
     KMeansPseudoLabeller(random_state=0).fit(X, y)
     assert np.array_equal(X, few[0])

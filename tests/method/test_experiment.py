@@ -41,7 +41,7 @@ def test_given_labels_are_repeated_until_they_have_their_share(share: float) -> 
         ({"pseudo_labels": {"strategy": "consens"}}, "unknown strategy 'consens'; did you mean 'consensus'?"),
     ],
 )
-def test_what_the_pool_is_too_small_for_is_refused_before_training(
+def test_settings_too_large_for_the_pool_are_refused_before_training(
     tiny: ExperimentConfig, change: dict[str, object], said: str
 ) -> None:
     with pytest.raises(UserError, match=said.replace("?", r"\?").replace(".", r"\.")):

@@ -56,6 +56,6 @@ def test_classes_are_sorted_and_counted() -> None:
         (np.array([0.5, 1.2, -1]), "Unknown label type: continuous"),
     ],
 )
-def test_what_are_no_classes_is_refused(y: np.ndarray, line: str) -> None:
+def test_labels_that_are_no_classes_are_refused(y: np.ndarray, line: str) -> None:
     with pytest.raises(ValueError, match=line):
         encode(y, given_labels(y))

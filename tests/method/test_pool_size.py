@@ -39,6 +39,6 @@ def test_a_smaller_pool_has_twice_the_root_of_its_images(preset: str, pool: dict
     assert clusters(preset, pool=pool) == expected
 
 
-def test_what_was_said_stays() -> None:
+def test_a_given_number_of_clusters_stays() -> None:
     assert clusters("quick", pool={"size": 1_000}, clustering={"n_clusters": 220}) == 220
     assert clusters("quick", pool={"size": 1_000}, clustering={"l2": False}) == 63

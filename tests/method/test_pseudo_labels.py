@@ -115,7 +115,9 @@ def test_results_have_their_promised_ranges(problem: Evidence, strategy: str) ->
 
 @every_strategy
 @pytest.mark.parametrize("threshold", [0.0, 0.5, 0.8, 1.0])
-def test_what_is_left_out_is_what_lies_below_the_threshold(problem: Evidence, strategy: str, threshold: float) -> None:
+def test_exactly_the_images_below_the_threshold_are_left_out(
+    problem: Evidence, strategy: str, threshold: float
+) -> None:
     # The graph of clusters, where labels are few, has a threshold of its own.
     names = ("threshold", "graph_threshold")
     which, other = names[::-1] if guess_by(strategy, problem).propagated else names

@@ -14,7 +14,7 @@ from kmpl.models.cnn import CNN
 SHUT = no_test_set("nothing is tested here")
 
 
-def test_something_is_put_around_every_step_and_around_no_listener() -> None:
+def test_every_step_is_wrapped_and_no_listener() -> None:
     plain = Steps(evaluate=SHUT)
 
     def around(name: str, step: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -29,6 +29,6 @@ def test_something_is_put_around_every_step_and_around_no_listener() -> None:
         assert getattr(steps, name) is getattr(plain, name)
 
 
-def test_what_stands_in_for_the_test_set_says_why() -> None:
+def test_the_stand_in_for_the_test_set_says_why() -> None:
     with pytest.raises(AssertionError, match="nothing is tested here"):
         SHUT(EvaluateInput(config=ExperimentConfig(), network=CNN(1, 10)))

@@ -111,7 +111,7 @@ def test_the_missing_extra_is_named(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_onnx_cannot_say_is_one_line(tmp_path: Path) -> None:
+def test_a_network_that_onnx_cannot_express_is_refused_in_one_line(tmp_path: Path) -> None:
     class Odd(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             return torch.linalg.matrix_exp(images[:, :2, :2].float())[:, 0]

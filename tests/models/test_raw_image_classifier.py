@@ -99,7 +99,7 @@ def test_an_exported_model_serves_batches_of_any_length_alike(
             torch.testing.assert_close(loaded(images[:n]), model(images[:n]), atol=1e-6, rtol=1e-4)
 
 
-def test_what_learnt_in_bfloat16_is_handed_on_in_float32(digits: Tensor) -> None:
+def test_a_network_trained_in_bfloat16_is_handed_on_in_float32(digits: Tensor) -> None:
     network = network_for(1)
     exact = RawImageClassifier(network, size=28)(digits)
     network.precision = torch.bfloat16

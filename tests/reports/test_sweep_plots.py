@@ -172,5 +172,5 @@ def test_the_gain_of_tuning_is_shown_for_each_arm_and_ratio(tuned_report: SweepR
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["labelled-only", "pseudo-label"]  # type: ignore[union-attr]
 
 
-def test_what_was_not_tuned_has_no_such_figure(invented: Invent) -> None:
+def test_without_tuning_there_is_no_figure_of_its_gain(invented: Invent) -> None:
     assert "gain_of_tuning" not in sweep_plots.all_figures(made(invented))

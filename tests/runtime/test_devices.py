@@ -51,7 +51,7 @@ def test_zero_threads_are_all_that_this_process_may_use() -> None:
 CPU = torch.device("cpu")
 
 
-def test_what_is_asked_for_is_what_is_computed_in() -> None:
+def test_networks_compute_in_the_precision_asked_for() -> None:
     assert pick_precision("float32", CPU) == torch.float32
     assert pick_precision("bfloat16", CPU) == torch.bfloat16
 

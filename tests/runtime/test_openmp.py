@@ -33,7 +33,7 @@ print(*({{"torch", "sklearn", "prefect"}} & {{*sys.modules}}))
 
 
 @pytest.mark.parametrize("module", ["kmpl", "flows", "kmpl.cli"])
-def test_it_is_said_before_anything_loads_openmp(module: str) -> None:
+def test_the_waiting_policy_is_set_before_anything_loads_openmp(module: str) -> None:
     said, loaded = python(SAID.format(module=module)).stdout.splitlines()
     assert said.split() == ["-", *WAITING.values()]
     assert loaded == ""
@@ -47,7 +47,7 @@ def test_it_is_said_before_anything_loads_openmp(module: str) -> None:
         ({"OMP_WAIT_POLICY": "active"}, "active - -"),
     ],
 )
-def test_what_the_user_has_said_wins(theirs: dict[str, str], said: str) -> None:
+def test_the_users_own_variables_win(theirs: dict[str, str], said: str) -> None:
     assert python(SAID.format(module="kmpl"), **theirs).stdout.splitlines()[0] == said
 
 
@@ -69,7 +69,7 @@ FLOWS = "import flows.semi_supervised, flows.label_images, sys; assert {'torch',
 @pytest.mark.parametrize(
     "source", [pytest.param(COMMAND, id="command line"), pytest.param(FLOWS, id="flows", marks=pytest.mark.slow)]
 )
-def test_openmp_hears_it(source: str, tmp_path: Path) -> None:
+def test_openmp_itself_reports_the_waiting_policy(source: str, tmp_path: Path) -> None:
     assert heard(python(source, str(tmp_path), OMP_DISPLAY_ENV="verbose")) == {WAITING["GOMP_SPINCOUNT"]}
 
 
@@ -82,11 +82,11 @@ if __name__ == "__main__":
 """
 
 
-def test_processes_that_are_started_are_told_too() -> None:
+def test_started_processes_have_the_waiting_policy_too() -> None:
     assert python(SPAWNED).stdout.split() == [*WAITING.values()]
 
 
-def test_the_processes_of_kmpl_up_are_told_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_processes_of_kmpl_up_have_the_waiting_policy_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")
     environment = up._environment(tmp_path, {"prefect": 1, "mlflow": 2, "optuna": 3})
     assert environment["GOMP_SPINCOUNT"] == "7"

@@ -51,7 +51,7 @@ def test_a_death_is_told_with_its_reason_and_stops_the_others(tmp_path: Path, dy
     assert not alive(int((tmp_path / "pid").read_text(encoding="utf-8")))
 
 
-def test_what_fails_beside_them_stops_them_and_is_raised(tmp_path: Path) -> None:
+def test_an_error_beside_the_processes_stops_them_and_is_raised(tmp_path: Path) -> None:
     done = run(tmp_path, "raise ValueError('no page')", "exec sleep 50")
     assert done.stderr.splitlines()[-1] == "ValueError: no page"
 
@@ -62,7 +62,7 @@ def test_a_signal_is_a_good_end(tmp_path: Path, name: str) -> None:
     assert (done.returncode, done.stdout) == (0, "ended well\n")
 
 
-def test_nobody_is_left_who_has_a_session_of_its_own_and_is_deaf(tmp_path: Path) -> None:
+def test_no_process_is_left_even_in_a_session_of_its_own_and_deaf_to_signals(tmp_path: Path) -> None:
     deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open('deaf', 'w'); time.sleep(50)"
     parent = f"""import subprocess, sys
 child = subprocess.Popen([sys.executable, "-c", {deaf!r}], start_new_session=True)

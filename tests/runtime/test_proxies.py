@@ -76,7 +76,7 @@ def test_this_machine_is_reached_though_the_proxy_is_dead(
         assert client._transport_for_url(httpx.URL("http://[::1]:1/")) is client._transport
 
 
-def test_what_is_outside_still_goes_through_the_proxy(clean: pytest.MonkeyPatch, port: int) -> None:
+def test_other_machines_are_still_reached_through_the_proxy(clean: pytest.MonkeyPatch, port: int) -> None:
     clean.setenv("HTTP_PROXY", f"http://{HOST}:{port}")
     clean.setenv("NO_PROXY", "intranet")
     proxies.pass_by()
@@ -85,7 +85,7 @@ def test_what_is_outside_still_goes_through_the_proxy(clean: pytest.MonkeyPatch,
     assert not answers(f"http://{HOST}:9/"), "one on this machine is not"
 
 
-def test_what_the_user_has_there_stays(clean: pytest.MonkeyPatch) -> None:
+def test_the_users_own_exceptions_stay(clean: pytest.MonkeyPatch) -> None:
     proxy = {"HTTPS_PROXY": DEAD}
     local = ",".join(proxies.LOCAL)
     both = {"no_proxy": local, "NO_PROXY": local}
@@ -106,7 +106,7 @@ def test_what_the_user_has_there_stays(clean: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("module", ["kmpl", "kmpl.cli"])
-def test_whoever_imports_anything_of_kmpl_passes_by(module: str) -> None:
+def test_any_import_of_kmpl_exempts_this_machine_from_the_proxy(module: str) -> None:
     told = f"import {module}, os; print(os.environ['NO_PROXY'], os.environ['no_proxy'])"
     said = subprocess.check_output([sys.executable, "-c", told], env=behind_a_dead_proxy(), text=True)
     assert said.split() == [",".join(proxies.LOCAL)] * 2

@@ -179,7 +179,7 @@ def test_the_second_time_nothing_is_computed(warm: Store, expected: Report, monk
     assert not counted.passes
 
 
-def test_what_was_found_is_told_by_its_step(warm: Store) -> None:
+def test_steps_found_in_the_store_are_told_by_name(warm: Store) -> None:
     found: list[str] = []
     watch = Watch(found=found.append, epoch=lambda *_: pytest.fail("nothing is trained"))
     stored(merge(SMALL, {"pseudo_labels": {"rounds": 2}}), warm)
@@ -380,7 +380,7 @@ def test_the_same_images_are_trained_on_anew_with_every_seed(pool: Pool, tmp_pat
         assert bits(told.pretrain(given)) == bits(steps.pretrain(given))
 
 
-def test_what_a_round_votes_depends_on_network_seed_number_and_the_round_before(
+def test_a_rounds_vote_depends_on_network_seed_number_and_the_round_before(
     pool: Pool, expected: Report, tmp_path: Path
 ) -> None:
     told, arm = cached(Steps(evaluate=evaluate), Store(tmp_path)), expected.arms["pseudo-label"]
@@ -423,7 +423,7 @@ def test_true_labels_of_unlabelled_images_are_in_no_key_but_the_oracles(
 
 
 @pytest.mark.parametrize("kind", ["networks", "features", "pseudo-labels", "evaluations"])
-def test_what_is_damaged_is_computed_again(kind: str, expected: Report, tmp_path: Path) -> None:
+def test_a_damaged_entry_is_computed_again(kind: str, expected: Report, tmp_path: Path) -> None:
     store = Store(tmp_path)
     stored(SMALL, store)
     paths = sorted((tmp_path / "v1" / kind).rglob("*.safetensors"))

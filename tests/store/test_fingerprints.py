@@ -153,16 +153,17 @@ def test_every_step_is_kept_under_its_code_or_gives_nothing_to_keep() -> None:
     assert {how.code for how in kept_results.CACHED.values()} <= set(fingerprints._CODE)
 
 
-def test_what_the_whole_experiment_runs_is_what_its_steps_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_code_of_an_experiment_holds_the_code_of_all_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = modules_of("experiment", monkeypatch)
     for step in STEPS:
         assert modules_of(step, monkeypatch) <= whole
 
 
 def test_packages_hold_no_code_of_their_own() -> None:
-    """Their ``__init__`` is in no code version; what kmpl's exports for others' programs, no step can name."""
+    """Their ``__init__`` is in no code version. What two of them export when it is asked for, no step can name: other
+    programs use kmpl's, and no step runs anything of tracking's."""
     for path in PACKAGE.rglob("__init__.py"):
-        exports = {"__getattr__"} if path.parent == PACKAGE else set()
+        exports = {"__getattr__"} if path.parent in (PACKAGE, PACKAGE / "tracking") else set()
         text = path.read_text(encoding="utf-8")
         code = [
             node
@@ -174,6 +175,7 @@ def test_packages_hold_no_code_of_their_own() -> None:
         assert not re.search(
             r"^ *(from kmpl import .*KMeansPseudoLabeller|import kmpl$)", path.read_text("utf-8"), re.M
         )
+    assert not any(module.startswith("kmpl.tracking") for step in fingerprints._CODE for module in reached(step))
 
 
 # A device enters a key by its kind, which is all that this module tells; a vote's key has embed's code beside its own.
@@ -187,7 +189,7 @@ _OTHERWISE_IN_THE_KEY = {"kmpl.runtime.devices", "kmpl.models.embedding"}
         ("vote", (steps.pseudo_label, steps.cluster_seed)),
     ],
 )
-def test_what_steps_hands_on_to_is_in_the_code_version_too(
+def test_functions_that_steps_call_are_in_the_code_version_too(
     step: str, functions: tuple[FunctionType, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """steps.py's imports are not followed: what its functions name must be reached another way."""

@@ -202,7 +202,7 @@ def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
     )
 
 
-def test_what_is_read_is_what_was_written(filled: Store) -> None:
+def test_an_entry_is_read_as_it_was_written(filled: Store) -> None:
     entry = filled.read("networks", KEY)
     assert entry is not None
     assert same(entry.tensors, TENSORS)
@@ -223,7 +223,7 @@ def test_not_a_number_and_tensors_in_any_order_of_memory_come_back(filled: Store
     assert np.isnan(entry.about["loss"])
 
 
-def test_what_is_not_there_is_none_and_leaves_no_trace(filled: Store, tmp_path: Path) -> None:
+def test_a_missing_entry_is_none_and_leaves_no_trace(filled: Store, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     assert filled.read("networks", "ab13") is None
     assert filled.read("features", KEY) is None

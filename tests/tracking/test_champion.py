@@ -229,7 +229,7 @@ def test_a_champion_named_by_hand_is_not_taken_down(registry: Registry) -> None:
     assert registry.champion.version == by_hand.version
 
 
-def test_what_the_alias_names_classifies_raw_images(registry: Registry, tmp_path: Path, tiny: ExperimentConfig) -> None:
+def test_the_aliased_model_classifies_raw_images(registry: Registry, tmp_path: Path, tiny: ExperimentConfig) -> None:
     import mlflow
 
     registry.asked(registry.candidate(0.5))

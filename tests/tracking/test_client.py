@@ -76,7 +76,7 @@ def test_all_pages_of_a_search_are_read_newest_first(tmp_path: Path, monkeypatch
     assert [run.info.run_id for run in search(client, kind="arm", sweep="a")] == made[::-1]
 
 
-def test_what_failed_outside_may_answer_next_time() -> None:
+def test_only_failures_from_outside_may_be_tried_again() -> None:
     def from_(cause: BaseException) -> BaseException:
         error = UserError("one line")
         error.__cause__ = cause
@@ -114,7 +114,9 @@ def test_a_store_that_fails_too_hides_no_error(tmp_path: Path, monkeypatch: pyte
     ],
     ids=repr,
 )
-def test_who_is_stopped_has_not_failed(error: BaseException, status: str, said: str | None, tmp_path: Path) -> None:
+def test_a_run_that_is_stopped_is_killed_and_not_failed(
+    error: BaseException, status: str, said: str | None, tmp_path: Path
+) -> None:
     client = tracking.open_store(tmp_path)
     run = start(client, "a run", {})
     with pytest.raises(type(error)), closing(client, run):
@@ -171,7 +173,7 @@ def test_a_store_that_fails_on_the_way_is_said_in_one_line_without_tracebacks(
     assert capfd.readouterr().err == ""
 
 
-def test_what_was_wrong_is_said_rather_than_when_it_was_noticed() -> None:
+def test_the_cause_is_told_rather_than_when_it_was_noticed() -> None:
     error = OperationalError("INSERT INTO tags", {}, sqlite3.OperationalError("database or disk is full"))
     error.add_detail("raised as a result of Query-invoked autoflush; consider using a session.no_autoflush block")
     assert str(error).startswith("(raised as a result")

@@ -107,7 +107,7 @@ def test_a_copy_and_its_original_never_write_into_each_other(made: Path, tmp_pat
 
 
 @pytest.mark.parametrize("place", ["an experiment's", "a run's"])
-def test_what_lies_elsewhere_is_left_there_and_named(place: str, made: Path, moved: Path, tmp_path: Path) -> None:
+def test_locations_outside_the_store_are_left_and_named(place: str, made: Path, moved: Path, tmp_path: Path) -> None:
     disk = (tmp_path / "other disk").as_uri()
     with sqlite3.connect(moved / "mlflow.db") as database:
         if place == "a run's":
@@ -163,7 +163,7 @@ def test_the_database_alone_copied_names_the_runs_whose_files_are_not_here(made:
 
 
 @pytest.mark.parametrize("name", ["two words", "#1 (ü)", "it's", "100%"])
-def test_it_may_be_moved_to_any_name(name: str, moved: Path) -> None:
+def test_a_store_may_be_moved_to_any_name(name: str, moved: Path) -> None:
     odd = moved.with_name(name)
     moved.rename(odd)
     client, _ = opened(odd)

@@ -55,7 +55,7 @@ def test_a_newer_database_asks_for_the_newer_mlflow(tmp_path: Path) -> None:
     assert (tmp_path / "mlflow.db").read_bytes() == before
 
 
-def test_what_says_no_version_is_for_mlflow_to_judge(tmp_path: Path) -> None:
+def test_a_database_without_a_version_is_left_to_mlflow(tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
     for uri in (
         f"sqlite:///{tmp_path}/empty.db",

@@ -44,7 +44,7 @@ def test_a_number_that_is_no_pixel_is_named_with_its_place(value: float) -> None
         ((IMAGES > 9).astype(float), "all pixels are 0.0 or 1.0, which says that they were scaled"),
     ],
 )
-def test_what_are_no_raw_images_is_refused(given: object, said: str) -> None:
+def test_arrays_that_are_no_raw_images_are_refused(given: object, said: str) -> None:
     with pytest.raises(MlflowException, match=said) as caught:
         raw(given, (4, 5))
     assert caught.value.get_http_status_code() == 400

@@ -119,7 +119,7 @@ def test_a_kill_leaves_open_what_was_open(story: Story) -> None:
     assert kinds(story.killed, "FINISHED") == ["arm", "arm", "arm", "experiment"]
 
 
-def test_what_was_left_open_is_closed_as_killed_and_no_run_is_left_open(story: Story) -> None:
+def test_runs_that_a_kill_left_open_are_closed_as_killed(story: Story) -> None:
     assert kinds(story.resumed, "KILLED") == ["arm", "experiment", "sweep"]
     assert kinds(story.resumed, "RUNNING") == []
     for run in story.killed.values():
@@ -145,7 +145,7 @@ def test_only_what_took_over_from_a_killed_run_says_so(story: Story) -> None:
         ]  # fmt: skip
 
 
-def test_what_was_finished_is_moved_below_the_successor_and_not_logged_again(story: Story) -> None:
+def test_finished_runs_are_moved_below_the_successor_and_not_logged_again(story: Story) -> None:
     assert kinds(story.resumed, "FINISHED") == ["arm"] * 4 + ["experiment"] * 2 + ["sweep"]
     new = only(story.resumed, "FINISHED", "sweep").info.run_id
     experiments = {r.info.run_id for r in story.resumed.values() if r.data.tags.get(PARENT) == new}
@@ -257,7 +257,7 @@ def test_however_a_sweep_ends_its_run_is_closed_and_the_next_one_is_its_successo
     assert client.get_run(again.id).info.status == "FINISHED"
 
 
-def test_what_other_code_would_find_is_a_run_of_its_own_but_no_successor(client: MlflowClient) -> None:
+def test_other_code_makes_a_run_of_its_own_that_is_no_successor(client: MlflowClient) -> None:
     with opened(client, "twice", "old code") as first:
         pass
     with opened(client, "twice", "new code") as second:
@@ -268,7 +268,7 @@ def test_what_other_code_would_find_is_a_run_of_its_own_but_no_successor(client:
         assert (third.id, third.is_finished) == (first.id, True)
 
 
-def test_of_many_killed_turns_each_has_the_next_for_successor(client: MlflowClient) -> None:
+def test_each_of_many_killed_attempts_has_the_next_as_its_successor(client: MlflowClient) -> None:
     turns = [SweepRun(client, merge_options({"name": "often"}), "key", "").id for _ in range(3)]  # nobody closes them
     with opened(client, "often") as last:
         turns.append(last.id)
@@ -278,7 +278,7 @@ def test_of_many_killed_turns_each_has_the_next_for_successor(client: MlflowClie
     assert [run.data.tags.get("predecessor") for run in runs] == [None, *turns[:-1]]
 
 
-def test_what_others_did_for_a_sweep_that_is_cancelled_is_killed_too(client: MlflowClient) -> None:
+def test_runs_of_other_processes_are_killed_with_their_cancelled_sweep(client: MlflowClient) -> None:
     """They work in processes of their own, which are stopped with the one that started them."""
     made: list[str] = []
 

@@ -40,7 +40,7 @@ def test_confusion_has_a_row_and_a_column_for_classes_that_do_not_occur() -> Non
     assert (table.sum(), table[0, 0], table[1, 2]) == (2, 1, 1)
 
 
-def test_what_has_no_points_is_nan_not_zero() -> None:
+def test_a_share_of_no_points_is_nan_not_zero() -> None:
     nothing = np.array([], dtype=np.int64)
     assert math.isnan(metrics.accuracy(nothing, nothing))
     shares = metrics.class_shares(np.array([True]), np.array([1]), 3)

@@ -101,7 +101,7 @@ def test_a_real_training_tells_as_it_goes(tiny: ExperimentConfig, pool: Pool) ->
     assert (progress.cached_seconds, progress.pruned_seconds) == (0.0, 0.0)
 
 
-def test_what_was_saved_is_counted(fit: Fit) -> None:
+def test_cached_and_pruned_seconds_are_counted(fit: Fit) -> None:
     progress = TrialProgress(ignore)
     progress.watch_training(Watch(), 1, epochs=4, train=training(fit, [0.1] * 4, found=True))
     assert (progress.computed_seconds, progress.cached_seconds) == (0.0, 8.0)

@@ -94,7 +94,7 @@ def test_a_range_that_cannot_be_is_refused_before_any_work(given: str, said: str
         ("pseudo_labels.k=1:5,pseudo_labels.k=1:6", "pseudo_labels.k comes twice"),
     ],
 )
-def test_what_is_no_range_is_refused_by_the_settings(given: str, said: str) -> None:
+def test_an_invalid_range_is_refused_by_the_settings(given: str, said: str) -> None:
     with pytest.raises(ValidationError, match=said):
         SweepConfig(search=given)
 

@@ -102,7 +102,7 @@ def test_damage_before_the_end_is_refused_with_its_line(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
-def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_journal_is_refused(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("hello\n", encoding="utf-8")
     with pytest.raises(UserError, match="line 1, is damaged"):
         open_studies(str(tmp_path / "notes.txt"))

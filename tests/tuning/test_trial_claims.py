@@ -80,7 +80,7 @@ def killed_at_work(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[
     return found
 
 
-def test_trials_are_counted_in_all(tmp_path: Path) -> None:
+def test_trials_of_earlier_processes_count(tmp_path: Path) -> None:
     assert len(values(work(tmp_path, 3))) == 3
     assert len(values(work(tmp_path, 5))) == 5
     assert len(values(work(tmp_path, 4))) == 5

@@ -86,7 +86,7 @@ def test_as_many_different_images_are_suggested_as_asked_for() -> None:
     assert len(set(fewest._suggested(known, 20, 0))) == 20
 
 
-def test_what_is_found_in_the_store_is_the_same(config: ExperimentConfig, tmp_path: Path) -> None:
+def test_results_found_in_the_store_equal_the_computed_ones(config: ExperimentConfig, tmp_path: Path) -> None:
     kept_steps = cached(Steps(evaluate=evaluate), Store(tmp_path))
     first, again = (list(fewest.measure(config, (1_000,), kept_steps)) for _ in range(2))
     assert [dataclasses.replace(d, seconds=0) for d in first] == [dataclasses.replace(d, seconds=0) for d in again]

@@ -73,7 +73,7 @@ def test_a_change_sets_what_it_says_and_nothing_else(change: str) -> None:
 
 
 @pytest.mark.parametrize("change", [*OUT, *IN])
-def test_who_names_the_images_is_changed_without_what_is_left_out(change: str) -> None:
+def test_a_change_of_strategy_brings_its_threshold_and_changes_nothing_else(change: str) -> None:
     settings = {**OUT, **IN}[change].get("pseudo_labels", {})
     whole = load("default", None, dict(ingredients.SETTINGS)).pseudo_labels
     assert settings.get("threshold", whole.graph_threshold) == whole.graph_threshold

@@ -84,7 +84,7 @@ def _rising(report: SweepReport, which: Any) -> list[Paired]:
     return [*reversed(report.paired)] if which is literature else list(report.paired)
 
 
-def test_what_was_printed_elsewhere_is_beside_it_and_what_was_not_checked_is_marked(few: SweepReport) -> None:
+def test_published_numbers_stand_beside_ours_and_unchecked_ones_are_marked(few: SweepReport) -> None:
     page = literature.markdown(few)
     for name in LITERATURE:
         assert f"*{name}*" in page

@@ -32,7 +32,7 @@ def bench() -> Bench:
     )
 
 
-def test_what_is_compared_is_measured_in_turn_after_one_turn_that_does_not_count() -> None:
+def test_compared_functions_run_in_turn_after_one_run_that_does_not_count() -> None:
     done: list[str] = []
 
     def work(name: str) -> float:
