@@ -439,10 +439,10 @@ labels = np.where(np.arange(N) < 3_000, np.arange(N) % C, -1)
 votes = np.full((N, C), 1 / C)
 settings = Clustering(algorithm="{algorithm}", n_clusters=200)
 small = prepare(features[:4_000], settings, 0)
-vote(cluster(small, labels[:4_000], settings, 0), small, labels[:4_000], votes[:4_000], 5)
+vote(cluster(small, labels[:4_000], settings, seed=0), small, labels[:4_000], votes=votes[:4_000], k=5)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 ready = prepare(features, settings, 0)
-vote(cluster(ready, labels, settings, 0), ready, labels, votes, 5)
+vote(cluster(ready, labels, settings, seed=0), ready, labels, votes=votes, k=5)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * {unit})
 """
 

@@ -111,7 +111,7 @@ from kmpl.runtime import devices
 if sys.argv[1] == "as it is":
     devices._keep_memory = lambda: None
 devices.use_threads(1)
-network = networks.build("cnn", 1, 10, 0).train()
+network = networks.build("cnn", channels=1, n_classes=10, seed=0).train()
 images, labels = torch.rand(128, 1, 28, 28).contiguous(memory_format=torch.channels_last), torch.zeros(128).long()
 for step in range(25):
     if step == 5:

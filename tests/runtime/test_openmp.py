@@ -102,7 +102,9 @@ from kmpl.training import examples, loop
 use_threads(2)
 images = torch.randint(0, 256, (256, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 data, settings = examples.examples(images, np.arange(256) % 10), Pretraining(epochs=1, images_per_epoch=256)
-fit = loop.fit(networks.build("cnn", 1, 10, 0), data, settings, Augmentation(), 0, (images[:0], np.empty(0, int)))
+network = networks.build("cnn", channels=1, n_classes=10, seed=0)
+none = (images[:0], np.empty(0, int))
+fit = loop.fit(network, data, settings, augmentation=Augmentation(), seed=0, validation=none)
 print(content_digest(fit.network.state_dict()))
 """
 

@@ -138,7 +138,7 @@ from kmpl.models.weights import save_network
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 try:
-    save_network(networks.build("cnn", 1, 10, 0), Path(sys.argv[1]))
+    save_network(networks.build("cnn", channels=1, n_classes=10, seed=0), Path(sys.argv[1]))
 except UserError as error:
     print(error)
 """
