@@ -31,7 +31,7 @@ from kmpl.reports import experiment_report
 from kmpl.reports.comparison import SweepReport, compare
 from kmpl.reports.studies import FinalRecord, State, StudyRecord, TrialRecord
 from kmpl.tracking import client
-from kmpl.tuning import study
+from kmpl.tuning import study, trial
 from kmpl.tuning.search_space import space
 
 
@@ -201,7 +201,7 @@ def tuned_report(invented: Callable[..., list[dict[str, Any]]]) -> SweepReport:
 @pytest.fixture
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing of trials and studies: nobody looks, and it takes as long as all the rest of a tiny trial."""
-    monkeypatch.setattr(study, "of_trial", lambda *_: {})
+    monkeypatch.setattr(trial, "of_trial", lambda *_: {})
     monkeypatch.setattr(study, "of_study", lambda *_: {})
 
 
