@@ -13,7 +13,7 @@ from kmpl.formats.given_labels import Rules, Trust
 from kmpl.jobs import label_folder
 from kmpl.jobs.label_folder import Files
 from kmpl.labelling.label_table import Labelled
-from kmpl.labelling.summary import check_line, hidden_line, summary, summary_line, warnings_of
+from kmpl.labelling.summary import check_line, early_line, hidden_line, summary, summary_line, warnings_of
 from kmpl.reports.sweep_page import grid
 
 _DEFAULT = LabelOptions()
@@ -58,6 +58,8 @@ def label_images(
     get_run_logger().info("%s", check_line(done))
     for line in warnings_of(done):
         get_run_logger().warning("%s", line)
+    if early := early_line(done):
+        get_run_logger().info("%s", early)
     get_run_logger().info("%s; run %s in MLflow", summary_line(done), run)
     run_task("report", "report", lambda: _show(done))
 

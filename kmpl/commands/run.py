@@ -46,7 +46,7 @@ def run(
 def _run(chosen: ExperimentConfig, json: Path | None, mlruns: Path, console: Console) -> None:
     """Run one experiment, tracked, and print its table and where to look."""
     from kmpl import tracking
-    from kmpl.jobs import progress_bars
+    from kmpl.jobs import progress_bars, whole_job
     from kmpl.jobs.workspace import Place
     from kmpl.method import experiment
     from kmpl.method.evaluation import evaluate
@@ -58,7 +58,7 @@ def _run(chosen: ExperimentConfig, json: Path | None, mlruns: Path, console: Con
     loaded = load_pool(chosen)
     client = tracking.open_store(mlruns)
     with tracking.store_answers(), experiment_run(client, chosen, typed_command()) as tracked:
-        with progress_bars.shown(console) as watch:
+        with progress_bars.shown(console, whole_job.of_experiment(chosen)) as watch:
             steps = experiment.Steps(
                 evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.begun, finished=tracked.finished
             )
@@ -68,5 +68,7 @@ def _run(chosen: ExperimentConfig, json: Path | None, mlruns: Path, console: Con
         if json is not None:
             reports.write_json(numbers, json)
     console.print(reports.table(outcome))
+    for line in reports.notes(outcome):
+        console.print(line, highlight=False, markup=False)
     where = next_command("ui", mlruns=mlruns)
     console.print(f"Curves, confusions, clusters, models: [bold]{where}[/bold], then run {tracked.id[:8]}")

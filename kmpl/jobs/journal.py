@@ -48,4 +48,4 @@ def said(epoch: Epoch, epochs: int) -> str:
     """Return one line about an epoch."""
     held = epoch.validation_accuracy
     validation = "" if held != held else f", validation {held:.2%}"  # NaN: there is no validation image
-    return f"epoch {epoch.number}/{epochs}, loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.2%}{validation}"
+    return f"epoch {epoch.number}/{epochs}, loss {epoch.loss:.3f}, training accuracy {epoch.accuracy:.2%}{validation}"

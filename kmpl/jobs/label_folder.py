@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,9 @@ from kmpl.datasets.image_folder import OWN_LABELS, FolderImages, OnProgress, rea
 from kmpl.datasets.types import Pool
 from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning
 from kmpl.formats.given_labels import NO_RULES, Rules
+from kmpl.jobs.whole_job import Trainings, of_experiment
 from kmpl.labelling import gallery
+from kmpl.labelling.cross_fitting import stand_in
 from kmpl.labelling.job import Job, prepare, run
 from kmpl.labelling.label_table import Labelled, table
 from kmpl.labelling.summary import check_record, note, numbers_of, shortened, target_name
@@ -133,14 +135,29 @@ def label(
     )
     with tracking.store_answers(), run_of_folder as tracked:
         made, done = run(job, wrap(kept(plain, Store(mlruns / "cache")), f"label {found.root.name}"))
-        page, check = gallery.page(done, _about(job, command)), json.dumps(check_record(done), indent=2) + "\n"
-        texts = {"labels.csv": table(done), "gallery.html": page, "check.json": check}
+        texts = {"labels.csv": table(done), "gallery.html": gallery.page(done, _about(job, command))}
+        texts["check.json"] = json.dumps(check_record(done), indent=2) + "\n"
         tracked.finished(pools[0], made, numbers=numbers_of(done), note=note(done), files=texts)
-        for path, text in ((files.out, table(done)), (files.check_file, check), (files.page, page)):
-            if path is not None:
-                with whole_file(path) as draft:
-                    draft.write_text(text, encoding="utf-8", newline="")
+        _write(files, texts)
     return done, tracked.id
+
+
+def _write(files: Files, texts: Mapping[str, str]) -> None:
+    for path, name in ((files.out, "labels.csv"), (files.check_file, "check.json"), (files.page, "gallery.html")):
+        if path is not None:
+            with whole_file(path) as draft:
+                draft.write_text(texts[name], encoding="utf-8", newline="")
+
+
+def trainings(found: FolderImages, given: dict[str, Any]) -> Trainings:
+    """Return the trainings of labelling a folder, those of the check included; a guess, for people.
+
+    Raises:
+        UserError: what ``kmpl.labelling.job.prepare`` says.
+    """
+    job = prepare(found, given)
+    folds = 0 if job.options.check == "off" else job.options.folds
+    return [*of_experiment(job.config), *folds * [*of_experiment(stand_in(job.config))]]
 
 
 def _closed(*_: object) -> Any:

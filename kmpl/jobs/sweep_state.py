@@ -9,8 +9,9 @@ from typing import Any
 from kmpl.config.experiment import Arm, ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.config.sweep import SweepConfig, experiment_name, untuned
-from kmpl.jobs.time_left import Pace, Plan
+from kmpl.jobs.time_left import Pace, Plan, duration
 
+_UNKNOWN = "–"
 _TUNED: tuple[Arm, ...] = ("labelled-only", "pseudo-label")
 
 
@@ -55,7 +56,7 @@ class State:
             one.pace.take(event.get("at", self.clock()), one.done * images, images / event["epochs"])
             running = [e.pace.now for e in self.experiments.values() if e.state == "running" and e.pace.now]
             self.lately = sum(running) / len(running) if running else one.pace.now
-        return line
+        return f"{line}; {self.share():.0%} of all done{self._time()}" if line and event["kind"] == "epoch" else line
 
     def _take(self, event: dict[str, Any], one: OneState) -> str:
         kind, step = event["kind"], event.get("step", one.step)
@@ -80,7 +81,11 @@ class State:
     def _of_all(self) -> str:
         names = self.names()
         over = sum(one.state.startswith("finished") for name, one in self.experiments.items() if name in names)
-        return f" ({over} of {len(names)}, {self.left()} left)" if over < len(names) else ""
+        return f" ({over} of {len(names)}{self._time()})" if over < len(names) else ""
+
+    def _time(self) -> str:
+        left = self.left()
+        return "" if left == _UNKNOWN else f", {left} left"
 
     def names(self) -> list[str]:
         """Return the names of all experiments."""
@@ -114,11 +119,11 @@ class State:
         """
         share, gone = self.share() - self.known, self.clock() - self.begin
         if share < 0.02:
-            return "–"
+            return _UNKNOWN
         seconds, images = (sum(getattr(e.pace, n) for e in self.experiments.values()) for n in ("seconds", "done"))
         slower = self.lately * images / seconds if self.lately and seconds else 1.0
         seconds = slower * gone * max(1 - self.known - share, 0.0) / share
-        return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+        return duration(seconds)
 
 
 def _done(plan: Plan, one: OneState) -> float:

@@ -113,3 +113,12 @@ def _trainings(config: ExperimentConfig, arm: str, pool: int) -> tuple[int, ...]
 def _round(step: str) -> int:
     turn = re.search(r"round (\d+)$", step)
     return max(int(turn[1]), 1) if turn else 1
+
+
+def duration(seconds: float) -> str:
+    """Return a time that is left, for people.
+
+    >>> duration(80), duration(100)
+    ('80 s', '2 min')
+    """
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

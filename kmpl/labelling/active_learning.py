@@ -23,7 +23,7 @@ from kmpl.errors import UserError
 from kmpl.method.kmeans import kmeans
 from kmpl.method.results import Clusters
 
-Reason = Literal["no label in its cluster", "least certain"]
+Reason = Literal["no label in its cluster", "least certain", "between clusters"]
 
 NEAR = 0.1
 """Distance, as a share of the spread of all features, up to which two images are near-duplicates (see docs/log.md)."""
@@ -101,7 +101,8 @@ def suggest(
             if len(choice.taken) < budget:
                 choice.take(np.array([image]))
     reasons: list[Reason] = ["no label in its cluster"] * typical
-    reasons += ["least certain"] * (len(choice.taken) - typical)
+    second: Reason = "between clusters" if confidence is None else "least certain"
+    reasons += [second] * (len(choice.taken) - typical)
     return Suggestions(np.array(choice.taken, dtype=np.int64), tuple(reasons), clusters, sure)
 
 

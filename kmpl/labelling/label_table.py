@@ -38,6 +38,8 @@ class Labelled:
     """(hidden,) int64: images whose label was hidden."""
     hidden_guesses: np.ndarray
     """(hidden,) int64: what they would have been called."""
+    stop_reason: str = ""
+    """Why there was no further round."""
 
     @property
     def given(self) -> np.ndarray:
@@ -97,6 +99,7 @@ def assemble(found: FolderImages, pool: Pool, done: Labelling, chosen: Chosen, h
         checked=found_again == found.labels[hidden],
         hidden=hidden,
         hidden_guesses=found_again,
+        stop_reason=done.stop_reason,
     )
 
 

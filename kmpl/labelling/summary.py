@@ -9,6 +9,7 @@ import numpy as np
 
 from kmpl.labelling import class_shares
 from kmpl.labelling.label_table import Labelled
+from kmpl.reports.findings import why_early
 
 
 def shortened(names: Sequence[str], shown: int, between: str = ", ") -> str:
@@ -75,6 +76,12 @@ def hidden_line(done: Labelled) -> str:
     if done.chosen.tested:
         return "No label was hidden from the last network; those that were hidden in turn say what to expect"
     return "Too few labels to hide any, so nothing checks the result"
+
+
+def early_line(done: Labelled) -> str:
+    """Return why the rounds ended early; empty if they did not."""
+    reason = why_early(done.stop_reason)
+    return f"The rounds ended early, {reason}" if reason else ""
 
 
 _DUE = 3  # images: where fewer are to be expected, none is no wonder

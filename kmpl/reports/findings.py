@@ -1,5 +1,6 @@
 """What a sweep found, in words: the numbers decide which ones, so a sentence never claims more than its interval."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
@@ -11,6 +12,7 @@ from kmpl.reports.studies import StudyRecord
 Verdict = Literal["gain", "loss", "unclear", "equal", "single"]
 
 _HEADLINE_SEEDS = 5
+_TO_THE_END = ("all rounds done", "no rounds by definition", "")
 _LISTED = 3  # more ratios of one verdict are summed up as a range, or the sentence has no end
 _WORDS: dict[Verdict, str] = {
     "gain": "adding pseudo-labels raises test accuracy: {}",
@@ -121,6 +123,27 @@ def _finals(study: StudyRecord) -> str:
     start = next((final for final in study.finals if final.number in numbers), None)
     beside = f", untuned {percent(start.mean)} %" if start and start is not won else ""
     return f", {percent(won.mean)} % over {draws} draws{beside}"
+
+
+def why_early(reason: str) -> str:
+    """Return why an arm had no further round, if it had fewer than it might; else nothing.
+
+    >>> why_early("round 2: no pseudo-label changed"), why_early("all rounds done")
+    ('round 2: no pseudo-label changed', '')
+    """
+    return "" if reason in _TO_THE_END else reason
+
+
+def ended_early(report: SweepReport) -> list[str]:
+    """Return one line for each ratio and arm with experiments whose rounds ended early: how many, and why."""
+    lines = []
+    for ratio in report.settings.ratios:
+        results = [result for result in report.results if result["config"]["ratio"] == ratio]
+        for arm in report.settings.arms:
+            counts = Counter(why_early(result["arms"][arm].get("stop_reason", "")) for result in results)
+            reasons = [f"{n} of {len(results)} at {reason}" for reason, n in counts.items() if reason]
+            lines += [f"ratio {ratio:g}, {arm}: {'; '.join(reasons)}"] if reasons else []
+    return lines
 
 
 def finding(report: SweepReport) -> str:

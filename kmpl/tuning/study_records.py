@@ -26,8 +26,10 @@ def note(task: Task, record: StudyRecord | None = None) -> str:
     if record:
         pruned, found = record.saved()
         best = ", ".join(f"`{name}` {number:.4g}" for name, number in record.best.items())
+        won = next(trial for trial in record.trials if trial.number == record.winner)
         lines += [
-            f"*Best*: trial {record.winner}: {best}.",
+            f"*Best*: trial {record.winner}, {won.accuracy or 0:.2%} of validation right: {best}.",
+            f"Optuna's own column shows it as {won.value or 0:.7f}: the log-loss is in there.",
             *_finals(record),
             f"*Trials*: {record.count('complete')} complete, {record.count('pruned')} pruned, "
             f"{record.count('diverged')} diverged, {record.again} run again because their process died. Pruning saved "
