@@ -14,7 +14,7 @@ from kmpl.formats.given_labels import Rules, Trust
 from kmpl.jobs import label_folder
 from kmpl.jobs.label_folder import Files
 from kmpl.labelling.label_table import LabelTable
-from kmpl.labelling.summary import check_line, class_summaries, summary_line, validation_line, warning_lines
+from kmpl.labelling.summary import check_line, class_summaries, early_line, summary_line, validation_line, warning_lines
 from kmpl.reports.sweep_page import grid
 
 _DEFAULT = LabelOptions()
@@ -61,6 +61,8 @@ def label_images(
     logger.info("%s", check_line(labelled))
     for line in warning_lines(labelled):
         logger.warning("%s", line)
+    if early := early_line(labelled):
+        logger.info("%s", early)
     logger.info("%s; run %s in MLflow", summary_line(labelled), run_id)
     run_task("report", "report", lambda: _create_artifact(labelled))
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kmpl.benchmarks.options import AUDIT, RATIOS, SETTINGS
+from kmpl.commands.flags import flag
 from kmpl.config.base import flatten
 from kmpl.config.experiment import Method
 from kmpl.config.labelling import sized
@@ -11,15 +12,6 @@ from kmpl.config.presets import PRESETS, load
 
 Words = dict[str, str]
 _CLUSTERS = "--clustering.n-clusters"
-
-
-def flag(name: str) -> str:
-    """Return the flag of a setting.
-
-    >>> flag("pseudo_labels.k")
-    '--pseudo-labels.k'
-    """
-    return f"--{name.replace('_', '-')}"
 
 
 def text(value: Any) -> str:

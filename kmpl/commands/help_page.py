@@ -10,7 +10,7 @@ from cyclopts.help.formatters import DefaultFormatter
 from rich.text import Text
 
 from kmpl.commands import help_defaults
-from kmpl.commands.help_defaults import flag
+from kmpl.commands.flags import flag
 from kmpl.config.base import Settings
 from kmpl.config.experiment import ExperimentConfig
 

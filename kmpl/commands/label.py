@@ -51,7 +51,7 @@ def label(
     console, files = Console(quiet=options.quiet), options.files(folder, options.gallery)
     with warnings_in_one_line():
         found = read_from_options(files, size, console)
-        with progress_bars.show_training(console) as watch:
+        with progress_bars.show_training(console, label_folder.trainings(found, chosen)) as watch:
             part = lambda name: None if name == "label" else console.print(f"{name}:")  # noqa: E731
             done, run = label_folder.label(
                 files, found, chosen, mlruns=options.mlruns, command=typed_command(), watch=watch, entering=part
@@ -62,7 +62,14 @@ def label(
 
 def _show(done: "LabelTable", console: Console) -> None:
     """Print what is expected, and a line per class."""
-    from kmpl.labelling.summary import check_line, class_summaries, summary_line, validation_line, warning_lines
+    from kmpl.labelling.summary import (
+        check_line,
+        class_summaries,
+        early_line,
+        summary_line,
+        validation_line,
+        warning_lines,
+    )
 
     console.print(f"[bold]{escape(check_line(done))}.[/bold]", highlight=False, soft_wrap=True)
     for warning in warning_lines(done):
@@ -76,11 +83,19 @@ def _show(done: "LabelTable", console: Console) -> None:
     console.print(grid)
     console.print(f"{summary_line(done)}.", highlight=False)
     console.print(f"{validation_line(done)}.", highlight=False)
+    if early := early_line(done):
+        console.print(f"{early}.", highlight=False)
 
 
 def _say_what_next(files: "Files", run: str, mlruns: Path, console: Console) -> None:
     """Print where the results are, and what to do with them."""
     written = escape(", ".join(str(path) for path in (files.out, files.check_file, files.gallery) if path is not None))
     console.print(f"Written: [bold]{written}[/bold]", soft_wrap=True)
+    look = f"look at {files.gallery}, " if files.gallery else ""
+    console.print(
+        escape(f"Next: {look}correct the column label of {files.out} and give the file back with --labels."),
+        highlight=False,
+        soft_wrap=True,
+    )
     where = escape(next_command("predict", "more-images", "--model", run, mlruns=mlruns))
     console.print(f"The model labels more: [bold]{where}[/bold]", soft_wrap=True)

@@ -46,7 +46,7 @@ def run(
 def _run(chosen: ExperimentConfig, json: Path | None, mlruns: Path, console: Console) -> None:
     """Run one experiment, tracked, and print its table and where to look."""
     from kmpl import tracking
-    from kmpl.jobs import progress_bars
+    from kmpl.jobs import progress_bars, whole_job
     from kmpl.jobs.workspace import Workspace
     from kmpl.method import experiment
     from kmpl.method.evaluation import evaluate
@@ -59,7 +59,7 @@ def _run(chosen: ExperimentConfig, json: Path | None, mlruns: Path, console: Con
     loaded = load_pool(chosen)
     client = tracking.open_store(mlruns)
     with tracking.store_answers(), experiment_run(client, chosen, typed_command()) as tracked:
-        with progress_bars.show_training(console) as watch:
+        with progress_bars.show_training(console, whole_job.of_experiment(chosen)) as watch:
             steps = Steps(
                 evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.log_pool, report=tracked.log_arm
             )
@@ -69,5 +69,7 @@ def _run(chosen: ExperimentConfig, json: Path | None, mlruns: Path, console: Con
         if json is not None:
             reports.write_json(numbers, json)
     console.print(reports.table(outcome))
+    for line in reports.notes(outcome):
+        console.print(line, highlight=False, markup=False)
     where = next_command("ui", mlruns=mlruns)
     console.print(f"Curves, confusions, clusters, models: [bold]{where}[/bold], then run {tracked.id[:8]}")

@@ -1,16 +1,19 @@
 """``kmpl suggest``: which images of a folder to label next."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
+from kmpl.commands.flags import flag
 from kmpl.commands.folder_options import FolderOptions, read_from_options, warnings_in_one_line
 from kmpl.commands.options import given
+from kmpl.config.base import flatten
 from kmpl.config.labelling import LabelOptions
 from kmpl.runtime.output_paths import check_apart, check_target
+from kmpl.runtime.typed_command import next_command
 
 
 class SuggestFiles(FolderOptions):
@@ -31,7 +34,7 @@ def suggest(
     options: Annotated[SuggestFiles, Parameter(name="*", negative_iterable="")],
     settings: Annotated[LabelOptions | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
-    """Say which images of a folder to label next: typical ones of what has no label yet, then the least certain.
+    """Say which images of a folder to label next: typical ones first, then, once there are labels, the least certain.
 
     Args:
         folder: Folder of images, with or without sub-folders, with or without labels.
@@ -43,17 +46,37 @@ def suggest(
     if sheet is not None:
         check_target(sheet, "--sheet", options.overwrite)
     chosen = given(settings)
-    size = LabelOptions.model_validate(chosen).size
-    from kmpl.jobs import progress_bars, suggest_folder
+    learning = LabelOptions.model_validate(chosen)
+    from kmpl.jobs import progress_bars, suggest_folder, whole_job
     from kmpl.jobs.workspace import Workspace
 
     console, files = Console(quiet=options.quiet), options.files(folder)
     with warnings_in_one_line():
-        found = read_from_options(files, size, console)
-        with progress_bars.show_training(console) as watch:
+        found = read_from_options(files, learning.size, console)
+        with progress_bars.show_training(console, whole_job.of_pretext(learning, len(found.files))) as watch:
             store = Workspace(options.mlruns).store
             best = suggest_folder.choose(found, options.budget, overrides=chosen, store=store, watch=watch)
         suggest_folder.write(best, out, sheet)
     console.print(f"{suggest_folder.summary_line(best)}.", highlight=False, soft_wrap=True)
     written = escape(" and ".join(str(path) for path in (out, sheet) if path is not None))
-    console.print(f"Written: [bold]{written}[/bold]; fill in the column label", soft_wrap=True)
+    console.print(f"Written: [bold]{written}[/bold]", soft_wrap=True)
+    console.print(_what_next(folder, options, chosen, labelled=bool(found.classes)), soft_wrap=True)
+
+
+def _what_next(folder: Path, options: SuggestFiles, settings: dict[str, Any], *, labelled: bool) -> str:
+    """Return what to do with the suggestions, and the command that labels the folder then, with the same settings."""
+    from kmpl.datasets.image_folder import LABELS_FILE
+
+    csv_in_folder = folder / LABELS_FILE
+    labels = options.labels or (csv_in_folder if csv_in_folder.is_file() else None)
+    task = f"fill in the column label of {options.out}"
+    if labels is not None:
+        task += f" and add its files and labels to {labels}"
+    elif labelled:
+        task = "move these images into the sub-folders of their classes"
+    words = [str(folder)]
+    if labels is not None or not labelled:
+        words += ["--labels", str(labels or options.out)]
+    words += ["--out", "pseudo_labels.csv", *(f"{flag(name)}={value}" for name, value in flatten(settings).items())]
+    command = next_command("label", *words, mlruns=options.mlruns)
+    return f"Next: {escape(task)}, then: [bold]{escape(command)}[/bold]"

@@ -56,4 +56,4 @@ def epoch_line(epoch: Epoch, epochs: int) -> str:
     """Return one line about an epoch."""
     accuracy = epoch.validation_accuracy
     validation = "" if math.isnan(accuracy) else f", validation {accuracy:.2%}"  # NaN: there is no validation image
-    return f"epoch {epoch.number}/{epochs}, loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.2%}{validation}"
+    return f"epoch {epoch.number}/{epochs}, loss {epoch.loss:.3f}, training accuracy {epoch.accuracy:.2%}{validation}"

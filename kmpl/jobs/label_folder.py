@@ -13,7 +13,9 @@ from kmpl.datasets.image_folder import LABELS_FILE, FolderImages, OnProgress, re
 from kmpl.datasets.types import Pool
 from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning
 from kmpl.formats.given_labels import NO_RULES, Rules
+from kmpl.jobs.whole_job import Trainings, of_experiment
 from kmpl.labelling import gallery
+from kmpl.labelling.cross_fitting import fold_config
 from kmpl.labelling.job import Job, prepare, run
 from kmpl.labelling.label_table import LabelTable, to_csv
 from kmpl.labelling.summary import abbreviate, check_record, folder_name, metrics_of, run_note
@@ -164,8 +166,19 @@ def _write(path: Path, text: str) -> None:
         draft.write_text(text, encoding="utf-8", newline="")
 
 
-def _closed(*_: object) -> Any:
-    raise AssertionError("a folder of one's own has no test set")
+def trainings(images: FolderImages, overrides: dict[str, Any]) -> Trainings:
+    """Return the trainings of a labelling, with those of its check; an estimate for people.
+
+    Args:
+        images: of the folder, from ``read``.
+        overrides: given settings, as a tree of ``LabelOptions``.
+
+    Raises:
+        UserError: an error of ``kmpl.labelling.job.prepare``.
+    """
+    job = prepare(images, overrides)
+    n_folds = 0 if job.options.check == "off" else job.options.folds
+    return [*of_experiment(job.config), *n_folds * [*of_experiment(fold_config(job.config))]]
 
 
 def _gallery_details(job: Job, command: str) -> dict[str, str]:

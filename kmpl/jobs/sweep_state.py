@@ -9,9 +9,10 @@ from typing import Any
 from kmpl.config.experiment import Arm, ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.config.sweep import SweepConfig, experiment_name, untuned
-from kmpl.jobs.time_left import Pace, Plan
+from kmpl.jobs.time_left import Pace, Plan, duration
 
 _TUNED_ARMS: tuple[Arm, ...] = ("labelled-only", "pseudo-label")
+_UNKNOWN = "–"
 _MIN_SHARE_FOR_ESTIMATE = 0.02  # computed share of the sweep, before the time left is estimated
 
 
@@ -62,7 +63,7 @@ class SweepState:
             experiment.pace.add(at, done=experiment.done * images, epoch=images / event["epochs"])
             paces = [e.pace.now for e in self.experiments.values() if e.state == "running" and e.pace.now]
             self.seconds_per_image = sum(paces) / len(paces) if paces else experiment.pace.now
-        return line
+        return f"{line}; {self.share():.0%} of all done{self._time_text()}" if event["kind"] == "epoch" else line
 
     def _update(self, experiment: ExperimentState, event: dict[str, Any]) -> str:
         kind = event["kind"]
@@ -93,7 +94,11 @@ class SweepState:
     def _count_text(self) -> str:
         names = self.names()
         finished = sum(e.is_finished() for name, e in self.experiments.items() if name in names)
-        return f" ({finished} of {len(names)}, {self.time_left()} left)" if finished < len(names) else ""
+        return f" ({finished} of {len(names)}{self._time_text()})" if finished < len(names) else ""
+
+    def _time_text(self) -> str:
+        left = self.time_left()
+        return "" if left == _UNKNOWN else f", {left} left"
 
     def names(self) -> list[str]:
         """Return the names of all experiments."""
@@ -129,13 +134,12 @@ class SweepState:
         computed_share = self.share() - self.cached_share
         elapsed = self.clock() - self.begin
         if computed_share < _MIN_SHARE_FOR_ESTIMATE:
-            return "–"
+            return _UNKNOWN
         train_seconds = sum(e.pace.seconds for e in self.experiments.values())
         images = sum(e.pace.done for e in self.experiments.values())
         slowdown = self.seconds_per_image * images / train_seconds if self.seconds_per_image and train_seconds else 1.0
         share_left = max(1 - self.cached_share - computed_share, 0.0)
-        seconds = slowdown * elapsed * share_left / computed_share
-        return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+        return duration(slowdown * elapsed * share_left / computed_share)
 
 
 def _done(plan: Plan, experiment: ExperimentState) -> float:

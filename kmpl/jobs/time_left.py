@@ -127,3 +127,12 @@ def _images_of_arm(config: ExperimentConfig, arm: str, n_images: int) -> tuple[i
 def _round_number(step: str) -> int:
     match = re.search(r"round (\d+)$", step)
     return max(int(match[1]), 1) if match else 1
+
+
+def duration(seconds: float) -> str:
+    """Return a time left as text.
+
+    >>> duration(80), duration(100)
+    ('80 s', '2 min')
+    """
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

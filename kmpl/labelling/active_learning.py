@@ -23,7 +23,7 @@ from kmpl.errors import UserError
 from kmpl.method.kmeans import kmeans
 from kmpl.method.results import Clusters
 
-Reason = Literal["no label in its cluster", "least certain"]
+Reason = Literal["no label in its cluster", "least certain", "between clusters"]
 
 NEAR_DUPLICATE_DISTANCE = 0.1
 """Distance up to which two images are near-duplicates, as a share of the spread of all features.
@@ -106,7 +106,8 @@ def suggest(
             if len(selection.images) < budget:
                 selection.add_first(np.array([image]))
     reasons: list[Reason] = ["no label in its cluster"] * n_typical
-    reasons += ["least certain"] * (len(selection.images) - n_typical)
+    uncertain: Reason = "between clusters" if confidence is None else "least certain"
+    reasons += [uncertain] * (len(selection.images) - n_typical)
     return Suggestions(
         images=np.array(selection.images, dtype=np.int64),
         reasons=tuple(reasons),

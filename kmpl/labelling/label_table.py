@@ -38,6 +38,8 @@ class LabelTable:
     """(V,) int64: the class that the last network gave each of them."""
     validation_right: np.ndarray
     """(V,) bool: that class is the given label."""
+    stop_reason: str = ""
+    """Why there was no further round."""
 
     @property
     def given(self) -> np.ndarray:
@@ -108,6 +110,7 @@ def assemble(
         validation=validation,
         validation_guesses=guesses[validation],
         validation_right=guesses[validation] == folder.labels[validation],
+        stop_reason=labelling.stop_reason,
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from kmpl.labelling import class_shares
 from kmpl.labelling.label_table import LabelTable
+from kmpl.reports.findings import why_early
 
 _ADVICE = (
     "more labels help most (kmpl suggest says which); for photographs so may --augmentation.flip and a larger --size; "
@@ -87,6 +88,12 @@ def validation_line(table: LabelTable) -> str:
     if table.choice.n_hidden:
         return "No label was held out for validation; the labels hidden in turn give the expected accuracy"
     return "Too few labels to hide any, so nothing checks the result"
+
+
+def early_line(table: LabelTable) -> str:
+    """Return why the rounds ended early; empty if they did not."""
+    reason = why_early(table.stop_reason)
+    return f"The rounds ended early, {reason}" if reason else ""
 
 
 def warning_lines(table: LabelTable) -> list[str]:

@@ -9,7 +9,11 @@ from rich.table import Table
 
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.method.results import ArmReport, Report, Round
+from kmpl.reports.findings import why_early
 from kmpl.runtime.files import whole_file
+
+_LAST_EPOCH = "last epoch"
+"""The stop reason of a training that ran all its epochs."""
 
 
 def _percent(value: float) -> str:
@@ -41,6 +45,24 @@ def table(report: Report) -> Table:
         cells += [_percent(diagnostics.accuracy), _percent(diagnostics.coverage)] if diagnostics else ["–", "–"]
         grid.add_row(*cells, f"{sum(arm.seconds.values()):.0f}")
     return grid
+
+
+def notes(report: Report) -> list[str]:
+    """Return what the table's last columns mean, and why an arm or a training ended early, a line each."""
+    lines = []
+    if any(arm.rounds for arm in report.arms.values()):
+        lines.append(
+            "Right: of the last round's pseudo-labels (true labels are compared only here). Kept: of the unlabelled "
+            "images, those that got a pseudo-label; the others were not trained on."
+        )
+    for arm in report.arms.values():
+        if reason := why_early(arm.stop_reason):
+            lines.append(f"{arm.arm} ended early, {reason}.")
+        fits = {f"round {round_.number}": round_.fit for round_ in arm.rounds} or {"training": arm.fit}
+        for name, fit in fits.items():
+            if fit.stop_reason != _LAST_EPOCH:
+                lines.append(f"{arm.arm}, {name}: {fit.stop_reason}; epoch {fit.kept_epoch} is kept.")
+    return lines
 
 
 def _number(value: float) -> float | None:

@@ -1,5 +1,6 @@
 """The findings of a sweep as sentences: the confidence interval decides what a sentence may claim."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -11,6 +12,7 @@ from kmpl.reports.studies import StudyRecord
 Verdict = Literal["gain", "loss", "unclear", "equal", "single"]
 
 _MIN_SEEDS_FOR_HEADLINE = 5
+_FULL_LENGTH = ("all rounds done", "no rounds by definition", "")  # reasons to stop that are no early end
 _MAX_RATIOS_LISTED = 3  # more ratios of one verdict become a range, to keep the sentence short
 _CLAUSES: dict[Verdict, str] = {
     "gain": "adding pseudo-labels raises test accuracy: {}",
@@ -134,6 +136,28 @@ def _finals(study: StudyRecord) -> str:
     untuned = next((final for final in study.finals if final.number in untuned_numbers), None)
     comparison = f", untuned {percent(untuned.mean)} %" if untuned and untuned is not winner else ""
     return f", {percent(winner.mean)} % over {draws} draws{comparison}"
+
+
+def why_early(reason: str) -> str:
+    """Return why the rounds of an arm ended early; empty if they did not.
+
+    >>> why_early("round 2: no pseudo-label changed"), why_early("all rounds done")
+    ('round 2: no pseudo-label changed', '')
+    """
+    return "" if reason in _FULL_LENGTH else reason
+
+
+def early_endings(report: SweepReport) -> list[str]:
+    """Return one line for each ratio and arm whose rounds ended early in some experiments: in how many, and why."""
+    lines = []
+    for ratio in report.settings.ratios:
+        results = [result for result in report.results if result["config"]["ratio"] == ratio]
+        for arm in report.settings.arms:
+            counts = Counter(why_early(result["arms"][arm].get("stop_reason", "")) for result in results)
+            reasons = [f"{n} of {len(results)} at {reason}" for reason, n in counts.items() if reason]
+            if reasons:
+                lines.append(f"ratio {ratio:g}, {arm}: {'; '.join(reasons)}")
+    return lines
 
 
 def finding(report: SweepReport) -> str:

@@ -13,14 +13,18 @@ from kmpl.config.base import flatten
 from kmpl.config.experiment import AFTER, BEFORE, Method
 from kmpl.config.sweep import experiment_name
 from kmpl.reports.comparison import Row, SweepReport
-from kmpl.reports.findings import best_settings, differences, finding, percent, study_lines, tuning_gains
+from kmpl.reports.findings import best_settings, differences, early_endings, finding, percent, study_lines, tuning_gains
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _COLUMNS = ("ratio", "labels", "arm", "n", "accuracy", "95 % interval", "right", "kept")
-_NOTES = "All in %: accuracy, mean ± sd; pseudo-labels right; unlabelled images kept."
-_DIFFERENCES = f"{AFTER} − {BEFORE}, seed by seed"
+_NOTES = (
+    "All in %. Accuracy: on the test, mean ± sd. Right: of the last round's pseudo-labels. Kept: of the unlabelled "
+    "images, those that got a pseudo-label; the others were not trained on."
+)
+_DIFFERENCES = f"Test accuracy of {AFTER} minus that of {BEFORE}, in points, seed by seed"
+_EARLY = "Rounds that ended early"
 _TUNED = "Tuned − untuned on the test, seed by seed, on seeds that tuning never saw"
 
 
@@ -34,6 +38,8 @@ def terminal(report: SweepReport) -> Group:
             table.add_row()
         table.add_row(*_cells(row), style="bold" if row.arm == AFTER else "")
     lines = [f"{_DIFFERENCES}:", *(f"  {line}" for line in differences(report)), ""] if report.paired else []
+    if early := early_endings(report):
+        lines += [f"{_EARLY}:", *(f"  {line}" for line in early), ""]
     texts = [Text(line) for line in ["", _NOTES, "", *lines, finding(report)]]
     return Group(table, *texts, *(_tuning(report) if report.studies else ()))
 
@@ -73,6 +79,7 @@ def markdown(report: SweepReport, link: Callable[[str], str] | None = None) -> s
         grid(_COLUMNS, [_cells(row) for row in report.rows], left=("arm",)),
         f"*{_NOTES}*",
         *([f"**{_DIFFERENCES}**", "\n".join(f"- {line}" for line in differences(report))] if report.paired else []),
+        *([f"**{_EARLY}**", "\n".join(f"- {line}" for line in early)] if (early := early_endings(report)) else []),
         *(_tuning_in_markdown(report) if report.studies else []),
         "### Experiments",
         grid(["experiment", *arms], experiments, left=("experiment",)),

@@ -26,8 +26,10 @@ def study_note(spec: StudySpec, record: StudyRecord | None = None) -> str:
     if record:
         pruned, cached = record.saved()
         best = ", ".join(f"`{name}` {number:.4g}" for name, number in record.best.items())
+        winner = next(trial for trial in record.trials if trial.number == record.winner)
         lines += [
-            f"*Best*: trial {record.winner}: {best}.",
+            f"*Best*: trial {record.winner}, {winner.accuracy or 0:.2%} of validation right: {best}.",
+            f"Optuna's own column shows {winner.value or 0:.7f}, because it includes the log-loss.",
             *_finals(record),
             f"*Trials*: {record.count('complete')} complete, {record.count('pruned')} pruned, "
             f"{record.count('diverged')} diverged, {record.again} run again because their process died. Pruning saved "

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from kmpl.cli import app, main
-from kmpl.commands.help_defaults import flag
+from kmpl.commands.flags import flag
 from kmpl.commands.help_page import PAGES, SECTIONS
 from kmpl.config.base import flatten
 from kmpl.config.experiment import ExperimentConfig

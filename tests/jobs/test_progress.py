@@ -81,7 +81,8 @@ def test_each_event_is_one_line_and_batches_have_none() -> None:
     state = SweepState(SETTINGS)
     cell, lines = CELLS[1], [line for event in events_of(CELLS[1]) if (line := SweepState.add(state, event))]
     assert re.fullmatch(rf"{cell}: finished \(1 of 4, \d+ s left\)", lines.pop())
-    assert lines == [
+    assert all(re.search(r"; \d+% of all done(, \d+ s left)?$", line) for line in lines if "epoch" in line)
+    assert [line.split("; ")[0] for line in lines] == [
         f"{cell}: begun",
         f"{cell}: pretrain: epoch 1/2",
         f"{cell}: pretrain: epoch 2/2",
@@ -147,7 +148,7 @@ def test_a_line_about_an_epoch_leaves_out_a_validation_that_there_is_not() -> No
         learning_rate=0.001,
         seconds=1.0,
     )
-    assert epoch_line(epoch, 3) == "epoch 2/3, loss 0.512, accuracy 80.00%, validation 87.50%"
+    assert epoch_line(epoch, 3) == "epoch 2/3, loss 0.512, training accuracy 80.00%, validation 87.50%"
     assert (
         epoch_line(
             Epoch(
@@ -161,7 +162,7 @@ def test_a_line_about_an_epoch_leaves_out_a_validation_that_there_is_not() -> No
             ),
             3,
         )
-        == "epoch 1/3, loss 0.500, accuracy 80.00%"
+        == "epoch 1/3, loss 0.500, training accuracy 80.00%"
     )
 
 

@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -55,3 +56,30 @@ def test_steps_found_in_the_store_are_shown_as_done() -> None:
     with progress_bars.show_training(console) as watch:
         watch.found("pretrain")
     assert "found in the store" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("width", [80, 120, 150])
+def test_bar_epoch_and_time_left_fit_the_terminal(width: int) -> None:
+    console, now = Console(file=io.StringIO(), force_terminal=True, width=width), 0.0
+    epoch = Epoch(
+        number=11,
+        loss=0.5,
+        accuracy=0.8123,
+        validation_loss=0.3,
+        validation_accuracy=0.9,
+        learning_rate=0.001,
+        seconds=1.0,
+    )
+    with progress_bars.show_training(console, [("retrain, round 12", 1)], clock=lambda: now) as watch:
+        for share in (10.0, 11.0):
+            now += 60.0
+            watch.batch("retrain, round 12", share, 12)
+        watch.epoch("retrain, round 12", epoch, 12)
+        watch.epoch("retrain, round 12", replace(epoch, validation_accuracy=float("nan")), 12)
+    drawn = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", console.file.getvalue())  # type: ignore[attr-defined]
+    lines = [line.rstrip() for line in re.split(r"[\r\n]", drawn) if line.startswith("retrain, round 12")]
+    assert all(len(line) <= width for line in lines)
+    assert "━" in lines[-1]
+    assert "epoch 11/12, " in lines[-1]
+    assert "81.23%" in lines[-1]
+    assert lines[-1].endswith("left 0:01:00")

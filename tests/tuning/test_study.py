@@ -336,7 +336,10 @@ def test_the_dashboard_has_notes_and_figures(done: Any, folder: Path) -> None:
     for record in done[0]:
         one = studies(folder)[record.name]
         assert "log-loss, which decides where accuracy ties" in get_note(one)
-        assert f"trial {record.winner}" in get_note(one)
+        winner = next(trial for trial in record.trials if trial.number == record.winner)
+        assert f"trial {record.winner}, {winner.accuracy:.2%} of validation right: " in get_note(one)
+        assert winner.value is not None
+        assert str(winner.value) not in get_note(one)
         complete = next(trial for trial in record.trials if trial.state == "complete")
         names = {m.filename for m in get_all_artifact_meta(one.trials[complete.number], storage=one._storage)}
         assert names == {"confusion.png", "accuracy_against_coverage.png"}
