@@ -32,7 +32,7 @@ from kmpl.reports import experiment_report
 from kmpl.reports.comparison import SweepReport, compare
 from kmpl.reports.studies import FinalRecord, State, StudyRecord, TrialRecord
 from kmpl.tracking import client
-from kmpl.tuning import study
+from kmpl.tuning import study, trial
 from kmpl.tuning.search_space import space
 
 # Files that take longest, longest first: the last to be begun should be short ones.
@@ -249,7 +249,7 @@ def tuned_report(invented: Callable[..., list[dict[str, Any]]]) -> SweepReport:
 @pytest.fixture
 def without_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw nothing of trials and studies: nobody looks, and it takes as long as all the rest of a tiny trial."""
-    monkeypatch.setattr(study, "of_trial", lambda *_: {})
+    monkeypatch.setattr(trial, "of_trial", lambda *_: {})
     monkeypatch.setattr(study, "of_study", lambda *_: {})
 
 

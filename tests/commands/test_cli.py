@@ -136,7 +136,7 @@ def test_a_warning_of_ours_is_one_line_without_source() -> None:
 
 def test_every_setting_is_a_flag_with_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
-    assert main(["run", "--help"]) == 0
+    assert main(["run", "--help-all"]) == 0
     shown = capsys.readouterr().out
     for name in flatten(ExperimentConfig().model_dump()):
         assert f"--{name.replace('_', '-')}" in shown

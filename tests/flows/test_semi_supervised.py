@@ -24,8 +24,8 @@ def run_with(monkeypatch: pytest.MonkeyPatch, **given: Any) -> tuple[Method, str
     parameters = QUICK | given
     ran: list[SweepConfig] = []
     monkeypatch.setattr(flow.sweep, "run", lambda settings, *_: ran.append(settings))
-    monkeypatch.setattr(flow.workspace, "chosen", lambda _: _nothing())
-    monkeypatch.setattr(flow.workspace, "present", lambda *_: _nothing())
+    monkeypatch.setattr(flow.workspace, "current_workspace", lambda _: _nothing())
+    monkeypatch.setattr(flow.workspace, "flow_lock", lambda *_: _nothing())
     monkeypatch.setattr(flow, "flow_run", SimpleNamespace(parameters=parameters, id="1"))
     flow.semi_supervised.fn(**flow.semi_supervised.validate_parameters(parameters))
     return ran[0].experiment, flow._run_name()
