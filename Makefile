@@ -9,7 +9,7 @@ demo: $(INSTALLED) ## the main job: labels on 80, 40 and 10 % of a real MNIST po
 	$(BIN)/kmpl sweep --preset quick --name demo
 
 test: lint ## every check that must hold
-	$(BIN)/pytest -m "not slow" --numprocesses auto --dist loadfile --durations 20
+	$(BIN)/pytest -m "not slow" --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 20
 
 test-slow: $(INSTALLED) ## checks that need minutes
 	$(BIN)/pytest -m slow --timeout 3600

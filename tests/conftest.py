@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from terminal import one_line
 from threadpoolctl import threadpool_limits
+from xdist.scheduler import LoadFileScheduling
 
 from kmpl.cli import main
 from kmpl.config.base import flatten
@@ -33,6 +34,44 @@ from kmpl.reports.studies import FinalRecord, State, StudyRecord, TrialRecord
 from kmpl.tracking import client
 from kmpl.tuning import study, trial
 from kmpl.tuning.search_space import space
+
+# Files that take longest, longest first: the last to be begun should be short ones.
+LONGEST = (
+    "tests/jobs/test_sweep.py",
+    "tests/store/test_cached_steps.py",
+    "tests/commands/test_cli.py",
+    "tests/laws/test_laws.py",
+    "tests/jobs/test_tune.py",
+    "tests/flows/",
+    "tests/tracking/test_sweep_runs.py",
+    "tests/tuning/test_study.py",
+    "tests/docs/test_readme.py",
+    "tests/jobs/test_label_folder.py",
+    "tests/tuning/test_trial_claims.py",
+    "tests/training/test_loop.py",
+    "tests/tracking/test_client.py",
+    "tests/tracking/test_load_model.py",
+    "tests/benchmarks/accuracy/test_fewest.py",
+    "tests/method/test_pretext.py",
+    "tests/models/test_onnx_file.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest."""
+    items.sort(key=lambda item: next((i for i, path in enumerate(LONGEST) if item.nodeid.startswith(path)), len(items)))
+
+
+class WholeFiles(LoadFileScheduling):
+    """Hands whole files to processes, and all flows to one: they share Prefect's server."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/flows" if nodeid.startswith("tests/flows/") else super()._split_scope(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Return what shares tests out among processes."""
+    return WholeFiles(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -60,6 +99,15 @@ def interruptible() -> None:
     """Let what tests start be interrupted; a shell that runs pytest in the background has it ignore Ctrl-C."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """Have Prefect's own test server; it takes ten seconds to start."""
+    from prefect.testing.utilities import prefect_test_harness  # slow to import
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
 
 
 @pytest.fixture

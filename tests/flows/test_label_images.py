@@ -2,14 +2,12 @@
 
 import csv
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 from prefect.client.orchestration import get_client
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.label_images import label_images
 from kmpl.config.labelling import LabelOptions
@@ -17,7 +15,10 @@ from kmpl.datasets import registry
 from kmpl.errors import LabelsWarning, LeftOutWarning, UserError
 from kmpl.jobs.label_folder import MAX_NAMED_FILES
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
+pytestmark = [
+    pytest.mark.usefixtures("prefect_server"),
+    pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning"),  # MLflow, of its own types
+]
 
 QUICK = {"epochs": 1, "images_per_epoch": 200, "batch_size": 32}
 SETTINGS = {
@@ -37,12 +38,6 @@ class _Said(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())
-
-
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
 
 
 def test_a_folder_of_classes_becomes_labels_a_page_and_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

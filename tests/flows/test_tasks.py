@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import PurePath
 
 import pytest
@@ -10,7 +9,6 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterName
 from prefect.exceptions import ParameterBindError, ParameterTypeError
-from prefect.testing.utilities import prefect_test_harness
 
 from flows import tasks
 from flows.semi_supervised import semi_supervised
@@ -19,11 +17,7 @@ from kmpl.config.sweep import SweepConfig
 from kmpl.errors import DivergedError, PrunedError, UserError
 from kmpl.method.step_interface import STEP_NAMES
 
-
-@pytest.fixture(scope="module", autouse=True)
-def server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
+pytestmark = pytest.mark.usefixtures("prefect_server")
 
 
 class Flaky:
