@@ -59,7 +59,8 @@ LONGEST = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the files that take longest."""
-    items.sort(key=lambda item: next((i for i, path in enumerate(LONGEST) if item.nodeid.startswith(path)), len(items)))
+    rank = {path: number for number, path in enumerate(LONGEST)}
+    items.sort(key=lambda item: min((rank[path] for path in rank if item.nodeid.startswith(path)), default=len(rank)))
 
 
 class WholeFiles(LoadFileScheduling):

@@ -1,7 +1,6 @@
 """Every command in README and guides is one that works: each is run here, or named with the test that runs it."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from typing import Any
 import pytest
 from documents import GUIDES, README, ROOT, WITH_COMMANDS, all_commands, blocks, commands, name, text
 from sweeping import here
+from terminal import without_prefect
 
 RESULTS = ROOT / "docs" / "results"
 
@@ -109,7 +109,6 @@ def test_the_documented_sweeps_work_one_after_the_other(tmp_path: Path) -> None:
     kmpl = str(Path(sys.prefix) / "bin" / "kmpl")
     study = [c.split() for page in GUIDES for c in commands(page) if c.startswith(SWEEPING)]
     assert [words[1] for words in study] == ["sweep", "sweep", "report", "cache", "tune", "tune", "sweep"]
-    outside = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
     for words in study:
         words = [FEWER.get(w, w) for w in words[1:]]
         if words[0] in ("sweep", "tune"):
@@ -117,7 +116,9 @@ def test_the_documented_sweeps_work_one_after_the_other(tmp_path: Path) -> None:
             words += [*SMALL, "--protocol=literature", *ratios]
         if words[0] == "tune":
             words += ["--trials=2", "--seeds=0"]
-        done = subprocess.run([kmpl, *words], cwd=tmp_path, capture_output=True, text=True, check=False, env=outside)
+        done = subprocess.run(
+            [kmpl, *words], cwd=tmp_path, capture_output=True, text=True, check=False, env=without_prefect()
+        )
         assert (done.returncode, done.stderr) == (0, ""), words
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
