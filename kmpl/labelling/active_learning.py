@@ -154,7 +154,7 @@ def _unlabelled_clusters(features: np.ndarray, labels: np.ndarray, clusters: Clu
 def centroid_margin(features: np.ndarray, clusters: Clusters) -> np.ndarray:
     """Return how much nearer each image is to its own centroid than to the next, (N,) in [0, 1]; 0 = half-way.
 
-    >>> two = Clusters(np.array([0, 0, 1]), np.array([[0.0], [4.0]]), 0.0)
+    >>> two = Clusters(assignment=np.array([0, 0, 1]), centroids=np.array([[0.0], [4.0]]), inertia=0.0)
     >>> centroid_margin(np.array([[0.0], [2.0], [3.0]]), two).round(2).tolist()
     [1.0, 0.0, 0.67]
     """
