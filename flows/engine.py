@@ -61,7 +61,7 @@ def server(mlruns: Path) -> Iterator[None]:
             del os.environ["PREFECT_API_URL"]
 
 
-def run_here(settings: SweepConfig, place: Workspace) -> SweepReport:
+def run_here(settings: SweepConfig, workspace: Workspace) -> SweepReport:
     """Run the flow in this process and return the sweep's report.
 
     Raises:
@@ -69,14 +69,14 @@ def run_here(settings: SweepConfig, place: Workspace) -> SweepReport:
     """
     os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")
     logging.raiseExceptions = False  # a log record that does not reach the server must not disturb the display
-    with server(place.mlruns), _exit_without_server(os.environ["PREFECT_API_URL"]):
+    with server(workspace.mlruns), _exit_without_server(os.environ["PREFECT_API_URL"]):
         # Imported here, because prefect reads the environment when it is imported.
         from flows.semi_supervised import semi_supervised
         from flows.workspace import use_workspace
 
         # Prefect's pages get all log records; the terminal gets kmpl's display, and one line for an error.
         logging.getLogger("prefect").propagate = False
-        with use_workspace(place):
+        with use_workspace(workspace):
             return semi_supervised(**{name: getattr(settings, name) for name in type(settings).model_fields})
 
 

@@ -20,7 +20,7 @@ from flows.tasks import as_tasks, distribute, run_task
 from kmpl import tracking
 from kmpl.config.base import Ratios, Seeds
 from kmpl.config.experiment import Arms, Method
-from kmpl.config.presets import layered, made_for
+from kmpl.config.presets import layered, preset_pool_size
 from kmpl.config.sweep import Ranges, SweepConfig
 from kmpl.jobs import sweep
 from kmpl.jobs.workspace import Workspace
@@ -36,9 +36,9 @@ F = TypeVar("F", bound=Callable[..., SweepReport])
 
 def _run_name() -> str:
     """Return the sweep's name, for the flow run's."""
-    given = dict(flow_run.parameters)
-    preset = given.pop("preset", "default")
-    return sweep.with_name(_over_preset(SweepConfig(**given), preset)).name
+    parameters = dict(flow_run.parameters)
+    preset = parameters.pop("preset", "default")
+    return sweep.with_name(_over_preset(SweepConfig(**parameters), preset)).name
 
 
 def _over_preset(settings: SweepConfig, preset: str) -> SweepConfig:
@@ -46,9 +46,9 @@ def _over_preset(settings: SweepConfig, preset: str) -> SweepConfig:
 
     Where nobody says how many clusters there are, they fit the pool.
     """
-    told = settings.experiment.model_dump(exclude_unset=True)
-    method = layered(Method(), preset, None, told)
-    return settings.model_copy(update={"experiment": fitted(method, told, made_for(preset))})
+    overrides = settings.experiment.model_dump(exclude_unset=True)
+    method = layered(Method(), preset, None, overrides)
+    return settings.model_copy(update={"experiment": fitted(method, overrides, preset_pool_size(preset))})
 
 
 def _with_help_of_fields(function: F) -> F:

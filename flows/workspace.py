@@ -18,13 +18,13 @@ from kmpl.runtime import locks
 
 # Not in the flow's module: Prefect pickles a flow with its globals for other processes, and a ContextVar cannot be
 # pickled.
-_PASSED: ContextVar[Workspace | None] = ContextVar("place", default=None)
+_PASSED: ContextVar[Workspace | None] = ContextVar("workspace", default=None)
 
 
 @contextmanager
-def use_workspace(place: Workspace) -> Iterator[None]:
+def use_workspace(workspace: Workspace) -> Iterator[None]:
     """Pass a workspace to the flows that run within this block."""
-    token = _PASSED.set(place)
+    token = _PASSED.set(workspace)
     try:
         yield
     finally:
@@ -34,9 +34,9 @@ def use_workspace(place: Workspace) -> Iterator[None]:
 @contextmanager
 def current_workspace(settings: SweepConfig) -> Iterator[Workspace]:
     """Yield the workspace. Without one from ``use_workspace``, progress goes to the flow run's log."""
-    place = _PASSED.get()
-    if place is not None:
-        yield place
+    workspace = _PASSED.get()
+    if workspace is not None:
+        yield workspace
         return
     mlruns = Path(os.environ.get("KMPL_MLRUNS", "mlruns")).resolve()
     tracking.open_store(
@@ -48,16 +48,16 @@ def current_workspace(settings: SweepConfig) -> Iterator[Workspace]:
 
 
 @contextmanager
-def flow_lock(here: Workspace, run_id: str) -> Iterator[None]:
+def flow_lock(workspace: Workspace, run_id: str) -> Iterator[None]:
     """Hold the lock of a flow run during the block. The operating system releases it when this process dies."""
-    with locks.hold(_lock_file(here, run_id)):
+    with locks.hold(_lock_file(workspace, run_id)):
         yield
 
 
-def is_alive(here: Workspace, run_id: str) -> bool:
+def is_alive(workspace: Workspace, run_id: str) -> bool:
     """Say whether the process of a flow run in this workspace is alive."""
-    return locks.is_held(_lock_file(here, run_id), remove_dead=True)
+    return locks.is_held(_lock_file(workspace, run_id), remove_dead=True)
 
 
-def _lock_file(here: Workspace, run_id: str) -> Path:
-    return here.mlruns / "locks" / f"flow-{run_id}.lock"
+def _lock_file(workspace: Workspace, run_id: str) -> Path:
+    return workspace.mlruns / "locks" / f"flow-{run_id}.lock"

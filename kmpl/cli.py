@@ -24,7 +24,7 @@ app = App(
     suppress_keyboard_interrupt=False,
     help="Semi-supervised image classification by K-means pseudo-labelling, tracked and repeatable.",
     help_flags=HELP,
-    help_format="plaintext",  # markdown takes a tenth of a second to import
+    help_format="plaintext",  # markdown takes about 30 ms to import
     help_epilogue="""Examples:
   kmpl label photos --labels labels.csv --out pseudo_labels.csv
   kmpl sweep --preset quick

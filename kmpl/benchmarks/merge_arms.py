@@ -135,7 +135,8 @@ def _differences(
     ours: Mapping[str, Any], theirs: Mapping[str, Any], left_out: tuple[str, ...]
 ) -> Iterator[tuple[str, Any, Any]]:
     """Yield dotted name and both values of each difference, except in the left-out settings and below them."""
-    here, there = flatten(ours), flatten(theirs)
+    here = flatten(ours)
+    there = flatten(theirs)
     for name in sorted({*here, *there}):
         if here.get(name) != there.get(name) and not any(f"{name}.".startswith(f"{one}.") for one in left_out):
             yield name, here.get(name), there.get(name)

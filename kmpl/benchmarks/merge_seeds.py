@@ -10,8 +10,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from kmpl.config.base import flatten
-from kmpl.config.experiment import ExperimentConfig
+from kmpl.config.base import Settings, flatten
 from kmpl.errors import UserError
 
 _MAY_DIFFER = ("seed", "threads")
@@ -39,13 +38,13 @@ class Sessions(Generic[Row]):
     """Seeds, command, versions and machine of each session."""
 
 
-def one_session(config: ExperimentConfig, rows: Sequence[Row], environment: Mapping[str, str]) -> Sessions[Row]:
+def one_session(config: Settings, rows: Sequence[Row], environment: Mapping[str, str]) -> Sessions[Row]:
     """Return the results of one session."""
     seeds = ", ".join(map(str, dict.fromkeys(row.seed for row in rows)))
     return Sessions(settings=_settings(config), rows=list(rows), parts=[{"seeds": seeds, **environment}])
 
 
-def read(path: Path, kind: type[Sessions[Row]], config: ExperimentConfig, seeds: Sequence[int]) -> Sessions[Row]:
+def read(path: Path, kind: type[Sessions[Row]], config: Settings, seeds: Sequence[int]) -> Sessions[Row]:
     """Return earlier sessions; refuse, before hours of work, sessions that cannot be merged with this one.
 
     Raises:
@@ -57,7 +56,8 @@ def read(path: Path, kind: type[Sessions[Row]], config: ExperimentConfig, seeds:
         raise UserError(f"--join {path}: {error.strerror}") from error
     except ValidationError as error:
         raise UserError(f"--join {path}: not the numbers of such a table; name the JSON file beside one") from error
-    here, there = flatten(_settings(config)), flatten(earlier.settings)
+    here = flatten(_settings(config))
+    there = flatten(earlier.settings)
     for name in sorted({*here, *there}):
         if here.get(name) != there.get(name):
             raise UserError(
@@ -69,7 +69,7 @@ def read(path: Path, kind: type[Sessions[Row]], config: ExperimentConfig, seeds:
 
 
 def read_earlier(
-    join: Path | None, *, out: Path, kind: type[Sessions[Row]], config: ExperimentConfig, seeds: Sequence[int]
+    join: Path | None, *, out: Path, kind: type[Sessions[Row]], config: Settings, seeds: Sequence[int]
 ) -> Sessions[Row] | None:
     """Return the sessions in the file ``join``, if any; refuse to overwrite a table whose seeds would be lost.
 
@@ -105,5 +105,5 @@ def merge(here: Sessions[Row], earlier: Sessions[Row] | None) -> Sessions[Row]:
     return replace(here, rows=rows, parts=[*earlier.parts, *here.parts])
 
 
-def _settings(config: ExperimentConfig) -> dict[str, Any]:
+def _settings(config: Settings) -> dict[str, Any]:
     return config.model_dump(mode="json", exclude={*_MAY_DIFFER})

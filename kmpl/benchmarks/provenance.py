@@ -88,7 +88,7 @@ def _lettered(report: SweepReport) -> Iterator[tuple[str, Mapping[str, str]]]:
 def sessions_provenance(parts: Sequence[Mapping[str, str]]) -> str:
     """Return the provenance of numbers from one session or several, each with seeds of its own."""
     lists = [_markdown_list({"seeds": part["seeds"]} | _environment_lines(part)) for part in parts]
-    return lists[0] if len(lists) == 1 else "\n\n".join([f"Made in {len(lists)} turns, each seed in one:", *lists])
+    return lists[0] if len(lists) == 1 else "\n\n".join([f"Made in {len(lists)} sessions, each seed in one:", *lists])
 
 
 def run_provenance(environment: Mapping[str, str]) -> str:

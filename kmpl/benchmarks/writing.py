@@ -46,14 +46,17 @@ def check_out_folder(out: Path) -> None:
         raise UserError(f"--out {out}: is a file; name a folder")
 
 
-def write_table(path: Path, markdown: str, figure: "Figure", numbers: dict[str, Any]) -> None:
-    """Write a table (.md), its figure (.png) and its numbers (.json): each file is whole or absent."""
+def write_table(path: Path, markdown: str, figure: "Figure | None", numbers: dict[str, Any]) -> None:
+    """Write a table (.md), its figure (.png), if any, and its numbers (.json): each file is whole or absent."""
     from kmpl.reports.experiment_report import write_json
     from kmpl.reports.figures import png
     from kmpl.runtime.files import whole_file
 
     write_json(numbers, path.with_suffix(".json"))
-    for suffix, content in ((".md", markdown.encode()), (".png", png(figure))):
+    contents = {".md": markdown.encode()}
+    if figure is not None:
+        contents[".png"] = png(figure)
+    for suffix, content in contents.items():
         with whole_file(path.with_suffix(suffix)) as draft:
             draft.write_bytes(content)
-    print(f"{path}.md, .png and .json are written")
+    print(f"{path}{', '.join(contents)} and .json are written")

@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from kmpl.benchmarks.options import AUDIT, AuditOptions
 from kmpl.benchmarks.writing import RESULTS, check_out_folder, run_environment, stored_steps, write_table
 from kmpl.commands.flags import MLRUNS, Folder
-from kmpl.commands.options import given
+from kmpl.commands.options import overrides_of
 from kmpl.config.experiment import Method
 from kmpl.config.presets import load, merge
 
@@ -30,15 +30,16 @@ def audit(
         settings: Single settings; --network vgg16 takes the notebook's, and days on a laptop.
     """
     check_out_folder(out)
-    config = merge(load(*AUDIT), given(settings))
-    asked = options or AuditOptions()
+    config = merge(load(*AUDIT), overrides_of(settings))
+    chosen = options or AuditOptions()
     from kmpl.benchmarks.accuracy import audit as questions
     from kmpl.benchmarks.accuracy import audit_page
 
-    steps, answers = stored_steps(mlruns), []
-    for answer in questions.ask(config, asked.ratios, asked.seeds, steps):
+    steps = stored_steps(mlruns)
+    answers = []
+    for answer in questions.ask(config, chosen.ratios, chosen.seeds, steps):
         print(f"ratio {answer.ratio:g}, seed {answer.seed}: {answer.question}", flush=True)
         answers.append(answer)
-    about = run_environment()
-    numbers = {"answers": [asdict(answer) for answer in answers], "environment": about}
-    write_table(out / "audit", audit_page.markdown(answers, about), audit_page.figure(answers), numbers)
+    environment = run_environment()
+    numbers = {"answers": [asdict(answer) for answer in answers], "environment": environment}
+    write_table(out / "audit", audit_page.markdown(answers, environment), audit_page.figure(answers), numbers)

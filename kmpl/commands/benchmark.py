@@ -13,14 +13,14 @@ from cyclopts.validators import Number
 from kmpl.benchmarks.options import BenchmarkOptions, CostOptions, IngredientOptions, SeedOptions
 from kmpl.benchmarks.writing import RESULTS, check_out_folder, run_environment, stored_steps, write_table
 from kmpl.commands.flags import MLRUNS, Folder
-from kmpl.commands.options import How, given, sweep_settings
+from kmpl.commands.options import How, overrides_of, sweep_settings
 from kmpl.commands.sweep import sweep_and_show
 from kmpl.config.experiment import ExperimentConfig, Method
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.presets import load, merge
 
 
-def _comparison(which: str) -> Callable[..., None]:
+def _comparison(name: str) -> Callable[..., None]:
     """Return the command that makes a table of a sweep, beside what others printed."""
 
     def command(
@@ -35,23 +35,23 @@ def _comparison(which: str) -> Callable[..., None]:
 
         Args:
             out: Folder that the table (markdown, JSON) and its figure are written to.
-            join: Numbers (JSON) of an earlier turn, on another day or machine, whose arms come into the table too.
+            join: Numbers (JSON) of an earlier session, on another day or machine, whose arms come into the table too.
             options: What of it to run.
             how: How to run it.
             settings: Single settings; they win over the file and the preset.
         """
         check_out_folder(out)
         how = how or How()
-        table = import_module(f"kmpl.benchmarks.accuracy.{which}")
-        own = BenchmarkOptions(ratios=table.RATIOS, name=which).model_dump()
-        chosen = sweep_settings(own | given(options), how, {**table.SETTINGS, **given(settings)})
+        table = import_module(f"kmpl.benchmarks.accuracy.{name}")
+        defaults = BenchmarkOptions(ratios=table.RATIOS, name=name).model_dump()
+        config = sweep_settings(defaults | overrides_of(options), how, {**table.SETTINGS, **overrides_of(settings)})
         from kmpl.benchmarks import merge_arms
 
-        earlier = merge_arms.read(join, chosen) if join else None
-        merge_arms.refuse_lost_arms(out / f"{which}.json", {*chosen.arms, *(earlier.settings.arms if earlier else ())})
-        found = sweep_and_show(chosen, how)
-        found = merge_arms.merge(found, earlier) if earlier else found
-        write_table(out / which, table.markdown(found), table.figure(found), found.model_dump(mode="json"))
+        earlier = merge_arms.read(join, config) if join else None
+        merge_arms.refuse_lost_arms(out / f"{name}.json", {*config.arms, *(earlier.settings.arms if earlier else ())})
+        report = sweep_and_show(config, how)
+        report = merge_arms.merge(report, earlier) if earlier else report
+        write_table(out / name, table.markdown(report), table.figure(report), report.model_dump(mode="json"))
 
     return command
 
@@ -74,7 +74,7 @@ def fewest(
 
     Args:
         out: Folder that the table (markdown, JSON) and its figure are written to.
-        join: Numbers (JSON) of earlier turns with other seeds, on other days or machines, that come into the table too.
+        join: Numbers (JSON) of earlier sessions with other seeds, on other days or machines; they join this table.
         options: With which seeds.
         mlruns: Folder of the store of finished steps.
         settings: Single settings; they win over the defaults.
@@ -83,16 +83,18 @@ def fewest(
     from kmpl.benchmarks import merge_seeds
     from kmpl.benchmarks.accuracy import fewest, fewest_page
 
-    config, seeds = load("default", None, {**fewest.SETTINGS, **given(settings)}), (options or SeedOptions()).seeds
+    config = load("default", None, {**fewest.SETTINGS, **overrides_of(settings)})
+    seeds = (options or SeedOptions()).seeds
     kind = merge_seeds.Sessions[fewest.Draw]
     earlier = merge_seeds.read_earlier(join, out=out / "fewest.json", kind=kind, config=config, seeds=seeds)
-    steps, draws = stored_steps(mlruns), []
+    steps = stored_steps(mlruns)
+    draws = []
     for draw in fewest.measure(config, seeds, steps):
         print(f"seed {draw.seed}, {draw.labels} labels {draw.way}: computed in {draw.seconds:,.0f} s", flush=True)
         draws.append(draw)
-    found = merge_seeds.merge(merge_seeds.one_session(config, draws, run_environment()), earlier)
-    page, figure = fewest_page.markdown(found.rows, found.parts), fewest_page.figure(found.rows)
-    write_table(out / "fewest", page, figure, asdict(found))
+    sessions = merge_seeds.merge(merge_seeds.one_session(config, draws, run_environment()), earlier)
+    page = fewest_page.markdown(sessions.rows, sessions.parts)
+    write_table(out / "fewest", page, fewest_page.figure(sessions.rows), asdict(sessions))
 
 
 def ingredients(
@@ -109,7 +111,7 @@ def ingredients(
 
     Args:
         out: Folder that the table (markdown, JSON) and its figure are written to.
-        join: Numbers (JSON) of earlier turns with other seeds, on other days or machines, that come into the table too.
+        join: Numbers (JSON) of earlier sessions with other seeds, on other days or machines; they join this table.
         options: With how many labels and which seeds.
         mlruns: Folder of the store of finished steps.
         settings: Single settings; they win over the defaults.
@@ -118,18 +120,20 @@ def ingredients(
     from kmpl.benchmarks import merge_seeds
     from kmpl.benchmarks.accuracy import ingredients, ingredients_page
 
-    asked = options or IngredientOptions()
-    own = load("default", None, {**ingredients.SETTINGS, "labels": asked.labels})
-    config = merge(own, given(settings))
+    options = options or IngredientOptions()
+    defaults = load("default", None, {**ingredients.SETTINGS, "labels": options.labels})
+    config = merge(defaults, overrides_of(settings))
     kind = merge_seeds.Sessions[ingredients.Outcome]
-    earlier = merge_seeds.read_earlier(join, out=out / "ingredients.json", kind=kind, config=config, seeds=asked.seeds)
-    steps, outcomes = stored_steps(mlruns, ingredients.NO_TEST_SET), []
-    for outcome in ingredients.measure(config, asked.seeds, steps):
+    seeds = options.seeds
+    earlier = merge_seeds.read_earlier(join, out=out / "ingredients.json", kind=kind, config=config, seeds=seeds)
+    steps = stored_steps(mlruns, ingredients.NO_TEST_SET)
+    outcomes = []
+    for outcome in ingredients.measure(config, seeds, steps):
         print(f"seed {outcome.seed}, {outcome.change}: computed in {outcome.seconds:,.0f} s", flush=True)
         outcomes.append(outcome)
-    found = merge_seeds.merge(merge_seeds.one_session(config, outcomes, run_environment()), earlier)
-    page, figure = ingredients_page.markdown(found.rows, found.parts), ingredients_page.figure(found.rows)
-    write_table(out / "ingredients", page, figure, asdict(found))
+    sessions = merge_seeds.merge(merge_seeds.one_session(config, outcomes, run_environment()), earlier)
+    page = ingredients_page.markdown(sessions.rows, sessions.parts)
+    write_table(out / "ingredients", page, ingredients_page.figure(sessions.rows), asdict(sessions))
 
 
 def speed(
@@ -146,14 +150,14 @@ def speed(
         settings: Single settings; they win over the defaults.
     """
     check_out_folder(out)
-    config = load("default", None, given(settings))
+    config = load("default", None, overrides_of(settings))
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler calls it an error that there is no GPU
     from kmpl.benchmarks.speed import table, table_page
 
-    found = table.measure(config, turns, lambda line: print(line, flush=True))
-    about = run_environment()
-    page, figure = table_page.markdown(found, about), table_page.figure(found.rows)
-    write_table(out / "speed", page, figure, asdict(found) | {"environment": about})
+    speeds = table.measure(config, turns, lambda line: print(line, flush=True))
+    environment = run_environment()
+    page = table_page.markdown(speeds, environment)
+    write_table(out / "speed", page, table_page.figure(speeds.rows), asdict(speeds) | {"environment": environment})
 
 
 def cost(
@@ -170,16 +174,16 @@ def cost(
         settings: Single settings; they win over the defaults.
     """
     check_out_folder(out)
-    config = load("default", None, given(settings))
+    config = load("default", None, overrides_of(settings))
     from kmpl.benchmarks.speed import cost, cost_page
 
-    def print_size(one: cost.Cost) -> None:
-        print(f"{one.images:,} images: {one.seconds:,.1f} s, {one.peak:,.0f} MiB at most", flush=True)
+    def print_size(size: cost.Cost) -> None:
+        print(f"{size.images:,} images: {size.seconds:,.1f} s, {size.peak:,.0f} MiB at most", flush=True)
 
     costs = cost.measure(config, (options or CostOptions()).sizes, print_size)
-    about = run_environment()
-    numbers = cost.numbers(costs) | {"environment": about}
-    write_table(out / "cost", cost_page.markdown(costs, about), cost_page.figure(costs), numbers)
+    environment = run_environment()
+    numbers = cost.numbers(costs) | {"environment": environment}
+    write_table(out / "cost", cost_page.markdown(costs, environment), cost_page.figure(costs), numbers)
 
 
 def folder(
@@ -189,6 +193,7 @@ def folder(
     /,
     *,
     out: Path = RESULTS,
+    join: Path | None = None,
     options: Annotated[SeedOptions | None, Parameter(name="*", negative_iterable="")] = None,
     mlruns: Folder = MLRUNS,
     settings: Annotated[LabelOptions | None, Parameter(name="*", negative_iterable="")] = None,
@@ -203,25 +208,25 @@ def folder(
             balanced; the last two need the extra benchmarks. Or small folders with labels as they come: digits-300 and
             mnist-300 (30 labels), mnist-1000 (50), digits-300-suggested (20 by kmpl suggest).
         out: Folder that the table (markdown, JSON) is written to.
+        join: Numbers (JSON) of earlier sessions with other seeds, on other days or machines; they join this table.
         options: With which seeds.
         mlruns: Folder of the tracked runs, of the store and, in own-images, of the files.
         settings: Single settings; for the first four --expect-accuracy is 0.99 unless it is given.
     """
     check_out_folder(out)
-    chosen = given(settings)
+    overrides = overrides_of(settings)
+    from kmpl.benchmarks import merge_seeds
     from kmpl.benchmarks.accuracy import digit_folders, own_folder
-    from kmpl.reports.experiment_report import write_json
-    from kmpl.runtime.files import whole_file
 
-    if digit_folders.SETS[which].drawn == "balanced" and not {"check", "threshold"} & set(chosen):
-        chosen = {"expect_accuracy": 0.99} | chosen
-    demanded, rows = LabelOptions.model_validate(chosen).expect_accuracy, []
-    for seed in (options or SeedOptions()).seeds:
-        rows.append(own_folder.measure(which, seed, folder=mlruns / "own-images", mlruns=mlruns, overrides=chosen))
-        print(rows[-1], flush=True)
-    about = run_environment()
+    if digit_folders.SETS[which].drawn == "balanced" and not {"check", "threshold"} & set(overrides):
+        overrides = {"expect_accuracy": 0.99} | overrides
+    config = LabelOptions.model_validate(overrides)
+    seeds = (options or SeedOptions()).seeds
     path = out / f"folder-{which}"
-    write_json({"rows": [asdict(row) for row in rows], "environment": about}, path.with_suffix(".json"))
-    with whole_file(path.with_suffix(".md")) as draft:
-        draft.write_text(own_folder.markdown(rows, demanded, about), encoding="utf-8")
-    print(f"{path}.md and .json are written")
+    earlier = own_folder.read_earlier(which, join, out=path.with_suffix(".json"), config=config, seeds=seeds)
+    rows = []
+    for seed in seeds:
+        rows.append(own_folder.measure(which, seed, folder=mlruns / "own-images", mlruns=mlruns, overrides=overrides))
+        print(rows[-1], flush=True)
+    sessions = merge_seeds.merge(merge_seeds.one_session(config, rows, run_environment()), earlier)
+    write_table(path, own_folder.markdown(sessions, config.expect_accuracy), None, asdict(sessions))

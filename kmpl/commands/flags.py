@@ -1,4 +1,4 @@
-"""What commands declare alike; nothing heavy is imported."""
+"""Types of flags that many commands declare; nothing heavy is imported."""
 
 from pathlib import Path
 from typing import Annotated

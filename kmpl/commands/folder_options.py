@@ -1,4 +1,4 @@
-"""What the commands on a folder of images share: their flags, reading it, its labels and what is said of them."""
+"""The flags that the commands on a folder of images share, and how they read the folder and print its warnings."""
 
 import sys
 import warnings
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class FolderOptions(Settings):
-    """How a folder and its labels are read, and what becomes of what stands where the results go."""
+    """How a folder and its labels are read, and what happens to files that exist."""
 
     out: Path
     """CSV to write."""
@@ -42,7 +42,7 @@ class FolderOptions(Settings):
     """Print nothing but warnings and errors."""
 
     def files(self, folder: Path, gallery: Path | None = None) -> "Files":
-        """Return what is read and what is written.
+        """Return the files to read and to write.
 
         Raises:
             UserError: a name that is given as ``class_named`` is a class anyway.

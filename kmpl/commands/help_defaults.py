@@ -1,4 +1,4 @@
-"""Which values hold where a flag is not given, in words, where they are not the defaults of the fields themselves."""
+"""Defaults of flags in words, where a command chooses them and the field's own default does not hold."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -24,12 +24,12 @@ def text(value: Any) -> str:
 
 
 def of_folders() -> Words:
-    """Return what ``kmpl label`` and ``kmpl suggest`` choose by the folder."""
+    """Return the settings that ``kmpl label`` and ``kmpl suggest`` choose by the folder."""
     return {flag(name): "chosen from the folder's size" for name in flatten(sized(1, 1))}
 
 
 def of_presets() -> Words:
-    """Return the defaults of settings that a preset changes, with what each preset makes of them."""
+    """Return the defaults of settings that a preset changes, with the value of each preset."""
     own = flatten(Method().model_dump())
     changes = {preset: flatten(tree) for preset, tree in PRESETS.items()}
     words = {}
@@ -40,26 +40,26 @@ def of_presets() -> Words:
     return words | {_CLUSTERS: f"{words[_CLUSTERS]}; fewer for a smaller pool"}
 
 
-def of_comparison(which: str) -> Words:
-    """Return those of a benchmark that is a sweep: its own protocol, ratios and name, the rest by the preset."""
-    own = SETTINGS[which] | {"ratios": RATIOS[which], "name": which}
+def of_comparison(name: str) -> Words:
+    """Return the defaults of a benchmark that is a sweep: its own protocol, ratios and name, the rest by the preset."""
+    own = SETTINGS[name] | {"ratios": RATIOS[name], "name": name}
     return of_presets() | _words(own)
 
 
-def of_table(which: str) -> Words:
-    """Return those of a benchmark that takes no preset."""
-    return _words({name: value for name, value in SETTINGS[which].items() if name in Method.model_fields})
+def of_table(benchmark: str) -> Words:
+    """Return the defaults of a benchmark that takes no preset."""
+    return _words({name: value for name, value in SETTINGS[benchmark].items() if name in Method.model_fields})
 
 
 def of_audit() -> Words:
-    """Return those of the audit: the notebook's constants, with a smaller network."""
+    """Return the defaults of the audit: the notebook's constants, with a smaller network."""
     own = flatten(Method().model_dump())
-    held = flatten(load(*AUDIT).model_dump(include=set(Method.model_fields)))
-    return {flag(name): text(value) for name, value in held.items() if value != own[name]}
+    of_preset = flatten(load(*AUDIT).model_dump(include=set(Method.model_fields)))
+    return {flag(name): text(value) for name, value in of_preset.items() if value != own[name]}
 
 
 def of_folder_benchmark() -> Words:
-    """Return those of the benchmark of labelled folders."""
+    """Return the defaults of the benchmark of labelled folders."""
     return of_folders() | {"--expect-accuracy": "0.99 with balanced labels, else 0.8"}
 
 

@@ -1,4 +1,4 @@
-"""The help of a command with many settings: an example, what a person needs, and on request all the rest."""
+"""The help of a command with many settings: an example, the flags that a person needs, on request all others."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ class Page:
     example: str
     first: tuple[str, ...]
     """Flags that a person needs, in this order."""
-    held: Callable[[], Mapping[str, str]] = dict
-    """Gives what holds where a flag is not given, if that is not the default of its field."""
+    defaults: Callable[[], Mapping[str, str]] = dict
+    """Returns the default of a flag, in words, if it is not the default of its field."""
 
 
 _SWEEP = ("--preset", "--dataset", "--protocol", "--ratios", "--seeds", "--arms", "--name", "--jobs", "--config")
@@ -43,12 +43,12 @@ PAGES: Mapping[str, Page] = {
     "label": Page(
         example="kmpl label photos --labels labels.csv --out pseudo_labels.csv --gallery gallery.html",
         first=("--out", "--labels", "--gallery", "--size", "--threshold", "--expect-accuracy", "--seed"),
-        held=help_defaults.of_folders,
+        defaults=help_defaults.of_folders,
     ),
     "suggest": Page(
         example="kmpl suggest photos --budget 20 --out to_label.csv --sheet to_label.png",
         first=("--budget", "--out", "--labels", "--sheet", "--size", "--seed"),
-        held=help_defaults.of_folders,
+        defaults=help_defaults.of_folders,
     ),
     "predict": Page(
         example="kmpl predict photos --out classes.csv", first=("--model", "--format", "--out", "--overwrite")
@@ -56,51 +56,51 @@ PAGES: Mapping[str, Page] = {
     "run": Page(
         example="kmpl run --preset quick --ratio 0.1",
         first=("--preset", "--dataset", "--protocol", "--ratio", "--labels", "--seed", "--arms", "--config", "--json"),
-        held=help_defaults.of_presets,
+        defaults=help_defaults.of_presets,
     ),
     "sweep": Page(
-        example="kmpl sweep --preset quick --seeds 0,1,2 --name three", first=_SWEEP, held=help_defaults.of_presets
+        example="kmpl sweep --preset quick --seeds 0,1,2 --name three", first=_SWEEP, defaults=help_defaults.of_presets
     ),
     "tune": Page(
         example="kmpl tune --preset quick --name tuned --jobs 2",
         first=(*_SWEEP, "--trials", "--search", "--draws"),
-        held=help_defaults.of_presets,
+        defaults=help_defaults.of_presets,
     ),
     "benchmark literature": Page(
         example="kmpl benchmark literature",
         first=(*_TABLE, "--ratios", "--arms"),
-        held=partial(help_defaults.of_comparison, "literature"),
+        defaults=partial(help_defaults.of_comparison, "literature"),
     ),
     "benchmark notebook": Page(
         example="kmpl benchmark notebook",
         first=(*_TABLE, "--ratios", "--arms"),
-        held=partial(help_defaults.of_comparison, "notebook"),
+        defaults=partial(help_defaults.of_comparison, "notebook"),
     ),
     "benchmark fewest": Page(
-        example="kmpl benchmark fewest", first=_TABLE, held=partial(help_defaults.of_table, "fewest")
+        example="kmpl benchmark fewest", first=_TABLE, defaults=partial(help_defaults.of_table, "fewest")
     ),
     "benchmark ingredients": Page(
         example="kmpl benchmark ingredients",
         first=(*_TABLE, "--labels"),
-        held=partial(help_defaults.of_table, "ingredients"),
+        defaults=partial(help_defaults.of_table, "ingredients"),
     ),
     "benchmark folder": Page(
         example="kmpl benchmark folder digits --seeds 0",
         first=("--out", "--seeds", "--expect-accuracy"),
-        held=help_defaults.of_folder_benchmark,
+        defaults=help_defaults.of_folder_benchmark,
     ),
     "benchmark speed": Page(example="kmpl benchmark speed", first=("--out", "--turns")),
     "benchmark cost": Page(example="kmpl benchmark cost", first=("--out", "--sizes")),
     "audit": Page(
         example="kmpl audit --ratios 0.1 --seeds 0",
         first=("--out", "--ratios", "--seeds"),
-        held=help_defaults.of_audit,
+        defaults=help_defaults.of_audit,
     ),
 }
 
 
 def help_page(words: Sequence[str]) -> DefaultFormatter:
-    """Return what writes the help that these words ask for."""
+    """Return the formatter of the help that a command line asks for."""
     command = next((name for name in PAGES if list(words[: len(name.split())]) == name.split()), None)
     return _Lines() if command is None else _Parts(command, everything="--help-all" in words)
 
@@ -117,7 +117,8 @@ class _Parts(_Lines):
 
     def __init__(self, command: str, *, everything: bool) -> None:
         super().__init__()
-        self.command, self.everything = command, everything
+        self.command = command
+        self.everything = everything
         self.page = PAGES[command]
 
     def render_description(self, console: "Console", options: "ConsoleOptions", description: Any) -> None:
@@ -128,17 +129,17 @@ class _Parts(_Lines):
         if panel.title != "Parameters":
             super().__call__(console, options, panel)
             return
-        held = self.page.held()
+        defaults = self.page.defaults()
         entries = {entry.positive_names[0]: entry for entry in panel.entries}
-        entries |= {name: entry.copy(default=held[name]) for name, entry in entries.items() if name in held}
+        entries |= {name: entry.copy(default=defaults[name]) for name, entry in entries.items() if name in defaults}
         parts: dict[str, list[HelpEntry]] = {"What you need": [entries.pop(name) for name in self.page.first]}
         for name, entry in entries.items():
             parts.setdefault(_part(name), []).append(entry)
         hidden = [] if self.everything else [title for title in parts if title.startswith("--")]
         for title, members in parts.items():
             if title not in hidden:
-                shown = panel.copy(title=title.lstrip("-").capitalize(), description=_about(title), entries=members)
-                super().__call__(console, options, shown)
+                part = panel.copy(title=title.lstrip("-").capitalize(), description=_about(title), entries=members)
+                super().__call__(console, options, part)
         if count := sum(len(parts[title]) for title in hidden):
             line = f"\n{count} more settings of training, clustering and voting: kmpl {self.command} --help-all"
             console.print(Text(line), soft_wrap=True)
@@ -152,14 +153,14 @@ def _part(name: str) -> str:
 
 def _about(title: str) -> Text:
     """Return what a section of settings is about: the first sentence of its class."""
-    known = SECTIONS.get(title)
-    return Text((known.__doc__ or "").split(". ")[0].rstrip(".") + "." if known else "")
+    section = SECTIONS.get(title)
+    return Text((section.__doc__ or "").split(". ")[0].rstrip(".") + "." if section else "")
 
 
 def _as_read(entry: HelpEntry) -> HelpEntry:
     default = None if entry.default in (None, "False", "()", '""') else entry.default
     if default and default.startswith("("):  # as it would be typed
         default = default.strip("(),").replace("'", "").replace(", ", ",")
-    said = getattr(entry.description, "primary_renderable", None)
-    text = Text(" ".join(said.plain.split())) if isinstance(said, Text) else entry.description
+    plain = getattr(entry.description, "primary_renderable", None)
+    text = Text(" ".join(plain.plain.split())) if isinstance(plain, Text) else entry.description
     return entry.copy(default=default, description=text)

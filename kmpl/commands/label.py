@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kmpl.commands.folder_options import FolderOptions, read_from_options, warnings_in_one_line
-from kmpl.commands.options import given
+from kmpl.commands.options import overrides_of
 from kmpl.config.labelling import LabelOptions
 from kmpl.runtime.typed_command import next_command, typed_command
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class LabelFiles(FolderOptions):
-    """What is labelled, and what is written."""
+    """The folder's labels, and the files to write."""
 
     out: Path
     """CSV to write: file, label (empty where unsure), confidence, cluster, round, source (given, assigned), and what
@@ -40,28 +40,39 @@ def label(
 
     Args:
         folder: Folder of images (PNG, JPEG, BMP, TIFF, WebP, GIF), with or without sub-folders.
-        options: What is labelled, and what is written.
+        options: The folder's labels, and the files to write.
         settings: Single settings; the others are chosen by the number of images and classes.
     """
-    chosen = given(settings)
-    size = LabelOptions.model_validate(chosen).size
-    # What is heavy is imported only now that the settings are known to be right.
+    overrides = overrides_of(settings)
+    size = LabelOptions.model_validate(overrides).size
+    # Heavy modules are imported only now that the settings are valid.
     from kmpl.jobs import label_folder, progress_bars
 
-    console, files = Console(quiet=options.quiet), options.files(folder, options.gallery)
+    console = Console(quiet=options.quiet)
+    files = options.files(folder, options.gallery)
+
+    def print_part(name: str) -> None:
+        if name != "label":
+            console.print(f"{name}:")
+
     with warnings_in_one_line():
-        found = read_from_options(files, size, console)
-        with progress_bars.show_training(console, label_folder.trainings(found, chosen)) as watch:
-            part = lambda name: None if name == "label" else console.print(f"{name}:")  # noqa: E731
-            done, run = label_folder.label(
-                files, found, chosen, mlruns=options.mlruns, command=typed_command(), watch=watch, entering=part
+        images = read_from_options(files, size, console)
+        with progress_bars.show_training(console, label_folder.trainings(images, overrides)) as watch:
+            labels, run_id = label_folder.label(
+                files,
+                images,
+                overrides,
+                mlruns=options.mlruns,
+                command=typed_command(),
+                watch=watch,
+                entering=print_part,
             )
-    _show(done, console)
-    _say_what_next(files, run, options.mlruns, console)
+    _print_labels(labels, console)
+    _print_next_steps(files, run_id, options.mlruns, console)
 
 
-def _show(done: "LabelTable", console: Console) -> None:
-    """Print what is expected, and a line per class."""
+def _print_labels(labels: "LabelTable", console: Console) -> None:
+    """Print the expected accuracy, and a line per class."""
     from kmpl.labelling.summary import (
         check_line,
         class_summaries,
@@ -71,24 +82,24 @@ def _show(done: "LabelTable", console: Console) -> None:
         warning_lines,
     )
 
-    console.print(f"[bold]{escape(check_line(done))}.[/bold]", highlight=False, soft_wrap=True)
-    for warning in warning_lines(done):
+    console.print(f"[bold]{escape(check_line(labels))}.[/bold]", highlight=False, soft_wrap=True)
+    for warning in warning_lines(labels):
         print(f"kmpl: {warning}", file=sys.stderr)
     grid = Table("class", box=None, pad_edge=False)
     for name in ("given", "assigned", "unsure", "confidence, median"):
         grid.add_column(name, justify="right")
-    for line in class_summaries(done):
+    for line in class_summaries(labels):
         median = "–" if line.assigned == 0 else f"{line.median:.3f}"
         grid.add_row(escape(line.name), *(f"{n:,}" for n in (line.given, line.assigned, line.unsure)), median)
     console.print(grid)
-    console.print(f"{summary_line(done)}.", highlight=False)
-    console.print(f"{validation_line(done)}.", highlight=False)
-    if early := early_line(done):
+    console.print(f"{summary_line(labels)}.", highlight=False)
+    console.print(f"{validation_line(labels)}.", highlight=False)
+    if early := early_line(labels):
         console.print(f"{early}.", highlight=False)
 
 
-def _say_what_next(files: "Files", run: str, mlruns: Path, console: Console) -> None:
-    """Print where the results are, and what to do with them."""
+def _print_next_steps(files: "Files", run_id: str, mlruns: Path, console: Console) -> None:
+    """Print which files were written, and the next commands."""
     written = escape(", ".join(str(path) for path in (files.out, files.check_file, files.gallery) if path is not None))
     console.print(f"Written: [bold]{written}[/bold]", soft_wrap=True)
     look = f"look at {files.gallery}, " if files.gallery else ""
@@ -97,5 +108,5 @@ def _say_what_next(files: "Files", run: str, mlruns: Path, console: Console) -> 
         highlight=False,
         soft_wrap=True,
     )
-    where = escape(next_command("predict", "more-images", "--model", run, mlruns=mlruns))
-    console.print(f"The model labels more: [bold]{where}[/bold]", soft_wrap=True)
+    command = escape(next_command("predict", "more-images", "--model", run_id, mlruns=mlruns))
+    console.print(f"The model labels more: [bold]{command}[/bold]", soft_wrap=True)

@@ -1,7 +1,7 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -9,12 +9,11 @@ from rich.console import Console
 from kmpl.commands.flags import MLRUNS, Flag, Folder
 from kmpl.config.base import Settings
 from kmpl.config.experiment import ExperimentConfig, Method
-from kmpl.config.presets import layered, made_for, said
+from kmpl.config.presets import layered, overrides_from, preset_pool_size
 from kmpl.config.sweep import SweepConfig
 from kmpl.runtime.output_paths import check_target
 
-M = TypeVar("M", bound=Method)
-Chosen = Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")]
+ExperimentSettings = Annotated[ExperimentConfig | None, Parameter(name="*", negative_iterable="")]
 
 
 class How(Settings):
@@ -36,8 +35,8 @@ class How(Settings):
     """Print nothing but errors."""
 
 
-def given(settings: Settings | None) -> dict[str, Any]:
-    """Return what was said on the command line, and nothing else."""
+def overrides_of(settings: Settings | None) -> dict[str, Any]:
+    """Return the settings that the command line gives, as a tree; defaults are left out."""
     return settings.model_dump(exclude_unset=True) if settings else {}
 
 
@@ -53,25 +52,26 @@ def sweep_settings(options: dict[str, Any], how: How, settings: dict[str, Any]) 
     return SweepConfig.model_validate(options | {"experiment": method})
 
 
-def fit_to_pool(chosen: SweepConfig, how: How, settings: dict[str, Any]) -> SweepConfig:
-    """Return the settings of a sweep with clusters that fit its pool, where nobody said how many."""
-    told = said(how.config, settings)
+def fit_to_pool(config: SweepConfig, how: How, settings: dict[str, Any]) -> SweepConfig:
+    """Return the settings of a sweep; a number of clusters that nobody gave is chosen by the pool's size."""
+    overrides = overrides_from(how.config, settings)
     if how.json_ is not None:
         check_target(how.json_, "--json")
     from kmpl.method.pool_size import fitted
 
-    method = fitted(chosen.experiment, told, made_for(how.preset))
-    return chosen.model_copy(update={"experiment": say_clusters(chosen.experiment, method, Console(quiet=how.quiet))})
+    method = fitted(config.experiment, overrides, preset_pool_size(how.preset))
+    print_new_clusters(config.experiment, method, Console(quiet=how.quiet))
+    return config.model_copy(update={"experiment": method})
 
 
-def say_clusters(before: M, now: M, console: Console) -> M:
-    """Say how many clusters were chosen for the pool's size, and return the settings that have them."""
-    was, clusters = before.clustering.n_clusters, now.clustering.n_clusters
-    if was != clusters:
+def print_new_clusters(old: Method, new: Method, console: Console) -> None:
+    """Print the number of clusters, if it was changed to fit the pool's size."""
+    n_old = old.clustering.n_clusters
+    n_new = new.clustering.n_clusters
+    if n_old != n_new:
         console.print(
-            f"{clusters} clusters, for the pool's size ({was} are for a larger one; --clustering.n-clusters says "
+            f"{n_new} clusters, for the pool's size ({n_old} are for a larger one; --clustering.n-clusters says "
             "another number)",
             highlight=False,
             soft_wrap=True,
         )
-    return now

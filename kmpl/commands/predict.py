@@ -1,4 +1,4 @@
-"""What a trained model does for people: say the class of image files, and become a file itself.
+"""``kmpl predict``: the class of image files, with a probability for each class.
 
 As little as possible is imported before a model has answered: MLflow for its own addresses alone, PyTorch not for ONNX.
 """
@@ -46,9 +46,9 @@ def predict(
         raise UserError("name the image files, or folders of them, that are to be predicted")
     if out is not None:
         check_target(out, "--out", overwrite)
-    said = [*(["--format", format] if format != "csv" else []), *(["--out", str(out)] if out else [])]
-    words = [*map(str, paths), *said, *(["--overwrite"] if overwrite else [])]
-    check_there(model, mlruns, lambda run: next_command("predict", *words, "--model", run, mlruns=mlruns))
+    flags = [*(["--format", format] if format != "csv" else []), *(["--out", str(out)] if out else [])]
+    arguments = [*map(str, paths), *flags, *(["--overwrite"] if overwrite else [])]
+    check_there(model, mlruns, lambda run: next_command("predict", *arguments, "--model", run, mlruns=mlruns))
     files, left_out = _find(paths)
     classifier = open_classifier(model, mlruns)
     if few := chosen_on_few(model, mlruns):
@@ -59,7 +59,7 @@ def predict(
 
 
 def _find(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
-    """Return the files to read and those that are left out, with the reason, which is said.
+    """Return the files to read, and those that are left out with the reason; print the latter.
 
     Raises:
         UserError: there is no image.
@@ -69,8 +69,8 @@ def _find(paths: Sequence[Path]) -> tuple[list[Path], dict[Path, str]]:
 
     by_content: list[Path] = []
     files, left_out = find_pictures(paths, by_content.append)
-    for said in by_content_sentence([str(path) for path in by_content]):
-        print(f"kmpl: {said}", file=sys.stderr)
+    for sentence in by_content_sentence([str(path) for path in by_content]):
+        print(f"kmpl: {sentence}", file=sys.stderr)
     for path, reason in left_out.items():
         _name_left_out(path, reason)
     if not files:
@@ -96,10 +96,10 @@ def _predict(
             left_out[path] = reason
             _name_left_out(path, reason)
 
-        for done, images, text in prediction_texts(classifier, files, form=form, on_unreadable=unread):
+        for n_files, n_images, text in prediction_texts(classifier, files, form=form, on_unreadable=unread):
             file.write(text)
-            predicted += images
-            advance(done)
+            predicted += n_images
+            advance(n_files)
         for kind in sorted(classifier.unknown):
             print(f"kmpl: {unknown_sentence(kind)}", file=sys.stderr)
         if not predicted:
@@ -113,7 +113,7 @@ def _name_left_out(path: Path, reason: str) -> None:
 
 @contextlib.contextmanager
 def _output(out: Path | None) -> Iterator[TextIO]:
-    """Give what is written to: standard output, or a file that is whole or absent.
+    """Yield the file to write to: standard output, or a file that is whole or absent.
 
     Names of files that are no UTF-8 keep their bytes.
     """
@@ -131,7 +131,7 @@ def _output(out: Path | None) -> Iterator[TextIO]:
 
 @contextlib.contextmanager
 def _progress(files: int) -> Iterator[Callable[[int], None]]:
-    """Give what is told how many files are done: a bar on the terminal, if there are many."""
+    """Yield a function that takes the number of finished files: with many files, it moves a bar on the terminal."""
     if files < _BAR_FROM or not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -140,4 +140,4 @@ def _progress(files: int) -> Iterator[Callable[[int], None]]:
 
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("predict", total=files)
-        yield lambda done: bar.update(task, completed=done)
+        yield lambda n_files: bar.update(task, completed=n_files)

@@ -21,7 +21,7 @@ def report(name: str, /, *, out: Path, mlruns: Folder = MLRUNS, overwrite: Flag 
     from kmpl.runtime.files import whole_file
     from kmpl.tracking.sweep_runs import find_report
 
-    found = find_report(tracking.open_store(mlruns), name)
+    sweep = find_report(tracking.open_store(mlruns), name)
     with whole_file(out) as draft:
-        draft.write_text(sweep_page.html(found), encoding="utf-8")
+        draft.write_text(sweep_page.html(sweep), encoding="utf-8")
     print(f"{out}: {out.stat().st_size / 1024:.0f} KiB")

@@ -5,9 +5,9 @@ from pathlib import Path
 from rich.console import Console
 
 from kmpl.commands.flags import MLRUNS, Flag, Folder
-from kmpl.commands.options import Chosen, given, say_clusters
+from kmpl.commands.options import ExperimentSettings, overrides_of, print_new_clusters
 from kmpl.config.experiment import ExperimentConfig
-from kmpl.config.presets import load, made_for, said
+from kmpl.config.presets import load, overrides_from, preset_pool_size
 from kmpl.runtime.output_paths import check_target
 from kmpl.runtime.typed_command import next_command, typed_command
 
@@ -19,7 +19,7 @@ def run(
     json: Path | None = None,
     mlruns: Folder = MLRUNS,
     quiet: Flag = False,
-    settings: Chosen = None,
+    settings: ExperimentSettings = None,
 ) -> None:
     """Run the experiment: pretrain on the few labels, pseudo-label the rest, retrain, compare on the test.
 
@@ -32,18 +32,20 @@ def run(
         quiet: Print nothing but errors.
         settings: Single settings; they win over the file and the preset.
     """
-    chosen = load(preset, config, given(settings))
-    told = said(config, given(settings))
+    loaded = load(preset, config, overrides_of(settings))
+    overrides = overrides_from(config, overrides_of(settings))
     if json is not None:
         check_target(json, "--json")
-    # What is heavy is imported only now that the settings are known to be right.
+    # Heavy modules are imported only now that the settings are valid.
     from kmpl.method.pool_size import fitted
 
     console = Console(quiet=quiet)
-    _run(say_clusters(chosen, fitted(chosen, told, made_for(preset)), console), json, mlruns, console)
+    experiment_config = fitted(loaded, overrides, preset_pool_size(preset))
+    print_new_clusters(loaded, experiment_config, console)
+    _run(experiment_config, json, mlruns, console)
 
 
-def _run(chosen: ExperimentConfig, json: Path | None, mlruns: Path, console: Console) -> None:
+def _run(config: ExperimentConfig, json: Path | None, mlruns: Path, console: Console) -> None:
     """Run one experiment, tracked, and print its table and where to look."""
     from kmpl import tracking
     from kmpl.jobs import progress_bars, whole_job
@@ -56,20 +58,24 @@ def _run(chosen: ExperimentConfig, json: Path | None, mlruns: Path, console: Con
     from kmpl.store.cached_steps import cached
     from kmpl.tracking.experiment_runs import experiment_run
 
-    loaded = load_pool(chosen)
+    pool_and_truth = load_pool(config)
     client = tracking.open_store(mlruns)
-    with tracking.store_answers(), experiment_run(client, chosen, typed_command()) as tracked:
-        with progress_bars.show_training(console, whole_job.of_experiment(chosen)) as watch:
+    with tracking.store_answers(), experiment_run(client, config, typed_command()) as tracked:
+        with progress_bars.show_training(console, whole_job.of_experiment(config)) as watch:
             steps = Steps(
-                evaluate=evaluate, load=lambda _: loaded, watch=watch, begun=tracked.log_pool, report=tracked.log_arm
+                evaluate=evaluate,
+                load=lambda _: pool_and_truth,
+                watch=watch,
+                begun=tracked.log_pool,
+                report=tracked.log_arm,
             )
-            outcome = experiment.run(chosen, cached(steps, Workspace(mlruns).store))
-        numbers = reports.summary(chosen, outcome, tracked.id)
+            outcome = experiment.run(config, cached(steps, Workspace(mlruns).store))
+        numbers = reports.summary(config, outcome, tracked.id)
         tracked.log_report(outcome, numbers)
         if json is not None:
             reports.write_json(numbers, json)
     console.print(reports.table(outcome))
     for line in reports.notes(outcome):
         console.print(line, highlight=False, markup=False)
-    where = next_command("ui", mlruns=mlruns)
-    console.print(f"Curves, confusions, clusters, models: [bold]{where}[/bold], then run {tracked.id[:8]}")
+    command = next_command("ui", mlruns=mlruns)
+    console.print(f"Curves, confusions, clusters, models: [bold]{command}[/bold], then run {tracked.id[:8]}")

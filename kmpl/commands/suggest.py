@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from kmpl.commands.flags import flag
 from kmpl.commands.folder_options import FolderOptions, read_from_options, warnings_in_one_line
-from kmpl.commands.options import given
+from kmpl.commands.options import overrides_of
 from kmpl.config.base import flatten
 from kmpl.config.labelling import LabelOptions
 from kmpl.runtime.output_paths import check_apart, check_target
@@ -17,7 +17,7 @@ from kmpl.runtime.typed_command import next_command
 
 
 class SuggestFiles(FolderOptions):
-    """How many images are asked for, and what is written."""
+    """How many images to suggest, and the files to write."""
 
     budget: int
     """How many images you will label."""
@@ -38,33 +38,33 @@ def suggest(
 
     Args:
         folder: Folder of images, with or without sub-folders, with or without labels.
-        options: How many images are asked for, and what is written.
+        options: How many images to suggest, and the files to write.
         settings: Single settings of labelling, the same as for `kmpl label`.
     """
-    out, sheet = options.out, options.sheet
-    check_apart({"--out": out, "--labels": options.labels, "--sheet": sheet})
+    sheet = options.sheet
+    check_apart({"--out": options.out, "--labels": options.labels, "--sheet": sheet})
     if sheet is not None:
         check_target(sheet, "--sheet", options.overwrite)
-    chosen = given(settings)
-    learning = LabelOptions.model_validate(chosen)
+    overrides = overrides_of(settings)
+    learning = LabelOptions.model_validate(overrides)
     from kmpl.jobs import progress_bars, suggest_folder, whole_job
     from kmpl.jobs.workspace import Workspace
 
-    console, files = Console(quiet=options.quiet), options.files(folder)
+    console = Console(quiet=options.quiet)
     with warnings_in_one_line():
-        found = read_from_options(files, learning.size, console)
-        with progress_bars.show_training(console, whole_job.of_pretext(learning, len(found.files))) as watch:
+        images = read_from_options(options.files(folder), learning.size, console)
+        with progress_bars.show_training(console, whole_job.of_pretext(learning, len(images.files))) as watch:
             store = Workspace(options.mlruns).store
-            best = suggest_folder.choose(found, options.budget, overrides=chosen, store=store, watch=watch)
-        suggest_folder.write(best, out, sheet)
-    console.print(f"{suggest_folder.summary_line(best)}.", highlight=False, soft_wrap=True)
-    written = escape(" and ".join(str(path) for path in (out, sheet) if path is not None))
+            suggestions = suggest_folder.choose(images, options.budget, overrides=overrides, store=store, watch=watch)
+        suggest_folder.write(suggestions, options.out, sheet)
+    console.print(f"{suggest_folder.summary_line(suggestions)}.", highlight=False, soft_wrap=True)
+    written = escape(" and ".join(str(path) for path in (options.out, sheet) if path is not None))
     console.print(f"Written: [bold]{written}[/bold]", soft_wrap=True)
-    console.print(_what_next(folder, options, chosen, labelled=bool(found.classes)), soft_wrap=True)
+    console.print(_next_step(folder, options, overrides, labelled=bool(images.classes)), soft_wrap=True)
 
 
-def _what_next(folder: Path, options: SuggestFiles, settings: dict[str, Any], *, labelled: bool) -> str:
-    """Return what to do with the suggestions, and the command that labels the folder then, with the same settings."""
+def _next_step(folder: Path, options: SuggestFiles, settings: dict[str, Any], *, labelled: bool) -> str:
+    """Return the next step for a person, and the command that labels the folder after it, with the same settings."""
     from kmpl.datasets.image_folder import LABELS_FILE
 
     csv_in_folder = folder / LABELS_FILE
@@ -74,9 +74,9 @@ def _what_next(folder: Path, options: SuggestFiles, settings: dict[str, Any], *,
         task += f" and add its files and labels to {labels}"
     elif labelled:
         task = "move these images into the sub-folders of their classes"
-    words = [str(folder)]
+    arguments = [str(folder)]
     if labels is not None or not labelled:
-        words += ["--labels", str(labels or options.out)]
-    words += ["--out", "pseudo_labels.csv", *(f"{flag(name)}={value}" for name, value in flatten(settings).items())]
-    command = next_command("label", *words, mlruns=options.mlruns)
+        arguments += ["--labels", str(labels or options.out)]
+    arguments += ["--out", "pseudo_labels.csv", *(f"{flag(name)}={value}" for name, value in flatten(settings).items())]
+    command = next_command("label", *arguments, mlruns=options.mlruns)
     return f"Next: {escape(task)}, then: [bold]{escape(command)}[/bold]"

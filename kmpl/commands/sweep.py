@@ -1,11 +1,11 @@
 """``kmpl sweep`` and ``kmpl tune``: all labelled ratios × seeds × arms, with the given settings or with tuned ones."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 
-from kmpl.commands.options import How, fit_to_pool, given, sweep_settings
+from kmpl.commands.options import How, fit_to_pool, overrides_of, sweep_settings
 from kmpl.config.experiment import Method
 from kmpl.config.sweep import SweepConfig, SweepOptions, TuneOptions
 from kmpl.runtime.output_paths import check_target
@@ -29,7 +29,7 @@ def sweep(
         settings: Single settings; they win over the file and the preset.
     """
     how = how or How()
-    sweep_and_show(fit_to_pool(sweep_settings(given(options), how, given(settings)), how, given(settings)), how)
+    _sweep(overrides_of(options), how, overrides_of(settings))
 
 
 def tune(
@@ -48,11 +48,14 @@ def tune(
         settings: Single settings; they win over the file and the preset.
     """
     how = how or How()
-    asked = (options or TuneOptions()).model_dump()
-    sweep_and_show(fit_to_pool(sweep_settings(asked, how, given(settings)), how, given(settings)), how)
+    _sweep((options or TuneOptions()).model_dump(), how, overrides_of(settings))
 
 
-def sweep_and_show(chosen: SweepConfig, how: How) -> "SweepReport":
+def _sweep(options: dict[str, Any], how: How, overrides: dict[str, Any]) -> None:
+    sweep_and_show(fit_to_pool(sweep_settings(options, how, overrides), how, overrides), how)
+
+
+def sweep_and_show(config: SweepConfig, how: How) -> "SweepReport":
     """Run a sweep, print its table and what to do next, and return its report."""
     if how.json_ is not None:
         check_target(how.json_, "--json")
@@ -64,22 +67,23 @@ def sweep_and_show(chosen: SweepConfig, how: How) -> "SweepReport":
     from kmpl.reports import sweep_page
 
     if how.engine == "prefect":
-        sweeps.check(chosen)  # starting its server takes seconds
-    console, mlruns = Console(quiet=how.quiet), how.mlruns
+        sweeps.check(config)  # starting its server takes seconds
+    console = Console(quiet=how.quiet)
+    mlruns = how.mlruns
     tracking.open_store(mlruns)  # says at once what is wrong with the folder or the server
-    with progress.show_progress(mlruns, chosen, console) as events:
-        place = Workspace(mlruns.resolve(), typed_command(), events, how.storage)
+    with progress.show_progress(mlruns, config, console) as events:
+        workspace = Workspace(mlruns.resolve(), typed_command(), events, how.storage)
         if how.engine == "prefect":
             from flows.engine import run_here
 
-            found = run_here(chosen, place)
+            report = run_here(config, workspace)
         else:
-            found = sweeps.run(chosen, place)
+            report = sweeps.run(config, workspace)
     if how.json_ is not None:
-        reports.write_json(found.model_dump(mode="json"), how.json_)
-    console.print(sweep_page.terminal(found))
-    console.print(f"Champion: {found.champion}", highlight=False)
-    page = next_command("report", found.name, "--out", "report.html", mlruns=mlruns)
-    where = next_command("ui", mlruns=mlruns)
-    console.print(f"As a page: [bold]{page}[/bold]; all runs: [bold]{where}[/bold]", soft_wrap=True)
-    return found
+        reports.write_json(report.model_dump(mode="json"), how.json_)
+    console.print(sweep_page.terminal(report))
+    console.print(f"Champion: {report.champion}", highlight=False)
+    page = next_command("report", report.name, "--out", "report.html", mlruns=mlruns)
+    ui = next_command("ui", mlruns=mlruns)
+    console.print(f"As a page: [bold]{page}[/bold]; all runs: [bold]{ui}[/bold]", soft_wrap=True)
+    return report

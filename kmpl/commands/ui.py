@@ -21,9 +21,9 @@ def ui(*, mlruns: Folder = MLRUNS, port: int = 5000) -> None:
 
     tracking.open_store(mlruns)
     address = f"http://{HOST}:{port}"
-    words = [sys.executable, "-m", "kmpl.runtime.announce", address, f"MLflow: {address}  (Ctrl-C stops it)"]
+    announcement = [sys.executable, "-m", "kmpl.runtime.announce", address, f"MLflow: {address}  (Ctrl-C stops it)"]
     # In a session of its own: Ctrl-C is for the server, and who announces it ends with it.
-    subprocess.Popen([*words, str(os.getpid())], start_new_session=True)
+    subprocess.Popen([*announcement, str(os.getpid())], start_new_session=True)
     server = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     server += ["--uvicorn-opts", "--log-level warning"]  # else its own lines, one a request, hide the address
     lean = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

@@ -30,8 +30,8 @@ POOL = "kmpl"
 RUNS_AT_ONCE = 1  # a sweep takes all cores of the machine
 QUICK = "semi-supervised/quick"
 WHOLE = "semi-supervised/ratio-sweep"
-PATIENCE = 180.0
-"""Seconds within which all pages must answer."""
+PATIENCE_SECONDS = 180.0
+"""Time within which all pages must answer."""
 NAMES = {"prefect": "Prefect: runs", "mlflow": "MLflow: results", "optuna": "Optuna: studies"}
 PREFECT_PORT = 4200  # also in [tool.prefect] of pyproject.toml, so that the next command needs no variable
 
@@ -56,7 +56,8 @@ def up(
     ports = {"prefect": prefect_port, "mlflow": mlflow_port, "optuna": optuna_port}
     procfile = _procfile()
     _check_ports(ports)
-    console, begin = Console(highlight=False, soft_wrap=True), time.monotonic()
+    console = Console(highlight=False, soft_wrap=True)
+    begin = time.monotonic()
     console.print("Starting Prefect, a worker, MLflow and Optuna: about half a minute.")
     environment = _prepare(mlruns, ports)
     path = mlruns / "logs" / "up.log"
@@ -71,7 +72,7 @@ def up(
             Path(environment["KMPL_READY"]).touch()
             _deploy(environment, path.with_name("deploy.log"), processes.stopping)
             if not processes.stopping.is_set():
-                _say(console, ports, seconds, path)
+                _print_pages(console, ports, seconds, path)
 
         try:
             processes.run(opening)
@@ -165,8 +166,10 @@ def _wait_for_pages(ports: Mapping[str, int], stopping: threading.Event, begin: 
         for name in ports.keys() - seconds.keys():
             if answers(_address(ports[name])):
                 seconds[name] = time.monotonic() - begin
-            elif time.monotonic() - begin > PATIENCE:
-                raise UserError(f"{name} did not answer at {_address(ports[name])} within {PATIENCE:.0f} seconds")
+            elif time.monotonic() - begin > PATIENCE_SECONDS:
+                raise UserError(
+                    f"{name} did not answer at {_address(ports[name])} within {PATIENCE_SECONDS:.0f} seconds"
+                )
     return seconds
 
 
@@ -178,9 +181,9 @@ def _make_pool(api: str) -> None:
     crashed = {"state": {"type": "CRASHED", "message": message}, "force": True}
     try:
         with httpx.Client(base_url=api, trust_env=False, timeout=60) as client:  # never through a proxy
-            made = client.post("/work_pools/", json=pool)
-            if made.status_code != httpx.codes.CONFLICT:  # it is there already, perhaps with another limit
-                made.raise_for_status()
+            answer = client.post("/work_pools/", json=pool)
+            if answer.status_code != httpx.codes.CONFLICT:  # it is there already, perhaps with another limit
+                answer.raise_for_status()
             # No worker has started yet, so these have no process; they would hold their places in the pool for ever.
             runs = client.post(
                 "/flow_runs/filter", json={"work_pools": {"name": {"any_": [POOL]}}, "flow_runs": opened}
@@ -219,7 +222,7 @@ def _deploy(environment: Mapping[str, str], log: Path, stopping: threading.Event
         raise UserError(f"`{shlex.join(command)}` failed; its output: {log}")
 
 
-def _say(console: Console, ports: Mapping[str, int], seconds: Mapping[str, float], log: Path) -> None:
+def _print_pages(console: Console, ports: Mapping[str, int], seconds: Mapping[str, float], log: Path) -> None:
     table = Table("page", "address", "ready after", box=box.SIMPLE_HEAD)
     for name, port in ports.items():
         table.add_row(NAMES[name], _address(port), f"{seconds[name]:.0f} s")
@@ -233,11 +236,11 @@ def _say(console: Console, ports: Mapping[str, int], seconds: Mapping[str, float
 
 
 def _next_command(port: int, deployment: str) -> str:
-    """Return what to type, in any folder, whether the environment is active there or not.
+    """Return a command that works in any folder, whether the environment is active there or not.
 
-    Who has a proxy without exceptions has it in the second terminal too.
+    A proxy without exceptions is set in the second terminal too.
     """
     api = f"PREFECT_API_URL={_address(port)}/api"
     prefect = str(Path(sys.executable).with_name("prefect"))
-    words = [*([f"no_proxy={HOST}"] if proxies.added else []), api, prefect, "deployment", "run", deployment]
-    return shlex.join(words)
+    no_proxy = [f"no_proxy={HOST}"] if proxies.added else []
+    return shlex.join([*no_proxy, api, prefect, "deployment", "run", deployment])

@@ -229,4 +229,5 @@ class ExperimentConfig(Method):
         return self
 
 
-BEFORE, AFTER = "labelled-only", "pseudo-label"
+BEFORE = "labelled-only"
+AFTER = "pseudo-label"

@@ -86,7 +86,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 _POOL = 30_000  # images from which on the clusters of the defaults fit
 
 
-def made_for(preset: str) -> int:
+def preset_pool_size(preset: str) -> int:
     """Return the size of the pool that a preset's number of clusters is for."""
     size: int = PRESETS[preset].get("pool", {}).get("size", _POOL)
     return size
@@ -146,8 +146,8 @@ def layered(base: M, preset: str, file: Path | None, change: Mapping[str, Any] |
     return merge(config, change or {})
 
 
-def said(file: Path | None, change: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the tree of what a file and single changes say, without defaults and preset.
+def overrides_from(file: Path | None, change: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the settings that a file and single changes give, as a tree, without defaults and preset.
 
     Raises:
         UserError: an unreadable file.

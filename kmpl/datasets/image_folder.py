@@ -151,32 +151,39 @@ def read_folder(
     by_content: list[str] = []
     files, left_out = scan(root, by_content.append)
     given = _labels(root, labels, files, rules)
-    label_of = given.labels
     reading = read_files(root, files, size=size, channels=channels or None, on_progress=on_progress)
-    images: dict[str, ReadImage] = {}
-    for file, image in zip(files, reading.images, strict=True):
-        if isinstance(image, str):
-            left_out[file] = image
-        else:
-            images[file] = image
-    if not images:
-        raise FileError(f"{root}: none of {len(files)} images can be read; {files[0]}: {left_out[files[0]]}", root)
-    classes = tuple(sorted({label_of[file] for file in images if file in label_of}))
-    numbers = {name: number for number, name in enumerate(classes)}
-    class_numbers = [numbers[label_of[file]] if file in label_of else UNLABELLED for file in images]
+    images, unreadable = _by_outcome(root, dict(zip(files, reading.images, strict=True)))
+    classes, class_numbers = _numbered([given.labels.get(file) for file in images])
     return FolderImages(
         root=root,
         files=tuple(images),
         images=_stacked([image.pixels for image in images.values()], channels),
-        labels=np.array(class_numbers, dtype=np.int64),
+        labels=class_numbers,
         classes=classes,
         digests=tuple(image.digest for image in images.values()),
-        left_out=dict(sorted(left_out.items())),
+        left_out=dict(sorted({**left_out, **unreadable}.items())),
         label_notes=given.notes,
         unreviewed=given.unreviewed,
         ranges=reading.ranges,
         reading_notes=(*by_content_sentence(by_content), *sentences(reading.ranges, reading.extents)),
     )
+
+
+def _by_outcome(root: Path, readings: dict[str, ReadImage | str]) -> tuple[dict[str, ReadImage], dict[str, str]]:
+    """Return the files that were read, each with its image, and those that cannot be, each with the reason."""
+    images = {file: image for file, image in readings.items() if isinstance(image, ReadImage)}
+    reasons = {file: reason for file, reason in readings.items() if isinstance(reason, str)}
+    if not images:
+        file, reason = next(iter(reasons.items()))
+        raise FileError(f"{root}: none of {len(readings)} images can be read; {file}: {reason}", root)
+    return images, reasons
+
+
+def _numbered(names: Sequence[str | None]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the C class names, sorted, and the number of each image's class, (N,); None, no label, becomes −1."""
+    classes = tuple(sorted({name for name in names if name is not None}))
+    numbers = {name: number for number, name in enumerate(classes)}
+    return classes, np.array([UNLABELLED if name is None else numbers[name] for name in names], dtype=np.int64)
 
 
 def _stacked(pictures: list[np.ndarray], channels: int) -> Tensor:

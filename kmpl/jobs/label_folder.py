@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,12 +127,8 @@ def label(
     job = prepare(images, overrides)
     client = tracking.open_store(mlruns)
     pools: list[Pool] = []
-    plain = Steps(
-        evaluate=no_test_set("a folder of one's own has no test set"),
-        watch=watch or Watch(),
-        begun=pools.append,
-        entering=entering,
-    )
+    no_test = no_test_set("a folder of one's own has no test set")
+    plain = Steps(evaluate=no_test, watch=watch or Watch(), begun=pools.append, entering=entering)
     run_of_folder = labelling_run(
         client,
         name=f"label {folder_name(images.root)}",
@@ -145,10 +141,7 @@ def label(
         labelling, labels = run(job, wrap(cached(plain, Store(mlruns / "cache")), f"label {images.root.name}"))
         texts = _texts(labels, job, command)
         tracked.log_result(pools[0], labelling, numbers=metrics_of(labels), note=run_note(labels), files=texts)
-        _write(files.out, texts["labels.csv"])
-        _write(files.check_file, texts["check.json"])
-        if files.gallery is not None:
-            _write(files.gallery, texts["gallery.html"])
+        _write_all(files, texts)
     return labels, tracked.id
 
 
@@ -159,6 +152,13 @@ def _texts(labels: LabelTable, job: Job, command: str) -> dict[str, str]:
         "gallery.html": gallery.html(labels, _gallery_details(job, command)),
         "check.json": json.dumps(check_record(labels), indent=2) + "\n",
     }
+
+
+def _write_all(files: Files, texts: Mapping[str, str]) -> None:
+    _write(files.out, texts["labels.csv"])
+    _write(files.check_file, texts["check.json"])
+    if files.gallery is not None:
+        _write(files.gallery, texts["gallery.html"])
 
 
 def _write(path: Path, text: str) -> None:

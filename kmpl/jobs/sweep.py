@@ -90,7 +90,7 @@ def _tuning_configs(settings: SweepConfig, configs: Mapping[str, ExperimentConfi
     return {ratio: configs[experiment_name(ratio, settings.seeds[0])] for ratio in settings.ratios}
 
 
-def run(settings: SweepConfig, place: Workspace, engine: Engine | None = None) -> SweepReport:
+def run(settings: SweepConfig, workspace: Workspace, engine: Engine | None = None) -> SweepReport:
     """Run the unfinished experiments of the sweep and return the report over all of them.
 
     Raises:
@@ -101,23 +101,23 @@ def run(settings: SweepConfig, place: Workspace, engine: Engine | None = None) -
     engine = engine or Engine()
     check(settings)
     configs = experiment_configs(settings)
-    client = tracking.open_store(place.mlruns)
+    client = tracking.open_store(workspace.mlruns)
     refuse_other_settings(client, settings)
-    studies = _tune(settings, configs, place, engine) if settings.trials else ()
-    with _sweep_lock(place, settings):
+    studies = _tune(settings, configs, workspace, engine) if settings.trials else ()
+    with _sweep_lock(workspace, settings):
         refuse_other_settings(client, settings)  # another process may have used the name since
         configs = with_tuned(configs, studies)
         keys = {name: _key(name, config) for name, config in configs.items()}
         sweep_key = hashlib.sha256("".join(keys.values()).encode()).hexdigest()
-        with tracking.store_answers(), sweep_run(client, settings, sweep_key, place.command) as sweep:
+        with tracking.store_answers(), sweep_run(client, settings, sweep_key, workspace.command) as sweep:
             sweep.adopt([study.run for study in studies])
             cells = [
-                ExperimentJob(name=name, config=config, workspace=place, tags=tuple(sweep.tags(keys[name]).items()))
+                ExperimentJob(name=name, config=config, workspace=workspace, tags=tuple(sweep.tags(keys[name]).items()))
                 for name, config in configs.items()
             ]
             with children_stopped_on_signal():
                 summaries = _run_experiments(cells, sweep, engine, settings.jobs)
-            last_step = partial(conclude, settings, place, sweep, summaries=summaries, studies=studies)
+            last_step = partial(conclude, settings, workspace, sweep, summaries=summaries, studies=studies)
             return engine.conclude(last_step)
 
 
@@ -136,7 +136,7 @@ def with_tuned(configs: Mapping[str, ExperimentConfig], studies: Sequence[StudyR
 
 
 def _tune(
-    settings: SweepConfig, configs: Mapping[str, ExperimentConfig], place: Workspace, engine: Engine
+    settings: SweepConfig, configs: Mapping[str, ExperimentConfig], workspace: Workspace, engine: Engine
 ) -> tuple[StudyRecord, ...]:
     """Run and return the studies of all labelled ratios. The best values of one ratio are tried early at the next.
 
@@ -144,14 +144,16 @@ def _tune(
     """
     from kmpl import tuning
 
-    tuning.open_studies(tuning.storage_address(place.mlruns, place.studies))  # fails early if it does not answer
+    tuning.open_studies(
+        tuning.storage_address(workspace.mlruns, workspace.studies)
+    )  # fails early if it does not answer
     studies: tuple[StudyRecord, ...] = ()
     for ratio, config in _tuning_configs(settings, configs).items():
         job = TuningJob(
             name=f"ratio {ratio}, tuning",
             sweep=settings.name,
             config=config,
-            place=place,
+            workspace=workspace,
             trials=settings.trials,
             search=settings.search,
             previous=studies[-2:],
@@ -194,7 +196,7 @@ def _key(name: str, config: ExperimentConfig) -> str:
 
 
 @contextlib.contextmanager
-def _sweep_lock(place: Workspace, settings: SweepConfig) -> Iterator[None]:
+def _sweep_lock(workspace: Workspace, settings: SweepConfig) -> Iterator[None]:
     """Hold the sweep's lock during the block. The operating system releases it, however this process ends.
 
     Processes that have tuned together wait here for the one that runs the experiments.
@@ -203,7 +205,7 @@ def _sweep_lock(place: Workspace, settings: SweepConfig) -> Iterator[None]:
         UserError: another process holds the lock, and the sweep does not tune.
     """
     name = settings.name
-    lock = FileLock(place.locks() / f"sweep-{name}.lock")
+    lock = FileLock(workspace.locks() / f"sweep-{name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout as error:
@@ -211,7 +213,7 @@ def _sweep_lock(place: Workspace, settings: SweepConfig) -> Iterator[None]:
             raise UserError(
                 f"sweep '{name}' is running already; wait for it, or give this one another --name"
             ) from error
-        Journal(place.events, cell=name).write_trial(f"{name}: all trials are done; another process does the rest")
+        Journal(workspace.events, cell=name).write_trial(f"{name}: all trials are done; another process does the rest")
         lock.acquire()
     try:
         yield

@@ -16,7 +16,7 @@ from kmpl.tracking.sweep_runs import SweepRun
 
 def conclude(
     settings: SweepConfig,
-    place: Workspace,
+    workspace: Workspace,
     sweep: SweepRun,
     *,
     summaries: Mapping[str, Summary],
@@ -35,10 +35,10 @@ def conclude(
     if previous and is_same and candidates.is_registered():
         return previous
     details: dict[str, Any] = {
-        "champion": candidates.promote_best(place.locks() / "champion.lock"),
+        "champion": candidates.promote_best(workspace.locks() / "champion.lock"),
         "run": sweep.id,
         "runs": {name: str(summary["mlflow_run_id"]) for name, summary in summaries.items()},
-        "environment": environment() | {"command": place.command, "experiment": sweep.experiment, "date": now()},
+        "environment": environment() | {"command": workspace.command, "experiment": sweep.experiment, "date": now()},
     }
     report = report.model_copy(update=details)
     files: dict[str, str | bytes] = {

@@ -22,7 +22,7 @@ class TuningJob:
     name: str
     sweep: str
     config: ExperimentConfig
-    place: Workspace
+    workspace: Workspace
     trials: int
     search: tuple[str, ...] = ()
     previous: tuple[StudyRecord, ...] = ()
@@ -41,15 +41,15 @@ def run_tuning(wrap: Wrap, job: TuningJob) -> Studies:
 
     exit_with_parent()
     use_threads(job.config.threads)
-    journal = Journal(job.place.events, cell=job.name)
-    client = tracking.open_store(job.place.mlruns)
+    journal = Journal(job.workspace.events, cell=job.name)
+    client = tracking.open_store(job.workspace.mlruns)
     with error_context(job.name), tracking.store_answers():
         journal.write(kind="begun")
-        address = tuning.storage_address(job.place.mlruns, job.place.studies)
+        address = tuning.storage_address(job.workspace.mlruns, job.workspace.studies)
         context = tuning.StudyContext(
             storage=tuning.open_studies(address),
             client=client,
-            mlruns=job.place.mlruns,
+            mlruns=job.workspace.mlruns,
             sweep=job.sweep,
             on_trial=journal.write_trial,
             studies_file=tuning.studies_file(address),
@@ -58,7 +58,7 @@ def run_tuning(wrap: Wrap, job: TuningJob) -> Studies:
             studies = tuning.tune(
                 job.config,
                 trials=job.trials,
-                steps=wrap(without_test_set(job.place, job.name), job.name),
+                steps=wrap(without_test_set(job.workspace, job.name), job.name),
                 context=context,
                 ranges=job.search,
                 previous=job.previous,

@@ -9,7 +9,7 @@ https://arxiv.org/abs/2202.02794; Yehuda et al. 2022, "Active learning through a
 https://arxiv.org/abs/2205.11320.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -74,9 +74,6 @@ def suggest(
 ) -> Suggestions:
     """Return up to ``budget`` images to label next.
 
-    The number of clusters is the number of labels after this round of labelling, so that each cluster may get one, but
-    at most one cluster for twenty images.
-
     Args:
         features: (N, D); similar images lie close together.
         labels: (N,) given labels, −1 = unlabelled; all may be −1.
@@ -91,29 +88,29 @@ def suggest(
         UserError: as ``check_budget``.
     """
     check_budget(labels, budget)
-    n_labels = int((labels != UNLABELLED).sum())
-    n_clusters = min(n_labels + budget, max(1, len(labels) // _MIN_IMAGES_PER_CLUSTER))
-    clusters = kmeans(features, n_clusters, seed=seed)
+    clusters = kmeans(features, _n_clusters(labels, budget), seed=seed)
     selection = _Selection(features, labels, near=near, digests=digests)
-    for members in _unlabelled_clusters(features, labels, clusters):
-        if len(selection.images) < budget:
-            selection.add_first(members)
+    selection.add(_unlabelled_clusters(features, labels, clusters), limit=budget)
     n_typical = len(selection.images)
     certainty = None
+    typical: Reason = "no label in its cluster"
+    uncertain: Reason = "between clusters" if confidence is None else "least certain"
     if n_typical < budget:
         certainty = centroid_margin(features, clusters) if confidence is None else confidence()
-        for image in np.argsort(certainty, kind="stable"):
-            if len(selection.images) < budget:
-                selection.add_first(np.array([image]))
-    reasons: list[Reason] = ["no label in its cluster"] * n_typical
-    uncertain: Reason = "between clusters" if confidence is None else "least certain"
-    reasons += [uncertain] * (len(selection.images) - n_typical)
+        selection.add(np.argsort(certainty, kind="stable")[:, None], limit=budget)
+    n_uncertain = len(selection.images) - n_typical
     return Suggestions(
         images=np.array(selection.images, dtype=np.int64),
-        reasons=tuple(reasons),
+        reasons=(*n_typical * (typical,), *n_uncertain * (uncertain,)),
         clusters=clusters,
         confidence=certainty,
     )
+
+
+def _n_clusters(labels: np.ndarray, budget: int) -> int:
+    """Return the number of labels after this round of labelling, so that each cluster may get one; at most N / 20."""
+    n_labels = int((labels != UNLABELLED).sum())
+    return min(n_labels + budget, max(1, len(labels) // _MIN_IMAGES_PER_CLUSTER))
 
 
 class _Selection:
@@ -123,22 +120,28 @@ class _Selection:
         n = len(features)
         labelled = np.flatnonzero(labels != UNLABELLED)
         self.features = features
-        self.limit = near * float(np.sqrt(features.var(axis=0).sum()))
+        self.near_distance = near * float(np.sqrt(features.var(axis=0).sum()))
         self.content = np.unique(digests, return_inverse=True)[1] if digests is not None else np.arange(n)
         self.candidates = (labels == UNLABELLED) & ~np.isin(self.content, self.content[labelled])
         if len(labelled):
             with threadpool_limits(1):
-                self.candidates &= pairwise_distances_argmin_min(features, features[labelled])[1] > self.limit
+                self.candidates &= pairwise_distances_argmin_min(features, features[labelled])[1] > self.near_distance
         self.images: list[int] = []
 
-    def add_first(self, images: np.ndarray) -> None:
-        """Choose the first candidate among ``images``, if there is one; its near-duplicates are candidates no more."""
-        candidates = images[self.candidates[images]]
-        if len(candidates):
-            image = candidates[0]
-            distance = pairwise_distances(self.features, self.features[candidates[:1]])[:, 0]
-            self.candidates &= (distance > self.limit) & (self.content != self.content[image])
-            self.images.append(int(image))
+    def add(self, groups: Iterable[np.ndarray], *, limit: int) -> None:
+        """Choose the first candidate of each group of images, until ``limit`` images are chosen."""
+        for images in groups:
+            if len(self.images) >= limit:
+                return
+            candidates = images[self.candidates[images]]
+            if len(candidates):
+                self._choose(candidates[0])
+
+    def _choose(self, image: int) -> None:
+        """Choose an image; its near-duplicates are candidates no more."""
+        distance = pairwise_distances(self.features, self.features[[image]])[:, 0]
+        self.candidates &= (distance > self.near_distance) & (self.content != self.content[image])
+        self.images.append(int(image))
 
 
 def _unlabelled_clusters(features: np.ndarray, labels: np.ndarray, clusters: Clusters) -> Iterator[np.ndarray]:

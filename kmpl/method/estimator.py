@@ -4,36 +4,24 @@ The strategies, the rounds and the settings are kmpl's own; a classifier of scik
 features stay what they are. Shapes: N samples, D features, C classes, K clusters.
 """
 
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
-from pydantic import ValidationError
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import accuracy_score
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, column_or_1d, has_fit_parameter, validate_data
 
-from kmpl.config.base import Settings
-from kmpl.config.experiment import Clustering, PseudoLabelling
-from kmpl.config.presets import one_line
-from kmpl.config.strategies import STRATEGIES
-from kmpl.datasets.types import UNLABELLED
-from kmpl.errors import SettingError, UserError, unknown
+from kmpl.errors import SettingError, UserError
+from kmpl.method.estimator_rounds import Rounds, probabilities_of
+from kmpl.method.estimator_settings import settings_of
 from kmpl.method.experiment import self_train
-from kmpl.method.kmeans import prepare
 from kmpl.method.label_encoding import encode, given_labels
-from kmpl.method.pseudo_labels import Evidence, assign
-from kmpl.method.results import PseudoLabels, Voted
-from kmpl.method.steps import repeated
+from kmpl.method.results import PseudoLabels
 from kmpl.runtime.seeds import derive
 
-S = TypeVar("S", bound=Settings)
-
 _LARGEST = 1e15  # its squares, summed over many features, are still finite in float32
-_PER_CLUSTER = 20  # samples
-_MOST_CLUSTERS = 500  # as many as kmpl takes for 60,000 images
-_MOST_PROTOTYPES = 50
 _ITERATIONS = 10_000  # of logistic regression, at most: on features that nobody scaled it takes thousands
 
 
@@ -144,52 +132,27 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             raise ValueError(f"X has values beyond {_LARGEST:g}: scale the features")
         labelled = given_labels(y)
         self.classes_, codes = encode(y, labelled)
-        clustering, voting = self._settings(len(y), int(labelled.sum()))
+        clustering, voting = settings_of(
+            self.get_params(deep=False),
+            n_samples=len(y),
+            n_labels=int(labelled.sum()),
+            n_classes=len(self.classes_),
+        )
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-
-        def vote(model: Any, previous: PseudoLabels | None, number: int) -> Voted:
-            round_seed = derive(seed, "cluster", number)
-            features = prepare(X, clustering, round_seed)
-            probabilities = _probabilities(model, X)
-            evidence = Evidence(
-                features=features,
-                probabilities=probabilities,
-                labels=codes,
-                clustering=clustering,
-                settings=voting,
-                seed=round_seed,
-            )
-            return Voted(
-                features=features, labels=assign(evidence, previous, number), seconds={}, probabilities=probabilities
-            )
-
-        def retrain(voted: Voted, _: int) -> Any:
-            labels = voted.labels
-            trained_on.append(labels)
-            kept = repeated(labelled, labels.kept, voting.labelled_share)
-            return self._train(X[kept], labels.classes[kept], confidence=labels.confidence[kept], seed=seed)
-
-        trained_on = [
-            PseudoLabels(
-                classes=codes,
-                guesses=codes,
-                confidence=labelled.astype(float),
-                rounds=np.where(labelled, 0, UNLABELLED),
-            )
-        ]
+        rounds = Rounds(X, codes, clustering=clustering, voting=voting, seed=seed, train=self._train)
         model = self._train(X[labelled], codes[labelled], confidence=None, seed=seed)
         stopped = "every sample has a label"
         if not labelled.all():
             try:
-                model, stopped = self_train(model, vote, retrain, rounds=voting.rounds)
+                model, stopped = self_train(model, rounds.vote, rounds.retrain, rounds=voting.rounds)
             except SettingError as error:
                 raise ValueError(error.called(error.setting.rpartition(".")[2])) from error
             except UserError as error:
                 raise ValueError(str(error)) from error
         self.estimator_ = model
         self.termination_condition_ = stopped
-        self.n_iter_ = len(trained_on) - 1
-        self._keep(trained_on[-1], y)
+        self.n_iter_ = len(rounds.trained_on) - 1
+        self._keep(rounds.trained_on[-1], y)
         return self
 
     def _keep(self, labels: PseudoLabels, y: np.ndarray) -> None:
@@ -201,39 +164,6 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.labeled_iter_ = labels.rounds
         self.clusters_ = labels.clusters.assignment if labels.clusters else None
         self.cluster_centers_ = labels.clusters.centroids if labels.clusters else None
-
-    def _settings(self, n_samples: int, n_given: int) -> tuple[Clustering, PseudoLabelling]:
-        """Return the parameters as kmpl's own settings, which know their ranges."""
-        if self.strategy not in STRATEGIES:
-            raise ValueError(unknown("strategy", str(self.strategy), STRATEGIES))
-        n_clusters = self.n_clusters
-        n_prototypes = self.n_prototypes
-        clustering = _checked(
-            Clustering,
-            algorithm=self.algorithm,
-            n_clusters=1 if n_clusters is None else n_clusters,
-            n_prototypes=min(n_given, _MOST_PROTOTYPES) if n_prototypes is None else n_prototypes,
-            restarts=self.restarts,
-            l2=self.l2,
-            whiten=self.whiten,
-            maps=0,
-        )
-        voting = _checked(
-            PseudoLabelling,
-            strategy=self.strategy,
-            k=self.k,
-            links=self.links,
-            threshold=self.threshold,
-            graph_threshold=self.graph_threshold,
-            rounds=self.rounds,
-            soft_votes=self.soft_votes,
-            labelled_share=self.labelled_share,
-            weighted=self.weighted,
-        )
-        if n_clusters is None or n_clusters > n_samples:
-            sensible = min(max(n_samples // _PER_CLUSTER, len(self.classes_), 2), n_samples, _MOST_CLUSTERS)
-            clustering = clustering.model_copy(update={"n_clusters": sensible})
-        return clustering, voting
 
     def _train(self, X: np.ndarray, codes: np.ndarray, *, confidence: np.ndarray | None, seed: int) -> Any:
         """Return a new classifier trained on samples with classes (N,) in [0, C), weighted by confidence."""
@@ -252,7 +182,7 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return class probabilities (N, C) of the rows of X (N, D), in the order of ``classes_``."""
         check_is_fitted(self)
-        return _probabilities(self.estimator_, _numbers(validate_data(self, X, reset=False)))
+        return probabilities_of(self.estimator_, _numbers(validate_data(self, X, reset=False)))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy on those rows of X (N, D) that have a label in y (N,); −1 = none.
@@ -271,22 +201,3 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 def _numbers(X: np.ndarray) -> np.ndarray:
     """Return X as numbers that can be squared and summed: bool and float16 as float32, all others as they are."""
     return X.astype(np.float32) if X.dtype in (np.bool_, np.float16) else X
-
-
-def _probabilities(model: Any, X: np.ndarray) -> np.ndarray:
-    if hasattr(model, "predict_proba"):
-        return np.asarray(model.predict_proba(X))
-    raise ValueError(f"estimator {model!r} has no predict_proba, by which classifiers vote")
-
-
-def _checked(kind: type[S], **values: Any) -> S:
-    """Return settings; numbers of NumPy's kinds, as searches give them, count as Python's.
-
-    Raises:
-        ValueError: a value out of its range, in one line.
-    """
-    plain = {name: v.item() if isinstance(v, np.generic) else v for name, v in values.items()}
-    try:
-        return kind.model_validate(plain, strict=True)
-    except ValidationError as error:
-        raise ValueError(one_line(error, kind)) from error

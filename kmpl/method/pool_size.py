@@ -11,7 +11,7 @@ from kmpl.datasets.pool import count_images_and_classes
 M = TypeVar("M", bound=Method)
 
 
-def fitted(config: M, overrides: Mapping[str, Any], made_for: int) -> M:
+def fitted(config: M, overrides: Mapping[str, Any], n_intended: int) -> M:
     """Return the settings with as many clusters as fit the pool, where nobody said how many and the pool is small.
 
     The defaults' clusters are for a pool of their own. In a smaller one each would hold a handful of images, too few to
@@ -20,16 +20,16 @@ def fitted(config: M, overrides: Mapping[str, Any], made_for: int) -> M:
     Args:
         config: settings.
         overrides: what somebody set of them, as a tree; the rest is defaults and preset.
-        made_for: images in the pool that the number of clusters in ``config`` is for.
+        n_intended: images in the pool that the number of clusters in ``config`` is for.
 
     Raises:
         UserError: the data set cannot be had.
     """
     set_by_hand = "n_clusters" in overrides.get("clustering", {})
     n_least = config.pool.size * config.pool.views_per_image  # 0 = as many as there are: see below
-    if set_by_hand or n_least >= made_for:
+    if set_by_hand or n_least >= n_intended:
         return config
     n_images, n_classes = count_images_and_classes(config)
-    if n_images >= made_for:
+    if n_images >= n_intended:
         return config
     return merge(config, {"clustering": {"n_clusters": clusters_for(n_images, n_classes)}})

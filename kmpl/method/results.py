@@ -89,7 +89,7 @@ class Diagnostics:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Round:
-    """One turn of embed, cluster, vote, retrain."""
+    """One round: embed, cluster, vote, retrain."""
 
     number: int
     features: np.ndarray = field(repr=False)

@@ -87,12 +87,12 @@ def _numbers(axes: Axes, share: np.ndarray, darkest: float) -> None:
 
 
 def gallery(
-    turn: Round, clusters: Clusters, images: np.ndarray, classes: Sequence[str], rows: int = 12, columns: int = 10
+    round_: Round, clusters: Clusters, images: np.ndarray, classes: Sequence[str], rows: int = 12, columns: int = 10
 ) -> Figure:
     """The images nearest to the centroids of evenly spaced clusters (by size), with each cluster's vote.
 
     Args:
-        turn: the round to show.
+        round_: the round to show.
         clusters: what it clustered.
         images: (N, height, width) or (N, height, width, 3), uint8.
         classes: names.
@@ -102,15 +102,18 @@ def gallery(
     order = np.argsort(-clusters.sizes, kind="stable")
     picked = order[np.unique(np.linspace(0, len(order) - 1, min(rows, len(order))).astype(int))]
     figure, axes = canvas(1, 1, columns * 0.8 + 1.6, len(picked) * 0.8)
-    pseudo, (height, width) = turn.pseudo_labels, (images.shape[1] + _GAP, images.shape[2] + _GAP)
+    pseudo = round_.pseudo_labels
+    height = images.shape[1] + _GAP
+    width = images.shape[2] + _GAP
     ground = 0 if images.ndim == 3 else 255  # white, in either case
     sheet = np.full((len(picked) * height, columns * width, *images.shape[3:]), ground, dtype=np.uint8)
     for row, k in enumerate(picked):
         members = np.flatnonzero(clusters.assignment == k)
-        distance = np.square(turn.features[members] - clusters.centroids[k]).sum(axis=1)
+        distance = np.square(round_.features[members] - clusters.centroids[k]).sum(axis=1)
         nearest = members[np.argsort(distance, kind="stable")[:columns]]
         for column, i in enumerate(nearest):
-            y, x = row * height, column * width
+            y = row * height
+            x = column * width
             sheet[y : y + images.shape[1], x : x + images.shape[2]] = images[i]
         votes = np.bincount(pseudo.guesses[members], minlength=len(classes))
         text = f"vote {classes[int(votes.argmax())]}\n{len(members)} images, {np.mean(pseudo.kept[members]):.0%} kept"

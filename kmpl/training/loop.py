@@ -90,9 +90,12 @@ class _Run:
             images = images.contiguous(memory_format=torch.channels_last)
             yield from zip(indices, images.split([len(index) for index in indices]), strict=True)
 
-    def result(self) -> Network:
-        """Return the network as it would be used now: the running average, where there is one."""
-        return self.average.network if self.average else self.network
+    def result(self, best: "_Best | None" = None) -> Network:
+        """Return the network as it would be used now, or as it was in its best epoch: the running average, if any."""
+        network = self.average.network if self.average else self.network
+        if best:
+            network.load_state_dict(best.weights)
+        return network
 
     def loss(self, index: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted loss of a batch and how many of its images are classified as trained on."""
@@ -160,27 +163,14 @@ def fit(
     if len(data.labels) < 2:
         raise UserError(f"{len(data.labels)} images cannot be trained on: batch norm needs at least 2")
     begin = time.perf_counter()
-    history: list[Epoch] = []
-    best: _Best | None = None
     patience = settings.patience if len(validation[1]) else 0  # nothing to compare epochs by
     with torch.random.fork_rng():
         torch.manual_seed(derive(seed, "dropout"))
         run = _Run(network, data, settings, augmentation=augmentation, seed=seed)
-        for number in range(1, settings.epochs + 1):
-            epoch = _epoch(run, number, validation, on_batch=on_batch)
-            history.append(epoch)
-            if on_epoch:
-                on_epoch(epoch, settings.epochs)
-            if patience and (best is None or _better(epoch, best.epoch)):
-                best = _Best(epoch, copy.deepcopy(run.result().state_dict()))
-            if best and number - best.epoch.number >= patience:
-                break
-    trained = run.result()
-    if best:
-        trained.load_state_dict(best.weights)
+        history, best = _epochs(run, validation, patience=patience, on_epoch=on_epoch, on_batch=on_batch)
     stopped_early = len(history) < settings.epochs
     return Fit(
-        network=trained,
+        network=run.result(best),
         history=tuple(history),
         kept_epoch=best.epoch.number if best else len(history),
         stop_reason=f"no better validation for {patience} epochs" if stopped_early else "last epoch",
@@ -195,6 +185,29 @@ class _Best:
 
     epoch: Epoch
     weights: dict[str, Any]
+
+
+def _epochs(
+    run: _Run,
+    validation: tuple[Tensor, np.ndarray],
+    *,
+    patience: int,
+    on_epoch: OnEpoch | None,
+    on_batch: OnBatch | None,
+) -> tuple[list[Epoch], _Best | None]:
+    """Train until the last epoch, or until validation has not improved for ``patience`` epochs; 0: no best is kept."""
+    history: list[Epoch] = []
+    best: _Best | None = None
+    for number in range(1, run.settings.epochs + 1):
+        epoch = _epoch(run, number, validation, on_batch=on_batch)
+        history.append(epoch)
+        if on_epoch:
+            on_epoch(epoch, run.settings.epochs)
+        if patience and (best is None or _better(epoch, best.epoch)):
+            best = _Best(epoch, copy.deepcopy(run.result().state_dict()))
+        if best and number - best.epoch.number >= patience:
+            break
+    return history, best
 
 
 def _epoch(run: _Run, number: int, validation: tuple[Tensor, np.ndarray], *, on_batch: OnBatch | None) -> Epoch:

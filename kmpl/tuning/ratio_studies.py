@@ -65,9 +65,8 @@ def tune(
     load_draw = cache(lambda seed: steps.load(merge(base, {"seed": seed})))
     pool, _ = load_draw(SEED)
     if not len(pool.validation_labels):
-        raise UserError(
-            f"ratio {base.ratio}: no label is left for validation, so nothing can be tuned; give more labels"
-        )
+        problem = "no label is left for validation, so nothing can be tuned"
+        raise UserError(f"ratio {base.ratio}: {problem}; give more labels")
     ratio = _Ratio(
         config=base,
         pool=pool,
@@ -77,11 +76,10 @@ def tune(
         previous=previous,
         further_seeds=draw_seeds(draws)[1:],
     )
-    first_spec = ratio.study_spec(BEFORE, [], partial(_train_labelled_only, base, load_draw, steps))
-    first = run_study(first_spec, context)
-    best = best_settings(base, [first])
-    second_spec = ratio.study_spec(AFTER, [first], partial(_train_pseudo_label, best, load_draw, steps))
-    return first, run_study(second_spec, context)
+    train_first = partial(_train_labelled_only, base, load_draw, steps)
+    first = run_study(ratio.study_spec(BEFORE, [], train_first), context)
+    train_second = partial(_train_pseudo_label, best_settings(base, [first]), load_draw, steps)
+    return first, run_study(ratio.study_spec(AFTER, [first], train_second), context)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

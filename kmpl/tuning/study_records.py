@@ -49,7 +49,8 @@ def trial_note(state: State, *, why: str, numbers: Mapping[str, float], run_url:
     """Return the note about a trial, markdown."""
     paragraphs = [f"**{state}**" + (f": {why}" if why else "")]
     if numbers:
-        accuracy, loss = numbers["validation/accuracy"], numbers["validation/loss"]
+        accuracy = numbers["validation/accuracy"]
+        loss = numbers["validation/loss"]
         paragraphs.append(f"{accuracy:.2%} of validation right, log-loss {loss:.4f}")
     return "\n\n".join([*paragraphs, f"[The run in MLflow]({run_url})"])
 

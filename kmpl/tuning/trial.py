@@ -45,12 +45,17 @@ def run_trial(
         try:
             fit, rounds = spec.train(values, progress, spec.draw_seed)
         except PrunedError as error:
-            state, optuna_state, why = "pruned", TrialState.PRUNED, str(error)
+            state = "pruned"
+            optuna_state = TrialState.PRUNED
+            why = str(error)
         except DivergedError as error:
-            state, optuna_state, why = "diverged", TrialState.FAIL, str(error)
+            state = "diverged"
+            optuna_state = TrialState.FAIL
+            why = str(error)
             trial.set_user_attr("diverged", why)
         else:
-            accuracy, loss = fit.validation_accuracy, fit.validation_loss
+            accuracy = fit.validation_accuracy
+            loss = fit.validation_loss
             numbers = {"validation/accuracy": accuracy, "validation/loss": loss, "value": objective(accuracy, loss)}
             probabilities = predict(fit.network, spec.pool.validation_images)
             plots = of_trial(spec.pool, probabilities, rounds, spec.arm)

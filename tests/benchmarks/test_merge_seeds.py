@@ -42,7 +42,7 @@ def test_sessions_make_the_table_that_one_would_have_made(config: ExperimentConf
     assert found.rows == draws(0, 1, 3, 4)
     assert [part["seeds"] for part in found.parts] == ["1, 4", "3", "0"]
     page = fewest_page.markdown(found.rows, found.parts)
-    assert "Made in 3 turns, each seed in one:\n\n- seeds: 1, 4\n- command: `the first`\n" in page
+    assert "Made in 3 sessions, each seed in one:\n\n- seeds: 1, 4\n- command: `the first`\n" in page
     assert "\n\n- seeds: 3\n- command: `the second`\n" in page
 
 

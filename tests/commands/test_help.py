@@ -59,7 +59,7 @@ def test_help_begins_with_an_example_and_what_a_person_needs(command: str) -> No
     assert page.example.startswith(f"kmpl {command}")
     assert {*re.findall(r"--[\w.-]+", page.example)} <= {*flags(text)}
     assert flags(text)[: len(page.first)] == [*page.first]
-    assert {*page.held()} <= {*flags(text)}, "a default of a flag that there is not"
+    assert {*page.defaults()} <= {*flags(text)}, "a default of a flag that there is not"
 
 
 @pytest.mark.parametrize("command", ["label", "suggest", "run", "sweep", "tune", "benchmark literature", "audit"])

@@ -5,19 +5,19 @@ from typing import Any
 import pytest
 
 from kmpl.config.experiment import Method
-from kmpl.config.presets import PRESETS, layered, made_for
+from kmpl.config.presets import PRESETS, layered, preset_pool_size
 from kmpl.method.pool_size import fitted
 
 
 def clusters(preset: str = "default", **change: Any) -> int:
     config = layered(Method(), preset, None, change)
-    return fitted(config, change, made_for(preset)).clustering.n_clusters
+    return fitted(config, change, preset_pool_size(preset)).clustering.n_clusters
 
 
 def test_pools_that_the_presets_are_made_for_keep_their_settings() -> None:
     for preset in PRESETS:
         config = layered(Method(), preset, None, None)
-        assert fitted(config, {}, made_for(preset)) is config
+        assert fitted(config, {}, preset_pool_size(preset)) is config
     assert clusters(protocol="literature") == 500
     assert clusters("quick") == 220
 

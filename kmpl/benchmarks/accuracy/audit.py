@@ -34,7 +34,6 @@ from kmpl.models.network import Network
 from kmpl.runtime.devices import to_device, use_threads
 from kmpl.runtime.seeds import derive
 from kmpl.training import examples, loop, metrics
-from kmpl.training.history import Epoch
 
 Numbers = dict[str, float]
 """Measurements by name: fractions or counts."""
@@ -186,14 +185,13 @@ def _prototypes(
 ) -> tuple[np.ndarray, KNeighborsClassifier]:
     """Return the features (U, D) of the unlabelled images and the notebook's classifier, fitted to prototypes."""
     features, probabilities = embedding.embed(network, images)
-    seed = cluster_seed(config, 1)
     evidence = Evidence(
         features=features,
         probabilities=probabilities,
         labels=pool.labels,
         clustering=config.clustering,
         settings=config.pseudo_labels,
-        seed=seed,
+        seed=cluster_seed(config, 1),
     )
     return features[~pool.labelled], by_prototypes(evidence)
 
@@ -211,17 +209,14 @@ def _train(
         config.network, channels=images.shape[1], n_classes=int(labels.max()) + 1, seed=derive(seed, "weights")
     )
     network = to_device(network, config.device, config.precision)
-    no_validation = (images[:0], np.empty(0, dtype=np.int64))
-    watch: Callable[[Epoch, int], None] | None = partial(after_epoch, network) if after_epoch else None
-    data = examples.examples(images, labels)
     return loop.fit(
         network,
-        data,
+        examples.examples(images, labels),
         config.pretrain,
         augmentation=config.augmentation,
         seed=seed,
-        validation=no_validation,
-        on_epoch=watch,
+        validation=(images[:0], labels[:0]),
+        on_epoch=partial(after_epoch, network) if after_epoch else None,
     ).network
 
 

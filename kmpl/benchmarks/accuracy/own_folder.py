@@ -1,15 +1,19 @@
 """Accuracy of ``kmpl label`` on folders of image files whose true labels are known."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from kmpl.benchmarks import merge_seeds
 from kmpl.benchmarks.accuracy.digit_folders import SETS, draw, suggested, write, write_labels
-from kmpl.benchmarks.provenance import run_provenance
+from kmpl.benchmarks.merge_seeds import Sessions
+from kmpl.benchmarks.provenance import sessions_provenance
 from kmpl.config.experiment import Clustering, PseudoLabelling
+from kmpl.config.labelling import LabelOptions
+from kmpl.errors import UserError
 from kmpl.jobs import label_folder
 from kmpl.method import pseudo_labels
 from kmpl.method.pseudo_labels import Evidence
@@ -107,8 +111,23 @@ def numbers(classes: Sequence[str], guesses: np.ndarray) -> np.ndarray:
     return np.array([int(name) for name in classes])[guesses]
 
 
-def markdown(rows: list[FolderResult], demanded: float, environment: Mapping[str, str]) -> str:
+def read_earlier(
+    name: str, join: Path | None, *, out: Path, config: LabelOptions, seeds: Sequence[int]
+) -> Sessions[FolderResult] | None:
+    """Return the sessions in the file ``join``, if any; refuse to overwrite a table whose seeds would be lost.
+
+    Raises:
+        UserError: an error of ``merge_seeds.read_earlier``, or the file is of another set.
+    """
+    earlier = merge_seeds.read_earlier(join, out=out, kind=Sessions[FolderResult], config=config, seeds=seeds)
+    if earlier and earlier.rows[0].name != name:
+        raise UserError(f"--join {join}: these are numbers of {earlier.rows[0].name}; give those of {name}")
+    return earlier
+
+
+def markdown(sessions: Sessions[FolderResult], demanded: float) -> str:
     """Return the table as markdown."""
+    rows = sessions.rows
     kind = SETS[rows[0].name]
     n_images = len(kind.read()[1])
     header = ["seed", "all named: right", "LabelSpreading by pixels", "written", "of these right", "expected"]
@@ -126,7 +145,7 @@ def markdown(rows: list[FolderResult], demanded: float, environment: Mapping[str
         f"# `kmpl label`: {title}, {how[kind.drawn]}\n\n"
         f"{grid(header, cells, left=())}\n\n"
         f"*Labels that were not given, in %; written are those of which {demanded:.1%} should be right. "
-        f"Kept: {reached} of {len(rows)} seeds.*\n\n" + run_provenance(environment) + "\n"
+        f"Kept: {reached} of {len(rows)} seeds.*\n\n" + sessions_provenance(sessions.parts) + "\n"
     )
 
 

@@ -70,8 +70,8 @@ def step_against_ceiling(bench: Bench) -> Row:
 def loop_against_step(bench: Bench) -> Row:
     """The training loop, with batches, augmentation and running average, against the bare step on one fixed batch."""
     config = bench.config
-    looped, other = network(bench, config.network), network(bench, config.network).train()
-    step, size = _bare_step(bench, other)
+    looped = network(bench, config.network)
+    step, size = _bare_step(bench, network(bench, config.network).train())
     n = 4 * _TIMED_STEPS
     brief = config.retrain.model_copy(update={"epochs": 1, "images_per_epoch": n * size})
     data = examples.examples(bench.data.images[:10_000], bench.data.labels[:10_000].numpy())
@@ -110,7 +110,8 @@ def first_prediction(bench: Bench) -> Row:
         network=bench.config.network, classes=bench.data.classes, raw_shape=(channels, height, width), size=0
     )
     with tempfile.TemporaryDirectory() as folder:
-        model, picture = Path(folder, "model.safetensors"), Path(folder, "picture.png")
+        model = Path(folder, "model.safetensors")
+        picture = Path(folder, "picture.png")
         write_model(fresh, description, model)
         Image.fromarray(bench.data.images[0].permute(1, 2, 0).squeeze(2).numpy()).save(picture)
         command = [sys.executable, "-c", _PREDICT_ONCE, str(model), str(picture)]

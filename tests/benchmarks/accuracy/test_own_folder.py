@@ -14,9 +14,13 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.semi_supervised import LabelSpreading
 
+from kmpl.benchmarks import merge_seeds
 from kmpl.benchmarks.accuracy import digit_folders, own_folder
+from kmpl.benchmarks.merge_seeds import Sessions
 from kmpl.cli import main
+from kmpl.config.labelling import LabelOptions
 from kmpl.datasets.image_folder import read_folder
+from kmpl.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
 
@@ -115,7 +119,8 @@ def test_the_command_writes_its_table(tmp_path: Path, monkeypatch: pytest.Monkey
     assert "1,797 PNG files of digits, 50 of them labelled" in (tmp_path / "results" / "folder-digits.md").read_text()
 
 
-def test_where_nothing_is_above_the_threshold_nothing_is_said_to_be_kept() -> None:
+def results(*shares: tuple[float | None, float], first_seed: int = 0) -> Sessions[own_folder.FolderResult]:
+    """One session of labellings of digits: accuracy of the written labels, and the share that is written."""
     rows = [
         own_folder.FolderResult(
             name="digits",
@@ -131,10 +136,40 @@ def test_where_nothing_is_above_the_threshold_nothing_is_said_to_be_kept() -> No
             read=2_000.0,
             minutes=1.2,
         )
-        for seed, (right, share) in enumerate([(None, 0.0), (0.98, 0.7), (0.995, 0.4)])
+        for seed, (right, share) in enumerate(shares, start=first_seed)
     ]
-    page = own_folder.markdown(rows, 0.99, {})
+    return merge_seeds.one_session(LabelOptions(), rows, {"command": f"from {first_seed}"})
+
+
+def test_where_nothing_is_above_the_threshold_nothing_is_said_to_be_kept() -> None:
+    sessions = results((None, 0.0), (0.98, 0.7), (0.995, 0.4))
+    page = own_folder.markdown(sessions, 0.99)
     assert "| 0 | 95.00 | 90.00 | 0.00 | – | – | 0.00 | – | 48 of 50 |" in page
     assert "| mean ± sd | 95.00 ± 0.00 | 90.00 ± 0.00 |" in page
     assert "Kept: 1 of 3 seeds" in page
-    json.dumps([asdict(row) for row in rows], allow_nan=False)
+    json.dumps(asdict(sessions), allow_nan=False)
+
+
+def test_sessions_with_other_seeds_come_into_one_table(tmp_path: Path) -> None:
+    """Each seed stands once, what was written before is not lost, and another set is refused."""
+    path = tmp_path / "folder-digits.json"
+    path.write_text(json.dumps(asdict(results((0.9, 1.0), (0.98, 0.7)))), encoding="utf-8")
+    earlier = own_folder.read_earlier("digits", path, out=path, config=LabelOptions(), seeds=(2,))
+    page = own_folder.markdown(merge_seeds.merge(results((0.99, 0.5), first_seed=2), earlier), 0.95)
+    assert [line.split(" | ")[0] for line in page.splitlines() if line[:3] in ("| 0", "| 1", "| 2")] == [
+        "| 0",
+        "| 1",
+        "| 2",
+    ]
+    assert "Kept: 2 of 3 seeds" in page
+    assert "- seeds: 0, 1\n- command: `from 0`" in page
+    assert "- seeds: 2\n- command: `from 2`" in page
+    for name, join, seeds, message in (
+        ("digits", None, (2,), "seeds 0, 1 would be lost"),
+        ("digits", path, (1,), "seed 1 is in there already"),
+        ("mnist-300", path, (2,), "these are numbers of digits; give those of mnist-300"),
+    ):
+        with pytest.raises(UserError, match=message):
+            own_folder.read_earlier(name, join, out=path, config=LabelOptions(), seeds=seeds)
+    with pytest.raises(UserError, match="check is on there and off here"):
+        own_folder.read_earlier("digits", path, out=path, config=LabelOptions(check="off"), seeds=(2,))
