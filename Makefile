@@ -3,12 +3,15 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test test-slow lint docs install constraints clean
+.PHONY: demo test test-fast test-slow lint docs install constraints clean
 
 demo: $(INSTALLED) ## the main job: labels on 80, 40 and 10 % of a real MNIST pool, before and after pseudo-labelling
 	$(BIN)/kmpl sweep --preset quick --name demo
 
-test: lint ## every check that must hold
+test: $(INSTALLED) ## every check that must hold; types are checked while tests wait
+	$(MAKE) --jobs 2 lint test-fast
+
+test-fast: $(INSTALLED) ## the tests among them
 	$(BIN)/pytest -m "not slow" --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 20
 
 test-slow: $(INSTALLED) ## checks that need minutes
