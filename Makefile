@@ -9,7 +9,7 @@ demo: $(INSTALLED) ## the main job: labels on 80, 40 and 10 % of a real MNIST po
 	$(BIN)/kmpl sweep --preset quick --name demo
 
 test: $(INSTALLED) ## every check that must hold; types are checked while tests wait
-	$(MAKE) --jobs 2 lint test-fast
+	@$(MAKE) --no-print-directory --jobs 2 lint test-fast
 
 test-fast: $(INSTALLED) ## the tests among them
 	$(BIN)/pytest -m "not slow" --numprocesses auto --dist loadfile --no-loadscope-reorder --durations 20

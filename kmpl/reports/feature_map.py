@@ -34,9 +34,9 @@ def feature_map(
     centroids = pseudo.clusters.centroids if pseudo.clusters else np.empty((0, features.shape[1]))
     n_centroids = len(centroids)
     centroids = rng.permutation(centroids)[:_MAX_CENTROIDS]
-    flat = PCA(min(30, features.shape[1]), random_state=seed).fit_transform(
-        np.concatenate([features[shown], centroids])
-    )
+    # The full decomposition, scikit-learn's choice at these sizes, takes as long as t-SNE itself.
+    pca = PCA(min(30, features.shape[1]), svd_solver="covariance_eigh")
+    flat = pca.fit_transform(np.concatenate([features[shown], centroids]))
     positions = TSNE(2, random_state=seed, init="pca", perplexity=30, max_iter=500).fit_transform(flat)
     points = positions[: len(shown)]
     centres = positions[len(shown) :]

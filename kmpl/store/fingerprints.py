@@ -91,11 +91,15 @@ def code_version(step: str) -> str:
 
 def environment_key(config: Learning) -> dict[str, Any]:
     """Return what a number depends on besides data, settings and code: libraries and what it is computed on."""
-    versions = {name: metadata.version(name) for name in ("torch", "torchvision", "scikit-learn", "numpy", "scipy")}
     device = pick_device(config.device)
-    where = {"device": device.type, "threads": torch.get_num_threads()}
-    where |= {"precision": str(pick_precision(config.precision, device))}
-    return versions | where | {"machine": platform.machine()}
+    computed_on = {"device": device.type, "threads": torch.get_num_threads()}
+    computed_on |= {"precision": str(pick_precision(config.precision, device))}
+    return _library_versions() | computed_on | {"machine": platform.machine()}
+
+
+@cache
+def _library_versions() -> dict[str, str]:
+    return {name: metadata.version(name) for name in ("torch", "torchvision", "scikit-learn", "numpy", "scipy")}
 
 
 def key(step: str, config: Learning, **inputs: Any) -> str:

@@ -63,6 +63,11 @@ def fake_python(folder: Path, script: str) -> Path:
     return path
 
 
+def without_make() -> dict[str, str]:
+    """Return the environment of a `make` that another `make`, which runs these tests, does not share its jobs with."""
+    return {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+
+
 @pytest.mark.parametrize(
     ("script", "said"),
     [
@@ -74,9 +79,8 @@ def test_make_names_what_the_machine_lacks_in_one_line(script: str, said: str, t
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     python = fake_python(tmp_path, script)
-    done = subprocess.run(
-        ["make", "demo", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    command = ["make", "demo", f"PYTHON={python}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, env=without_make())
     assert done.returncode == 2
     lines = [line for line in done.stderr.splitlines() if "***" not in line]
     assert len(lines) == 1
@@ -85,7 +89,8 @@ def test_make_names_what_the_machine_lacks_in_one_line(script: str, said: str, t
 
 
 def test_a_second_make_installs_nothing() -> None:
-    planned = subprocess.run(["make", "--dry-run", "install"], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = ["make", "--dry-run", "install"]
+    planned = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=without_make())
     if (ROOT / ".venv" / "installed").exists():
         assert "pip install" not in planned.stdout
     else:

@@ -240,6 +240,7 @@ def _with_version(monkeypatch: pytest.MonkeyPatch, config: ExperimentConfig, nam
     version = fingerprints.metadata.version
     with monkeypatch.context() as patch:
         patch.setattr(fingerprints.metadata, "version", lambda n: "0.0" if n == name else version(n))
+        patch.setattr(fingerprints, "_library_versions", fingerprints._library_versions.__wrapped__)  # nothing cached
         return key("fit", config, pool="a", seed=0)
 
 
