@@ -92,10 +92,10 @@ def _print_labels(labels: "LabelTable", console: Console) -> None:
         median = "–" if line.assigned == 0 else f"{line.median:.3f}"
         grid.add_row(escape(line.name), *(f"{n:,}" for n in (line.given, line.assigned, line.unsure)), median)
     console.print(grid)
-    console.print(f"{summary_line(labels)}.", highlight=False)
-    console.print(f"{validation_line(labels)}.", highlight=False)
+    console.print(f"{summary_line(labels)}.", highlight=False, soft_wrap=True)
+    console.print(f"{validation_line(labels)}.", highlight=False, soft_wrap=True)
     if early := early_line(labels):
-        console.print(f"{early}.", highlight=False)
+        console.print(f"{early}.", highlight=False, soft_wrap=True)
 
 
 def _print_next_steps(files: "Files", run_id: str, mlruns: Path, console: Console) -> None:

@@ -19,9 +19,9 @@ def ui(*, mlruns: Folder = MLRUNS, port: int = 5000) -> None:
     print("Starting MLflow: some seconds.", flush=True)
     from kmpl import tracking
 
-    tracking.open_store(mlruns)
     address = f"http://{HOST}:{port}"
-    announcement = [sys.executable, "-m", "kmpl.runtime.announce", address, f"MLflow: {address}  (Ctrl-C stops it)"]
+    line = f"MLflow: {tracking.runs_url(tracking.open_store(mlruns), address)}  (Ctrl-C stops it)"
+    announcement = [sys.executable, "-m", "kmpl.runtime.announce", address, line]
     # In a session of its own: Ctrl-C is for the server, and who announces it ends with it.
     subprocess.Popen([*announcement, str(os.getpid())], start_new_session=True)
     server = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]

@@ -15,9 +15,7 @@ import httpx
 from cyclopts import Parameter, validators
 from filelock import FileLock, Timeout
 from honcho.environ import parse_procfile
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from kmpl.commands.flags import MLRUNS, Folder
 from kmpl.errors import UserError
@@ -59,7 +57,8 @@ def up(
     console = Console(highlight=False, soft_wrap=True)
     begin = time.monotonic()
     console.print("Starting Prefect, a worker, MLflow and Optuna: about half a minute.")
-    environment = _prepare(mlruns, ports)
+    environment, runs_page = _prepare(mlruns, ports)
+    pages = {name: _address(port) for name, port in ports.items()} | {"mlflow": runs_page}
     path = mlruns / "logs" / "up.log"
     with _alone(mlruns), path.open("w", encoding="utf-8") as output:
         processes = Processes(output)
@@ -72,7 +71,8 @@ def up(
             Path(environment["KMPL_READY"]).touch()
             _deploy(environment, path.with_name("deploy.log"), processes.stopping)
             if not processes.stopping.is_set():
-                _print_pages(console, ports, seconds, path)
+                _print_pages(console, pages, seconds)
+                _print_next_steps(console, prefect_port, path)
 
         try:
             processes.run(opening)
@@ -114,18 +114,18 @@ def _alone(mlruns: Path) -> Iterator[None]:
         raise UserError(f"kmpl up runs already on {mlruns}; stop it first, or choose another --mlruns") from error
 
 
-def _prepare(mlruns: Path, ports: Mapping[str, int]) -> dict[str, str]:
-    """Make the stores that the servers show, and return the environment of all processes."""
+def _prepare(mlruns: Path, ports: Mapping[str, int]) -> tuple[dict[str, str], str]:
+    """Make the stores that the servers show; return the environment of all processes, and the page of all runs."""
     from kmpl import tracking, tuning  # slow to import
 
-    tracking.open_store(mlruns)  # two processes that open a new database together trip over each other
+    client = tracking.open_store(mlruns)  # two processes that open a new database together trip over each other
     (mlruns / "logs").mkdir(exist_ok=True)
     studies = tuning.storage_address(mlruns)
     if "://" not in studies:
         Path(studies).touch()
     (mlruns / "studies").mkdir(exist_ok=True)
     stores = {"KMPL_RUNS": tracking.tracking_uri(mlruns), "KMPL_STUDIES": studies}
-    return _environment(mlruns.resolve(), ports) | stores
+    return _environment(mlruns.resolve(), ports) | stores, tracking.runs_url(client, _address(ports["mlflow"]))
 
 
 def _environment(mlruns: Path, ports: Mapping[str, int]) -> dict[str, str]:
@@ -222,12 +222,13 @@ def _deploy(environment: Mapping[str, str], log: Path, stopping: threading.Event
         raise UserError(f"`{shlex.join(command)}` failed; its output: {log}")
 
 
-def _print_pages(console: Console, ports: Mapping[str, int], seconds: Mapping[str, float], log: Path) -> None:
-    table = Table("page", "address", "ready after", box=box.SIMPLE_HEAD)
-    for name, port in ports.items():
-        table.add_row(NAMES[name], _address(port), f"{seconds[name]:.0f} s")
-    console.print(table)
-    port = ports["prefect"]
+def _print_pages(console: Console, pages: Mapping[str, str], seconds: Mapping[str, float]) -> None:
+    """Print a line for each page; a table would break long addresses."""
+    for name, address in pages.items():
+        console.print(f"  {NAMES[name]:<16}  {address}  (after {seconds[name]:.0f} s)")
+
+
+def _print_next_steps(console: Console, port: int, log: Path) -> None:
     console.print(
         f"Next, in a second terminal, a sweep of a few minutes:\n\n  [bold]{_next_command(port, QUICK)}[/bold]\n"
     )

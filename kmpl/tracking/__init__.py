@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kmpl.tracking.client import failed_outside, open_store, run_url, store_answers, tracking_uri
+    from kmpl.tracking.client import failed_outside, open_store, run_url, runs_url, store_answers, tracking_uri
 
-__all__ = ["failed_outside", "open_store", "run_url", "store_answers", "tracking_uri"]
+__all__ = ["failed_outside", "open_store", "run_url", "runs_url", "store_answers", "tracking_uri"]
 
 
 def __getattr__(name: str) -> object:

@@ -32,6 +32,10 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "4")  # half a minute; 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 
+_TRAINING_VIEW = "?workflowType=machine_learning"
+"""Query of a page's address. Without it MLflow 3.17 opens on its pages for language models, whatever the experiment's
+kind, and these have no registry of models."""
+
 Client = MlflowClient
 """The client's type, for folders that pass a client on without importing MLflow."""
 
@@ -52,9 +56,8 @@ def open_store(folder: Path) -> MlflowClient:
     """
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("mlflow.store.db.utils").setLevel(
-        logging.CRITICAL
-    )  # tracebacks of errors that become one line here
+    # Its errors become one line here, without their tracebacks.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     _check_writable(folder)
     from_environment = os.environ.get("MLFLOW_TRACKING_URI")
     uri = tracking_uri(folder)
@@ -164,7 +167,12 @@ def run_url(experiment: str, run_id: str) -> str:
     """Return the address of a run on MLflow's pages: the tracking server's, or those of ``kmpl up`` and ``kmpl ui``."""
     base = os.environ.get("MLFLOW_TRACKING_URI", "")
     base = base if base.startswith("http") else os.environ.get("KMPL_MLFLOW_PAGES", "http://127.0.0.1:5000")
-    return f"{base.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+    return f"{base.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}{_TRAINING_VIEW}"
+
+
+def runs_url(client: MlflowClient, base: str) -> str:
+    """Return the address of all runs on MLflow's pages at ``base``."""
+    return f"{base.rstrip('/')}/#/experiments/{experiment_id(client)}/runs{_TRAINING_VIEW}"
 
 
 def failed_outside(error: BaseException) -> bool:

@@ -53,7 +53,7 @@ def test_the_announcing_process_ends_with_the_server() -> None:
     assert (done.returncode, done.stdout) == (0, b"")
 
 
-def test_ui_leaves_its_address_to_who_waits_for_it(
+def test_ui_leaves_the_address_of_all_runs_to_who_waits_for_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     started: list[Any] = []
@@ -62,7 +62,8 @@ def test_ui_leaves_its_address_to_who_waits_for_it(
     port = free_port()
     assert main(["ui", "--mlruns", str(tmp_path), "--port", str(port)]) == 0
     waits, server = started
-    assert waits[3:] == [f"http://{HOST}:{port}", f"MLflow: http://{HOST}:{port}  (Ctrl-C stops it)", str(os.getpid())]
+    runs = f"http://{HOST}:{port}/#/experiments/1/runs?workflowType=machine_learning"
+    assert waits[3:] == [f"http://{HOST}:{port}", f"MLflow: {runs}  (Ctrl-C stops it)", str(os.getpid())]
     assert server[1:4] == ["-m", "mlflow", "server"]
     assert server[server.index("--port") + 1] == str(port)
     assert "http" not in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """``kmpl up``: what it refuses before anything starts, and the whole of it once."""
 
 import contextlib
+import io
 import json
 import os
 import signal
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from honcho.environ import parse_procfile
+from rich.console import Console
 from terminal import behind_a_dead_proxy, one_line, without_prefect
 
 from kmpl.commands import up
@@ -102,6 +104,13 @@ def test_the_next_command_works_in_any_folder_and_in_a_shell_that_knows_no_envir
     bare = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "COLUMNS": "200"}
     done = subprocess.run(["sh", "-c", asked], cwd=tmp_path, env=bare, capture_output=True, text=True, check=True)
     assert f"PREFECT_API_URL='http://{HOST}:4201/api'" in done.stdout
+
+
+def test_long_addresses_of_pages_stay_in_one_line() -> None:
+    console = Console(file=io.StringIO(), width=60, highlight=False, soft_wrap=True)
+    page = f"http://{HOST}:5000/#/experiments/1/runs?workflowType=machine_learning"
+    up._print_pages(console, {"mlflow": page}, {"mlflow": 9.4})
+    assert console.file.getvalue() == f"  MLflow: results   {page}  (after 9 s)\n"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("url", [None, "http://127.0.0.1:1/api"])
