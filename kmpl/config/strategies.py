@@ -26,6 +26,12 @@ STRATEGIES = by_name(
         needs="clusters",
         propagates=True,
     ),
+    Strategy(
+        "cluster-ensemble",
+        "kmpl.method.cluster_ensemble:cluster_ensemble",
+        "network, nearest images and many clusterings judge together",
+        needs="clusters",
+    ),
     Strategy("consensus", "kmpl.method.pseudo_labels:consensus", "cluster and network must agree", needs="clusters"),
     Strategy("cluster-vote", "kmpl.method.pseudo_labels:cluster_vote", "members of a cluster vote", needs="clusters"),
     Strategy("prototype-knn", "kmpl.method.pseudo_labels:prototype_knn", "nearest prototypes vote", needs="prototypes"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array, diags_array, eye_array
-from scipy.sparse.linalg import splu
+from scipy.sparse.linalg import cg, splu
 from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
@@ -57,6 +57,17 @@ def links(clusters: Clusters, features: np.ndarray, k: int = 1) -> csr_array:
     return csr_array(half + half.T)
 
 
+_LARGE_GRAPH = 5_000  # nodes; of larger ones the factors fill the memory
+
+
+def _solve(system: csr_array, votes: np.ndarray) -> np.ndarray:
+    """Return the solution (K, C) of a symmetric positive definite system: exact, or by conjugate gradients if large."""
+    with threadpool_limits(1):
+        if system.shape[0] <= _LARGE_GRAPH:
+            return splu(system.tocsc()).solve(votes)
+        return np.stack([cg(system, column, rtol=1e-8)[0] for column in votes.T], axis=1)
+
+
 def propagate_labels(graph: csr_array, votes: np.ndarray, share: float = 0.99) -> np.ndarray:
     """Return what reaches each cluster of the votes that were cast in all of them, (K, C) shares that sum to one.
 
@@ -76,8 +87,7 @@ def propagate_labels(graph: csr_array, votes: np.ndarray, share: float = 0.99) -
     degree = np.asarray(graph.sum(axis=1)).ravel()
     scale = diags_array(1 / np.sqrt(np.where(degree > 0, degree, 1.0)))
     system = eye_array(len(degree)) - share * (scale @ graph @ scale)
-    with threadpool_limits(1):
-        reached = np.maximum(splu(system.tocsc()).solve(np.asarray(votes, dtype=np.float64)), 0.0)
+    reached = np.maximum(_solve(system, np.asarray(votes, dtype=np.float64)), 0.0)
     near = reached.sum(axis=1, keepdims=True) > 1e-12 * max(1.0, float(votes.sum()))
     mass = reached.sum(axis=0)
     equal = np.divide(reached, mass, out=np.zeros_like(reached), where=mass > 0)

@@ -46,7 +46,8 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         links: nearest clusters that a sample links (cluster-graph).
         strategy: who assigns: consensus (clusters and classifier must agree; seldom does harm), cluster-graph (labels
             spread from cluster to cluster; for very few labels and features in which classes hang together),
-            cluster-vote, prototype-knn, self-training or label-spreading.
+            cluster-ensemble (classifier, nearest samples and many clusterings judge together; for features of a network
+            that was trained elsewhere), cluster-vote, prototype-knn, self-training or label-spreading.
         threshold: confidence in [0, 1] below which a sample is left out of retraining.
         graph_threshold: the same where labels are few and cluster-graph spreads them.
         rounds: of voting and retraining, at most.

@@ -108,7 +108,7 @@ def test_results_have_their_promised_ranges(problem: Evidence, strategy: str) ->
     assert np.isfinite(guess.confidence).all()
     assert guess.confidence.min() >= 0
     assert guess.confidence.max() <= 1
-    assert (guess.clusters is not None) == (strategy in ("cluster-graph", "cluster-vote", "consensus"))
+    assert (guess.clusters is not None) == (STRATEGIES[strategy].needs == "clusters")
     found = assign(changed(problem, strategy=strategy), None, 1)
     assert found.classes.dtype == found.guesses.dtype == found.rounds.dtype == np.int64
 

@@ -80,6 +80,7 @@ RUNS = {
     "models.registry": {"fit", "embed", "evaluate", "experiment"},
     "models.cnn": {"fit", "embed", "evaluate", "experiment"},
     "method.cluster_graph": {"vote", "experiment"},
+    "method.cluster_ensemble": {"vote", "experiment"},
     "training.examples": {"fit", "experiment"},
     "images.augmentation": {"fit", "experiment"},
     "images.transforms": {"fit", "embed", "evaluate", "experiment"},

@@ -1,0 +1,116 @@
+"""The strategy ``cluster-ensemble``: classifier, graph of nearest points and many K-means clusterings judge together.
+
+It is for features that a network learnt elsewhere, where a class is many small groups. One clustering cuts some of
+these groups in two and joins others; sixteen clusterings of different sizes seldom do so in the same place. Shapes:
+N images, D feature dimension, C classes.
+
+Sources: Zelnik-Manor & Perona 2004, "Self-tuning spectral clustering", for the weights of the graph; Hinton 2002,
+"Training products of experts by minimizing contrastive divergence", for the product. Measured:
+docs/log/attempts-feature-vectors.md.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.sparse import coo_array, csr_array
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
+from threadpoolctl import threadpool_limits
+
+from kmpl.method.cluster_graph import propagate_labels
+from kmpl.method.kmeans import cluster, kmeans
+from kmpl.method.pseudo_labels import Evidence, Guess
+from kmpl.runtime.seeds import derive
+
+_NEIGHBOURS = 10
+_SHARE = 0.8  # of what a point hears from its neighbours
+_COMPONENTS = 64  # more hold noise that tells clusters nothing
+_IMAGES_PER_CLUSTER = (16, 10, 6, 4)
+_MOST_CLUSTERS = 1_000
+_STARTS = 4  # clusterings of each size
+_WEIGHT_OF_GIVEN = 3.0  # votes of a given label, where an unlabelled member has one
+_LEAST = 1e-4  # no judge rules a class out alone
+
+
+def cluster_ensemble(e: Evidence) -> Guess:
+    """The product of three judges: the network, the graph of nearest images, and the members of many clusters.
+
+    In the graph, given labels spread to nearest images, with the same mass for every class. Network and graph together
+    give each unlabelled image a vote; in each of sixteen clusterings the members of a cluster vote on its class, given
+    labels with triple weight, and the third judge is the mean over the clusterings. Confidence is the normalised
+    product: it orders images well, and promises too much (``kmpl label`` calibrates it).
+    """
+    votes = np.zeros(e.probabilities.shape)
+    votes[e.labelled, e.labels[e.labelled]] = 1.0
+    near = propagate_labels(neighbour_graph(e.features, _NEIGHBOURS), votes, share=_SHARE)
+    judged = product_of((e.probabilities, near))
+    votes = np.where(votes.any(axis=1, keepdims=True), _WEIGHT_OF_GIVEN * votes, judged)
+    judged = product_of((judged, members_vote(clusterings(e.features, seed=e.seed), votes)))
+    shown = cluster(e.features, e.labels, e.clustering, seed=e.seed, previous=e.previous)
+    return Guess(classes=judged.argmax(axis=1), confidence=judged.max(axis=1), clusters=shown)
+
+
+def neighbour_graph(features: np.ndarray, k: int) -> csr_array:
+    """Return how near points are to their ``k`` nearest, (N, N) sparse, symmetric, zero on the diagonal.
+
+    The weight of a pair is exp(−d² / (s₁ s₂)), where s is the distance of each from its own ``k``-th neighbour: so
+    dense and sparse regions are linked alike.
+    """
+    n = len(features)
+    k = min(k, n - 1)
+    with threadpool_limits(1):
+        distance, near = NearestNeighbors(n_neighbors=k + 1, algorithm="brute").fit(features).kneighbors(features)
+    distance = distance[:, 1:]  # each point is its own first neighbour, or an equal point is
+    near = near[:, 1:]
+    scale = np.maximum(distance[:, -1], 1e-12)
+    weight = np.exp(-np.square(distance) / (scale[:, None] * scale[near]))
+    pairs = np.repeat(np.arange(n), k), near.ravel()
+    half = coo_array((weight.ravel(), pairs), shape=(n, n)).tocsr()
+    graph = half.maximum(half.T).tolil()
+    graph.setdiag(0.0)
+    return csr_array(graph)
+
+
+def clusterings(features: np.ndarray, *, seed: int) -> list[np.ndarray]:
+    """Return sixteen K-means clusterings, each (N,): four numbers of clusters with four starts each.
+
+    Features of many dimensions are clustered by the direction of their 64 principal components.
+    """
+    if min(features.shape) > _COMPONENTS:
+        with threadpool_limits(1):
+            pca = PCA(_COMPONENTS, svd_solver="covariance_eigh")
+            features = normalize(pca.fit_transform(np.asarray(features, dtype=np.float64))).astype(np.float32)
+    n = len(features)
+    numbers = [min(max(2, n // size), _MOST_CLUSTERS, n) for size in _IMAGES_PER_CLUSTER]
+    return [
+        kmeans(features, n_clusters, seed=derive(seed, "ensemble", size, start)).assignment
+        for size, n_clusters in zip(_IMAGES_PER_CLUSTER, numbers, strict=True)
+        for start in range(_STARTS)
+    ]
+
+
+def members_vote(assignments: Sequence[np.ndarray], votes: np.ndarray) -> np.ndarray:
+    """Return what clusters think of their members, (N, C): shares of the members' votes, mean over the clusterings.
+
+    Args:
+        assignments: cluster of each point, (N,), of each clustering.
+        votes: (N, C) of each point for each class; a cluster without votes has no opinion.
+
+    >>> votes = np.array([[3.0, 0.0], [0.0, 1.0], [0.0, 1.0]])
+    >>> members_vote([np.array([0, 0, 1]), np.array([0, 1, 1])], votes).round(2).tolist()
+    [[0.87, 0.13], [0.38, 0.62], [0.0, 1.0]]
+    """
+    total = np.zeros(votes.shape)
+    for assignment in assignments:
+        shares = np.full((int(assignment.max()) + 1, votes.shape[1]), 1e-3)
+        np.add.at(shares, assignment, votes)
+        total += (shares / shares.sum(axis=1, keepdims=True))[assignment]
+    return total / len(assignments)
+
+
+def product_of(judges: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the normalised product of opinions (N, C); a row of zeros is no opinion, and no zero is a veto."""
+    logs = np.sum([np.log(np.maximum(opinion, _LEAST)) for opinion in judges], axis=0)
+    product = np.exp(logs - logs.max(axis=1, keepdims=True))
+    return product / product.sum(axis=1, keepdims=True)
