@@ -13,6 +13,8 @@ from rich.console import Console
 from kmpl.commands.flags import MLRUNS, Flag, Folder
 from kmpl.config.base import Settings
 from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning
+from kmpl.runtime.input_paths import check_folder, check_labels
+from kmpl.runtime.output_paths import check_target
 
 if TYPE_CHECKING:
     from kmpl.datasets.image_folder import FolderImages
@@ -40,6 +42,16 @@ class FolderOptions(Settings):
     """Folder of the tracked runs and of the store of finished steps."""
     quiet: Flag = False
     """Print nothing but warnings and errors."""
+
+    def check(self, folder: Path) -> None:
+        """Refuse, before anything heavy is imported, paths that cannot be read or written.
+
+        Raises:
+            UserError: there is no such folder or file of labels, or ``out`` cannot be written.
+        """
+        check_folder(folder)
+        check_labels(self.labels)
+        check_target(self.out, "--out", self.overwrite)
 
     def files(self, folder: Path, gallery: Path | None = None) -> "Files":
         """Return the files to read and to write.

@@ -2,16 +2,21 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from kmpl.commands.flags import flag
 from kmpl.commands.folder_options import FolderOptions, read_from_options, warnings_in_one_line
 from kmpl.commands.options import overrides_of
+from kmpl.config.base import flatten
 from kmpl.config.labelling import LabelOptions
+from kmpl.config.networks import NETWORKS
+from kmpl.errors import look_up
+from kmpl.runtime.output_paths import check_apart, free_name
 from kmpl.runtime.typed_command import next_command, typed_command
 
 if TYPE_CHECKING:
@@ -44,7 +49,10 @@ def label(
         settings: Single settings; the others are chosen by the number of images and classes.
     """
     overrides = overrides_of(settings)
-    size = LabelOptions.model_validate(overrides).size
+    learning = LabelOptions.model_validate(overrides)
+    look_up(NETWORKS, learning.network, "network")
+    options.check(folder)
+    check_apart({"--labels": options.labels, "--out": options.out, "--gallery": options.gallery})
     # Heavy modules are imported only now that the settings are valid.
     from kmpl.jobs import label_folder, progress_bars
 
@@ -56,7 +64,7 @@ def label(
             console.print(f"{name}:")
 
     with warnings_in_one_line():
-        images = read_from_options(files, size, console)
+        images = read_from_options(files, learning.size, console)
         with progress_bars.show_training(console, label_folder.trainings(images, overrides)) as watch:
             labels, run_id = label_folder.label(
                 files,
@@ -68,7 +76,7 @@ def label(
                 entering=print_part,
             )
     _print_labels(labels, console)
-    _print_next_steps(files, run_id, options.mlruns, console)
+    _print_next_steps(files, labels, run_id, overrides=overrides, mlruns=options.mlruns, console=console)
 
 
 def _print_labels(labels: "LabelTable", console: Console) -> None:
@@ -98,15 +106,23 @@ def _print_labels(labels: "LabelTable", console: Console) -> None:
         console.print(f"{early}.", highlight=False, soft_wrap=True)
 
 
-def _print_next_steps(files: "Files", run_id: str, mlruns: Path, console: Console) -> None:
+def _print_next_steps(
+    files: "Files", labels: "LabelTable", run_id: str, *, overrides: dict[str, Any], mlruns: Path, console: Console
+) -> None:
     """Print which files were written, and the next commands."""
     written = escape(", ".join(str(path) for path in (files.out, files.check_file, files.gallery) if path is not None))
     console.print(f"Written: [bold]{written}[/bold]", soft_wrap=True)
     look = f"look at {files.gallery}, " if files.gallery else ""
-    console.print(
-        escape(f"Next: {look}correct the column label of {files.out} and give the file back with --labels."),
-        highlight=False,
-        soft_wrap=True,
-    )
+    if labels.assigned.any():
+        task = f"{look}correct the column label of {files.out}"
+        again = ["label", str(files.folder), "--labels", str(files.out), "--out", str(free_name(files.out))]
+        again += [f"{flag(name)}={value}" for name, value in flatten(overrides).items()]
+    else:
+        task = f"{look}label the images that help most"
+        known = labels.folder.labels_file
+        again = ["suggest", str(files.folder), *(["--labels", str(known)] if known else []), "--budget", "20"]
+        again += ["--out", str(free_name(Path("to_label.csv"))), "--sheet", str(free_name(Path("to_label.png")))]
+    again_command = escape(next_command(*again, mlruns=mlruns))
+    console.print(f"Next: {escape(task)}, then: [bold]{again_command}[/bold]", highlight=False, soft_wrap=True)
     command = escape(next_command("predict", "more-images", "--model", run_id, mlruns=mlruns))
     console.print(f"The model labels more: [bold]{command}[/bold]", soft_wrap=True)

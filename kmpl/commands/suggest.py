@@ -12,7 +12,8 @@ from kmpl.commands.folder_options import FolderOptions, read_from_options, warni
 from kmpl.commands.options import overrides_of
 from kmpl.config.base import flatten
 from kmpl.config.labelling import LabelOptions
-from kmpl.runtime.output_paths import check_apart, check_target
+from kmpl.errors import FileError, UserError
+from kmpl.runtime.output_paths import check_apart, check_target, free_name
 from kmpl.runtime.typed_command import next_command
 
 
@@ -43,8 +44,13 @@ def suggest(
     """
     sheet = options.sheet
     check_apart({"--out": options.out, "--labels": options.labels, "--sheet": sheet})
+    if options.budget < 1:
+        raise UserError(f"budget {options.budget}: give at least 1")
+    options.check(folder)
     if sheet is not None:
         check_target(sheet, "--sheet", options.overwrite)
+        if sheet.suffix.lower() != ".png":
+            raise FileError(f"--sheet {sheet}: is a PNG; name it {sheet.with_suffix('.png')}", sheet)
     overrides = overrides_of(settings)
     learning = LabelOptions.model_validate(overrides)
     from kmpl.jobs import progress_bars, suggest_folder, whole_job
@@ -65,10 +71,9 @@ def suggest(
 
 def _next_step(folder: Path, options: SuggestFiles, settings: dict[str, Any], *, labelled: bool) -> str:
     """Return the next step for a person, and the command that labels the folder after it, with the same settings."""
-    from kmpl.datasets.image_folder import LABELS_FILE
+    from kmpl.datasets.image_folder import labels_file
 
-    csv_in_folder = folder / LABELS_FILE
-    labels = options.labels or (csv_in_folder if csv_in_folder.is_file() else None)
+    labels = labels_file(folder, options.labels)
     task = f"fill in the column label of {options.out}"
     if labels is not None:
         task += f" and add its files and labels to {labels}"
@@ -77,6 +82,10 @@ def _next_step(folder: Path, options: SuggestFiles, settings: dict[str, Any], *,
     arguments = [str(folder)]
     if labels is not None or not labelled:
         arguments += ["--labels", str(labels or options.out)]
-    arguments += ["--out", "pseudo_labels.csv", *(f"{flag(name)}={value}" for name, value in flatten(settings).items())]
+    arguments += [
+        "--out",
+        str(free_name(Path("pseudo_labels.csv"))),
+        *(f"{flag(name)}={value}" for name, value in flatten(settings).items()),
+    ]
     command = next_command("label", *arguments, mlruns=options.mlruns)
     return f"Next: {escape(task)}, then: [bold]{escape(command)}[/bold]"

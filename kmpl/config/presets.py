@@ -171,6 +171,10 @@ def _setting_error(error: ValidationError, model: type[BaseModel]) -> SettingErr
     return SettingError(setting, first["input"], first["msg"], line=one_line(error, model))
 
 
+_NOT_A_NUMBER = {"int_parsing": "give a whole number", "float_parsing": "give a number"}
+"""What would be right, by pydantic's type of error; its own words are about parsers."""
+
+
 def one_line(error: ValidationError, model: type[BaseModel] = ExperimentConfig) -> str:
     """Return the first thing that is wrong in one line, with the nearest right name where a name is wrong."""
     first = error.errors()[0]
@@ -180,7 +184,7 @@ def one_line(error: ValidationError, model: type[BaseModel] = ExperimentConfig) 
     if first["type"] == "literal_error" and isinstance(first["input"], str):
         known = first["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
         return unknown("arm" if first["loc"][0] == "arms" else place, first["input"], known)
-    message = first["msg"].removeprefix("Value error, ")
+    message = _NOT_A_NUMBER.get(first["type"]) or first["msg"].removeprefix("Value error, ")
     more = f"; and {error.error_count() - 1} more" if error.error_count() > 1 else ""
     got = "" if isinstance(first["input"], Mapping) else f", got {first['input']!r}"  # a whole section says nothing
     return f"{place}: {message}{got}{more}" if place else message + more

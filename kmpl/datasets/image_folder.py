@@ -24,6 +24,7 @@ from kmpl.images.file_kinds import IMAGE_SUFFIXES, by_content_sentence, identify
 from kmpl.images.file_tree import walk
 from kmpl.images.reading import OnProgress, ReadImage, read_files
 from kmpl.images.value_ranges import Range, sentences
+from kmpl.runtime.input_paths import check_folder
 
 DEFAULT_SIZE_PIXELS = 32
 """Side of the images, if the caller gives none."""
@@ -48,6 +49,8 @@ class FolderImages:
     """(N,) SHA-256 of each file's bytes: copies of one file have the same."""
     left_out: dict[str, str]
     """Files that look like images but cannot be read, each with the reason."""
+    labels_file: Path | None = None
+    """CSV that the labels are from; None: the names of sub-folders are the labels."""
     label_notes: tuple[str, ...] = ()
     """Labels whose reading may not be the intended one, a sentence each."""
     unreviewed: frozenset[str] = frozenset()
@@ -78,9 +81,7 @@ def scan(root: Path, by_content: Callable[[str], None] = lambda file: None) -> t
     Raises:
         UserError: no such folder, one that cannot be read, or no image in it.
     """
-    if not root.is_dir():
-        problem = "is a file" if root.exists() else "there is no such folder"
-        raise FileError(f"{root}: {problem}; name a folder of images", root)
+    check_folder(root)
     files: list[str] = []
     left_out: dict[str, str] = {}
 
@@ -119,9 +120,13 @@ def _readable(name: str) -> str:
     return name.encode("utf-8", "backslashreplace").decode()
 
 
+def labels_file(root: Path, named: Path | None) -> Path | None:
+    """Return the CSV of given labels: the named one, or ``labels.csv`` in the folder; None if there is neither."""
+    in_folder = root / LABELS_FILE
+    return named or (in_folder if in_folder.is_file() else None)
+
+
 def _labels(root: Path, table: Path | None, files: Sequence[str], rules: Rules) -> GivenLabels:
-    if table is None and (root / LABELS_FILE).is_file():
-        table = root / LABELS_FILE
     return labels_of_folders(files, root, rules) if table is None else read_labels(table, root, files, rules)
 
 
@@ -150,7 +155,8 @@ def read_folder(
     """
     by_content: list[str] = []
     files, left_out = scan(root, by_content.append)
-    given = _labels(root, labels, files, rules)
+    table = labels_file(root, labels)
+    given = _labels(root, table, files, rules)
     reading = read_files(root, files, size=size, channels=channels or None, on_progress=on_progress)
     images, unreadable = _by_outcome(root, dict(zip(files, reading.images, strict=True)))
     classes, class_numbers = _numbered([given.labels.get(file) for file in images])
@@ -162,6 +168,7 @@ def read_folder(
         classes=classes,
         digests=tuple(image.digest for image in images.values()),
         left_out=dict(sorted({**left_out, **unreadable}.items())),
+        labels_file=table,
         label_notes=given.notes,
         unreviewed=given.unreviewed,
         ranges=reading.ranges,

@@ -108,7 +108,8 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}", path) from error
     except UnicodeDecodeError as error:
-        raise FileError(f"{path} is no text in UTF-8: save it as 'CSV UTF-8'", path) from error
+        problem = "is no text in UTF-8: name a CSV, and save it as 'CSV UTF-8'"
+        raise FileError(f"{path} {problem}", path) from error
 
 
 def _columns(lines: list[str], separator: str) -> list[str]:

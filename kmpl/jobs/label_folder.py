@@ -10,9 +10,10 @@ from typing import Any
 from kmpl import tracking
 from kmpl.config.labelling import LabelOptions
 from kmpl.datasets.image_folder import LABELS_FILE, FolderImages, OnProgress, read_folder
-from kmpl.datasets.types import Pool
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning
 from kmpl.formats.given_labels import NO_RULES, Rules
+from kmpl.formats.hand_labels import check_overwrite
 from kmpl.jobs.whole_job import Trainings, of_experiment
 from kmpl.labelling import gallery
 from kmpl.labelling.cross_fitting import fold_config
@@ -70,6 +71,8 @@ def read(files: Files, size: int, on_progress: OnProgress = ignore) -> FolderIma
     """Return the images of the folder; warn of files left out, of doubtful labels, and of how files were read."""
     files.check()
     images = read_folder(files.folder, files.labels, size=size, on_progress=on_progress, rules=files.rules)
+    given = {file: images.classes[c] for file, c in zip(images.files, images.labels, strict=True) if c != UNLABELLED}
+    check_overwrite(files.out, "--out", given)
     for message in images.label_notes:
         warnings.warn(f"{_source_of_labels(files)}: {message}", LabelsWarning, stacklevel=2)
     for message in (_left_out_text(images), _conflicts_text(images)):

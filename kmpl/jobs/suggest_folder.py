@@ -93,7 +93,8 @@ def table(suggested: SuggestedImages) -> str:
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADER)
     for rank, (i, reason) in enumerate(zip(suggestions.images, suggestions.reasons, strict=True), start=1):
-        confidence = "" if suggestions.confidence is None else f"{suggestions.confidence[i]:.4f}"
+        values = suggestions.confidence if reason == "least certain" else None
+        confidence = "" if values is None else f"{values[i]:.4f}"
         cluster = suggestions.clusters.assignment[i]
         writer.writerow((suggested.images.files[i], "", rank, cluster, reason, confidence))
     return out.getvalue()

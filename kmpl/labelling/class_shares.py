@@ -38,7 +38,7 @@ def mismatch_warning(names: Sequence[str], given: np.ndarray, assigned: np.ndarr
     """Return one line on the class with the largest excess of assigned labels; empty if the shares agree.
 
     >>> mismatch_warning(["3", "4"], np.array([41, 9]), np.array([370, 579]))
-    '579 of 949 were named 4; given: 9 of 50. Unless the given labels are no fair sample, many are wrong'
+    '579 of 949 were named 4; given: 9 of 50. If the given labels are a fair sample, many are wrong'
     """
     mismatched = mismatched_classes(given, assigned)
     if not len(mismatched):
@@ -46,4 +46,4 @@ def mismatch_warning(names: Sequence[str], given: np.ndarray, assigned: np.ndarr
     c = mismatched[0]
     share_assigned = f"{assigned[c]:,} of {assigned.sum():,} were named {names[c]}"
     share_given = f"given: {given[c]:,} of {given.sum():,}"
-    return f"{share_assigned}; {share_given}. Unless the given labels are no fair sample, many are wrong"
+    return f"{share_assigned}; {share_given}. If the given labels are a fair sample, many are wrong"

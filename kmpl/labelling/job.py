@@ -57,10 +57,7 @@ def prepare(folder: FolderImages, overrides: Mapping[str, Any]) -> Job:
     n_images = len(folder.files)
     n_labels = int((folder.labels != UNLABELLED).sum())
     if len(folder.classes) < 2:
-        labels = f"one class only ({folder.classes[0]})" if folder.classes else "no label at all"
-        raise UserError(
-            f"{folder.root}: {labels}; label images of at least 2 classes, with --labels or class sub-folders"
-        )
+        raise UserError(_too_few_classes(folder))
     if n_labels == n_images:
         raise UserError(f"{folder.root}: all {n_images} images have a label already; there is nothing to assign")
     options, config = experiment_of(f"folder:{folder.root}", overrides, n_images, n_labels, len(folder.classes))
@@ -78,6 +75,14 @@ def prepare(folder: FolderImages, overrides: Mapping[str, Any]) -> Job:
         validation=validation,
         threshold_is_set="threshold" in overrides,
     )
+
+
+def _too_few_classes(folder: FolderImages) -> str:
+    labels = f"one class only ({folder.classes[0]})" if folder.classes else "no label at all"
+    if folder.labels_file:
+        return f"{folder.labels_file}: {labels}; fill in the column label for images of at least 2 classes"
+    more = "with --labels or class sub-folders (kmpl suggest says which images first)"
+    return f"{folder.root}: {labels}; label images of at least 2 classes, {more}"
 
 
 def run(job: Job, steps: Steps) -> tuple[Labelling, LabelTable]:

@@ -99,11 +99,15 @@ def early_line(table: LabelTable) -> str:
 def warning_lines(table: LabelTable) -> list[str]:
     """Return the reasons to doubt the result, whatever the hidden labels say, a line each."""
     names = table.folder.classes
-    unlabelled = ~table.given
-    given = np.bincount(table.folder.labels[table.given], minlength=len(names))
+    # Labels that kmpl assigned earlier are its own choice, no sample.
+    by_person = table.given & ~np.isin(table.folder.files, sorted(table.folder.unreviewed))
+    unlabelled = ~by_person
+    given = np.bincount(table.folder.labels[by_person], minlength=len(names))
     predicted = np.bincount(table.guesses[unlabelled], minlength=len(names))
     lines = [class_shares.mismatch_warning(names, given, predicted)]
-    expected = unlabelled.sum() * given / given.sum()  # images of each class, if given labels are a random sample
+    expected = (
+        unlabelled.sum() * given / max(given.sum(), 1)
+    )  # images of each class, if given labels are a random sample
     absent = [names[c] for c in np.flatnonzero((predicted == 0) & (expected >= _MIN_EXPECTED_IMAGES))]
     if absent:
         lines.append(f"No unlabelled image was named {abbreviate(absent, 5)}: look at the clusters")

@@ -164,7 +164,9 @@ def _with_evidence(choice: ThresholdChoice, hidden: HiddenLabels, confidence: np
 
 
 def _evidence(hidden: HiddenLabels) -> str:
-    singles = f", {hidden.singles} are the only ones of their class and count as misses" if hidden.singles else ""
+    singles = ""
+    if hidden.singles:
+        singles = f"; {hidden.singles} more, each the only one of its class, could not be hidden and count as misses"
     return f"{int(hidden.right.sum())} of {len(hidden.right)} hidden labels were found again{singles}"
 
 

@@ -22,6 +22,16 @@ def check_apart(paths: Mapping[str, Path | None]) -> None:
             raise FileError(f"{flag} {path}: is the same file as {first}; give another name", path)
 
 
+def free_name(path: Path) -> Path:
+    """Return the path, or the first of ``NAME_2``, ``NAME_3``, … that does not exist."""
+    number = 1
+    free = path
+    while free.exists():
+        number += 1
+        free = path.with_stem(f"{path.stem}_{number}")
+    return free
+
+
 def check_target(path: Path, flag: str, overwrite: bool = True) -> None:
     """Refuse an output path that is not writable.
 
@@ -36,7 +46,9 @@ def check_target(path: Path, flag: str, overwrite: bool = True) -> None:
     folder = path.resolve().parent
     if not folder.is_dir():
         raise FileError(f"{flag} {path}: there is no folder {folder}; make it first", path)
-    if path.is_dir() or not os.access(folder, os.W_OK):
+    if path.is_dir():
+        raise FileError(f"{flag} {path}: is a folder; name a file", path)
+    if not os.access(folder, os.W_OK):
         raise FileError(f"{flag} {path}: cannot be written; name a file in a folder that you may write to", path)
     if path.exists() and not overwrite:
         raise FileError(f"{flag} {path}: exists; give --overwrite or another name", path)

@@ -11,9 +11,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Run
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
-from kmpl.tracking.client import experiment_id, kill_running, link_successor, run_url, search
+from kmpl.tracking.client import experiment_id, kill_running, link_successor, search
 from kmpl.tracking.environment import environment
 from kmpl.tracking.experiment_runs import log_params, start
+from kmpl.tracking.pages import run_url
 
 DASHBOARD_URL = "http://127.0.0.1:8080"
 """Address of Optuna's dashboard if `kmpl up` runs."""

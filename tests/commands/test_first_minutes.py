@@ -53,17 +53,52 @@ def test_a_log_has_training_accuracy_and_how_much_of_all_is_done(labelled: subpr
     assert shares == sorted(shares)
 
 
+def next_step(output: str) -> tuple[str, str]:
+    """Return what a person should do next, and the command after it."""
+    task, command = re.findall(r"^Next: (.*), then: (.*)$", output, re.MULTILINE)[0]
+    return task, command
+
+
 def test_it_says_why_the_rounds_ended_early_and_what_to_do_next(
     labelled: subprocess.CompletedProcess[str], folder: Path
 ) -> None:
     said = labelled.stdout
     assert "The rounds ended early, round 1: no pseudo-label reached the threshold." in said
     assert "Written: out.csv, out.check.json, page.html\n" in said
-    assert "Next: look at page.html, correct the column label of out.csv and give the file back with --labels." in said
+    task, again = next_step(said)
+    assert task == "look at page.html, correct the column label of out.csv"
+    assert again.startswith("kmpl label photos --labels out.csv --out out_2.csv --")
     command = shlex.split(said.split("The model labels more: ")[1].strip())
     assert command[:3] == ["kmpl", "predict", "more-images"]
     done = here("predict", "photos", *command[3:], cwd=folder)
     assert (done.returncode, done.stdout.count("\n")) == (0, 41)
+
+
+def test_after_labelling_the_next_command_takes_the_corrected_file_and_keeps_it(folder: Path) -> None:
+    words = ("label", "photos", "--labels", "labels.csv", "--out", "all.csv", "--threshold", "0")
+    done = here(*words, *BRIEF, cwd=folder)
+    assert done.returncode == 0, done.stderr
+    task, again = next_step(done.stdout)
+    assert task == "correct the column label of all.csv"
+    assert again.startswith("kmpl label photos --labels all.csv --out all_2.csv --")
+    assert " --threshold=0.0" in again
+    written = (folder / "all.csv").read_text(encoding="utf-8")
+    corrected = re.sub(r"^([^,]*),[01],(.*,assigned,[01])$", r"\1,2,\2", written, count=1, flags=re.MULTILINE)
+    assert corrected != written
+    (folder / "all.csv").write_text(corrected, encoding="utf-8")
+    done = here(*words, "--overwrite", *BRIEF, cwd=folder)
+    assert done.returncode == 2
+    assert "--out all.csv: has a label of yours that" in done.stderr
+    assert (folder / "all.csv").read_text(encoding="utf-8") == corrected
+
+
+def test_where_no_label_is_assigned_the_next_command_suggests_what_to_label(folder: Path) -> None:
+    words = ("label", "photos", "--labels", "labels.csv", "--out", "none.csv", "--expect-accuracy", "0.999")
+    done = here(*words, *BRIEF, cwd=folder)
+    assert "so no label is assigned" in done.stdout
+    task, again = next_step(done.stdout)
+    assert task == "label the images that help most"
+    assert again.startswith("kmpl suggest photos --labels labels.csv --budget 20 --out to_label")
 
 
 def test_without_any_label_nothing_is_called_uncertain_and_the_next_command_labels_the_folder(folder: Path) -> None:
@@ -91,7 +126,7 @@ def test_with_labels_the_next_command_takes_all_of_them(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "least certain" in done.stdout
     assert "fill in the column label of more.csv and add its files and labels to labels.csv, then: " in done.stdout
-    assert "kmpl label photos --labels labels.csv --out pseudo_labels.csv --threads=1" in done.stdout
+    assert re.search(r"kmpl label photos --labels labels.csv --out pseudo_labels(_2)?.csv --threads=1", done.stdout)
 
 
 def test_labels_that_sub_folders_give_stay_where_they_are(folder: Path, tmp_path: Path) -> None:

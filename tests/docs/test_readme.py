@@ -28,7 +28,7 @@ ELSEWHERE = {
     "kmpl label photos --labels labels.csv --out pseudo_labels.csv --gallery gallery.html": (
         "tests/jobs/test_label_folder.py"
     ),
-    "kmpl label photos --labels labels.csv --out pseudo_labels.csv --expect-accuracy 0.99 --overwrite": (
+    "kmpl label photos --labels labels.csv --out surer_labels.csv --expect-accuracy 0.99": (
         "tests/jobs/test_label_folder.py"
     ),
     "kmpl benchmark cost": "tests/benchmarks/speed/test_cost.py",
@@ -37,9 +37,7 @@ ELSEWHERE = {
         "tests/flows/test_label_images.py"
     ),
     "kmpl suggest photos --budget 20 --out to_label.csv --sheet to_label.png": "tests/jobs/test_suggest_folder.py",
-    "kmpl suggest photos --labels labels.csv --budget 20 --out to_label.csv --overwrite": (
-        "tests/jobs/test_suggest_folder.py"
-    ),
+    "kmpl suggest photos --labels to_label.csv --budget 20 --out to_label_2.csv": ("tests/jobs/test_suggest_folder.py"),
     "kmpl benchmark fewest": "tests/commands/test_benchmark.py",
     "kmpl benchmark ingredients": "tests/benchmarks/accuracy/test_ingredients.py",
     "kmpl benchmark literature": "tests/commands/test_benchmark.py",

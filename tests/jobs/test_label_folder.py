@@ -139,6 +139,18 @@ def test_warnings_are_told_whatever_the_validation_labels_say(ran: Run) -> None:
     assert clusters == "No unlabelled image was named nought, two, 🐈: look at the clusters"
 
 
+def test_labels_that_kmpl_assigned_earlier_are_no_sample_of_a_person_s(ran: Run) -> None:
+    """Given back, they are more of what was easy; the person's own labels are compared with all that kmpl names."""
+    done = ran.done
+    given = np.flatnonzero(done.given)
+    own = frozenset(np.array(done.folder.files)[given[done.guesses[given] == 0]].tolist())
+    assert len(own) == 6
+    share, _ = warning_lines(
+        replace(done, folder=replace(done.folder, unreviewed=own), guesses=np.where(done.given, done.guesses, 1))
+    )
+    assert share.startswith("162 of 168 were named nought; given: 6 of 12")
+
+
 def test_the_expected_accuracy_stands_first_on_page_and_run_and_beside_the_csv(ran: Run) -> None:
     line = check_line(ran.done)
     record = json.loads((ran.place / "out.check.json").read_text(encoding="utf-8"))
@@ -426,6 +438,10 @@ def test_folders_that_cannot_be_labelled_are_refused(tmp_path: Path, refused: Ca
     (tmp_path / "empty").mkdir()
     assert "no image in it" in line(tmp_path / "empty")
     assert "no label at all; label images of at least 2 classes" in line(small(tmp_path / "none"))
+    assert "(kmpl suggest says which images first)" in line(tmp_path / "none")
+    (tmp_path / "empty.csv").write_text("file,label\n0.png,\n1.png,\n", encoding="utf-8")
+    unfilled = line(small(tmp_path / "unfilled"), "--labels", str(tmp_path / "empty.csv"))
+    assert "empty.csv: no label at all; fill in the column label" in unfilled
     assert "one class only (cat)" in line(small(tmp_path / "one", cat=3))
     full = small(tmp_path / "full", cat=3, dog=2)
     for path in full.glob("*.png"):

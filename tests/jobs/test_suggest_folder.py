@@ -152,7 +152,10 @@ def test_less_is_given_and_said_where_all_others_are_alike(folder: Path, capsys:
         (["--budget", "5", "--pretext.n-clusters", "1"], "n_clusters: Input should be greater than"),
         (["--budget", "5", "--size", "4"], "size: Input should be greater than or equal to 8"),
         (["--budget", "5", "--sheet", "nowhere/sheet.png"], "--sheet nowhere/sheet.png: there is no folder"),
-        (["--budget", "5", "--labels", "none.csv"], "cannot read none.csv: No such file"),
+        (["--budget", "5", "--sheet", "sheet.jpg"], "--sheet sheet.jpg: is a PNG; name it sheet.png"),
+        (["--budget", "twenty"], "budget: give a whole number, got 'twenty'"),
+        (["--budget", "5", "--labels", "."], "--labels .: is a folder; name a CSV"),
+        (["--budget", "5", "--labels", "none.csv"], "--labels none.csv: there is no such file"),
     ],
 )
 def test_bad_input_gets_one_line(folder: Path, refused: Callable[..., str], more: list[str], said: str) -> None:

@@ -1,0 +1,41 @@
+"""Labels that a person wrote into a CSV are told from kmpl's own, and are not lost."""
+
+from pathlib import Path
+
+import pytest
+
+from kmpl.errors import FileError
+from kmpl.formats.hand_labels import check_overwrite, labels_by_hand
+
+SUGGESTED = "file,label,rank,cluster,reason,confidence\n"
+ASSIGNED = "file,label,confidence,cluster,round,source,assigned\n"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "out.csv"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_what_a_person_filled_in_is_by_hand_and_what_kmpl_assigned_is_not(tmp_path: Path) -> None:
+    rows = "a.png,cat,0.9,1,1,assigned,cat\nb.png,dog,0.9,1,1,assigned,cat\nc.png,,0.4,1,1,,\nd.png,cat,0.4,1,1,,\n"
+    assert labels_by_hand(written(tmp_path, ASSIGNED + rows)) == {"b.png": "dog", "d.png": "cat"}
+    rows = "a.png,,1,1,no label in its cluster,\nb.png, cat ,2,2,least certain,0.3\n"
+    assert labels_by_hand(written(tmp_path, SUGGESTED + rows)) == {"b.png": "cat"}
+
+
+@pytest.mark.parametrize("text", ["", "a picture\n", "file,class\na.png,cat\n", 'file,label\n"a.png,cat\n'])
+def test_a_file_of_another_kind_holds_no_labels_by_hand(tmp_path: Path, text: str) -> None:
+    assert not labels_by_hand(written(tmp_path, text))
+    assert not labels_by_hand(tmp_path / "none.csv")
+
+
+def test_labels_that_are_given_too_may_be_written_over_and_others_not(tmp_path: Path) -> None:
+    path = written(tmp_path, SUGGESTED + "a.png,cat,1,1,,\nb.png,dog,2,2,,\n")
+    check_overwrite(path, "--out", {"a.png": "cat", "b.png": "dog", "c.png": "cat"})
+    with pytest.raises(
+        FileError, match=r"out\.csv: has a label of yours that .*first: b\.png, dog.*give the file with"
+    ):
+        check_overwrite(path, "--out", {"a.png": "cat"})
+    with pytest.raises(FileError, match="has 2 labels of yours"):
+        check_overwrite(path, "--out", {"b.png": "cat"})
