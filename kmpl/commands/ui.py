@@ -26,6 +26,7 @@ def ui(*, mlruns: Folder = MLRUNS, port: int = 5000) -> None:
     subprocess.Popen([*announcement, str(os.getpid())], start_new_session=True)
     server = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     server += ["--uvicorn-opts", "--log-level warning"]  # else its own lines, one a request, hide the address
-    lean = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    # Warnings of MLflow's own libraries would stand before the address.
+    lean = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PYTHONWARNINGS": "ignore"}
     # The server takes this process's place, so that whoever stops kmpl stops it too.
     os.execve(sys.executable, [*server, "--backend-store-uri", tracking.tracking_uri(mlruns)], lean)
