@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kmpl.store.kept_results import WITHOUT_LABELS
 from kmpl.training.history import Epoch
 from kmpl.training.watch import Watch
 
@@ -45,15 +46,16 @@ class Journal:
         """Return a watch that writes the events of training to this journal."""
         return Watch(
             epoch=lambda step, epoch, n: self.write(
-                kind="epoch", step=step, done=epoch.number / n, epochs=n, said=epoch_line(epoch, n)
+                kind="epoch", step=step, done=epoch.number / n, epochs=n, said=epoch_line(epoch, n, step)
             ),
             batch=self._batch,
             found=lambda step: self.write(kind="found", step=step, done=1.0),
         )
 
 
-def epoch_line(epoch: Epoch, epochs: int) -> str:
-    """Return one line about an epoch."""
+def epoch_line(epoch: Epoch, epochs: int, step: str) -> str:
+    """Return one line about an epoch. Without labels, a network learns to name the clusters of its images."""
+    learnt = "clusters named rightly" if step.startswith(WITHOUT_LABELS) else "training accuracy"
     accuracy = epoch.validation_accuracy
     validation = "" if math.isnan(accuracy) else f", validation {accuracy:.2%}"  # NaN: there is no validation image
-    return f"epoch {epoch.number}/{epochs}, loss {epoch.loss:.3f}, training accuracy {epoch.accuracy:.2%}{validation}"
+    return f"epoch {epoch.number}/{epochs}, loss {epoch.loss:.3f}, {learnt} {epoch.accuracy:.2%}{validation}"

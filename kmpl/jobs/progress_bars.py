@@ -63,7 +63,7 @@ def show_training(
         yield _bars(bars, job, clock, epoch_line if wide else _short_line)
 
 
-def _short_line(epoch: Epoch, epochs: int) -> str:
+def _short_line(epoch: Epoch, epochs: int, step: str) -> str:  # noqa: ARG001  (as ``epoch_line``)
     """Return one line about an epoch for a narrow terminal."""
     training = f"training {epoch.accuracy:.2%}"
     no_validation = math.isnan(epoch.validation_accuracy)
@@ -76,7 +76,7 @@ def _lines(console: Console, job: WholeJob) -> Watch:
 
     def epoch(step: str, epoch: Epoch, epochs: int) -> None:
         progress = str(job) if job.add(step, float(epoch.number), epochs) else ""
-        line = f"{step}: {epoch_line(epoch, epochs)}"
+        line = f"{step}: {epoch_line(epoch, epochs, step)}"
         console.print(f"{line}; {progress}" if progress else line, soft_wrap=True)
 
     def batch(step: str, done: float, epochs: int) -> None:
@@ -89,7 +89,7 @@ def _lines(console: Console, job: WholeJob) -> Watch:
     return Watch(epoch, batch, found)
 
 
-def _bars(bars: Progress, job: WholeJob, clock: Callable[[], float], text: Callable[[Epoch, int], str]) -> Watch:
+def _bars(bars: Progress, job: WholeJob, clock: Callable[[], float], text: Callable[[Epoch, int, str], str]) -> Watch:
     """Return a watch that moves a bar for each step, and one for the whole job."""
     tasks: dict[str, TaskID] = {}
     in_all = bars.add_task("in all", total=job.total, message="", pace=job.pace) if job.trainings else None
@@ -108,7 +108,7 @@ def _bars(bars: Progress, job: WholeJob, clock: Callable[[], float], text: Calla
 
     def epoch(step: str, epoch: Epoch, epochs: int) -> None:
         bars.tasks[tasks[step]].fields["pace"].add(clock(), done=float(epoch.number), epoch=1.0)
-        bars.update(tasks[step], message=text(epoch, epochs))
+        bars.update(tasks[step], message=text(epoch, epochs, step))
         if epoch.number == epochs:  # the next arm may have a step of the same name
             del tasks[step]
         job.add(step, float(epoch.number), epochs)

@@ -190,4 +190,5 @@ def find_report(client: MlflowClient, name: str) -> SweepReport:
         command = restore_command(client, deleted[0].info.run_id)
         raise UserError(f"the run of sweep '{name}' was deleted in MLflow; {command} brings it back")
     names = sorted({run.data.tags["sweep"] for run in sweeps})
-    raise UserError(f"no sweep '{name}' (known: {', '.join(names) or 'none yet'})")
+    known = ", ".join(names) or f"none yet in {masked(client.tracking_uri)}"
+    raise UserError(f"no sweep '{name}' (known: {known})")

@@ -148,7 +148,8 @@ def test_a_line_about_an_epoch_leaves_out_a_validation_that_there_is_not() -> No
         learning_rate=0.001,
         seconds=1.0,
     )
-    assert epoch_line(epoch, 3) == "epoch 2/3, loss 0.512, training accuracy 80.00%, validation 87.50%"
+    assert epoch_line(epoch, 3, "without labels, round 1").split(", ")[2] == "clusters named rightly 80.00%"
+    assert epoch_line(epoch, 3, "pretrain") == "epoch 2/3, loss 0.512, training accuracy 80.00%, validation 87.50%"
     assert (
         epoch_line(
             Epoch(
@@ -161,6 +162,7 @@ def test_a_line_about_an_epoch_leaves_out_a_validation_that_there_is_not() -> No
                 seconds=1.0,
             ),
             3,
+            "retrain, round 1",
         )
         == "epoch 1/3, loss 0.500, training accuracy 80.00%"
     )

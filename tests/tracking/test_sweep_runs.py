@@ -326,7 +326,7 @@ def test_there_is_no_report_of_a_sweep_that_never_was(client: MlflowClient, tmp_
         pass
     with pytest.raises(UserError, match=r"^no sweep 'knowm' \(known: [^\n]*known[^\n]*\)$"):
         find_report(client, "knowm")
-    with pytest.raises(UserError, match=r"^no sweep 'any' \(known: none yet\)$"):
+    with pytest.raises(UserError, match=r"^no sweep 'any' \(known: none yet in sqlite:.*mlflow\.db\)$"):
         find_report(tracking.open_store(tmp_path / "empty"), "any")
 
 
