@@ -53,6 +53,10 @@ class FolderOptions(Settings):
         check_labels(self.labels)
         check_target(self.out, "--out", self.overwrite)
 
+    def reading_flags(self) -> list[str]:
+        """Return the flags that say how names are read, for the next command on the same folder."""
+        return [f"--class-named={name}" for name in self.class_named]
+
     def files(self, folder: Path, gallery: Path | None = None) -> "Files":
         """Return the files to read and to write.
 

@@ -2,17 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from kmpl.commands.flags import flag
+from kmpl.commands.flags import flags_of
 from kmpl.commands.folder_options import FolderOptions, read_from_options, warnings_in_one_line
 from kmpl.commands.options import overrides_of
-from kmpl.config.base import flatten
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.networks import NETWORKS
 from kmpl.errors import look_up
@@ -76,7 +75,8 @@ def label(
                 entering=print_part,
             )
     _print_labels(labels, console)
-    _print_next_steps(files, labels, run_id, overrides=overrides, mlruns=options.mlruns, console=console)
+    flags = options.reading_flags() + flags_of(overrides)
+    _print_next_steps(files, labels, run_id, flags=flags, mlruns=options.mlruns, console=console)
 
 
 def _print_labels(labels: "LabelTable", console: Console) -> None:
@@ -107,20 +107,20 @@ def _print_labels(labels: "LabelTable", console: Console) -> None:
 
 
 def _print_next_steps(
-    files: "Files", labels: "LabelTable", run_id: str, *, overrides: dict[str, Any], mlruns: Path, console: Console
+    files: "Files", labels: "LabelTable", run_id: str, *, flags: list[str], mlruns: Path, console: Console
 ) -> None:
-    """Print which files were written, and the next commands."""
+    """Print which files were written, and the next commands; ``flags`` are those that a next labelling takes, too."""
     written = escape(", ".join(str(path) for path in (files.out, files.check_file, files.gallery) if path is not None))
     console.print(f"Written: [bold]{written}[/bold]", soft_wrap=True)
     look = f"look at {files.gallery}, " if files.gallery else ""
     if labels.assigned.any():
         task = f"{look}correct the column label of {files.out}"
-        again = ["label", str(files.folder), "--labels", str(files.out), "--out", str(free_name(files.out))]
-        again += [f"{flag(name)}={value}" for name, value in flatten(overrides).items()]
+        again = ["label", str(files.folder), "--labels", str(files.out), "--out", str(free_name(files.out)), *flags]
     else:
         task = f"{look}label the images that help most"
         known = labels.folder.labels_file
-        again = ["suggest", str(files.folder), *(["--labels", str(known)] if known else []), "--budget", "20"]
+        budget = min(20, int((~labels.given).sum()))
+        again = ["suggest", str(files.folder), *(["--labels", str(known)] if known else []), "--budget", str(budget)]
         again += ["--out", str(free_name(Path("to_label.csv"))), "--sheet", str(free_name(Path("to_label.png")))]
     again_command = escape(next_command(*again, mlruns=mlruns))
     console.print(f"Next: {escape(task)}, then: [bold]{again_command}[/bold]", highlight=False, soft_wrap=True)

@@ -7,10 +7,9 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 
-from kmpl.commands.flags import flag
+from kmpl.commands.flags import flags_of
 from kmpl.commands.folder_options import FolderOptions, read_from_options, warnings_in_one_line
 from kmpl.commands.options import overrides_of
-from kmpl.config.base import flatten
 from kmpl.config.labelling import LabelOptions
 from kmpl.errors import FileError, UserError
 from kmpl.runtime.output_paths import check_apart, check_target, free_name
@@ -82,10 +81,6 @@ def _next_step(folder: Path, options: SuggestFiles, settings: dict[str, Any], *,
     arguments = [str(folder)]
     if labels is not None or not labelled:
         arguments += ["--labels", str(labels or options.out)]
-    arguments += [
-        "--out",
-        str(free_name(Path("pseudo_labels.csv"))),
-        *(f"{flag(name)}={value}" for name, value in flatten(settings).items()),
-    ]
+    arguments += ["--out", str(free_name(Path("pseudo_labels.csv"))), *options.reading_flags(), *flags_of(settings)]
     command = next_command("label", *arguments, mlruns=options.mlruns)
     return f"Next: {escape(task)}, then: [bold]{escape(command)}[/bold]"
