@@ -171,7 +171,7 @@ def test_a_process_that_refuses_its_input_says_one_line_and_ends_with_status_2(t
         (["--dataset", "MINST"], "unknown dataset 'MINST'; did you mean 'MNIST'?"),
         (["--preset", "quik"], "unknown preset 'quik'; did you mean 'quick'?"),
         (["--pretrain.epoch", "3"], "Did you mean --pretrain.epochs?"),
-        (["--pretrain.epochs", "many"], "pretrain.epochs: Input should be a valid integer"),
+        (["--pretrain.epochs", "many"], "pretrain.epochs: give a whole number, got 'many'"),
         (["--pseudo-labels.strategy", "concensus"], "did you mean 'consensus'?"),
         (["--config", "nowhere.toml"], "cannot read nowhere.toml: No such file"),
         (["--json", "nowhere/out.json"], "make it first"),

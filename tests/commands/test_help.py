@@ -17,7 +17,7 @@ from kmpl.config.labelling import LabelOptions
 
 
 @cache
-def shown(*words: str, width: int = 400) -> str:
+def shown(*words: str, width: int = 600) -> str:
     """Return what a command prints on a terminal of so many columns."""
     app.console, text = Console(width=width), io.StringIO()
     try:
