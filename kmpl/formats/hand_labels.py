@@ -1,25 +1,34 @@
 """Labels that a person wrote into a CSV: they must not be lost when that file is written anew."""
 
-import csv
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
 from kmpl.errors import FileError
-from kmpl.formats.class_names import normalise
+from kmpl.formats.csv_labels import FILE
+from kmpl.formats.csv_rows import open_table
+from kmpl.formats.given_labels import NO_RULES, NameReader
+from kmpl.formats.label_columns import LABEL, LabelColumns
+from kmpl.formats.label_origins import LabelRow
 
 
 def labels_by_hand(path: Path) -> dict[str, str]:
     """Return file and label of each row that a person filled in; empty for a file that is no CSV of labels.
 
-    A label that kmpl assigned stands in the column ``assigned``, too; where both differ, a person has been there.
+    It is read as a CSV of given labels is: spreadsheets write semicolons, too. Of a damaged file the rows above the
+    damage count.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        rows = list(csv.DictReader(text.splitlines()))
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return {}
-    labels = {row.get("file") or "": row.get("label") or "" for row in rows if row.get("label") != row.get("assigned")}
-    return {file: normalise(label) for file, label in labels.items() if file and label.strip()}
+    labels: dict[str, str] = {}
+    with contextlib.suppress(FileError):
+        table = open_table(path, (FILE, LABEL))
+        columns = LabelColumns(table, NameReader(NO_RULES))
+        file_column = table.columns.index(FILE)
+        for row in table.rows():
+            file = row.cells[file_column] if file_column < len(row.cells) else ""
+            read = LabelRow(row.line, file, columns.read(row))
+            if file and read.label.name and not read.assigned:
+                labels[file] = read.label.name
+    return labels
 
 
 def check_overwrite(path: Path, flag: str, labels: Mapping[str, str]) -> None:

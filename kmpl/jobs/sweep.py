@@ -144,9 +144,8 @@ def _tune(
     """
     from kmpl import tuning
 
-    tuning.open_studies(
-        tuning.storage_address(workspace.mlruns, workspace.studies)
-    )  # fails early if it does not answer
+    # A storage that does not answer is refused before any trial.
+    tuning.open_studies(tuning.storage_address(workspace.mlruns, workspace.studies))
     studies: tuple[StudyRecord, ...] = ()
     for ratio, config in _tuning_configs(settings, configs).items():
         job = TuningJob(

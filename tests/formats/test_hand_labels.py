@@ -24,6 +24,15 @@ def test_what_a_person_filled_in_is_by_hand_and_what_kmpl_assigned_is_not(tmp_pa
     assert labels_by_hand(written(tmp_path, SUGGESTED + rows)) == {"b.png": "cat"}
 
 
+def test_a_spreadsheet_s_semicolons_and_words_for_no_label_are_understood(tmp_path: Path) -> None:
+    rows = "a.png;cat;1;1;;\nb.png;?;2;2;;\n"
+    assert labels_by_hand(written(tmp_path, SUGGESTED.replace(",", ";") + rows)) == {"a.png": "cat"}
+
+
+def test_rows_above_a_damage_count(tmp_path: Path) -> None:
+    assert labels_by_hand(written(tmp_path, 'file,label\na.png,cat\n"b.png,dog\n')) == {"a.png": "cat"}
+
+
 @pytest.mark.parametrize("text", ["", "a picture\n", "file,class\na.png,cat\n", 'file,label\n"a.png,cat\n'])
 def test_a_file_of_another_kind_holds_no_labels_by_hand(tmp_path: Path, text: str) -> None:
     assert not labels_by_hand(written(tmp_path, text))
