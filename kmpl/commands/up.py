@@ -225,7 +225,7 @@ def _deploy(environment: Mapping[str, str], log: Path, stopping: threading.Event
 def _print_pages(console: Console, pages: Mapping[str, str], seconds: Mapping[str, float]) -> None:
     """Print a line for each page; a table would break long addresses."""
     for name, address in pages.items():
-        console.print(f"  {NAMES[name]:<16}  {address}  (after {seconds[name]:.0f} s)")
+        console.print(f"  {NAMES[name]:<16}  {address}  (after {seconds[name]:.0f} s)", soft_wrap=True)
 
 
 def _print_next_steps(console: Console, port: int, log: Path) -> None:
