@@ -14,7 +14,15 @@ from kmpl.formats.given_labels import Rules, Trust
 from kmpl.jobs import label_folder
 from kmpl.jobs.label_folder import Files
 from kmpl.labelling.label_table import LabelTable
-from kmpl.labelling.summary import check_line, class_summaries, early_line, summary_line, validation_line, warning_lines
+from kmpl.labelling.summary import (
+    check_line,
+    class_summaries,
+    early_line,
+    summary_line,
+    validation_line,
+    warning_lines,
+    way_line,
+)
 from kmpl.reports.sweep_page import grid
 
 _DEFAULT = LabelOptions()
@@ -49,16 +57,21 @@ def label_images(
     files = Files(folder, out, labels, gallery, overwrite, Rules(class_named, trust))
     images = run_task("load", "read images", lambda: label_folder.read(files, settings.size))
     _log_warnings(images)
+    overrides = settings.model_dump(exclude_unset=True)
+    mlruns = Path(os.environ.get("KMPL_MLRUNS", "mlruns")).resolve()
+    images = run_task("embed", "embed images", lambda: label_folder.embed(images, overrides, mlruns=mlruns))
     labelled, run_id = label_folder.label(
         files,
         images,
-        settings.model_dump(exclude_unset=True),
-        mlruns=Path(os.environ.get("KMPL_MLRUNS", "mlruns")).resolve(),
+        overrides,
+        mlruns=mlruns,
         command=_command(),
         wrap=as_tasks,
     )
     logger = get_run_logger()
     logger.info("%s", check_line(labelled))
+    if way := way_line(labelled):
+        logger.info("%s", way)
     for line in warning_lines(labelled):
         logger.warning("%s", line)
     if early := early_line(labelled):

@@ -50,6 +50,7 @@ def _vote_line(voted: Voted) -> str:
 
 TASKS = {
     "load": StepTask(title="load", timeout_seconds=2 * _HOUR_SECONDS, from_outside=True),  # a slow download
+    "embed": StepTask(title="embed", timeout_seconds=24 * _HOUR_SECONDS),
     "pretrain": StepTask(title="pretrain", timeout_seconds=24 * _HOUR_SECONDS, summary=_fit_line),
     "pretext": StepTask(title="{arm}: learn without labels", timeout_seconds=24 * _HOUR_SECONDS),
     "pseudo_label": StepTask(

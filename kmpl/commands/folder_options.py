@@ -2,10 +2,10 @@
 
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -79,15 +79,33 @@ def warnings_in_one_line() -> Iterator[None]:
         yield
 
 
-def read_from_options(files: "Files", size: int, console: Console) -> "FolderImages":
-    """Read the images under a progress bar."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+def embed_from_options(
+    images: "FolderImages", overrides: Mapping[str, Any], mlruns: Path, console: Console
+) -> "FolderImages":
+    """Compute features of the backbone, if there is one, under a progress bar."""
     from kmpl.jobs import label_folder
 
+    with _progress(console, "embed images") as on_progress:
+        return label_folder.embed(images, overrides, mlruns=mlruns, on_progress=on_progress)
+
+
+def read_from_options(files: "Files", size: int, console: Console) -> "FolderImages":
+    """Read the images under a progress bar."""
+    from kmpl.jobs import label_folder
+
+    with _progress(console, "read images") as on_progress:
+        return label_folder.read(files, size, on_progress)
+
+
+@contextmanager
+def _progress(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield what is told the number of files so far and in all; a terminal shows it as a bar."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
     if not console.is_terminal:
-        return label_folder.read(files, size)
-    columns = (TextColumn("read images"), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
+        yield lambda n, total: None  # noqa: ARG005
+        return
+    columns = (TextColumn(title), BarColumn(20), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("read", total=None)
-        return label_folder.read(files, size, lambda n, total: bar.update(task, completed=n, total=total))
+        task = bar.add_task(title, total=None, visible=False)
+        yield lambda n, total: bar.update(task, completed=n, total=total, visible=True)

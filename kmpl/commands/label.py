@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kmpl.commands.flags import flags_of
-from kmpl.commands.folder_options import FolderOptions, read_from_options, warnings_in_one_line
+from kmpl.commands.folder_options import FolderOptions, embed_from_options, read_from_options, warnings_in_one_line
 from kmpl.commands.options import overrides_of
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.networks import NETWORKS
@@ -64,6 +64,7 @@ def label(
 
     with warnings_in_one_line():
         images = read_from_options(files, learning.size, console)
+        images = embed_from_options(images, overrides, options.mlruns, console)
         with progress_bars.show_training(console, label_folder.trainings(images, overrides)) as watch:
             labels, run_id = label_folder.label(
                 files,
@@ -88,9 +89,12 @@ def _print_labels(labels: "LabelTable", console: Console) -> None:
         summary_line,
         validation_line,
         warning_lines,
+        way_line,
     )
 
     console.print(f"[bold]{escape(check_line(labels))}.[/bold]", highlight=False, soft_wrap=True)
+    if way := way_line(labels):
+        console.print(f"{escape(way)}.", highlight=False, soft_wrap=True)
     for warning in warning_lines(labels):
         print(f"kmpl: {warning}", file=sys.stderr)
     grid = Table("class", box=None, pad_edge=False)
@@ -124,5 +128,8 @@ def _print_next_steps(
         again += ["--out", str(free_name(Path("to_label.csv"))), "--sheet", str(free_name(Path("to_label.png")))]
     again_command = escape(next_command(*again, mlruns=mlruns))
     console.print(f"Next: {escape(task)}, then: [bold]{again_command}[/bold]", highlight=False, soft_wrap=True)
+    if not labels.has_model:
+        console.print("No model is left: the features are not computed from the images here", soft_wrap=True)
+        return
     command = escape(next_command("predict", "more-images", "--model", run_id, mlruns=mlruns))
     console.print(f"The model labels more: [bold]{command}[/bold]", soft_wrap=True)

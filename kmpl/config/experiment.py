@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from kmpl.config.backbones import BACKBONES_DESCRIBED, NO_BACKBONE
 from kmpl.config.base import COMMA_SEPARATED, Search, Settings
 from kmpl.config.choices import described
 from kmpl.config.datasets import DATASETS
@@ -184,6 +185,12 @@ class Learning(Settings):
     """How networks learn and clusters vote, whatever the images."""
 
     network: str = Field(default="cnn", description=f"Network: {described(NETWORKS)}.")
+    backbone: str = Field(
+        default=NO_BACKBONE,
+        description=f"Network that learnt elsewhere: {NO_BACKBONE}, {BACKBONES_DESCRIBED}.",
+    )
+    backbone_weights: str = ""
+    """File of the backbone's weights; download = its library may fetch them; empty = what is installed or cached."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device that computes; auto takes CUDA, else MPS, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from kmpl.config.backbones import AUTO, BACKBONES_DESCRIBED, NO_BACKBONE
 from kmpl.config.experiment import ExperimentConfig, Learning
 from kmpl.config.presets import merge
 
@@ -13,6 +14,11 @@ from kmpl.config.presets import merge
 class LabelOptions(Learning):
     """How the images of a folder are labelled. What is not given is chosen by the number of images and classes."""
 
+    backbone: str = Field(
+        default=AUTO,
+        description=f"Network that learnt elsewhere: {AUTO} (the labels decide), {NO_BACKBONE} (one learns from the "
+        f"folder), {BACKBONES_DESCRIBED}.",
+    )
     size: int = Field(default=32, ge=8, le=512)
     """Side of the images that the network sees, pixels. Images are scaled to it; their aspect ratio is kept."""
     seed: int = Field(default=0, ge=0, lt=2**31)
@@ -31,6 +37,8 @@ class LabelOptions(Learning):
     """Number of parts into which the check splits the given labels."""
 
 
+FROZEN: dict[str, Any] = {"pseudo_labels": {"strategy": "cluster-ensemble", "rounds": 1}}
+"""Settings that go with features of a backbone; docs/log/attempts-pictures.md has the others."""
 _OWN = ("size", "seed", "validation", "threshold", "check", "expect_accuracy", "folds")
 
 
@@ -56,7 +64,7 @@ def sized(n_images: int, n_classes: int) -> dict[str, Any]:
 
 
 def experiment(
-    dataset: str, given: Mapping[str, Any], n_images: int, n_labels: int, n_classes: int
+    dataset: str, given: Mapping[str, Any], *, n_images: int, n_labels: int, n_classes: int, backbone: str
 ) -> tuple[LabelOptions, ExperimentConfig]:
     """Return the settings of a labelling, and those of the experiment that does it.
 
@@ -66,12 +74,17 @@ def experiment(
         n_images: in the folder.
         n_labels: given labels, validation included.
         n_classes: of them.
+        backbone: whose features are labelled; ``none``: a network learns its own.
 
     Raises:
         UserError: a value out of its range.
     """
-    chosen = merge(ExperimentConfig(), sized(n_images, n_classes))
+    given = {name: value for name, value in given.items() if name != "backbone"}
+    chosen = merge(ExperimentConfig(), sized(n_images, n_classes) | {"backbone": backbone})
     own = {name: value for name, value in given.items() if name in _OWN}
+    if backbone != NO_BACKBONE:
+        chosen = merge(chosen, FROZEN)
+        own = {"validation": 0.0} | own  # the labels that cross-fitting hides are enough
     config = merge(chosen, {name: value for name, value in given.items() if name not in _OWN})
     options = merge(LabelOptions(), config.model_dump(include=set(Learning.model_fields)) | own)
     about = {"dataset": dataset, "protocol": "literature", "labels": n_labels, "seed": options.seed}

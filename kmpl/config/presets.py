@@ -97,12 +97,12 @@ def for_arm(config: ExperimentConfig, arm: str) -> ExperimentConfig:
     return merge(config, ARM_CHANGES.get(arm, {}))
 
 
-def _overlay(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+def overlay(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     """Return ``base`` with ``change`` laid over it, section by section; ratio and labels displace each other."""
     merged = dict(base)
     for key, value in change.items():
         section = merged.get(key)
-        merged[key] = _overlay(section, value) if isinstance(section, Mapping) and isinstance(value, Mapping) else value
+        merged[key] = overlay(section, value) if isinstance(section, Mapping) and isinstance(value, Mapping) else value
     if change.get("ratio") is not None and change.get("labels") is None:
         merged["labels"] = None
     if change.get("labels") is not None and change.get("ratio") is None:
@@ -117,7 +117,7 @@ def merge(config: M, change: Mapping[str, Any]) -> M:
         SettingError: an unknown key or a value out of its range, in one line.
     """
     try:
-        return type(config).model_validate(_overlay(config.model_dump(), change))
+        return type(config).model_validate(overlay(config.model_dump(), change))
     except ValidationError as error:
         raise _setting_error(error, type(config)) from error
 
@@ -152,7 +152,7 @@ def overrides_from(file: Path | None, change: Mapping[str, Any] | None) -> dict[
     Raises:
         UserError: an unreadable file.
     """
-    return _overlay({} if file is None else _read(file), change or {})
+    return overlay({} if file is None else _read(file), change or {})
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def pool_of(folder: FolderImages, hidden: np.ndarray) -> Pool:
     for part in (sources, labels[sources], validation, folder.labels[validation]):
         digest.update(np.ascontiguousarray(part, dtype=np.int64).tobytes())
     _, channels, height, width = folder.images.shape
+    side = folder.frozen.side if folder.frozen else 0
     return Pool(
         images=folder.images[sources],
         labels=labels[sources],
@@ -77,7 +78,8 @@ def pool_of(folder: FolderImages, hidden: np.ndarray) -> Pool:
         validation_sources=validation,
         views=("clean",) * len(sources),
         classes=folder.classes,
-        raw_shape=(channels, height, width),
+        raw_shape=(3, side, side) if side else (channels, height, width),
         digest=digest.hexdigest(),
         ranges=folder.ranges,
+        frozen=folder.frozen.rows(sources, validation) if folder.frozen else None,
     )

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from kmpl.datasets.types import UNLABELLED
+from kmpl.datasets.types import UNLABELLED, FrozenFeatures
 from kmpl.errors import FileError
 from kmpl.formats.csv_labels import read_labels
 from kmpl.formats.folder_labels import labels_of_folders
@@ -59,6 +59,8 @@ class FolderImages:
     """Pixel values of black and white in images of more than 8 bits, by kind; later readings need them."""
     reading_notes: tuple[str, ...] = ()
     """What the user should know about the reading of the files, a sentence each."""
+    frozen: FrozenFeatures | None = None
+    """Features of all images by a backbone, if there is one."""
 
     @property
     def conflicts(self) -> list[tuple[str, ...]]:

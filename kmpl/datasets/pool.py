@@ -11,7 +11,9 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from kmpl.config.backbones import BACKBONE_SIDE_PIXELS, NO_BACKBONE
 from kmpl.config.experiment import ExperimentConfig, Method
+from kmpl.datasets.folder_dataset import PREFIX as FOLDER
 from kmpl.datasets.registry import read
 from kmpl.datasets.types import UNLABELLED, Images, Pool
 from kmpl.errors import SettingError
@@ -59,6 +61,15 @@ class SourceView(NamedTuple):
     source: int
     """Index in the data set."""
     view: str
+
+
+def image_side(config: Method) -> int:
+    """Return the side of the images of pool and test set, pixels; 0 = as in the data set."""
+    if config.pool.image_size:
+        return config.pool.image_size
+    if config.backbone != NO_BACKBONE and config.dataset.startswith(FOLDER):
+        return BACKBONE_SIDE_PIXELS  # files have more to show a backbone than thumbnails have
+    return PROTOCOLS[config.protocol].image_size
 
 
 def show(images: torch.Tensor, view: str, *, size: int, seed: int) -> torch.Tensor:
@@ -163,7 +174,7 @@ def _render(data: Images, pairs: list[SourceView], *, size: int, seed: int) -> t
 def _data_and_size(config: Method) -> tuple[Images, int]:
     """Return the data set, and the number of distinct images in the pool."""
     rules = PROTOCOLS[config.protocol]
-    data = read(config.dataset, train=True, size=config.pool.image_size or rules.image_size)
+    data = read(config.dataset, train=True, size=image_side(config))
     return data, config.pool.size or min(rules.pool_size or len(data.labels), len(data.labels))
 
 
@@ -209,7 +220,7 @@ def build_pool(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
     pairs = _views_of(
         np.sort(np.concatenate(parts)), rules.views, per_image=config.pool.views_per_image, seed=config.seed
     )
-    images = _render(data, pairs, size=config.pool.image_size or rules.image_size, seed=config.seed)
+    images = _render(data, pairs, size=image_side(config), seed=config.seed)
     source_of = np.array([pair.source for pair in pairs], dtype=np.int64)
     is_labelled = np.isin(source_of, parts.labelled)
     is_unlabelled = np.isin(source_of, parts.unlabelled)

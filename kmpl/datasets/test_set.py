@@ -7,7 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from kmpl.config.experiment import ExperimentConfig
-from kmpl.datasets.pool import PROTOCOLS, show
+from kmpl.datasets.pool import PROTOCOLS, image_side, show
 from kmpl.datasets.registry import read
 
 TEST_SEED = 20_130_621  # draws the views of the test images, the same for every experiment
@@ -27,13 +27,12 @@ class TestSet:
 
 def open_test_set(config: ExperimentConfig) -> TestSet:
     """Return the protocol's test set."""
-    return _rendered(config.dataset, config.protocol, config.pool.image_size)
+    return _rendered(config.dataset, config.protocol, image_side(config))
 
 
 @lru_cache(maxsize=1)  # every arm asks for the same views
 def _rendered(dataset: str, protocol: str, image_size: int) -> TestSet:
-    rules = PROTOCOLS[protocol]
-    size = image_size or rules.image_size
-    data = read(dataset, train=False, size=size)
-    views = {view: show(data.images, view, size=size, seed=TEST_SEED) for view in rules.test_views}
+    data = read(dataset, train=False, size=image_size)
+    test_views = PROTOCOLS[protocol].test_views
+    views = {view: show(data.images, view, size=image_size, seed=TEST_SEED) for view in test_views}
     return TestSet(views=views, labels=data.labels.numpy())

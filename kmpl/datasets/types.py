@@ -1,9 +1,10 @@
 """Types of a data set and a pool. Shapes: N images, V validation images, C classes."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from torch import Tensor
+from scipy.sparse import csr_array
+from torch import Tensor, nn
 
 UNLABELLED = -1
 """Label of an image without a label, and of a pseudo-label that was left out; scikit-learn's own mark."""
@@ -21,6 +22,38 @@ class Images:
     """Names of the C classes."""
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Pixel values of black and white in files of more than 8 bits, by kind of picture."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FrozenFeatures:
+    """Features of images by a network that learnt elsewhere: no label changes them. D feature dimension."""
+
+    values: np.ndarray = field(repr=False)
+    """(N, D) float32, of length one."""
+    validation: np.ndarray = field(repr=False)
+    """(V, D) of the validation images."""
+    root: bool
+    """Square roots were taken of the backbone's numbers."""
+    name: str
+    """Of the backbone, as a setting names it."""
+    backbone: nn.Module | None = field(default=None, repr=False)
+    """Images → its numbers; None where the features are from a file."""
+    side: int = 0
+    """Side of the images that the backbone sees, pixels; 0 where the features are from a file."""
+    graph: csr_array | None = field(default=None, repr=False)
+    """(N, N) sparse: how near images are to their nearest neighbours."""
+    clusterings: tuple[np.ndarray, ...] = field(default=(), repr=False)
+    """Cluster of each image, (N,), in several clusterings."""
+
+    def rows(self, images: np.ndarray, validation: np.ndarray) -> "FrozenFeatures":
+        """Return the images in another order, by index, and features of some of them for validation."""
+        return replace(
+            self,
+            values=self.values[images],
+            validation=self.values[validation],
+            graph=None if self.graph is None else self.graph[images][:, images],
+            clusterings=tuple(assignment[images] for assignment in self.clusterings),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +82,13 @@ class Pool:
     """SHA-256 of images, sources, views and split."""
     ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Pixel values of black and white in files of more than 8 bits, by kind of picture."""
+    frozen: FrozenFeatures | None = None
+    """Features of a backbone; None where a network learns its own."""
+
+    @property
+    def seen_side(self) -> int:
+        """Side of the images that the network sees, pixels."""
+        return (self.frozen.side if self.frozen else 0) or self.images.shape[-1]
 
     @property
     def labelled(self) -> np.ndarray:

@@ -4,17 +4,21 @@ A file that cannot be read gives the reason instead of an image.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from kmpl.errors import FileError
 from kmpl.images.decoding import PictureError, read_or_measure, read_picture
 from kmpl.images.value_ranges import Extent, Range, Ranges, decide
 from kmpl.runtime.devices import cores
 
+_AHEAD = 64
+"""Pictures that are read before they are asked for, at most."""
 OnProgress = Callable[[int, int], None]
 """Called after each file with the number of readings so far and in all; deep pictures count twice."""
 
@@ -67,6 +71,29 @@ def read_files(
             on_progress(len(files) + n, len(files) + len(deep))
     images = [result for result in results if not isinstance(result, Extent)]
     return ReadFiles(images=images, ranges=ranges, extents=extents)
+
+
+def read_again(root: Path, files: Sequence[str], *, size: int, channels: int, ranges: Ranges) -> Iterator[np.ndarray]:
+    """Yield files that were read before, each as (size, size, channels) uint8, in their order, read ahead in parallel.
+
+    Raises:
+        FileError: a file has changed since, and cannot be read.
+    """
+
+    def read(file: str) -> np.ndarray:
+        try:
+            return read_picture(root / file, (size, size), channels, ranges)
+        except PictureError as error:
+            raise FileError(f"{root / file}: {error}; it could be read a moment ago", root / file) from error
+
+    with ThreadPoolExecutor(cores()) as pool:
+        ahead: deque[Future[np.ndarray]] = deque()
+        for file in files:
+            ahead.append(pool.submit(read, file))
+            if len(ahead) > _AHEAD:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
 
 
 def _read(path: Path, size: int, channels: int | None, ranges: Ranges | None = None) -> ReadImage | str | Extent:

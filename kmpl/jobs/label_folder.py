@@ -3,24 +3,30 @@
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from kmpl import tracking
+from kmpl.config.backbones import AUTO, DEFAULT_BACKBONE, NO_BACKBONE
 from kmpl.config.labelling import LabelOptions
+from kmpl.config.presets import merge
 from kmpl.datasets.image_folder import LABELS_FILE, FolderImages, OnProgress, read_folder
 from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning
 from kmpl.formats.given_labels import NO_RULES, Rules
 from kmpl.formats.hand_labels import check_overwrite
+from kmpl.jobs import embed_folder
 from kmpl.jobs.whole_job import Trainings, of_experiment
 from kmpl.labelling import gallery
 from kmpl.labelling.cross_fitting import fold_config
 from kmpl.labelling.job import Job, prepare, run
 from kmpl.labelling.label_table import LabelTable, to_csv
 from kmpl.labelling.summary import abbreviate, check_record, folder_name, metrics_of, run_note
+from kmpl.labelling.ways import asked_backbone, choose
 from kmpl.method.step_interface import Steps, no_test_set
+from kmpl.models.backbones.registry import default_is_installed
+from kmpl.models.frozen_network import sees_images
 from kmpl.runtime.files import whole_file
 from kmpl.runtime.output_paths import check_apart, check_target
 from kmpl.store.cached_steps import cached
@@ -83,6 +89,30 @@ def read(files: Files, size: int, on_progress: OnProgress = ignore) -> FolderIma
     return images
 
 
+def embed(
+    images: FolderImages, overrides: Mapping[str, Any], *, mlruns: Path, on_progress: OnProgress = ignore
+) -> FolderImages:
+    """Return the same images, with features of a backbone where the settings ask for one or leave it open.
+
+    Args:
+        images: of the folder, from ``read``.
+        overrides: given settings, as a tree of ``LabelOptions``.
+        mlruns: folder of the store of finished steps, which keeps features.
+        on_progress: called with the number of images so far and in all.
+
+    Raises:
+        UserError: the backbone cannot be opened, or an error of ``kmpl.labelling.job.prepare``.
+    """
+    name = asked_backbone(overrides)
+    if name == AUTO:
+        name = DEFAULT_BACKBONE if default_is_installed() else NO_BACKBONE
+    if name == NO_BACKBONE:
+        return images
+    prepare(images, overrides)  # what cannot be labelled is refused before it is embedded
+    learning = merge(LabelOptions(), {**overrides, "backbone": name})
+    return embed_folder.embed(images, learning, Store(mlruns / "cache"), on_progress)
+
+
 def _source_of_labels(files: Files) -> Path:
     """Return the CSV of given labels, or the folder whose sub-folders are the labels."""
     csv_in_folder = files.folder / LABELS_FILE
@@ -127,7 +157,7 @@ def label(
     Raises:
         UserError: an error of ``kmpl.labelling.job.prepare``, or a file cannot be written.
     """
-    job = prepare(images, overrides)
+    asked = prepare(images, overrides).options.model_copy(update={"backbone": asked_backbone(overrides)})
     client = tracking.open_store(mlruns)
     pools: list[Pool] = []
     no_test = no_test_set("a folder of one's own has no test set")
@@ -136,12 +166,17 @@ def label(
         client,
         name=f"label {folder_name(images.root)}",
         folder=images.root,
-        settings=job.options.model_dump(mode="json"),
+        settings=asked.model_dump(mode="json"),
         locks=mlruns / "locks",
         command=command,
     )
     with tracking.store_answers(), run_of_folder as tracked:
-        labelling, labels = run(job, wrap(cached(plain, Store(mlruns / "cache")), f"label {images.root.name}"))
+        steps = wrap(cached(plain, Store(mlruns / "cache")), f"label {images.root.name}")
+        choice = choose(images, overrides, steps)
+        job = choice.job
+        tracked.log_way(job.config.backbone, choice.reason)
+        labelling, labels = run(job, steps, choice.fit)
+        labels = replace(labels, way=choice.reason, has_model=sees_images(labelling.fit.network))
         texts = _texts(labels, job, command)
         tracked.log_result(pools[0], labelling, numbers=metrics_of(labels), note=run_note(labels), files=texts)
         _write_all(files, texts)
@@ -189,7 +224,7 @@ def _gallery_details(job: Job, command: str) -> dict[str, str]:
     details = {
         "command": command,
         "seed": str(job.options.seed),
-        "network": job.config.network,
+        **({"backbone": job.config.backbone} if job.folder.frozen else {"network": job.config.network}),
         "clusters": str(job.config.clustering.n_clusters),
         "rounds at most": str(job.config.pseudo_labels.rounds),
         "kmpl": environment()["version.kmpl"],

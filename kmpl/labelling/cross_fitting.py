@@ -12,6 +12,7 @@ from kmpl.config.presets import merge
 from kmpl.datasets.folder_pool import folds, pool_of
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import UNLABELLED, Pool
+from kmpl.labelling.agreement import Judgement, joined, judge
 from kmpl.labelling.thresholds import HiddenLabels, confidence_ranks
 from kmpl.method import experiment
 from kmpl.method.step_inputs import StepInput
@@ -26,6 +27,8 @@ class CrossFit:
     """The hidden labels of all folds, and whether each was found again."""
     probabilities: np.ndarray
     """(F, N, C) class probabilities of all images by the last network of each fold."""
+    judgement: Judgement | None = None
+    """What judges say of the hidden labels, each by judges that did not know it; None without frozen features."""
 
     def mean_confidence(self, probabilities: np.ndarray, guesses: np.ndarray) -> np.ndarray:
         """Return the probability of each guess, averaged over all networks, (N,) in [0, 1].
@@ -68,19 +71,25 @@ def cross_fit(folder: FolderImages, config: ExperimentConfig, *, n_folds: int, s
     ranks = [np.zeros(0)]
     right = [np.zeros(0, dtype=bool)]
     probabilities = []
+    judgements: list[Judgement] = []
     for number in np.unique(fold_of_label[fold_of_label != UNLABELLED]):
-        steps.entering(f"fold {number + 1} of {n_folds}")
+        if folder.frozen is None:  # else a fold is done before anybody could read it
+            steps.entering(f"fold {number + 1} of {n_folds}")
         hidden = fold_of_label == number
         pool = pool_of(folder, hidden)
-        predicted = in_folder_order(pool, experiment.label(settings, pool, steps).vote.probabilities)
+        labelling = experiment.label(settings, pool, steps)
+        predicted = in_folder_order(pool, labelling.vote.probabilities)
         unlabelled = np.flatnonzero(hidden | (folder.labels == UNLABELLED))
         in_fold = hidden[unlabelled]
         ranks.append(confidence_ranks(predicted[unlabelled].max(axis=1))[in_fold])
         right.append(predicted[unlabelled].argmax(axis=1)[in_fold] == folder.labels[unlabelled[in_fold]])
         probabilities.append(predicted)
+        if pool.frozen:
+            judgements.append(judge(pool, labelling).take(hidden[pool.sources]))
     singles = int(((folder.labels != UNLABELLED) & (fold_of_label == UNLABELLED)).sum())
     stacked = np.stack(probabilities) if probabilities else np.empty((0, len(folder.files), len(folder.classes)))
-    return CrossFit(HiddenLabels(np.concatenate(ranks), np.concatenate(right), singles), stacked)
+    hidden_labels = HiddenLabels(np.concatenate(ranks), np.concatenate(right), singles)
+    return CrossFit(hidden_labels, stacked, joined(judgements) if folder.frozen else None)
 
 
 def in_folder_order(pool: Pool, rows: np.ndarray) -> np.ndarray:

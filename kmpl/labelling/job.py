@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from kmpl.config.backbones import NO_BACKBONE
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.labelling import experiment as experiment_of
@@ -14,9 +15,11 @@ from kmpl.datasets.folder_pool import pool_of, validation_mask
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.errors import UserError, look_up
-from kmpl.labelling.cross_fitting import cross_fit, in_folder_order
+from kmpl.labelling.agreement import Judgement, as_sure, calibrate, expected_accuracy, judge
+from kmpl.labelling.cross_fitting import CrossFit, cross_fit, in_folder_order
 from kmpl.labelling.label_table import LabelTable, assemble
 from kmpl.labelling.thresholds import (
+    HiddenLabels,
     calibrated_confidence,
     confidence_ranks,
     smallest_threshold,
@@ -24,10 +27,12 @@ from kmpl.labelling.thresholds import (
     user_threshold,
 )
 from kmpl.method import experiment
+from kmpl.method.frozen_structure import with_structure
 from kmpl.method.results import Labelling
 from kmpl.method.step_interface import Steps
 from kmpl.method.steps import check_voting
 from kmpl.runtime.devices import use_threads
+from kmpl.runtime.seeds import derive
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,11 +65,20 @@ def prepare(folder: FolderImages, overrides: Mapping[str, Any]) -> Job:
         raise UserError(_too_few_classes(folder))
     if n_labels == n_images:
         raise UserError(f"{folder.root}: all {n_images} images have a label already; there is nothing to assign")
-    options, config = experiment_of(f"folder:{folder.root}", overrides, n_images, n_labels, len(folder.classes))
+    options, config = experiment_of(
+        f"folder:{folder.root}",
+        overrides,
+        n_images=n_images,
+        n_labels=n_labels,
+        n_classes=len(folder.classes),
+        backbone=folder.frozen.name if folder.frozen else NO_BACKBONE,
+    )
     if "expect_accuracy" in overrides and "threshold" in overrides:
         raise UserError("expect_accuracy chooses the threshold: give one of the two")
     if "expect_accuracy" in overrides and options.check == "off":
         raise UserError("expect_accuracy needs the check: leave out check off")
+    if folder.frozen:
+        folder = replace(folder, frozen=with_structure(folder.frozen, derive(options.seed, "structure")))
     validation = validation_mask(folder.labels, options.validation, options.seed)
     look_up(NETWORKS, config.network, "network")
     check_voting(config, n_images, n_labels - int(validation.sum()))
@@ -85,12 +99,13 @@ def _too_few_classes(folder: FolderImages) -> str:
     return f"{folder.root}: {labels}; label images of at least 2 classes, {more}"
 
 
-def run(job: Job, steps: Steps) -> tuple[Labelling, LabelTable]:
+def run(job: Job, steps: Steps, fit: CrossFit | None = None) -> tuple[Labelling, LabelTable]:
     """Return the result of the method, and the labels of all images; cross-fitting tests them unless it is off.
 
     Args:
         job: the folder and its settings.
         steps: of the method; with those of ``kmpl.store.cached_steps.kept`` a killed run resumes where it stopped.
+        fit: cross-fitting of the same job, if it is done already.
     """
     use_threads(job.config.threads)
     pool = job.pool
@@ -99,30 +114,59 @@ def run(job: Job, steps: Steps) -> tuple[Labelling, LabelTable]:
     labelling = experiment.label(job.config, pool, steps)
     choice = unchecked_threshold(job.options.threshold)
     table = assemble(job.folder, pool, labelling, choice=choice, validation=np.flatnonzero(job.validation))
-    if job.options.check != "off":
-        table = _calibrated(job, table, in_folder_order(pool, labelling.vote.probabilities), steps)
+    if job.options.check == "off":
+        return labelling, table
+    done = fit or cross_fit(job.folder, job.config, n_folds=job.options.folds, seed=job.options.seed, steps=steps)
+    if pool.frozen:
+        table = _judged(job, table, judge(pool, labelling), pool, done)
+        labelling = as_sure(labelling, pool, float(table.confidence[~table.given].mean()))
+    else:
+        table = _calibrated(job, table, in_folder_order(pool, labelling.vote.probabilities), done)
     return labelling, table
 
 
-def _calibrated(job: Job, table: LabelTable, probabilities: np.ndarray, steps: Steps) -> LabelTable:
+def _judged(job: Job, table: LabelTable, judgement: Judgement, pool: Pool, fit: CrossFit) -> LabelTable:
+    """Return the table with confidence as the probability of being right, by two judges and by the hidden labels.
+
+    Args:
+        job: the folder and its settings.
+        table: the labels before cross-fitting.
+        judgement: of all images, in the order of the pool.
+        pool: the images and labels that the method was given.
+        fit: cross-fitting of the same job.
+    """
+    assert fit.judgement is not None, "the folder has frozen features"
+    unlabelled = ~table.given
+    ours = judgement.take(np.argsort(pool.sources)).take(unlabelled)
+    expected = expected_accuracy(ours.agree, job.folder.labels[table.given], len(job.folder.classes))
+    confidence = calibrate(ours, expected, fit.judgement, fit.hidden.right)
+    return _with_threshold(job, table, replace(fit.hidden, agreement=float(ours.agree.mean())), confidence)
+
+
+def _calibrated(job: Job, table: LabelTable, probabilities: np.ndarray, fit: CrossFit) -> LabelTable:
     """Return the table with confidence as the probability of being right, and the threshold that follows from it.
 
     Args:
         job: the folder and its settings.
         table: the labels before cross-fitting.
         probabilities: (N, C) of the last network.
-        steps: of the method.
+        fit: cross-fitting of the same job.
     """
-    options = job.options
     unlabelled = ~table.given
-    fit = cross_fit(job.folder, job.config, n_folds=options.folds, seed=options.seed, steps=steps)
     confidence = fit.mean_confidence(probabilities, table.guesses)[unlabelled]
     if len(fit.hidden.right):
         confidence = calibrated_confidence(fit.hidden, confidence_ranks(confidence))
+    return _with_threshold(job, table, fit.hidden, confidence)
+
+
+def _with_threshold(job: Job, table: LabelTable, hidden: HiddenLabels, confidence: np.ndarray) -> LabelTable:
+    """Return the table with calibrated confidence (unlabelled images,) and the threshold that follows from it."""
+    options = job.options
+    unlabelled = ~table.given
     if job.threshold_is_set:
-        choice = user_threshold(options.threshold, fit.hidden, confidence)
+        choice = user_threshold(options.threshold, hidden, confidence)
     else:
-        choice = smallest_threshold(options.expect_accuracy, fit.hidden, confidence, minimum=options.threshold)
+        choice = smallest_threshold(options.expect_accuracy, hidden, confidence, minimum=options.threshold)
     all_confidence = np.ones(len(unlabelled))
     all_confidence[unlabelled] = confidence
     return replace(table, confidence=all_confidence, choice=choice)

@@ -40,6 +40,10 @@ class LabelTable:
     """(V,) bool: that class is the given label."""
     stop_reason: str = ""
     """Why there was no further round."""
+    has_model: bool = True
+    """False where no model of images is left: the features are from a file."""
+    way: str = ""
+    """How the images were labelled and why so, in one line for people; empty where nothing was chosen."""
 
     @property
     def given(self) -> np.ndarray:
@@ -61,7 +65,7 @@ class LabelTable:
     @property
     def has_confidence(self) -> bool:
         """False if confidence should be the probability of being right, but no hidden label could be tested."""
-        return self.choice.target_accuracy is None or self.choice.n_hidden > 1
+        return self.choice.target_accuracy is None or self.choice.is_checked
 
     @property
     def coverage(self) -> float:

@@ -79,6 +79,11 @@ def check_line(table: LabelTable) -> str:
     return f"{table.choice.message}; {_ADVICE if nothing_assigned else coverage}"
 
 
+def way_line(table: LabelTable) -> str:
+    """Return how the images were labelled, and why so; empty if there was nothing to choose."""
+    return table.way
+
+
 def validation_line(table: LabelTable) -> str:
     """Return how many of the held-out validation labels the last network found again."""
     right = int(table.validation_right.sum())
@@ -119,6 +124,7 @@ def check_record(table: LabelTable) -> dict[str, Any]:
     choice = table.choice
     return {
         "said": check_line(table),
+        "way": way_line(table),
         "warnings": warning_lines(table),
         "expected_right": _finite(choice.expected_accuracy),
         "demanded": choice.target_accuracy,
@@ -154,7 +160,8 @@ def metrics_of(table: LabelTable) -> dict[str, float]:
 
 def run_note(table: LabelTable) -> str:
     """Return the text at the top of the run's page in MLflow, as markdown."""
-    return "\n\n".join(f"{line}." for line in (check_line(table), *warning_lines(table), summary_line(table)))
+    lines = (check_line(table), way_line(table), *warning_lines(table), summary_line(table))
+    return "\n\n".join(f"{line}." for line in lines if line)
 
 
 def folder_name(root: Path) -> str:

@@ -22,6 +22,13 @@ class HiddenLabels:
     """(V,) bool: the method found the label again."""
     singles: int = 0
     """Labels that could not be hidden, because each is the only one of its class."""
+    agreement: float | None = None
+    """Share of the unlabelled images on which two judges agree (``kmpl.labelling.agreement``); None without judges."""
+
+    @property
+    def is_evidence(self) -> bool:
+        """False if nothing says how accurate labels are."""
+        return len(self.right) > 1 or self.agreement is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +49,8 @@ class ThresholdChoice:
     """Hidden labels that the method found again."""
     expected_accuracy_of_all: float = math.nan
     """Expected share of unlabelled images whose most likely class is right; NaN if nothing was checked."""
+    is_checked: bool = False
+    """Confidence is the probability of being right, by hidden labels or by two judges that agree."""
 
 
 def unchecked_threshold(threshold: float) -> ThresholdChoice:
@@ -99,7 +108,7 @@ def user_threshold(threshold: float, hidden: HiddenLabels, confidence: np.ndarra
         hidden: the hidden labels.
         confidence: (U,) calibrated confidence of the unlabelled images.
     """
-    if not len(hidden.right):
+    if not hidden.is_evidence:
         message = f"Threshold {threshold:g} as set; no class has two labels, so nothing checks the result"
         return ThresholdChoice(threshold=threshold, message=message)
     above = confidence[confidence >= threshold]
@@ -124,7 +133,7 @@ def smallest_threshold(
         minimum: the threshold is no smaller.
     """
     n_hidden = len(hidden.right)
-    if n_hidden < 2:
+    if not hidden.is_evidence:
         return ThresholdChoice(
             threshold=None,
             message="No class has two labels, so accuracy cannot be estimated; no label was assigned",
@@ -145,7 +154,7 @@ def smallest_threshold(
     accuracy = float(expected[possible[-1]])
     one_in = 1 / (1 - target_accuracy)
     caution = ""
-    if n_hidden < one_in:
+    if n_hidden < one_in and hidden.agreement is None:
         caution = f"; too few to count one error in {one_in:.0f}: the trend over confidence decides"
     message = f"Threshold {_digits(threshold)}: {accuracy:.1%} expected to be right ({_evidence(hidden)}{caution})"
     choice = ThresholdChoice(
@@ -160,10 +169,15 @@ def _with_evidence(choice: ThresholdChoice, hidden: HiddenLabels, confidence: np
         n_hidden=len(hidden.right),
         n_found_again=int(hidden.right.sum()),
         expected_accuracy_of_all=_mean(confidence),
+        is_checked=True,
     )
 
 
 def _evidence(hidden: HiddenLabels) -> str:
+    if hidden.agreement is not None:
+        agreement = f"two judges agree on {hidden.agreement:.0%} of the images"
+        found = f", {int(hidden.right.sum())} of {len(hidden.right)} hidden labels were found again"
+        return agreement + (found if len(hidden.right) else "")
     singles = ""
     if hidden.singles:
         singles = f"; {hidden.singles} more, each the only one of its class, could not be hidden and count as misses"

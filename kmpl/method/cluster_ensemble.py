@@ -18,12 +18,14 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
+from kmpl.datasets.types import UNLABELLED, FrozenFeatures
 from kmpl.method.cluster_graph import propagate_labels
 from kmpl.method.kmeans import cluster, kmeans
 from kmpl.method.pseudo_labels import Evidence, Guess
 from kmpl.runtime.seeds import derive
 
-_NEIGHBOURS = 10
+NEIGHBOURS = 10
+"""Nearest images that an image is linked with."""
 _SHARE = 0.8  # of what a point hears from its neighbours
 _COMPONENTS = 64  # more hold noise that tells clusters nothing
 _IMAGES_PER_CLUSTER = (16, 10, 6, 4)
@@ -41,14 +43,30 @@ def cluster_ensemble(e: Evidence) -> Guess:
     labels with triple weight, and the third judge is the mean over the clusterings. Confidence is the normalised
     product: it orders images well, and promises too much (``kmpl label`` calibrates it).
     """
-    votes = np.zeros(e.probabilities.shape)
-    votes[e.labelled, e.labels[e.labelled]] = 1.0
-    near = propagate_labels(neighbour_graph(e.features, _NEIGHBOURS), votes, share=_SHARE)
-    judged = product_of((e.probabilities, near))
+    frozen = e.frozen
+    graph = neighbour_graph(e.features, NEIGHBOURS) if frozen is None or frozen.graph is None else frozen.graph
+    assignments = (frozen.clusterings if frozen else ()) or clusterings(e.features, seed=e.seed)
+    votes = one_hot(e.labels, e.probabilities.shape[1])
+    judged = product_of((e.probabilities, propagate_labels(graph, votes, share=_SHARE)))
     votes = np.where(votes.any(axis=1, keepdims=True), _WEIGHT_OF_GIVEN * votes, judged)
-    judged = product_of((judged, members_vote(clusterings(e.features, seed=e.seed), votes)))
+    judged = product_of((judged, members_vote(assignments, votes)))
     shown = cluster(e.features, e.labels, e.clustering, seed=e.seed, previous=e.previous)
     return Guess(classes=judged.argmax(axis=1), confidence=judged.max(axis=1), clusters=shown)
+
+
+def one_hot(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return one vote of each given label for its class, (N, C); labels (N,), −1 = none."""
+    votes = np.zeros((len(labels), n_classes))
+    given = np.flatnonzero(labels != UNLABELLED)
+    votes[given, labels[given]] = 1.0
+    return votes
+
+
+def spread_labels(frozen: FrozenFeatures, labels: np.ndarray, *, n_classes: int) -> np.ndarray:
+    """Return what reaches each image of each class over the graph, as shares (N, C); even where nothing does."""
+    graph = neighbour_graph(frozen.values, NEIGHBOURS) if frozen.graph is None else frozen.graph
+    reached = np.maximum(propagate_labels(graph, one_hot(labels, n_classes), share=_SHARE), _LEAST)
+    return np.asarray(reached / reached.sum(axis=1, keepdims=True))
 
 
 def neighbour_graph(features: np.ndarray, k: int) -> csr_array:

@@ -10,10 +10,12 @@ from typing import TypeVar
 
 import numpy as np
 
+from kmpl.config.backbones import NO_BACKBONE
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import for_arm
 from kmpl.datasets.types import Pool
 from kmpl.method import diagnostics, pretext
+from kmpl.method.frozen_pool import with_features
 from kmpl.method.results import ArmReport, Labelling, PseudoLabels, Report, Round, Voted
 from kmpl.method.step_inputs import EvaluateInput, StepInput
 from kmpl.method.step_interface import Steps
@@ -27,6 +29,9 @@ def run(config: ExperimentConfig, steps: Steps) -> Report:
     """Return the report of all arms on the same pool, the same pretrained network and the same draws."""
     use_threads(config.threads)
     pool, truth = steps.load(config)
+    if config.backbone != NO_BACKBONE:
+        values = steps.embed(StepInput(config=config, pool=pool, watch=steps.watch))
+        pool = with_features(pool, values, config, config.seed)
     steps.begun(pool)
     pretrained = steps.pretrain(StepInput(config=config, pool=pool, watch=steps.watch))
     arms: dict[str, ArmReport] = {}

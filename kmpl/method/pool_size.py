@@ -3,8 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
+from kmpl.config import presets
+from kmpl.config.backbones import NO_BACKBONE
 from kmpl.config.experiment import Method
-from kmpl.config.labelling import clusters_for
+from kmpl.config.labelling import FROZEN, clusters_for
 from kmpl.config.presets import merge
 from kmpl.datasets.pool import count_images_and_classes
 
@@ -13,6 +15,8 @@ M = TypeVar("M", bound=Method)
 
 def fitted(config: M, overrides: Mapping[str, Any], n_intended: int) -> M:
     """Return the settings with as many clusters as fit the pool, where nobody said how many and the pool is small.
+
+    With a backbone, strategy and rounds are those that frozen features are labelled by, unless somebody set them.
 
     The defaults' clusters are for a pool of their own. In a smaller one each would hold a handful of images, too few to
     outvote a wrong label; a larger one keeps them.
@@ -25,6 +29,8 @@ def fitted(config: M, overrides: Mapping[str, Any], n_intended: int) -> M:
     Raises:
         UserError: the data set cannot be had.
     """
+    if config.backbone != NO_BACKBONE:
+        config = merge(config, presets.overlay(FROZEN, overrides))
     set_by_hand = "n_clusters" in overrides.get("clustering", {})
     n_least = config.pool.size * config.pool.views_per_image  # 0 = as many as there are: see below
     if set_by_hand or n_least >= n_intended:

@@ -41,7 +41,7 @@ _MOST_PER_EPOCH = 10_000  # images
 def wanted(config: ExperimentConfig, pool: Pool) -> bool:
     """Say whether labels are so few that what the images alone teach is worth more than what these teach."""
     n_labelled = int(pool.labelled.sum())
-    few = n_labelled <= config.pretext.up_to * len(pool.classes)
+    few = n_labelled <= config.pretext.up_to * len(pool.classes) and pool.frozen is None
     return few and propagates(config.pseudo_labels.strategy, n_labelled, config.clustering.n_clusters)
 
 

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.config.strategies import STRATEGIES
-from kmpl.datasets.types import UNLABELLED
+from kmpl.datasets.types import UNLABELLED, FrozenFeatures
 from kmpl.errors import SettingError, look_up
 from kmpl.method.cluster_graph import links, nearest_points, propagate_labels, vote
 from kmpl.method.kmeans import cluster, kmeans
@@ -38,6 +38,8 @@ class Evidence:
     seed: int
     previous: Clusters | None = None
     """Of the same images in the last round, by the features they had then."""
+    frozen: FrozenFeatures | None = None
+    """Of a backbone: what no label changes, found before."""
 
     @property
     def labelled(self) -> np.ndarray:

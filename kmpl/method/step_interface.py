@@ -8,7 +8,7 @@ import numpy as np
 
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.datasets.types import Pool
-from kmpl.method import pretext, steps
+from kmpl.method import frozen_pool, pretext, steps
 from kmpl.method.results import ArmReport, Evaluation, Voted
 from kmpl.method.step_inputs import EvaluateInput, RetrainInput, RoundInput, StepInput
 from kmpl.training.history import Fit
@@ -38,6 +38,7 @@ class Steps(Listeners):
     """
 
     load: Callable[[ExperimentConfig], tuple[Pool, np.ndarray]] = steps.load
+    embed: Callable[[StepInput], np.ndarray] = frozen_pool.embed_pool
     pretrain: Callable[[StepInput], Fit] = steps.pretrain
     pretext: Callable[[StepInput], np.ndarray] = pretext.of_pool
     pseudo_label: Callable[[RoundInput], Voted] = steps.pseudo_label

@@ -14,6 +14,7 @@ from kmpl.datasets.pool import build_pool, divide
 from kmpl.datasets.types import Pool
 from kmpl.errors import SettingError, look_up
 from kmpl.images.views import VIEWS
+from kmpl.method import frozen_steps
 from kmpl.method.kmeans import prepare
 from kmpl.method.pseudo_labels import Evidence, assign
 from kmpl.method.results import Voted
@@ -96,6 +97,8 @@ def _train(inputs: StepInput, data: Examples, settings: Training, *, step: str, 
 def pretrain(inputs: StepInput) -> Fit:
     """Train a new network on the labelled images alone."""
     pool = inputs.pool
+    if pool.frozen:
+        return frozen_steps.pretrain(inputs)
     labelled = pool.labelled
     data = examples.examples(pool.images[labelled], pool.labels[labelled], mirrored=_mirrored(pool)[labelled])
     return _train(inputs, data, inputs.config.pretrain, step="pretrain", title="pretrain")
@@ -115,6 +118,8 @@ def pseudo_label(inputs: RoundInput) -> Voted:
     """Embed all pool images, cluster them and vote."""
     config = inputs.config
     pool = inputs.pool
+    if pool.frozen:
+        return frozen_steps.pseudo_label(inputs)
     begin = time.perf_counter()
     embed = inputs.embed or embedding.embed
     deep, probabilities = embed(inputs.fit.network, pool.images, components=config.clustering.maps)
@@ -160,6 +165,8 @@ def retrain(inputs: RetrainInput) -> Fit:
     """Train a new network on all images that have a label, given or assigned."""
     config = inputs.config
     pool = inputs.pool
+    if pool.frozen:
+        return frozen_steps.retrain(inputs)
     labels = inputs.labels
     kept = repeated(pool.labelled, labels.kept, config.pseudo_labels.labelled_share)
     weights = labels.confidence[kept] if config.pseudo_labels.weighted else None

@@ -14,7 +14,10 @@ from torch import nn
 
 from kmpl.config.base import Settings
 from kmpl.errors import FileError
+from kmpl.models.backbones.backbone import ARCHITECTURE_ONLY
+from kmpl.models.backbones.registry import open_backbone
 from kmpl.models.classifier import Classifier
+from kmpl.models.frozen_network import FrozenNetwork
 from kmpl.models.network import Network
 from kmpl.models.raw_image_classifier import RawImageClassifier
 from kmpl.models.registry import build, name_of
@@ -39,6 +42,10 @@ class Description(Settings):
     """Side of the images that the network sees, pixels; 0 = as they are."""
     ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
     """Which numbers are black and white in pictures of more than 8 bits, by kind, as in those it was trained on."""
+    backbone: str = ""
+    """Name in ``kmpl.config.backbones``, with what follows its colon; empty: the network learnt from scratch."""
+    root: bool = False
+    """Square roots of the backbone's numbers are taken."""
 
     @model_validator(mode="after")
     def _has_contrast(self) -> "Description":
@@ -82,7 +89,7 @@ def describe_network(
     """Return the description of a trained network; the arguments are the fields of ``Description``."""
     return Description.model_validate(
         {
-            "network": name_of(network),
+            **(network.description if isinstance(network, FrozenNetwork) else {"network": name_of(network)}),
             "classes": tuple(classes),
             "raw_shape": tuple(raw_shape),
             "size": size,
@@ -97,8 +104,9 @@ def write_model(network: Network, about: Description, path: Path) -> None:
     Raises:
         UserError: the file system refuses; nothing is left behind.
     """
-    # Without ranges it can be read by versions that know none.
-    save_network(network, path, {HEADER: about.model_dump_json(exclude=None if about.ranges else {"ranges"})})
+    # What it does not need is left out, so that earlier versions can read it.
+    needless = {name for name in ("ranges", "backbone", "root") if not getattr(about, name)}
+    save_network(network, path, {HEADER: about.model_dump_json(exclude=needless)})
 
 
 def read_description(path: Path) -> Description:
@@ -131,7 +139,12 @@ def read_model(path: Path) -> TrainedModel:
         UserError: as ``read_description``; or the weights are another network's.
     """
     about = read_description(path)
-    network = build(about.network, channels=about.raw_shape[0], n_classes=len(about.classes), seed=0)
+    network: Network
+    if about.backbone:
+        backbone = open_backbone(about.backbone, ARCHITECTURE_ONLY)
+        network = FrozenNetwork.untrained(backbone, n_classes=len(about.classes), root=about.root)
+    else:
+        network = build(about.network, channels=about.raw_shape[0], n_classes=len(about.classes), seed=0)
     load_network(network, path)
     return TrainedModel(
         module=RawImageClassifier(network, about.size),

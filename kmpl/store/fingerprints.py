@@ -32,6 +32,7 @@ _NO_NUMBERS = {
 }
 _CODE = {
     "fit": ("kmpl.method.steps", "kmpl.training.loop", "kmpl.models.registry", "kmpl.images.views"),
+    "backbone": ("kmpl.models.backbones.registry", "kmpl.images.decoding"),
     "embed": ("kmpl.models.embedding", "kmpl.models.registry"),
     "pretext": ("kmpl.method.pretext",),
     "vote": ("kmpl.method.steps", "kmpl.method.pseudo_labels", "kmpl.runtime.seeds"),

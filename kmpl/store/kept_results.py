@@ -10,6 +10,7 @@ from torch import Tensor
 
 from kmpl.config.experiment import Learning, Training
 from kmpl.datasets.registry import content
+from kmpl.method.frozen_pool import backbone_of, in_order
 from kmpl.method.kmeans import prepare
 from kmpl.method.results import Clusters, Evaluation, PseudoLabels, Voted
 from kmpl.method.step_inputs import EvaluateInput, RetrainInput, RoundInput, StepInput
@@ -104,6 +105,15 @@ def _pretext_of_pool_inputs(inputs: StepInput) -> dict[str, Any]:
     return pretext_inputs(inputs.config, inputs.pool.images) | {"seed": inputs.config.seed, "of": "pool"}
 
 
+# Features of a backbone
+
+
+def _embed_inputs(inputs: StepInput) -> dict[str, Any]:
+    config = inputs.config
+    backbone = backbone_of(config.backbone, config.backbone_weights)
+    return {"weights": backbone.digest, "size": backbone.size, "images": content_digest({"": in_order(inputs.pool)})}
+
+
 # Pseudo-labels
 
 
@@ -193,6 +203,13 @@ CACHED: Mapping[str, Cached] = {
         pack=_pack_fit,
         unpack=_unpack_fit,
         title=lambda _: "pretrain",
+    ),
+    "embed": Cached(
+        kind="features",
+        code="backbone",
+        key_inputs=_embed_inputs,
+        pack=lambda features: Entry(tensors={"features": torch.as_tensor(features)}, about={}),
+        unpack=lambda entry, _: entry.array("features"),
     ),
     "pretext": Cached(
         kind="features",

@@ -60,6 +60,10 @@ class Store:
         """Return where an entry is or would be."""
         return self.folder / _FORMAT / kind / key[:2] / f"{key}.safetensors"
 
+    def keys(self, kind: str) -> list[str]:
+        """Return the keys of all entries of a kind, sorted."""
+        return sorted(path.stem for path in (self.folder / _FORMAT / kind).glob("*/*.safetensors"))
+
     def read(self, kind: str, key: str) -> Entry | None:
         """Return an entry; None where there is none. A damaged one is removed with a warning, and None returned."""
         path = self.path(kind, key)

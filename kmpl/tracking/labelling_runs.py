@@ -18,6 +18,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from kmpl.datasets.types import Pool
 from kmpl.method.results import Labelling
+from kmpl.models.frozen_network import sees_images
 from kmpl.runtime.locks import hold, is_held
 from kmpl.tracking.client import closing, kill_running, link_successor, search
 from kmpl.tracking.environment import environment
@@ -40,6 +41,12 @@ class LabellingRun:
         link_successor(client, [run for run in dead if run.data.tags.get("folder") == root], self.id)
         log_params(client, self.id, settings)
 
+    def log_way(self, backbone: str, reason: str) -> None:
+        """Log the backbone whose features are labelled, ``none`` where a network learns, and why it is that one."""
+        self.client.set_tag(self.id, "backbone", backbone)
+        if reason:
+            self.client.set_tag(self.id, "way", reason)
+
     def log_result(
         self, pool: Pool, labelling: Labelling, *, numbers: Mapping[str, float], note: str, files: Mapping[str, str]
     ) -> None:
@@ -60,7 +67,8 @@ class LabellingRun:
             self.client.log_artifacts(self.id, folder)
         self.client.set_tag(self.id, "stop_reason", labelling.stop_reason)
         self.client.set_tag(self.id, MLFLOW_RUN_NOTE, note)
-        log_model(self.client, self.id, network=labelling.fit.network, pool=pool, title="the labelling")
+        if sees_images(labelling.fit.network):
+            log_model(self.client, self.id, network=labelling.fit.network, pool=pool, title="the labelling")
 
 
 @contextlib.contextmanager

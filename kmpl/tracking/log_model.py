@@ -42,7 +42,7 @@ def log_model(client: MlflowClient, run_id: str, *, network: Network, pool: Pool
         UserError: the disk is full.
     """
     channels, height, width = pool.raw_shape
-    model = RawImageClassifier(network, size=pool.images.shape[-1])
+    model = RawImageClassifier(network, size=pool.seen_side)
     shape = (height, width) if channels == 1 else (height, width, channels)
     with (
         mlflow.start_run(run_id=run_id),

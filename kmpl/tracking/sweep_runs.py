@@ -134,7 +134,10 @@ def refuse_other_settings(client: MlflowClient, settings: SweepConfig) -> None:
     earlier = search(client, kind="sweep", sweep=settings.name)
     if not earlier:
         return
-    previous = flatten(json.loads(earlier[0].data.tags.get("settings", "{}")))
+    defaults = SweepConfig(ratios=settings.ratios, seeds=settings.seeds)  # what a version without a setting did
+    previous = flatten(json.loads(defaults.configuration())) | flatten(
+        json.loads(earlier[0].data.tags.get("settings", "{}"))
+    )
     current = flatten(json.loads(settings.configuration()))
     names = sorted(previous.keys() | current.keys())
     differing = [name for name in names if previous.get(name) != current.get(name)]

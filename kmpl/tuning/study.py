@@ -13,6 +13,8 @@ from optuna.pruners import MedianPruner
 from optuna.trial import TrialState
 from optuna_dashboard import save_note
 
+from kmpl.config.base import flatten
+from kmpl.config.experiment import ExperimentConfig
 from kmpl.errors import UserError
 from kmpl.reports.figures import png
 from kmpl.reports.studies import StudyRecord
@@ -147,6 +149,10 @@ def _has_other_workers(claims: TrialClaims, worker: Worker) -> bool:
     return any(claims.is_running(t) and t.user_attrs.get("worker", {}).get("lock") != str(worker.path) for t in trials)
 
 
+_DEFAULTS = flatten(ExperimentConfig().model_dump(mode="json"))
+"""What an earlier version did that did not have a setting yet."""
+
+
 def _open_study(spec: StudySpec, context: StudyContext) -> tuple[optuna.Study, list[dict[str, Any]]]:
     """Return the study, created if necessary, and the values to try after the specification's first values.
 
@@ -180,7 +186,7 @@ def _refuse_difference(study: optuna.Study, attribute: str, *, current: Mapping[
     previous = study.user_attrs.get(attribute)
     if previous is None:
         study.set_user_attr(attribute, current)
-    elif text := differences(previous, current):
+    elif text := differences({name: _DEFAULTS[name] for name in current if name in _DEFAULTS} | previous, current):
         raise UserError(
             f"study '{study.study_name}' {difference}: {text}; give the same again, or the sweep another "
             "--name (steps that did not change are not computed again)"

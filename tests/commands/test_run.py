@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from photographs import write_photographs
 from sklearn.metrics import pairwise_distances_argmin
 from torch import Generator, Tensor, nn
 
@@ -19,6 +20,7 @@ from kmpl.datasets import mnist
 from kmpl.datasets.pool import PROTOCOLS
 from kmpl.datasets.types import Images
 from kmpl.images.views import VIEWS, View
+from kmpl.method import frozen_pool
 from kmpl.method.pseudo_labels import Evidence, Guess
 from kmpl.models.network import Network
 
@@ -75,3 +77,32 @@ def test_a_strategy_a_network_a_data_set_and_a_view_are_a_function_and_a_line_ea
     assert report["config"]["network"] == "linear"
     assert after["views"].keys() == set(shown)
     assert after["rounds"][0]["pseudo_label_accuracy"] > 0.9, "zeros are like zeros"
+
+
+def test_a_folder_of_photographs_is_a_data_set_for_a_backbone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    truth = write_photographs(tmp_path / "flat", per_class=9)
+    for file, name in truth.items():
+        (tmp_path / "pictures" / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "flat" / file).rename(tmp_path / "pictures" / name / file)
+    arms = "labelled-only,pseudo-label,oracle"
+    command = ["run", "--dataset=folder:pictures", "--protocol=literature", "--labels=12", f"--arms={arms}"]
+    command += ["--backbone=efficientnet-lite0", "--threads=1"]
+    assert main([*command, "--json=first.json"]) == 0
+    first = json.loads((tmp_path / "first.json").read_text(encoding="utf-8"))
+    assert first["config"]["pseudo_labels"]["strategy"] == "cluster-ensemble"
+    accuracy = {arm: numbers["test_accuracy"] for arm, numbers in first["arms"].items()}
+    assert accuracy["labelled-only"] > 0.6
+    assert accuracy["oracle"] >= accuracy["pseudo-label"] - 0.1
+    monkeypatch.setattr(frozen_pool, "embed_batch", never)
+    assert main([*command, "--json=second.json", "--pseudo-labels.strategy=consensus"]) == 0
+    second = json.loads((tmp_path / "second.json").read_text(encoding="utf-8"))
+    assert second["arms"]["labelled-only"]["test_accuracy"] == accuracy["labelled-only"]
+    assert second["config"]["pseudo_labels"]["strategy"] == "consensus"
+    capsys.readouterr()
+
+
+def never(*_: object) -> None:
+    raise AssertionError("the features are in the store")

@@ -479,7 +479,8 @@ def test_a_class_with_one_label_keeps_it(tmp_path: Path) -> None:
 
 
 def test_settings_fit_the_folder_unless_they_are_given() -> None:
-    _, config = experiment_of("folder:x", {"pretrain": {"epochs": 7}, "clustering": {"n_clusters": 33}}, 2_500, 50, 10)
+    overrides = {"pretrain": {"epochs": 7}, "clustering": {"n_clusters": 33}}
+    _, config = experiment_of("folder:x", overrides, n_images=2_500, n_labels=50, n_classes=10, backbone="none")
     assert config.clustering.n_clusters == 33
     assert config.pretrain.epochs == 7
     assert config.pretrain.images_per_epoch == 2_500

@@ -60,7 +60,7 @@ def test_the_clusterings_add_to_what_classifier_and_graph_say_together(
         seed=0,
     )
     votes = np.eye(10)[classes] * (labels != UNLABELLED)[:, None]
-    near = propagate_labels(neighbour_graph(features, cluster_ensemble._NEIGHBOURS), votes, share=0.8)
+    near = propagate_labels(neighbour_graph(features, cluster_ensemble.NEIGHBOURS), votes, share=0.8)
     without = product_of((evidence.probabilities, near)).argmax(axis=1)
     with_clusters = cluster_ensemble.cluster_ensemble(evidence).classes
     free = labels == UNLABELLED
@@ -113,7 +113,7 @@ def test_members_vote_in_each_clustering_and_the_mean_counts() -> None:
 def test_a_large_graph_gives_what_a_small_one_gives(
     digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    graph = neighbour_graph(digits[0], cluster_ensemble._NEIGHBOURS)
+    graph = neighbour_graph(digits[0], cluster_ensemble.NEIGHBOURS)
     votes = np.eye(10)[digits[1]] * (np.arange(600) < 30)[:, None]
     exact = propagate_labels(graph, votes, share=0.8)
     monkeypatch.setattr(cluster_graph, "_LARGE_GRAPH", 100)

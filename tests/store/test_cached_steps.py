@@ -218,6 +218,8 @@ def test_a_failure_costs_only_what_was_not_finished(
 
 
 CHANGES: dict[str, Any] = {
+    "backbone": "efficientnet-lite0",
+    "backbone_weights": "download",
     "dataset": "KMNIST",
     "protocol": "notebook",
     "network": "negative",
@@ -299,11 +301,11 @@ _MAY_CHANGE_NOTHING = {
     "pretext.training.patience",
     "pretext.training.clustering_target",
 }
-_MAY_CHANGE_NOTHING |= {"pseudo_labels.links", "pseudo_labels.graph_threshold"}
+_MAY_CHANGE_NOTHING |= {"backbone_weights", "pseudo_labels.links", "pseudo_labels.graph_threshold"}
 
 
 # They go into the key in one piece with those that are always tried.
-_SLOW = {"threads"} | {
+_SLOW = {"threads", "backbone"} | {
     name
     for name in FIELDS
     if name.startswith(("augmentation.", "pretrain.", "pretext.training."))

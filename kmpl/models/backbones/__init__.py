@@ -1,0 +1,1 @@
+"""Backbones: networks that learnt elsewhere, whose features are clustered as they are."""
