@@ -1,11 +1,11 @@
 """What each benchmark is run with, and its options."""
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
-from kmpl.config.base import Ratios, Seeds, Settings, Sizes
+from kmpl.config.base import COMMA_SEPARATED, Ratios, Seeds, Settings, Sizes
 from kmpl.config.experiment import AFTER, BEFORE, Arm, Arms
 from kmpl.config.sweep import SweepOptions
 
@@ -20,6 +20,16 @@ RATIOS = {
     "literature": (0.05, 0.01667, 0.01, 0.00167),  # 3,000, 1,000, 600 and 100 labels of 60,000 images
     "notebook": (0.8, 0.4, 0.1),
 }
+PICTURE_ARMS = (
+    "logistic regression",
+    "k-NN",
+    "LabelSpreading",
+    "kmpl without clusters",
+    "kmpl",
+    "kmpl from scratch",
+)
+"""What folders of pictures are labelled by, on the same features; only the last learns its own."""
+DEFAULT_PICTURE_ARMS = PICTURE_ARMS[:-1]
 AUDIT = ("notebook", None, {"network": "cnn"})
 """Preset, file and settings of the audit: VGG16 would take days on a laptop."""
 
@@ -56,6 +66,15 @@ class IngredientOptions(Settings):
     """Number of given labels, validation included."""
     seeds: Seeds = (1_000, 1_001, 1_002)
     """Seeds, separated by commas. The seeds of the published tables (0 to 4) are not used for development."""
+
+
+class PictureOptions(SeedOptions):
+    """Labels, seeds and arms of the comparison on folders of pictures."""
+
+    per_class: Annotated[tuple[Annotated[int, Field(ge=1)], ...], *COMMA_SEPARATED] = (1, 5, 20)
+    """Numbers of labels of each class, separated by commas. A small class gives half of its files at most."""
+    arms: Annotated[tuple[str, ...], *COMMA_SEPARATED] = DEFAULT_PICTURE_ARMS
+    """What is compared, separated by commas; kmpl from scratch, which takes minutes for each draw, can be added."""
 
 
 class CostOptions(Settings):

@@ -5,6 +5,7 @@ from typing import Any
 
 from kmpl.benchmarks.options import AUDIT, RATIOS, SETTINGS
 from kmpl.commands.flags import flag
+from kmpl.config.backbones import DEFAULT_BACKBONE
 from kmpl.config.base import flatten
 from kmpl.config.experiment import Method
 from kmpl.config.labelling import sized
@@ -61,6 +62,11 @@ def of_audit() -> Words:
 def of_folder_benchmark() -> Words:
     """Return the defaults of the benchmark of labelled folders."""
     return of_folders() | {"--expect-accuracy": "0.99 with balanced labels, else 0.8"}
+
+
+def of_picture_benchmark() -> Words:
+    """Return the defaults of ``kmpl benchmark pictures``."""
+    return of_folders() | {"--backbone": DEFAULT_BACKBONE}
 
 
 def _words(settings: Mapping[str, Any]) -> Words:

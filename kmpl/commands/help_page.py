@@ -84,6 +84,11 @@ PAGES: Mapping[str, Page] = {
         first=(*_TABLE, "--labels"),
         defaults=partial(help_defaults.of_table, "ingredients"),
     ),
+    "benchmark pictures": Page(
+        example="kmpl benchmark pictures photos --per-class 5 --seeds 0",
+        first=("--out", "--per-class", "--seeds", "--arms", "--backbone"),
+        defaults=help_defaults.of_picture_benchmark,
+    ),
     "benchmark folder": Page(
         example="kmpl benchmark folder digits --seeds 0",
         first=("--out", "--seeds", "--expect-accuracy"),

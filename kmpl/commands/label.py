@@ -64,8 +64,9 @@ def label(
 
     with warnings_in_one_line():
         images = read_from_options(files, learning.size, console)
+        trainings = label_folder.trainings(images, overrides)  # what cannot be labelled is refused here
         images = embed_from_options(images, overrides, options.mlruns, console)
-        with progress_bars.show_training(console, label_folder.trainings(images, overrides)) as watch:
+        with progress_bars.show_training(console, trainings) as watch:
             labels, run_id = label_folder.label(
                 files,
                 images,

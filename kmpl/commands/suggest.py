@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from kmpl.commands.flags import flags_of
-from kmpl.commands.folder_options import FolderOptions, read_from_options, warnings_in_one_line
+from kmpl.commands.folder_options import FolderOptions, embed_from_options, read_from_options, warnings_in_one_line
 from kmpl.commands.options import overrides_of
 from kmpl.config.labelling import LabelOptions
 from kmpl.errors import FileError, UserError
@@ -58,6 +58,8 @@ def suggest(
     console = Console(quiet=options.quiet)
     with warnings_in_one_line():
         images = read_from_options(options.files(folder), learning.size, console)
+        overrides = suggest_folder.settings_for(images, overrides)
+        images = embed_from_options(images, overrides, options.mlruns, console)
         with progress_bars.show_training(console, whole_job.of_pretext(learning, len(images.files))) as watch:
             store = Workspace(options.mlruns).store
             suggestions = suggest_folder.choose(images, options.budget, overrides=overrides, store=store, watch=watch)

@@ -101,14 +101,13 @@ def embed(
         on_progress: called with the number of images so far and in all.
 
     Raises:
-        UserError: the backbone cannot be opened, or an error of ``kmpl.labelling.job.prepare``.
+        UserError: the backbone cannot be opened.
     """
     name = asked_backbone(overrides)
     if name == AUTO:
         name = DEFAULT_BACKBONE if default_is_installed() else NO_BACKBONE
     if name == NO_BACKBONE:
         return images
-    prepare(images, overrides)  # what cannot be labelled is refused before it is embedded
     learning = merge(LabelOptions(), {**overrides, "backbone": name})
     return embed_folder.embed(images, learning, Store(mlruns / "cache"), on_progress)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kmpl.config.backbones import AUTO, NO_BACKBONE
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.presets import merge
 from kmpl.datasets.image_folder import FolderImages
@@ -18,6 +19,7 @@ from kmpl.images.decoding import read_picture
 from kmpl.labelling.active_learning import Suggestions, check_budget, suggest
 from kmpl.labelling.contact_sheet import SIDE_PIXELS, Cell, sheet
 from kmpl.labelling.job import prepare, run
+from kmpl.labelling.ways import asked_backbone
 from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.reports.figures import png
 from kmpl.runtime.devices import use_threads
@@ -40,13 +42,25 @@ class SuggestedImages:
     """Number of images that were requested."""
 
 
+def settings_for(images: FolderImages, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings with a backbone that is chosen by how the pictures look, where nobody chose it.
+
+    Without labels nothing can be tested. Colour pictures are mostly photographs, which a backbone knows; grey ones are
+    often digits, glyphs or measurements, which it does not.
+    """
+    is_grey = images.images.shape[1] == 1
+    if asked_backbone(overrides) == AUTO and is_grey:
+        return dict(overrides) | {"backbone": NO_BACKBONE}
+    return dict(overrides)
+
+
 def choose(
     images: FolderImages, budget: int, *, overrides: Mapping[str, Any], store: Store, watch: Watch
 ) -> SuggestedImages:
     """Choose the images to label next.
 
     Args:
-        images: of the folder; none needs a label.
+        images: of the folder, with features of a backbone if there is one; none needs a label.
         budget: number of images to choose.
         overrides: given settings, as a tree of ``LabelOptions``.
         store: of finished steps; it may hold the features, and the steps of ``kmpl label`` with the same settings.
@@ -58,7 +72,10 @@ def choose(
     check_budget(images.labels, budget)
     options = merge(LabelOptions(), overrides)
     use_threads(options.threads)
-    features = features_without_labels(store, options, images.images, seed=options.seed, watch=watch)
+    if images.frozen is None:
+        features = features_without_labels(store, options, images.images, seed=options.seed, watch=watch)
+    else:
+        features = images.frozen.values
     confidence = None
     if len(images.classes) > 1:
         confidence = partial(_confidence, images, overrides=overrides, store=store, watch=watch)

@@ -23,6 +23,7 @@ from kmpl.labelling.summary import (
     summary_line,
     validation_line,
     warning_lines,
+    way_line,
 )
 
 _THUMBNAIL_PIXELS = 96  # side, at most
@@ -111,6 +112,7 @@ def html(table: LabelTable, environment: dict[str, str] | None = None) -> str:
     return templates.get_template("gallery.html.j2").render(
         title=f"{folder_name(table.folder.root)}, labelled",
         check=check_line(table),
+        way=way_line(table),
         warnings=warning_lines(table),
         counts=summary_line(table),
         validation=validation_line(table),

@@ -68,10 +68,9 @@ def choose(images: FolderImages, overrides: Mapping[str, Any], steps: Steps) -> 
     fit = None if first.options.check == "off" else _cross_fit(first, steps)
     if fit is None or not len(fit.hidden.right):
         grey = images.images.shape[1] == 1
-        reason = "the pictures are grey, and a network learns from them" if grey else f"features of {name}"
-        return Choice(
-            job=learning if grey else first, reason=f"Way: {reason}; no label could be hidden to compare ways"
-        )
+        reason = "a network that learns from these images, which are grey" if grey else f"features of {name}"
+        why = "nothing was compared, as asked" if fit is None else "no label could be hidden to compare ways"
+        return Choice(job=learning if grey else first, reason=f"Way: {reason}; {why}")
     by_backbone = _hits(fit)
     by_pixels = _hits(_cross_fit(_pixel_job(first), steps))
     if by_pixels < by_backbone - _SLACK * math.sqrt(by_backbone + 1):

@@ -41,11 +41,14 @@ def calibration_error(probabilities: np.ndarray, true: np.ndarray, bins: int = 1
     >>> calibration_error(np.array([[0.8, 0.2], [0.8, 0.2]]), np.array([0, 1]))  # says 80 %, is right in 50 %
     0.3
     """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == true
+    return calibration_error_of(probabilities.max(axis=1), probabilities.argmax(axis=1) == true, bins)
+
+
+def calibration_error_of(confidence: np.ndarray, right: np.ndarray, bins: int) -> float:
+    """Return the same of confidences (N,) and of which guesses are right, (N,) bool."""
     number = np.minimum((confidence * bins).astype(int), bins - 1)
     gaps = np.bincount(number, weights=confidence, minlength=bins) - np.bincount(number, weights=right, minlength=bins)
-    return round(float(np.abs(gaps).sum() / len(true)), 12)
+    return round(float(np.abs(gaps).sum() / len(right)), 12)
 
 
 def log_loss(probabilities: np.ndarray, true: np.ndarray) -> float:

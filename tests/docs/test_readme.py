@@ -32,6 +32,7 @@ ELSEWHERE = {
         "tests/jobs/test_label_folder.py"
     ),
     "kmpl benchmark cost": "tests/benchmarks/speed/test_cost.py",
+    "kmpl benchmark pictures stamps clipart": "tests/benchmarks/accuracy/test_pictures.py",
     "kmpl benchmark folder": "tests/benchmarks/accuracy/test_own_folder.py",
     "prefect deployment run label-images/folder --param folder=photos --param labels=labels.csv": (
         "tests/flows/test_label_images.py"
@@ -205,6 +206,21 @@ def test_the_readmes_table_and_price_are_those_of_the_results() -> None:
         assert f"errs on {errors[100, arm][0]:.2f} %" in price
     minutes = table["times"]["ratio 0.00167, pseudo-label"] / 60
     assert f"after {minutes:.0f} minutes on one CPU core" in price
+
+
+def test_what_the_readme_says_of_pictures_is_that_of_the_results() -> None:
+    rows = numbers("pictures")["rows"]
+
+    def accuracy(folder: str, n: int, arm: str) -> float:
+        return 100 * mean(r["accuracy"] for r in rows if (r["folder"], r["per_class"], r["arm"]) == (folder, n, arm))
+
+    readme = " ".join(text(README).split())
+    assert f"kmpl names {accuracy('stamps', 5, 'kmpl'):.1f} % of the others rightly" in readme
+    spans = []
+    for n in (1, 5, 20):
+        gains = [accuracy(name, n, "kmpl") - accuracy(name, n, "logistic regression") for name in ("stamps", "clipart")]
+        spans.append(f"{min(gains):.0f} to {max(gains):.0f}")
+    assert f"With one, five and twenty labels a class kmpl is {spans[0]}, {spans[1]} and {spans[2]} points" in readme
 
 
 def test_what_the_readme_says_of_the_fewest_labels_is_that_of_the_results() -> None:

@@ -3,12 +3,14 @@
 import csv
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
 import numpy as np
 import pytest
 from deep_files import write_png
+from photographs import CLASSES, write_labels, write_photographs
 from PIL import Image
 from terminal import one_line
 
@@ -18,7 +20,7 @@ from kmpl.datasets.image_folder import read_folder
 from kmpl.jobs import suggest_folder
 from kmpl.labelling import job as labelling
 from kmpl.labelling.label_table import to_csv
-from kmpl.method import steps
+from kmpl.method import pretext, steps
 from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
@@ -182,3 +184,26 @@ def test_all_labelled_is_said(folder: Path, refused: Callable[..., str]) -> None
 def test_the_sheet_shows_deep_pictures_as_they_were_read(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", np.array([[0, 1023], [1023, 0]], dtype=np.uint16))
     assert suggest_folder._read(read_folder(tmp_path), 0).max() == 255
+
+
+def test_photographs_are_chosen_by_features_of_the_backbone_and_nothing_is_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    truth = write_photographs(tmp_path / "pictures", per_class=30)
+    monkeypatch.setattr(steps, "_train", None)
+    monkeypatch.setattr(pretext, "features", None)
+    arguments = ["pictures", "--budget", "9", "--out", "next.csv", "--threads", "1"]
+    assert main(["suggest", *arguments]) == 0
+    assert len({truth[row["file"]] for row in rows(Path("next.csv"))}) == len(CLASSES)
+    write_labels(Path("given.csv"), truth, per_class=2)
+    assert main(["suggest", *arguments, "--labels", "given.csv", "--overwrite"]) == 0
+    assert len(rows(Path("next.csv"))) == 9
+
+
+def test_grey_pictures_are_not_embedded_unless_that_is_asked_for(folder: Path) -> None:
+    images = read_folder(folder)
+    assert suggest_folder.settings_for(images, {"seed": 1}) == {"seed": 1, "backbone": "none"}
+    assert suggest_folder.settings_for(images, {"backbone": "timm:x"}) == {"backbone": "timm:x"}
+    colour = replace(images, images=images.images.repeat(1, 3, 1, 1))
+    assert suggest_folder.settings_for(colour, {"seed": 1}) == {"seed": 1}
