@@ -83,9 +83,11 @@ def label(
 
 def _print_labels(labels: "LabelTable", console: Console) -> None:
     """Print the expected accuracy, and a line per class."""
+    from kmpl.labelling.stopping import curve_line
     from kmpl.labelling.summary import (
         check_line,
         class_summaries,
+        doubt_lines,
         early_line,
         summary_line,
         validation_line,
@@ -107,6 +109,10 @@ def _print_labels(labels: "LabelTable", console: Console) -> None:
     console.print(grid)
     console.print(f"{summary_line(labels)}.", highlight=False, soft_wrap=True)
     console.print(f"{validation_line(labels)}.", highlight=False, soft_wrap=True)
+    for doubt in doubt_lines(labels):
+        console.print(f"{escape(doubt)}.", highlight=False, soft_wrap=True)
+    if labels.curve:
+        console.print(f"{curve_line(labels.curve)}.", highlight=False, soft_wrap=True)
     if early := early_line(labels):
         console.print(f"{early}.", highlight=False, soft_wrap=True)
 

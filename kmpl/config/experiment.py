@@ -190,7 +190,7 @@ class Learning(Settings):
         description=f"Network that learnt elsewhere: {NO_BACKBONE}, {BACKBONES_DESCRIBED}.",
     )
     backbone_weights: str = ""
-    """File of the backbone's weights; download = its library may fetch them; empty = what is installed or cached."""
+    """File of its weights; download = its library may fetch them; empty = what is cached."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Device that computes; auto takes CUDA, else MPS, else the CPU."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

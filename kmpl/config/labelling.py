@@ -24,22 +24,26 @@ class LabelOptions(Learning):
     seed: int = Field(default=0, ge=0, lt=2**31)
     """Seed of the random draws: validation labels, folds, weights, batches."""
     validation: float = Field(default=0.1, ge=0, le=0.5)
-    """Share of the given labels that validation uses and training does not see; 0 = none."""
+    """Share of given labels held out for validation; 0 = none."""
     threshold: float = Field(default=0.5, ge=0, le=1)
     """Confidence threshold: an image below it gets no label. 0 = each image gets a label, whatever the check says."""
     check: Literal["on", "off"] = "on"
-    """Cross-fitting: the given labels are hidden part by part, and the method must find them again. The check says how
-    many assigned labels will be right, and calibrates confidence; off = no check, and confidence is not calibrated."""
+    """Cross-fitting: given labels are hidden in turn and must be found again. It says how many assigned labels will be
+    right, and calibrates confidence; off = neither."""
     expect_accuracy: float = Field(default=0.8, gt=0.5, lt=1)
     """Share of the assigned labels that the check must expect to be right. If all labels together fall short of it,
     only the most confident ones are written."""
+    guarantee: float | None = Field(default=None, gt=0.5, lt=1)
+    """Share of the assigned labels that is right with a probability of 1 − at_risk, if given labels are random."""
+    at_risk: float = Field(default=0.1, gt=0, lt=0.5)
+    """Probability that the guarantee is broken."""
     folds: int = Field(default=5, ge=2, le=20)
-    """Number of parts into which the check splits the given labels."""
+    """Folds of the check."""
 
 
 FROZEN: dict[str, Any] = {"pseudo_labels": {"strategy": "cluster-ensemble", "rounds": 1}}
 """Settings that go with features of a backbone; docs/log/attempts-pictures.md has the others."""
-_OWN = ("size", "seed", "validation", "threshold", "check", "expect_accuracy", "folds")
+_OWN = ("size", "seed", "validation", "threshold", "check", "expect_accuracy", "guarantee", "at_risk", "folds")
 
 
 def clusters_for(n_images: int, n_classes: int) -> int:

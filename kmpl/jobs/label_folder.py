@@ -177,7 +177,9 @@ def label(
         labelling, labels = run(job, steps, choice.fit)
         labels = replace(labels, way=choice.reason, has_model=sees_images(labelling.fit.network))
         texts = _texts(labels, job, command)
-        tracked.log_result(pools[0], labelling, numbers=metrics_of(labels), note=run_note(labels), files=texts)
+        tracked.log_result(
+            pools[0], labelling, numbers=metrics_of(labels), curve=labels.curve, note=run_note(labels), files=texts
+        )
         _write_all(files, texts)
     return labels, tracked.id
 

@@ -17,8 +17,9 @@ import numpy as np
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, logit, softmax
 
-from kmpl.datasets.types import Pool
+from kmpl.datasets.types import UNLABELLED, FrozenFeatures, Pool
 from kmpl.method.cluster_ensemble import spread_labels
+from kmpl.method.frozen_steps import fit_head
 from kmpl.method.results import Labelling
 from kmpl.models.frozen_network import FrozenNetwork
 
@@ -72,6 +73,21 @@ def judge(pool: Pool, labelling: Labelling) -> Judgement:
     )
 
 
+def agreement_of(frozen: FrozenFeatures, labels: np.ndarray, *, n_classes: int) -> np.ndarray:
+    """Return on which images judges agree that know some labels, (N,) bool.
+
+    Args:
+        frozen: features of all images.
+        labels: (N,) classes, −1 = unlabelled.
+        n_classes: C.
+    """
+    given = labels != UNLABELLED
+    weight, bias = fit_head(frozen.values[given], labels[given], np.ones(given.sum()), n_classes=n_classes)
+    by_classifier = (frozen.values @ weight.T + bias).argmax(axis=1)
+    by_graph = spread_labels(frozen, labels, n_classes=n_classes).argmax(axis=1)
+    return np.asarray(by_classifier == by_graph)
+
+
 def expected_accuracy(agree: np.ndarray, given: np.ndarray, n_classes: int) -> float:
     """Return the accuracy on unlabelled images that agreement promises, before any label was hidden.
 
@@ -89,8 +105,10 @@ def expected_accuracy(agree: np.ndarray, given: np.ndarray, n_classes: int) -> f
     return float(np.clip(agree.mean() - gap, min(by_chance, 0.5), 0.995))
 
 
-def calibrate(judgement: Judgement, expected: float, hidden: Judgement, right: np.ndarray) -> np.ndarray:
-    """Return the probability that each label is right, (U,) in (0, 1).
+def calibrate(
+    judgement: Judgement, expected: float, hidden: Judgement, right: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probability that each label is right, (U,) and of the hidden ones (V,), in (0, 1).
 
     It is a logistic curve over the judges' log-odds. What agreement promises is its prior, and hidden labels move it:
     the maximum a posteriori of slope and level.
@@ -113,7 +131,8 @@ def calibrate(judgement: Judgement, expected: float, hidden: Judgement, right: n
         return float(np.logaddexp(0, -margin).sum() + 0.5 * (((at - start) / deviation) ** 2).sum())
 
     slope, height = minimize(loss, start, method="L-BFGS-B", bounds=[(0.1, None), (None, None)]).x
-    return np.asarray(expit(slope * (odds - middle) + height))
+    ours, theirs = (np.asarray(expit(slope * (each - middle) + height)) for each in (odds, hidden.odds))
+    return ours, theirs
 
 
 def as_sure(labelling: Labelling, pool: Pool, confidence: float) -> Labelling:

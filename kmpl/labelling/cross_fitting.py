@@ -19,7 +19,7 @@ from kmpl.method.step_inputs import StepInput
 from kmpl.method.step_interface import Steps
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class CrossFit:
     """Result of all folds."""
 
@@ -27,6 +27,10 @@ class CrossFit:
     """The hidden labels of all folds, and whether each was found again."""
     probabilities: np.ndarray
     """(F, N, C) class probabilities of all images by the last network of each fold."""
+    images: np.ndarray
+    """(V,) index of each hidden label's image."""
+    guesses: np.ndarray
+    """(V,) class that it was named instead of, or as, its label."""
     judgement: Judgement | None = None
     """What judges say of the hidden labels, each by judges that did not know it; None without frozen features."""
 
@@ -70,6 +74,8 @@ def cross_fit(folder: FolderImages, config: ExperimentConfig, *, n_folds: int, s
     steps = _learning_features_once(folder, steps)
     ranks = [np.zeros(0)]
     right = [np.zeros(0, dtype=bool)]
+    images = [np.zeros(0, dtype=np.int64)]
+    guesses = [np.zeros(0, dtype=np.int64)]
     probabilities = []
     judgements: list[Judgement] = []
     for number in np.unique(fold_of_label[fold_of_label != UNLABELLED]):
@@ -82,14 +88,23 @@ def cross_fit(folder: FolderImages, config: ExperimentConfig, *, n_folds: int, s
         unlabelled = np.flatnonzero(hidden | (folder.labels == UNLABELLED))
         in_fold = hidden[unlabelled]
         ranks.append(confidence_ranks(predicted[unlabelled].max(axis=1))[in_fold])
-        right.append(predicted[unlabelled].argmax(axis=1)[in_fold] == folder.labels[unlabelled[in_fold]])
+        guessed = predicted[unlabelled].argmax(axis=1)[in_fold]
+        right.append(guessed == folder.labels[unlabelled[in_fold]])
+        images.append(unlabelled[in_fold])
+        guesses.append(guessed)
         probabilities.append(predicted)
         if pool.frozen:
-            judgements.append(judge(pool, labelling).take(hidden[pool.sources]))
+            judgements.append(judge(pool, labelling).take(np.argsort(pool.sources)).take(unlabelled[in_fold]))
     singles = int(((folder.labels != UNLABELLED) & (fold_of_label == UNLABELLED)).sum())
     stacked = np.stack(probabilities) if probabilities else np.empty((0, len(folder.files), len(folder.classes)))
     hidden_labels = HiddenLabels(np.concatenate(ranks), np.concatenate(right), singles)
-    return CrossFit(hidden_labels, stacked, joined(judgements) if folder.frozen else None)
+    return CrossFit(
+        hidden=hidden_labels,
+        probabilities=stacked,
+        images=np.concatenate(images),
+        guesses=np.concatenate(guesses),
+        judgement=joined(judgements) if folder.frozen else None,
+    )
 
 
 def in_folder_order(pool: Pool, rows: np.ndarray) -> np.ndarray:

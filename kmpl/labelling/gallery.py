@@ -19,6 +19,7 @@ from kmpl.labelling.summary import (
     abbreviate,
     check_line,
     class_summaries,
+    doubt_lines,
     folder_name,
     summary_line,
     validation_line,
@@ -119,6 +120,9 @@ def html(table: LabelTable, environment: dict[str, str] | None = None) -> str:
         summary=summaries,
         classes=[_section(table, number, about) for number, about in enumerate(summaries[:_MAX_CLASSES])],
         missed=_missed(table),
+        suspects=_suspects(table),
+        n_suspects=len(table.suspects),
+        doubts=doubt_lines(table),
         n_missed=int((~table.validation_right).sum()),
         conflicts=[abbreviate(files, _IMAGES_PER_STRIP) for files in conflicts[:_MAX_FILES_LISTED]],
         n_conflicts=len(conflicts),
@@ -172,6 +176,15 @@ def _missed(table: LabelTable) -> list[MissedLabel]:
     return [
         MissedLabel(image=_thumbnail(table, int(i)), given=names[table.folder.labels[i]], guess=names[guess])
         for i, guess in zip(table.validation[wrong], table.validation_guesses[wrong], strict=True)
+    ]
+
+
+def _suspects(table: LabelTable) -> list[MissedLabel]:
+    """Return the first given labels that look like another class."""
+    names = table.folder.classes
+    first = sorted(table.suspects.items())[:_MAX_FILES_LISTED]
+    return [
+        MissedLabel(image=_thumbnail(table, i), given=names[table.folder.labels[i]], guess=names[c]) for i, c in first
     ]
 
 

@@ -17,11 +17,14 @@ from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.errors import UserError, look_up
 from kmpl.labelling.agreement import Judgement, as_sure, calibrate, expected_accuracy, judge
 from kmpl.labelling.cross_fitting import CrossFit, cross_fit, in_folder_order
+from kmpl.labelling.doubts import suspects, unlike
 from kmpl.labelling.label_table import LabelTable, assemble
+from kmpl.labelling.stopping import expected_by_labels
 from kmpl.labelling.thresholds import (
     HiddenLabels,
     calibrated_confidence,
     confidence_ranks,
+    guaranteed_choice,
     smallest_threshold,
     unchecked_threshold,
     user_threshold,
@@ -73,10 +76,11 @@ def prepare(folder: FolderImages, overrides: Mapping[str, Any]) -> Job:
         n_classes=len(folder.classes),
         backbone=folder.frozen.name if folder.frozen else NO_BACKBONE,
     )
-    if "expect_accuracy" in overrides and "threshold" in overrides:
-        raise UserError("expect_accuracy chooses the threshold: give one of the two")
-    if "expect_accuracy" in overrides and options.check == "off":
-        raise UserError("expect_accuracy needs the check: leave out check off")
+    choosing = [name for name in ("expect_accuracy", "threshold", "guarantee") if overrides.get(name) is not None]
+    if len(choosing) > 1:
+        raise UserError(f"{' and '.join(choosing)}: each chooses the threshold; give one of them")
+    if options.check == "off" and choosing not in ([], ["threshold"]):
+        raise UserError(f"{choosing[0]} needs the check: leave out check off")
     if folder.frozen:
         folder = replace(folder, frozen=with_structure(folder.frozen, derive(options.seed, "structure")))
     validation = validation_mask(folder.labels, options.validation, options.seed)
@@ -139,8 +143,14 @@ def _judged(job: Job, table: LabelTable, judgement: Judgement, pool: Pool, fit: 
     unlabelled = ~table.given
     ours = judgement.take(np.argsort(pool.sources)).take(unlabelled)
     expected = expected_accuracy(ours.agree, job.folder.labels[table.given], len(job.folder.classes))
-    confidence = calibrate(ours, expected, fit.judgement, fit.hidden.right)
-    return _with_threshold(job, table, replace(fit.hidden, agreement=float(ours.agree.mean())), confidence)
+    confidence, of_hidden = calibrate(ours, expected, fit.judgement, fit.hidden.right)
+    hidden = replace(fit.hidden, agreement=float(ours.agree.mean()), confidence=of_hidden)
+    frozen = job.folder.frozen
+    assert frozen is not None, "the folder has frozen features"
+    labels = job.folder.labels
+    curve = expected_by_labels(frozen, labels, n_classes=len(job.folder.classes), seed=job.options.seed)
+    table = replace(table, suspects=suspects(fit), unlike=unlike(frozen.values, labels), curve=tuple(curve))
+    return _with_threshold(job, table, hidden, confidence)
 
 
 def _calibrated(job: Job, table: LabelTable, probabilities: np.ndarray, fit: CrossFit) -> LabelTable:
@@ -154,16 +164,20 @@ def _calibrated(job: Job, table: LabelTable, probabilities: np.ndarray, fit: Cro
     """
     unlabelled = ~table.given
     confidence = fit.mean_confidence(probabilities, table.guesses)[unlabelled]
-    if len(fit.hidden.right):
-        confidence = calibrated_confidence(fit.hidden, confidence_ranks(confidence))
-    return _with_threshold(job, table, fit.hidden, confidence)
+    hidden = replace(fit.hidden, confidence=fit.hidden.ranks)
+    if len(hidden.right):
+        confidence = calibrated_confidence(hidden, confidence_ranks(confidence))
+        hidden = replace(hidden, confidence=calibrated_confidence(hidden, hidden.ranks))
+    return _with_threshold(job, table, hidden, confidence)
 
 
 def _with_threshold(job: Job, table: LabelTable, hidden: HiddenLabels, confidence: np.ndarray) -> LabelTable:
     """Return the table with calibrated confidence (unlabelled images,) and the threshold that follows from it."""
     options = job.options
     unlabelled = ~table.given
-    if job.threshold_is_set:
+    if options.guarantee is not None:
+        choice = guaranteed_choice(options.guarantee, options.at_risk, hidden, confidence)
+    elif job.threshold_is_set:
         choice = user_threshold(options.threshold, hidden, confidence)
     else:
         choice = smallest_threshold(options.expect_accuracy, hidden, confidence, minimum=options.threshold)

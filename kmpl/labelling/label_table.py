@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,7 +12,9 @@ from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.labelling.thresholds import ThresholdChoice
 from kmpl.method.results import Labelling
 
-HEADER = ("file", "label", "confidence", "cluster", "round", "source", "assigned")
+HEADER = ("file", "label", "confidence", "cluster", "round", "source", "assigned", "note")
+UNLIKE = "unlike what is labelled"
+"""Note of an image without a label that is farther from all given labels than these are from each other."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +42,12 @@ class LabelTable:
     """(V,) bool: that class is the given label."""
     stop_reason: str = ""
     """Why there was no further round."""
+    suspects: Mapping[int, int] = field(default_factory=dict)
+    """Given labels that look like another class: index of the image → that class."""
+    unlike: np.ndarray | None = None
+    """(N,) bool: images that are unlike anything labelled; None where that was not looked for."""
+    curve: tuple[tuple[int, float], ...] = ()
+    """Numbers of labels, and the accuracy that is expected with so many; empty where that was not looked for."""
     has_model: bool = True
     """False where no model of images is left: the features are from a file."""
     way: str = ""
@@ -149,4 +157,12 @@ def _rows(table: LabelTable) -> Iterator[tuple[str, ...]]:
             str(table.rounds[i]) if has_label else "",
             "assigned" if from_kmpl else "given" if has_label else "",
             label if from_kmpl else "",
+            note_of(table, i, is_empty=not has_label),
         )
+
+
+def note_of(table: LabelTable, i: int, *, is_empty: bool) -> str:
+    """Return what a person should know of an image: that its label is doubtful, or why it has none."""
+    if i in table.suspects:
+        return f"looks like {table.folder.classes[table.suspects[i]]}"
+    return UNLIKE if is_empty and table.unlike is not None and table.unlike[i] else ""

@@ -7,14 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from kmpl.datasets.types import UNLABELLED
 from kmpl.labelling import class_shares
-from kmpl.labelling.label_table import LabelTable
+from kmpl.labelling.label_table import UNLIKE, LabelTable
+from kmpl.labelling.stopping import curve_line
 from kmpl.reports.findings import why_early
 
 _ADVICE = (
     "more labels help most (kmpl suggest says which); for photographs so may --augmentation.flip and a larger --size; "
     "--threshold 0 writes all the same"
 )
+_MAX_NAMED = 5  # doubtful labels in a line
 _MIN_EXPECTED_IMAGES = 3  # a class with fewer expected images may have none by chance
 
 
@@ -84,6 +87,24 @@ def way_line(table: LabelTable) -> str:
     return table.way
 
 
+def doubt_lines(table: LabelTable) -> list[str]:
+    """Return what a person should look at, image by image, a line each; nothing of it was changed."""
+    names = table.folder.classes
+    lines = []
+    if table.suspects:
+        shown = [
+            f"{table.folder.files[i]} ({names[table.folder.labels[i]]}, looks like {names[c]})"
+            for i, c in sorted(table.suspects.items())
+        ]
+        what = "1 given label looks" if len(shown) == 1 else f"{len(shown):,} given labels look"
+        lines.append(f"{what} like another class: {abbreviate(shown, _MAX_NAMED)}")
+    if table.unlike is not None and (n := int((table.unlike & (table.classes == UNLABELLED)).sum())):
+        lines.append(
+            f"{n:,} of the empty {'is' if n == 1 else 'are'} {UNLIKE}: perhaps of a class that has no label yet"
+        )
+    return lines
+
+
 def validation_line(table: LabelTable) -> str:
     """Return how many of the held-out validation labels the last network found again."""
     right = int(table.validation_right.sum())
@@ -126,6 +147,8 @@ def check_record(table: LabelTable) -> dict[str, Any]:
         "said": check_line(table),
         "way": way_line(table),
         "warnings": warning_lines(table),
+        "doubts": doubt_lines(table),
+        "expected_right_by_labels": [[n, share] for n, share in table.curve],
         "expected_right": _finite(choice.expected_accuracy),
         "demanded": choice.target_accuracy,
         "expected_right_of_all_images": _finite(choice.expected_accuracy_of_all),
@@ -160,7 +183,8 @@ def metrics_of(table: LabelTable) -> dict[str, float]:
 
 def run_note(table: LabelTable) -> str:
     """Return the text at the top of the run's page in MLflow, as markdown."""
-    lines = (check_line(table), way_line(table), *warning_lines(table), summary_line(table))
+    lines = [check_line(table), way_line(table), *warning_lines(table), *doubt_lines(table), summary_line(table)]
+    lines += [curve_line(table.curve)] if table.curve else []
     return "\n\n".join(f"{line}." for line in lines if line)
 
 

@@ -11,6 +11,8 @@ from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from kmpl.labelling.guarantee import guaranteed_threshold, least_labels
+
 
 @dataclass(frozen=True, slots=True)
 class HiddenLabels:
@@ -22,6 +24,8 @@ class HiddenLabels:
     """(V,) bool: the method found the label again."""
     singles: int = 0
     """Labels that could not be hidden, because each is the only one of its class."""
+    confidence: np.ndarray | None = None
+    """(V,) calibrated confidence of each, as the unlabelled images have it; None before calibration."""
     agreement: float | None = None
     """Share of the unlabelled images on which two judges agree (``kmpl.labelling.agreement``); None without judges."""
 
@@ -159,6 +163,40 @@ def smallest_threshold(
     message = f"Threshold {_digits(threshold)}: {accuracy:.1%} expected to be right ({_evidence(hidden)}{caution})"
     choice = ThresholdChoice(
         threshold=threshold, message=message, target_accuracy=target_accuracy, expected_accuracy=accuracy
+    )
+    return _with_evidence(choice, hidden, confidence)
+
+
+def guaranteed_choice(
+    guarantee: float, at_risk: float, hidden: HiddenLabels, confidence: np.ndarray
+) -> ThresholdChoice:
+    """Return the smallest threshold above which a share of right labels is guaranteed.
+
+    Args:
+        guarantee: share of right labels.
+        at_risk: probability that fewer are right.
+        hidden: the hidden labels, with calibrated confidence.
+        confidence: (U,) calibrated confidence of the unlabelled images.
+    """
+    assert hidden.confidence is not None, "the hidden labels are calibrated"
+    threshold = guaranteed_threshold(hidden.confidence, hidden.right, confidence, guarantee=guarantee, at_risk=at_risk)
+    promise = f"{guarantee:.1%} right, with a probability of {1 - at_risk:.1%}"
+    if threshold is None:
+        n = least_labels(guarantee, at_risk)
+        why = f"that takes {n} hidden labels, all found again, or more" if len(hidden.right) >= n else f"that takes {n}"
+        message = (
+            f"{promise}, cannot be guaranteed at any confidence, so no label is assigned: {_evidence(hidden)}; {why}"
+        )
+        return _with_evidence(
+            ThresholdChoice(threshold=None, message=message, target_accuracy=guarantee), hidden, confidence
+        )
+    above = confidence[confidence >= threshold]
+    message = (
+        f"Threshold {_digits(threshold)}: at least {promise}, if the given labels are a random sample of the images "
+        f"({_evidence(hidden)})"
+    )
+    choice = ThresholdChoice(
+        threshold=threshold, message=message, target_accuracy=guarantee, expected_accuracy=_mean(above)
     )
     return _with_evidence(choice, hidden, confidence)
 

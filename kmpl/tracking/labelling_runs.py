@@ -8,7 +8,7 @@ import os
 import platform
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,14 @@ class LabellingRun:
             self.client.set_tag(self.id, "way", reason)
 
     def log_result(
-        self, pool: Pool, labelling: Labelling, *, numbers: Mapping[str, float], note: str, files: Mapping[str, str]
+        self,
+        pool: Pool,
+        labelling: Labelling,
+        *,
+        numbers: Mapping[str, float],
+        curve: Iterable[tuple[int, float]],
+        note: str,
+        files: Mapping[str, str],
     ) -> None:
         """Log the result of the labelling.
 
@@ -56,11 +63,13 @@ class LabellingRun:
             pool: images that were labelled.
             labelling: the rounds and the last network.
             numbers: metrics by name, in addition to those of the rounds; values that are not finite are left out.
+            curve: numbers of labels, and the accuracy that is expected with so many.
             note: markdown that MLflow's page shows at the top of the run.
             files: texts to log as files, by file name.
         """
         numbers_at_0 = finite_metrics((name, value, 0) for name, value in numbers.items())
-        log_metrics(self.client, self.id, training_metrics(labelling.rounds) + numbers_at_0)
+        by_labels = finite_metrics(("labels/expected_by_labels", share, n) for n, share in curve)
+        log_metrics(self.client, self.id, training_metrics(labelling.rounds) + numbers_at_0 + by_labels)
         with tempfile.TemporaryDirectory() as folder:
             for name, text in files.items():
                 (Path(folder) / name).write_text(text, encoding="utf-8", newline="")

@@ -83,7 +83,7 @@ def test_after_labelling_the_next_command_takes_the_corrected_file_and_keeps_it(
     assert again.startswith("kmpl label photos --labels all.csv --out all_2.csv --")
     assert " --threshold=0.0" in again
     written = (folder / "all.csv").read_text(encoding="utf-8")
-    corrected = re.sub(r"^([^,]*),[01],(.*,assigned,[01])$", r"\1,2,\2", written, count=1, flags=re.MULTILINE)
+    corrected = re.sub(r"^([^,]*),[01],(.*,assigned,[01],)$", r"\1,2,\2", written, count=1, flags=re.MULTILINE)
     assert corrected != written
     (folder / "all.csv").write_text(corrected, encoding="utf-8")
     done = here(*words, "--overwrite", *BRIEF, cwd=folder)

@@ -97,7 +97,7 @@ def ran(folder: tuple[Path, Path, np.ndarray], tmp_path_factory: pytest.TempPath
 
 
 def test_every_image_has_a_row_and_given_labels_stay(ran: Run, folder: tuple[Path, Path, np.ndarray]) -> None:
-    assert list(ran.rows[0]) == ["file", "label", "confidence", "cluster", "round", "source", "assigned"]
+    assert list(ran.rows[0]) == ["file", "label", "confidence", "cluster", "round", "source", "assigned", "note"]
     assert [row["file"] for row in ran.rows] == [f"{i:03}.png" for i in range(N)]
     with folder[1].open(encoding="utf-8") as file:
         given = {row["file"]: row["label"] for row in csv.DictReader(file)}
@@ -457,7 +457,7 @@ def test_folders_that_cannot_be_labelled_are_refused(tmp_path: Path, refused: Ca
     assert "the pool has 8 images; give 1 to 8" in line(two, "--clustering.n-clusters", "9")
     assert "unknown strategy 'graph'" in line(two, "--pseudo-labels.strategy", "graph")
     assert "unknown network 'vgg'" in line(two, "--network", "vgg")
-    assert "give one of the two" in line(two, "--threshold", "0.3", "--expect-accuracy", "0.9")
+    assert "give one of them" in line(two, "--threshold", "0.3", "--expect-accuracy", "0.9")
     assert not (Path("mlruns")).exists()
     assert "there is no folder" in line(two, "--gallery", "nowhere/gallery.html")
     assert "expect-accuracy" in line(two, "--expect-accuracy", "1.5").replace("_", "-")

@@ -21,7 +21,8 @@ NONE = joined([])
 
 def test_without_a_hidden_label_the_mean_is_what_agreement_promises() -> None:
     judgement, _ = judged(500, 0.0)
-    confidence = calibrate(judgement, 0.7, NONE, np.zeros(0, dtype=bool))
+    confidence, of_none = calibrate(judgement, 0.7, NONE, np.zeros(0, dtype=bool))
+    assert len(of_none) == 0
     assert confidence.mean() == pytest.approx(0.7, abs=1e-6)
     assert (np.diff(confidence[np.argsort(judgement.odds)]) >= 0).all()
 
@@ -32,7 +33,7 @@ def test_hidden_labels_move_it_and_many_decide() -> None:
     errors = []
     for n in (0, 30, 3_000):
         hidden, found = judged(n, -1.0)
-        errors.append(abs(calibrate(judgement, wrong, hidden, found).mean() - right.mean()))
+        errors.append(abs(calibrate(judgement, wrong, hidden, found)[0].mean() - right.mean()))
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.03
 
@@ -40,7 +41,7 @@ def test_hidden_labels_move_it_and_many_decide() -> None:
 def test_hidden_labels_that_were_all_found_again_promise_no_certainty() -> None:
     judgement, _ = judged(500, 0.0)
     hidden, _ = judged(20, 0.0)
-    confidence = calibrate(judgement, 0.6, hidden, np.ones(20, dtype=bool))
+    confidence, _ = calibrate(judgement, 0.6, hidden, np.ones(20, dtype=bool))
     assert 0.6 < confidence.mean() < 0.8
     assert confidence.max() < 1
 

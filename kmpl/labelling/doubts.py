@@ -1,0 +1,56 @@
+"""Doubts about single images: given labels that look like another class, and images unlike anything labelled.
+
+Nothing is changed by a doubt: it is written beside the image, for a person to look at. Shapes: N images, V hidden
+labels, L given labels.
+
+Source: Northcutt et al. 2021, "Confident learning", https://arxiv.org/abs/1911.00068, for labels that a model which did
+not know them contradicts; Vovk et al. 2005, "Algorithmic learning in a random world", for ranks among given labels.
+Measured: docs/log/attempts-pictures.md.
+"""
+
+import numpy as np
+from sklearn.metrics import pairwise_distances_argmin_min
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
+
+from kmpl.datasets.types import UNLABELLED
+from kmpl.labelling.cross_fitting import CrossFit
+
+_RARE = 0.05
+"""Share of given labels that are as far from the others, at most."""
+_NEIGHBOURS = 10
+
+
+def suspects(fit: CrossFit) -> dict[int, int]:
+    """Return given labels that look like another class: index of the image → that class.
+
+    Both judges, who did not know the label, name the same other class, and give it more than half.
+    """
+    assert fit.judgement is not None, "the folder has frozen features"
+    doubtful = ~fit.hidden.right & fit.judgement.agree & (fit.judgement.odds > 0)
+    return {int(i): int(guess) for i, guess in zip(fit.images[doubtful], fit.guesses[doubtful], strict=True)}
+
+
+def unlike(features: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return which unlabelled images are farther from every given label than given labels are from each other, (N,).
+
+    Distances are taken relative to that of the tenth neighbour: in a sparse region nothing is near.
+
+    Args:
+        features: (N, D).
+        labels: (N,), −1 = unlabelled.
+    """
+    given = np.flatnonzero(labels != UNLABELLED)
+    rest = np.flatnonzero(labels == UNLABELLED)
+    found = np.zeros(len(labels), dtype=bool)
+    if len(given) < 1 / _RARE or len(labels) <= _NEIGHBOURS:
+        return found
+    with threadpool_limits(1):
+        near = NearestNeighbors(n_neighbors=_NEIGHBOURS + 1, algorithm="brute").fit(features)
+        sparse = near.kneighbors(features)[0][:, -1]
+        among = NearestNeighbors(n_neighbors=2, algorithm="brute").fit(features[given]).kneighbors(features[given])[0]
+        nearest = pairwise_distances_argmin_min(features[rest], features[given])[1]
+    usual = np.sort(among[:, 1] - sparse[given])
+    as_far = len(usual) - np.searchsorted(usual, nearest - sparse[rest], side="left")
+    found[rest] = (1 + as_far) / (len(usual) + 1) <= _RARE
+    return found
