@@ -7,11 +7,12 @@ from kmpl.runtime.proxies import pass_by
 
 if TYPE_CHECKING:
     from kmpl.method.estimator import KMeansPseudoLabeller
+    from kmpl.models.embed_files import embed_files
 
 wait_briefly()  # before any module of ours loads torch, whose OpenMP asks only once
 
 __version__ = "0.1.0"
-__all__ = ["KMeansPseudoLabeller", "__version__"]
+__all__ = ["KMeansPseudoLabeller", "__version__", "embed_files"]
 
 pass_by()  # here, because all that is of kmpl comes by: commands, flows, processes, Dask's workers, others' programs
 
@@ -22,4 +23,8 @@ def __getattr__(name: str) -> object:
         from kmpl.method.estimator import KMeansPseudoLabeller
 
         return KMeansPseudoLabeller
+    if name == "embed_files":
+        from kmpl.models.embed_files import embed_files
+
+        return embed_files
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

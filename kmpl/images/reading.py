@@ -73,18 +73,20 @@ def read_files(
     return ReadFiles(images=images, ranges=ranges, extents=extents)
 
 
-def read_again(root: Path, files: Sequence[str], *, size: int, channels: int, ranges: Ranges) -> Iterator[np.ndarray]:
-    """Yield files that were read before, each as (size, size, channels) uint8, in their order, read ahead in parallel.
+def read_in_order(
+    root: Path, files: Sequence[str], *, size: int, channels: int, ranges: Ranges
+) -> Iterator[np.ndarray]:
+    """Yield files, each as (size, size, channels) uint8, in their order, read ahead in parallel.
 
     Raises:
-        FileError: a file has changed since, and cannot be read.
+        FileError: a file cannot be read.
     """
 
     def read(file: str) -> np.ndarray:
         try:
             return read_picture(root / file, (size, size), channels, ranges)
         except PictureError as error:
-            raise FileError(f"{root / file}: {error}; it could be read a moment ago", root / file) from error
+            raise FileError(f"{root / file} cannot be read: {error}", root / file) from error
 
     with ThreadPoolExecutor(cores()) as pool:
         ahead: deque[Future[np.ndarray]] = deque()

@@ -16,7 +16,7 @@ from kmpl.config.experiment import Learning
 from kmpl.datasets.feature_files import read_features
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import FrozenFeatures
-from kmpl.images.reading import OnProgress, read_again
+from kmpl.images.reading import OnProgress, read_in_order
 from kmpl.models.backbones.backbone import Backbone
 from kmpl.models.backbones.embedding import embed_batch
 from kmpl.models.backbones.registry import open_backbone
@@ -74,7 +74,7 @@ def _by_content(
     new = list({digest: i for i, digest in enumerate(images.digests) if digest not in rows}.items())
     done = len(images.files) - len(new)
     on_progress(done, len(images.files))
-    pictures = read_again(
+    pictures = read_in_order(
         images.root, [images.files[i] for _, i in new], size=backbone.size, channels=3, ranges=images.ranges
     )
     device = learning.device, learning.precision

@@ -8,6 +8,7 @@ import pytest
 import torch
 from photographs import write_photographs
 
+import kmpl
 from kmpl.config.labelling import LabelOptions
 from kmpl.datasets.image_folder import FolderImages, read_folder
 from kmpl.errors import UserError
@@ -96,7 +97,7 @@ def test_a_file_that_went_away_is_named(folder: Path, tmp_path: Path) -> None:
     (folder / images.files[3]).unlink()
     with pytest.raises(UserError) as error:
         embed_folder.embed(images, OPTIONS, Store(tmp_path / "cache"))
-    assert f"{images.files[3]}: does not exist; it could be read a moment ago" in str(error.value)
+    assert f"{images.files[3]} cannot be read: does not exist" in str(error.value)
 
 
 def test_features_from_a_file_need_no_backbone(folder: Path, tmp_path: Path, computed: list[int]) -> None:
@@ -109,3 +110,14 @@ def test_features_from_a_file_need_no_backbone(folder: Path, tmp_path: Path, com
     assert given.frozen is not None
     assert (given.frozen.root, given.frozen.side) == (False, 0)
     np.testing.assert_allclose(values(given), mine / np.linalg.norm(mine, axis=1, keepdims=True), atol=1e-6)
+
+
+def test_programs_of_others_get_the_features_of_the_command(folder: Path, tmp_path: Path) -> None:
+    images = read_folder(folder)
+    ours = values(embed_folder.embed(images, OPTIONS, Store(tmp_path / "cache")))
+    theirs = kmpl.embed_files([folder / name for name in images.files], precision="float32")
+    np.testing.assert_allclose(theirs, ours, atol=1e-5)
+    with pytest.raises(UserError, match="name at least one image file"):
+        kmpl.embed_files([])
+    with pytest.raises(UserError, match="cannot be read: does not exist"):
+        kmpl.embed_files([folder / "absent.jpg"])

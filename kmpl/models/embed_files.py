@@ -1,0 +1,55 @@
+"""Features of image files for programs of others: ``kmpl.embed_files``. N images, D feature dimension."""
+
+from collections.abc import Iterable
+from os import PathLike
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from kmpl.config.backbones import DEFAULT_BACKBONE
+from kmpl.errors import UserError
+from kmpl.images.reading import read_in_order
+from kmpl.models.backbones.embedding import embed_batch
+from kmpl.models.backbones.registry import open_backbone
+from kmpl.models.frozen_network import directions
+
+_BATCH_IMAGES = 32
+
+
+def embed_files(
+    files: Iterable[str | PathLike[str]],
+    backbone: str = DEFAULT_BACKBONE,
+    *,
+    weights: str = "",
+    device: str = "auto",
+    precision: str = "auto",
+) -> np.ndarray:
+    """Return features of image files, (N, D) float32 of length one, for a classifier or ``KMeansPseudoLabeller``.
+
+    They are what ``kmpl label`` computes of the same files: read, turned upright, fitted into a square with their
+    aspect ratio, embedded, square roots taken where no number is negative, scaled to length one.
+
+    Args:
+        files: the files, in the order of the rows.
+        backbone: efficientnet-lite0 (extra pictures), timm:NAME, torchvision:NAME or onnx:FILE.
+        weights: file of weights; ``download``: its library may fetch them; empty: what is installed or cached.
+        device: auto, cpu, cuda or mps.
+        precision: of convolutions: auto, float32 or bfloat16.
+
+    Raises:
+        UserError: no file, no such backbone, a missing package, or a file that cannot be read.
+    """
+    paths = [str(Path(file).absolute()) for file in files]
+    if not paths:
+        raise UserError("name at least one image file")
+    network = open_backbone(backbone, weights)
+    pictures = read_in_order(Path("/"), paths, size=network.size, channels=3, ranges={})
+    values: list[np.ndarray] = []
+    batch: list[np.ndarray] = []
+    for number, picture in enumerate(pictures, start=1):
+        batch.append(picture)
+        if len(batch) == _BATCH_IMAGES or number == len(paths):
+            values.append(embed_batch(network, torch.from_numpy(np.stack(batch)), device, precision))
+            batch = []
+    return directions(np.concatenate(values))[0]
