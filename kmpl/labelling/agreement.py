@@ -25,6 +25,7 @@ from kmpl.models.frozen_network import FrozenNetwork
 
 _SLOPE = 1.2
 """Log-odds of being right for each unit of log-odds that the judges give a class."""
+_LESS_OF_ONE_LABEL = 0.2  # of the slope, where each class has one label
 _SLOPE_DEVIATION = 0.3
 _LEVEL_DEVIATION = 0.25
 """Log-odds by which the accuracy that agreement promises is off, as standard deviation."""
@@ -106,7 +107,7 @@ def expected_accuracy(agree: np.ndarray, given: np.ndarray, n_classes: int) -> f
 
 
 def calibrate(
-    judgement: Judgement, expected: float, hidden: Judgement, right: np.ndarray
+    judgement: Judgement, expected: float, hidden: Judgement, right: np.ndarray, *, per_class: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the probability that each label is right, (U,) and of the hidden ones (V,), in (0, 1).
 
@@ -118,11 +119,13 @@ def calibrate(
         expected: their accuracy by ``expected_accuracy``.
         hidden: of the V hidden labels, each by judges that did not know it.
         right: (V,) bool, the label was found again.
+        per_class: mean number of given labels a class: judges that know one label are less sure than they say.
     """
     odds = judgement.odds
-    level = brentq(lambda x: expit(_SLOPE * odds + x).mean() - expected, -60, 60)
+    steepness = _SLOPE - _LESS_OF_ONE_LABEL / max(per_class, 1.0)
+    level = brentq(lambda x: expit(steepness * odds + x).mean() - expected, -60, 60)
     middle = odds.mean()  # so that slope and level are independent
-    start = np.array([_SLOPE, level + _SLOPE * middle])
+    start = np.array([steepness, level + steepness * middle])
     deviation = np.array([_SLOPE_DEVIATION, _LEVEL_DEVIATION])
     sign = np.where(right, 1.0, -1.0)
 

@@ -142,13 +142,16 @@ def _judged(job: Job, table: LabelTable, judgement: Judgement, pool: Pool, fit: 
     assert fit.judgement is not None, "the folder has frozen features"
     unlabelled = ~table.given
     ours = judgement.take(np.argsort(pool.sources)).take(unlabelled)
-    expected = expected_accuracy(ours.agree, job.folder.labels[table.given], len(job.folder.classes))
-    confidence, of_hidden = calibrate(ours, expected, fit.judgement, fit.hidden.right)
+    n_classes = len(job.folder.classes)
+    expected = expected_accuracy(ours.agree, job.folder.labels[table.given], n_classes)
+    confidence, of_hidden = calibrate(
+        ours, expected, fit.judgement, fit.hidden.right, per_class=table.given.sum() / n_classes
+    )
     hidden = replace(fit.hidden, agreement=float(ours.agree.mean()), confidence=of_hidden)
     frozen = job.folder.frozen
     assert frozen is not None, "the folder has frozen features"
     labels = job.folder.labels
-    curve = expected_by_labels(frozen, labels, n_classes=len(job.folder.classes), seed=job.options.seed)
+    curve = expected_by_labels(frozen, labels, n_classes=n_classes, seed=job.options.seed)
     table = replace(table, suspects=suspects(fit), unlike=unlike(frozen.values, labels), curve=tuple(curve))
     return _with_threshold(job, table, hidden, confidence)
 

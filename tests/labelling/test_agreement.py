@@ -21,7 +21,7 @@ NONE = joined([])
 
 def test_without_a_hidden_label_the_mean_is_what_agreement_promises() -> None:
     judgement, _ = judged(500, 0.0)
-    confidence, of_none = calibrate(judgement, 0.7, NONE, np.zeros(0, dtype=bool))
+    confidence, of_none = calibrate(judgement, 0.7, NONE, np.zeros(0, dtype=bool), per_class=5)
     assert len(of_none) == 0
     assert confidence.mean() == pytest.approx(0.7, abs=1e-6)
     assert (np.diff(confidence[np.argsort(judgement.odds)]) >= 0).all()
@@ -33,7 +33,7 @@ def test_hidden_labels_move_it_and_many_decide() -> None:
     errors = []
     for n in (0, 30, 3_000):
         hidden, found = judged(n, -1.0)
-        errors.append(abs(calibrate(judgement, wrong, hidden, found)[0].mean() - right.mean()))
+        errors.append(abs(calibrate(judgement, wrong, hidden, found, per_class=5)[0].mean() - right.mean()))
     assert errors[0] > errors[1] > errors[2]
     assert errors[2] < 0.03
 
@@ -41,7 +41,7 @@ def test_hidden_labels_move_it_and_many_decide() -> None:
 def test_hidden_labels_that_were_all_found_again_promise_no_certainty() -> None:
     judgement, _ = judged(500, 0.0)
     hidden, _ = judged(20, 0.0)
-    confidence, _ = calibrate(judgement, 0.6, hidden, np.ones(20, dtype=bool))
+    confidence, _ = calibrate(judgement, 0.6, hidden, np.ones(20, dtype=bool), per_class=5)
     assert 0.6 < confidence.mean() < 0.8
     assert confidence.max() < 1
 
@@ -54,3 +54,10 @@ def test_few_labels_promise_less_than_judges_agree_and_never_less_than_chance() 
     assert promises[-1] < 0.8
     assert expected_accuracy(agree & False, np.arange(10), 10) == pytest.approx(0.15)
     assert expected_accuracy(agree | True, np.repeat(np.arange(2), 50), 2) < 1
+
+
+def test_judges_with_one_label_a_class_are_taken_for_less_sure() -> None:
+    judgement, _ = judged(500, 0.0)
+    one, five = (calibrate(judgement, 0.6, NONE, np.zeros(0, dtype=bool), per_class=n)[0] for n in (1, 5))
+    assert one.std() < five.std()
+    assert one.mean() == pytest.approx(five.mean())
