@@ -17,6 +17,7 @@ from kmpl.labelling.label_table import LabelTable
 from kmpl.labelling.summary import (
     check_line,
     class_summaries,
+    doubt_lines,
     early_line,
     summary_line,
     validation_line,
@@ -43,7 +44,7 @@ def label_images(
 
     Args:
         folder: Folder of images, with or without sub-folders.
-        out: CSV to write: file, label (empty if unsure), confidence, cluster, round, source, and the assigned class.
+        out: CSV to write: file, label (empty if unsure), confidence, cluster, round, source, assigned class, note.
             NAME.check.json beside it holds the expected accuracy of the labels.
         labels: CSV of the given labels (file, label). Empty: labels.csv in the folder, or the names of sub-folders.
         gallery: HTML page of the result to write.
@@ -76,6 +77,8 @@ def label_images(
         logger.warning("%s", line)
     if early := early_line(labelled):
         logger.info("%s", early)
+    for line in doubt_lines(labelled):
+        logger.info("%s", line)
     logger.info("%s; run %s in MLflow", summary_line(labelled), run_id)
     run_task("report", "report", lambda: _create_artifact(labelled))
 

@@ -85,7 +85,7 @@ PAGES: Mapping[str, Page] = {
         defaults=partial(help_defaults.of_table, "ingredients"),
     ),
     "benchmark pictures": Page(
-        example="kmpl benchmark pictures photos --per-class 5 --seeds 0",
+        example="kmpl benchmark pictures photos --per-class 5 --seeds 0 --out tables",
         first=("--out", "--per-class", "--seeds", "--arms", "--backbone"),
         defaults=help_defaults.of_picture_benchmark,
     ),

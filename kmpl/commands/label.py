@@ -136,7 +136,7 @@ def _print_next_steps(
     again_command = escape(next_command(*again, mlruns=mlruns))
     console.print(f"Next: {escape(task)}, then: [bold]{again_command}[/bold]", highlight=False, soft_wrap=True)
     if not labels.has_model:
-        console.print("No model is left: the features are not computed from the images here", soft_wrap=True)
+        console.print("No model is left: the features come from a file, or from another runtime", soft_wrap=True)
         return
     command = escape(next_command("predict", "more-images", "--model", run_id, mlruns=mlruns))
     console.print(f"The model labels more: [bold]{command}[/bold]", soft_wrap=True)

@@ -58,11 +58,11 @@ def suggest(
     console = Console(quiet=options.quiet)
     with warnings_in_one_line():
         images = read_from_options(options.files(folder), learning.size, console)
-        overrides = suggest_folder.settings_for(images, overrides)
-        images = embed_from_options(images, overrides, options.mlruns, console)
+        chosen = suggest_folder.settings_for(images, overrides)
+        images = embed_from_options(images, chosen, options.mlruns, console)
         with progress_bars.show_training(console, whole_job.of_pretext(learning, len(images.files))) as watch:
             store = Workspace(options.mlruns).store
-            suggestions = suggest_folder.choose(images, options.budget, overrides=overrides, store=store, watch=watch)
+            suggestions = suggest_folder.choose(images, options.budget, overrides=chosen, store=store, watch=watch)
         suggest_folder.write(suggestions, options.out, sheet)
     console.print(f"{suggest_folder.summary_line(suggestions)}.", highlight=False, soft_wrap=True)
     written = escape(" and ".join(str(path) for path in (options.out, sheet) if path is not None))

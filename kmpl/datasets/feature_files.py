@@ -19,6 +19,8 @@ import numpy as np
 from kmpl.errors import FileError
 
 _NAME_COLUMNS = ("file", "file_name", "path", "image_path", "image", "name")
+_LABEL_COLUMNS = ("label", "class", "target", "y")
+"""No features: they would tell the method what it is to find."""
 _Rows = tuple[list[str], np.ndarray]
 
 
@@ -39,6 +41,7 @@ def read_features(path: Path, files: Sequence[str]) -> np.ndarray:
         raise FileError(f"{path}: there is no such file of features", path)
     try:
         names, values = reader(path)
+        values = values.astype(np.float32)
     except FileError:
         raise
     except Exception as error:  # damaged files raise anything
@@ -48,7 +51,9 @@ def read_features(path: Path, files: Sequence[str]) -> np.ndarray:
         raise FileError(
             f"{path}: {len(names)} names, but features of shape {values.shape}; give (names, numbers)", path
         )
-    found = values[_matched(path, names, files)].astype(np.float32)
+    if not values.shape[1]:
+        raise FileError(f"{path}: it has no numbers beside the names", path)
+    found = values[_matched(path, names, files)]
     if not np.isfinite(found).all():
         row = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
         raise FileError(f"{path}: the features of {files[row]} are not all finite numbers", path)
@@ -57,7 +62,11 @@ def read_features(path: Path, files: Sequence[str]) -> np.ndarray:
 
 def _matched(path: Path, names: Sequence[str], files: Sequence[str]) -> list[int]:
     """Return the row of each file."""
-    by_path = {str(PurePosixPath(name.replace("\\", "/"))): row for row, name in enumerate(names)}
+    paths = [str(PurePosixPath(name.replace("\\", "/"))) for name in names]
+    twice = next((name for name, n in Counter(paths).items() if n > 1), None)
+    if twice is not None:
+        raise FileError(f"{path}: {twice} comes twice; give each image one row", path)
+    by_path = {name: row for row, name in enumerate(paths)}
     counts = Counter(PurePosixPath(name).name for name in by_path)
     by_name = {PurePosixPath(name).name: row for name, row in by_path.items() if counts[PurePosixPath(name).name] == 1}
     in_folder = Counter(PurePosixPath(file).name for file in files)
@@ -107,7 +116,7 @@ def _read_parquet(path: Path) -> _Rows:
     column = next((name for name in _NAME_COLUMNS if name in table), None)
     if column is None:
         raise FileError(f"{path}: no column of names; call it {_NAME_COLUMNS[0]}", path)
-    others = table.drop(columns=column)
+    others = table.drop(columns=[column, *(name for name in _LABEL_COLUMNS if name in table)])
     lists = [name for name in others if len(others) and isinstance(others[name].iloc[0], np.ndarray | list)]
     values = np.stack(others[lists[0]].to_list()) if lists else others.select_dtypes("number").to_numpy()
     return [str(name) for name in table[column]], values

@@ -16,6 +16,7 @@ from kmpl.config.experiment import Learning
 from kmpl.datasets.feature_files import read_features
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import FrozenFeatures
+from kmpl.errors import UserError
 from kmpl.images.reading import OnProgress, read_in_order
 from kmpl.models.backbones.backbone import Backbone
 from kmpl.models.backbones.embedding import embed_batch
@@ -52,7 +53,11 @@ def embed(images: FolderImages, learning: Learning, store: Store, on_progress: O
     else:
         backbone = open_backbone(name, learning.backbone_weights)
         values = _by_content(images, backbone, learning, store=store, on_progress=on_progress)
+    if not np.isfinite(values).all():
+        raise UserError(f"--backbone {name}: not all features are finite numbers; another --precision may help")
     prepared, root = directions(values)
+    if len(prepared) > 1 and (prepared == prepared[0]).all():
+        raise UserError(f"--backbone {name}: all images have the same features, which tell nothing apart")
     frozen = FrozenFeatures(
         values=prepared,
         validation=prepared[:0],
@@ -70,7 +75,7 @@ def _by_content(
     """Return features (N, D), from the store where it holds a file's."""
     reading = key("backbone", learning, weights=backbone.digest, size=backbone.size, ranges=images.ranges)
     kept = KeptFeatures(store, reading)
-    rows = kept.read()
+    rows = kept.read(set(images.digests))
     new = list({digest: i for i, digest in enumerate(images.digests) if digest not in rows}.items())
     done = len(images.files) - len(new)
     on_progress(done, len(images.files))

@@ -156,7 +156,7 @@ def label(
     Raises:
         UserError: an error of ``kmpl.labelling.job.prepare``, or a file cannot be written.
     """
-    asked = prepare(images, overrides).options.model_copy(update={"backbone": asked_backbone(overrides)})
+    prepare(images, overrides)  # what cannot be labelled is refused before a run is opened
     client = tracking.open_store(mlruns)
     pools: list[Pool] = []
     no_test = no_test_set("a folder of one's own has no test set")
@@ -165,7 +165,6 @@ def label(
         client,
         name=f"label {folder_name(images.root)}",
         folder=images.root,
-        settings=asked.model_dump(mode="json"),
         locks=mlruns / "locks",
         command=command,
     )
@@ -173,7 +172,7 @@ def label(
         steps = wrap(cached(plain, Store(mlruns / "cache")), f"label {images.root.name}")
         choice = choose(images, overrides, steps)
         job = choice.job
-        tracked.log_way(job.config.backbone, choice.reason)
+        tracked.log_way(job.options.model_dump(mode="json"), job.config.backbone, choice.reason)
         labelling, labels = run(job, steps, choice.fit)
         labels = replace(labels, way=choice.reason, has_model=sees_images(labelling.fit.network))
         texts = _texts(labels, job, command)

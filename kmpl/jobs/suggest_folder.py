@@ -29,6 +29,7 @@ from kmpl.store.store import Store
 from kmpl.training.watch import Watch
 
 _MAX_IMAGES_ON_SHEET = 200  # with more, nobody could tell them apart
+_OF_THE_CHECK = ("expect_accuracy", "guarantee", "at_risk")
 HEADER = ("file", "label", "rank", "cluster", "reason", "confidence")
 
 
@@ -88,7 +89,7 @@ def choose(
 def _confidence(images: FolderImages, *, overrides: Mapping[str, Any], store: Store, watch: Watch) -> np.ndarray:
     """Return the confidence of ``kmpl label``'s last network, (N,), from the store if it holds it."""
     steps = cached(Steps(evaluate=no_test_set("a folder of one's own has no test set"), watch=watch), store)
-    without_check = {name: value for name, value in overrides.items() if name != "expect_accuracy"} | {"check": "off"}
+    without_check = {name: value for name, value in overrides.items() if name not in _OF_THE_CHECK} | {"check": "off"}
     _, labelled = run(prepare(images, without_check), steps)
     return labelled.confidence
 

@@ -13,6 +13,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kmpl import tracking
+from kmpl.config.backbones import NO_BACKBONE
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.config.sweep import SweepConfig, experiment_name, is_untuned, untuned
@@ -25,6 +26,7 @@ from kmpl.jobs.tune import TuningJob, run_tuning
 from kmpl.jobs.workers import children_stopped_on_signal, run_in_processes
 from kmpl.jobs.workspace import Workspace
 from kmpl.method import steps
+from kmpl.method.frozen_pool import weights_of
 from kmpl.reports.comparison import SweepReport
 from kmpl.reports.studies import StudyRecord
 from kmpl.runtime.devices import cores, use_threads
@@ -191,7 +193,8 @@ def _key(name: str, config: ExperimentConfig) -> str:
     use_threads(config.threads)
     untuned_mark: dict[str, object] = {"untuned": True} if is_untuned(name) else {}
     settings = config.model_dump(mode="json")
-    return key("experiment", config, settings=settings, **untuned_mark, content=content(config.dataset))
+    backbone = {"backbone": weights_of(config)} if config.backbone != NO_BACKBONE else {}
+    return key("experiment", config, settings=settings, **untuned_mark, **backbone, content=content(config.dataset))
 
 
 @contextlib.contextmanager

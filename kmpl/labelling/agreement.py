@@ -29,6 +29,8 @@ _LESS_OF_ONE_LABEL = 0.2  # of the slope, where each class has one label
 _SLOPE_DEVIATION = 0.3
 _LEVEL_DEVIATION = 0.25
 """Log-odds by which the accuracy that agreement promises is off, as standard deviation."""
+_LEVEL_DEVIATION_CONTRADICTED = 2.0  # where hidden labels say plainly that the judges agree on what is wrong
+_SURPRISE = 3.0  # standard deviations of hits, from which on it is plain
 _GAP_OF_ONE_LABEL = 0.15
 """Agreement less accuracy, where each class has one label."""
 _GAP_EXPONENT = 0.7
@@ -126,7 +128,10 @@ def calibrate(
     level = brentq(lambda x: expit(steepness * odds + x).mean() - expected, -60, 60)
     middle = odds.mean()  # so that slope and level are independent
     start = np.array([steepness, level + steepness * middle])
-    deviation = np.array([_SLOPE_DEVIATION, _LEVEL_DEVIATION])
+    promised = expit(steepness * hidden.odds + level)
+    surprise = (promised.sum() - right.sum()) / np.sqrt((promised * (1 - promised)).sum() + 1)
+    contradicted = surprise > _SURPRISE
+    deviation = np.array([_SLOPE_DEVIATION, _LEVEL_DEVIATION_CONTRADICTED if contradicted else _LEVEL_DEVIATION])
     sign = np.where(right, 1.0, -1.0)
 
     def loss(at: np.ndarray) -> float:
@@ -157,7 +162,11 @@ def as_sure(labelling: Labelling, pool: Pool, confidence: float) -> Labelling:
     def excess(log_temperature: float) -> float:
         return float(softmax(logits / np.exp(log_temperature), axis=1).max(axis=1).mean()) - confidence
 
-    if not excess(-_WIDEST) > 0 > excess(_WIDEST):
-        return labelling
-    tempered = network.tempered(float(np.exp(brentq(excess, -_WIDEST, _WIDEST))))
+    if excess(_WIDEST) >= 0:
+        log_temperature = _WIDEST  # of two classes one is always believed at least by half
+    elif excess(-_WIDEST) <= 0:
+        log_temperature = -_WIDEST
+    else:
+        log_temperature = float(brentq(excess, -_WIDEST, _WIDEST))
+    tempered = network.tempered(float(np.exp(log_temperature)))
     return replace(labelling, fit=replace(labelling.fit, network=tempered))

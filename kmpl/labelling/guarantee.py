@@ -19,7 +19,7 @@ from scipy.stats import hypergeom
 
 
 def guaranteed_threshold(
-    hidden: np.ndarray, right: np.ndarray, confidence: np.ndarray, *, guarantee: float, at_risk: float
+    hidden: np.ndarray, right: np.ndarray, confidence: np.ndarray, *, guarantee: float, at_risk: float, singles: int = 0
 ) -> float | None:
     """Return the least confidence above which the guarantee holds; None where it holds above none.
 
@@ -29,6 +29,8 @@ def guaranteed_threshold(
         confidence: (U,) of the unlabelled images.
         guarantee: share of right labels, in (0, 1).
         at_risk: probability that it is broken, in (0, 1).
+        singles: labels that could not be hidden, each the only one of its class. They count as misses above every
+            threshold: without them the hidden labels are no random sample.
 
     >>> confidence = np.linspace(0.99, 0.5, 50)
     >>> guaranteed_threshold(confidence, confidence > 0.6, confidence, guarantee=0.8, at_risk=0.1)
@@ -40,17 +42,18 @@ def guaranteed_threshold(
     falling = hidden[order]
     misses = np.cumsum(~right[order])
     threshold = None
-    for k in range(1, len(order) + 1):
-        if k < len(order) and falling[k] == falling[k - 1]:
+    for n in range(1, len(order) + 1):
+        if n < len(order) and falling[n] == falling[n - 1]:
             continue  # a threshold cannot tell equals apart
-        written = int((confidence >= falling[k - 1]).sum())
+        k = n + singles
+        written = int((confidence >= falling[n - 1]).sum())
         broken = math.floor((1 - guarantee) * written + 1e-9) + 1  # misses among them that break the guarantee
-        if not written or hypergeom.cdf(0, k + written, broken, k) > at_risk:
+        if not written or hypergeom.cdf(singles, k + written, singles + broken, k) > at_risk:
             continue  # too few hidden labels to prove it, whatever they say
-        m = int(misses[k - 1])
+        m = singles + int(misses[n - 1])
         if hypergeom.cdf(m, k + written, m + broken, k) > at_risk:
             break
-        threshold = float(falling[k - 1])
+        threshold = float(falling[n - 1])
     return threshold
 
 

@@ -49,7 +49,7 @@ class LabelTable:
     curve: tuple[tuple[int, float], ...] = ()
     """Numbers of labels, and the accuracy that is expected with so many; empty where that was not looked for."""
     has_model: bool = True
-    """False where no model of images is left: the features are from a file."""
+    """False where no model of images is left: the features come from a file, or from another runtime."""
     way: str = ""
     """How the images were labelled and why so, in one line for people; empty where nothing was chosen."""
 

@@ -13,8 +13,9 @@ from kmpl.labelling.label_table import UNLIKE, LabelTable
 from kmpl.labelling.stopping import curve_line
 from kmpl.reports.findings import why_early
 
-_ADVICE = (
-    "more labels help most (kmpl suggest says which); for photographs so may --augmentation.flip and a larger --size; "
+_ADVICE = "more labels help most (kmpl suggest says which); --threshold 0 writes all the same"
+_ADVICE_TO_LEARN = (
+    "more labels help most (kmpl suggest says which); for photographs a backbone does (--backbone efficientnet-lite0); "
     "--threshold 0 writes all the same"
 )
 _MAX_NAMED = 5  # doubtful labels in a line
@@ -79,7 +80,8 @@ def check_line(table: LabelTable) -> str:
     """Return the expected accuracy of the labels in one line: the first line that a person should read."""
     nothing_assigned = table.choice.target_accuracy is not None and not table.assigned.any()
     coverage = f"{table.coverage:.1%} of the unlabelled images got a label"
-    return f"{table.choice.message}; {_ADVICE if nothing_assigned else coverage}"
+    advice = _ADVICE if table.folder.frozen else _ADVICE_TO_LEARN
+    return f"{table.choice.message}; {advice if nothing_assigned else coverage}"
 
 
 def way_line(table: LabelTable) -> str:
@@ -111,9 +113,9 @@ def validation_line(table: LabelTable) -> str:
     n = len(table.validation_right)
     if n:
         return f"Of {n} held-out validation labels, the last network found {right} again"
-    if table.choice.n_hidden:
-        return "No label was held out for validation; the labels hidden in turn give the expected accuracy"
-    return "Too few labels to hide any, so nothing checks the result"
+    if table.choice.is_checked:
+        return "No label was held out for validation; the check gives the expected accuracy"
+    return "No label was held out for validation, and nothing checks the result"
 
 
 def early_line(table: LabelTable) -> str:

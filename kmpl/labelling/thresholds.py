@@ -178,8 +178,18 @@ def guaranteed_choice(
         hidden: the hidden labels, with calibrated confidence.
         confidence: (U,) calibrated confidence of the unlabelled images.
     """
+    if not len(hidden.right):
+        message = "No class has two labels, so none can be hidden and nothing can be guaranteed; no label was assigned"
+        return ThresholdChoice(threshold=None, message=message, target_accuracy=guarantee)
     assert hidden.confidence is not None, "the hidden labels are calibrated"
-    threshold = guaranteed_threshold(hidden.confidence, hidden.right, confidence, guarantee=guarantee, at_risk=at_risk)
+    threshold = guaranteed_threshold(
+        hidden.confidence,
+        hidden.right,
+        confidence,
+        guarantee=guarantee,
+        at_risk=at_risk,
+        singles=hidden.singles,
+    )
     promise = f"{guarantee:.1%} right, with a probability of {1 - at_risk:.1%}"
     if threshold is None:
         n = least_labels(guarantee, at_risk)

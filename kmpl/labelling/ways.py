@@ -16,8 +16,10 @@ from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import FrozenFeatures
 from kmpl.labelling.cross_fitting import CrossFit, cross_fit
 from kmpl.labelling.job import Job, prepare
+from kmpl.method.frozen_structure import with_structure
 from kmpl.method.pretext import pixels
 from kmpl.method.step_interface import Steps
+from kmpl.runtime.seeds import derive
 
 _OF_TRAINING = ("network", "augmentation", "pretrain", "retrain", "pretext")
 """Settings that only a network that learns from the folder's images has."""
@@ -97,4 +99,5 @@ def _pixel_job(job: Job) -> Job:
     """Return the same labelling on the principal components of the pixels."""
     values = pixels(job.folder.images)
     frozen = FrozenFeatures(values=values, validation=values[:0], root=False, name=_PIXELS)
-    return replace(job, folder=replace(job.folder, frozen=frozen))
+    structured = with_structure(frozen, derive(job.options.seed, "structure"))
+    return replace(job, folder=replace(job.folder, frozen=structured))

@@ -35,6 +35,11 @@ def backbone_of(name: str, weights: str) -> Backbone:
     return open_backbone(name, weights)
 
 
+def weights_of(config: Learning) -> str:
+    """Return the digest of the weights of the backbone that settings name."""
+    return backbone_of(config.backbone, config.backbone_weights).digest
+
+
 def in_order(pool: Pool) -> Tensor:
     """Return all images of a pool, (N + V, channels, height, width) uint8, in an order that no split changes."""
     return torch.cat([pool.images, pool.validation_images])[torch.from_numpy(_order(pool))]
@@ -71,7 +76,6 @@ def with_features(pool: Pool, values: np.ndarray, config: Learning, seed: int) -
         validation=ours[len(pool.images) :],
         root=root,
         name=config.backbone,
-        backbone=backbone,
-        side=backbone.size,
+        backbone=backbone,  # without a side: the model sees what the pool has, as the test does
     )
     return replace(pool, frozen=with_structure(frozen, derive(seed, "structure")))

@@ -15,6 +15,7 @@ from kmpl.datasets.types import UNLABELLED
 from kmpl.method.pseudo_labels import Evidence, assign
 from kmpl.method.results import Voted
 from kmpl.method.step_inputs import RetrainInput, RoundInput, StepInput
+from kmpl.models.backbones.backbone import Backbone
 from kmpl.models.frozen_network import FrozenNetwork
 from kmpl.runtime.seeds import derive
 from kmpl.training.history import Epoch, Fit
@@ -74,6 +75,8 @@ def _train(inputs: StepInput, labels: np.ndarray, weights: np.ndarray) -> Fit:
     network = FrozenNetwork(
         pool.frozen.backbone, dimension=features.shape[1], n_classes=len(pool.classes), root=pool.frozen.root
     )
+    if isinstance(pool.frozen.backbone, Backbone):
+        network.head.to(pool.frozen.backbone.mean.device)  # where the images went
     network.set_head(*fit_head(features[used], labels[used], weights[used], n_classes=len(pool.classes)))
     loss, accuracy = _score(network, features[used], labels[used], weights[used])
     validation_loss, validation_accuracy = _score(network, pool.frozen.validation, pool.validation_labels)

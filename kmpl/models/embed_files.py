@@ -9,12 +9,13 @@ import torch
 
 from kmpl.config.backbones import DEFAULT_BACKBONE
 from kmpl.errors import UserError
-from kmpl.images.reading import read_in_order
+from kmpl.images.reading import read_files, read_in_order
 from kmpl.models.backbones.embedding import embed_batch
 from kmpl.models.backbones.registry import open_backbone
 from kmpl.models.frozen_network import directions
 
 _BATCH_IMAGES = 32
+_MEASURED_PIXELS = 8  # side of the first reading, which only finds black and white of pictures of more than 8 bits
 
 
 def embed_files(
@@ -28,7 +29,8 @@ def embed_files(
     """Return features of image files, (N, D) float32 of length one, for a classifier or ``KMeansPseudoLabeller``.
 
     They are what ``kmpl label`` computes of the same files: read, turned upright, fitted into a square with their
-    aspect ratio, embedded, square roots taken where no number is negative, scaled to length one.
+    aspect ratio, embedded, square roots taken if no number of any file is negative, scaled to length one. Pictures of
+    more than 8 bits are scaled alike, all files of a call together.
 
     Args:
         files: the files, in the order of the rows.
@@ -40,11 +42,14 @@ def embed_files(
     Raises:
         UserError: no file, no such backbone, a missing package, or a file that cannot be read.
     """
+    if isinstance(files, str):
+        raise UserError(f"{files}: give a list of files, not one name")
     paths = [str(Path(file).absolute()) for file in files]
     if not paths:
         raise UserError("name at least one image file")
     network = open_backbone(backbone, weights)
-    pictures = read_in_order(Path("/"), paths, size=network.size, channels=3, ranges={})
+    measured = read_files(Path("/"), paths, size=_MEASURED_PIXELS, channels=None, on_progress=lambda *_: None)
+    pictures = read_in_order(Path("/"), paths, size=network.size, channels=3, ranges=measured.ranges)
     values: list[np.ndarray] = []
     batch: list[np.ndarray] = []
     for number, picture in enumerate(pictures, start=1):

@@ -88,6 +88,7 @@ class FrozenNetwork(Network):
             root=bool(self.description["root"]),
         )
         weight = self.head.weight.cpu().numpy() / temperature
+        other.head.to(self.head.weight.device)
         other.set_head(weight, self.head.bias.cpu().numpy() / temperature)
         return other
 

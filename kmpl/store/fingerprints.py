@@ -32,13 +32,14 @@ _NO_NUMBERS = {
 }
 _CODE = {
     "fit": ("kmpl.method.steps", "kmpl.training.loop", "kmpl.models.registry", "kmpl.images.views"),
-    "backbone": ("kmpl.models.backbones.registry", "kmpl.images.decoding"),
+    "backbone": ("kmpl.models.backbones.registry", "kmpl.models.backbones.embedding", "kmpl.images.decoding"),
     "embed": ("kmpl.models.embedding", "kmpl.models.registry"),
     "pretext": ("kmpl.method.pretext",),
     "vote": ("kmpl.method.steps", "kmpl.method.pseudo_labels", "kmpl.runtime.seeds"),
-    "evaluate": ("kmpl.method.evaluation", "kmpl.models.registry"),
+    "evaluate": ("kmpl.method.evaluation", "kmpl.models.registry", "kmpl.models.frozen_network"),
     "experiment": (
         "kmpl.method.experiment",
+        "kmpl.method.frozen_steps",
         "kmpl.method.pseudo_labels",
         "kmpl.method.evaluation",
         "kmpl.reports.experiment_report",

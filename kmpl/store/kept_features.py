@@ -1,7 +1,7 @@
 """Features of a backbone by the content of files: a folder that grows costs only what is new. D feature dimension."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import torch
@@ -24,14 +24,15 @@ class KeptFeatures:
         self.store = store
         self.kind = f"{_KIND}/{reading}"
 
-    def read(self) -> dict[str, np.ndarray]:
-        """Return all features that are kept, (D,) float32 each, by the SHA-256 of their files."""
+    def read(self, wanted: Collection[str]) -> dict[str, np.ndarray]:
+        """Return those features that are kept, (D,) float32 each, by the SHA-256 of their files."""
         rows: dict[str, np.ndarray] = {}
         for key in self.store.keys(self.kind):
             entry = self.store.read(self.kind, key)
             if entry is not None:
                 digests = (row.tobytes().hex() for row in entry.array("digests"))
-                rows |= zip(digests, entry.array("features"), strict=True)
+                features = entry.array("features")
+                rows |= {digest: features[i].copy() for i, digest in enumerate(digests) if digest in wanted}
         return rows
 
     def write(self, rows: Mapping[str, np.ndarray]) -> None:

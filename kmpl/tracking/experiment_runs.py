@@ -23,6 +23,7 @@ from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import for_arm
 from kmpl.datasets.types import Pool
 from kmpl.method.results import ArmReport, Report, Round
+from kmpl.models.frozen_network import sees_images
 from kmpl.reports import experiment_plots
 from kmpl.tracking.client import closing, experiment_id, link_successor, search
 from kmpl.tracking.environment import environment, installed_packages
@@ -140,7 +141,8 @@ class ExperimentRun:
             log_params(self.client, run_id, for_arm(self.config, arm.arm).model_dump(mode="json"))
             self._log_data(run_id)
             log_metrics(self.client, run_id, metrics)
-            log_model(self.client, run_id, network=arm.fit.network, pool=self.pool, title=arm.arm)
+            if sees_images(arm.fit.network):
+                log_model(self.client, run_id, network=arm.fit.network, pool=self.pool, title=arm.arm)
 
     def log_report(self, report: Report, summary: Mapping[str, Any]) -> None:
         """Log the figures and numbers of the whole experiment."""

@@ -29,9 +29,7 @@ from kmpl.tracking.log_model import log_model
 class LabellingRun:
     """The open run of a labelling."""
 
-    def __init__(
-        self, client: MlflowClient, *, name: str, folder: Path, settings: Mapping[str, Any], command: str, lock: Path
-    ) -> None:
+    def __init__(self, client: MlflowClient, *, name: str, folder: Path, command: str, lock: Path) -> None:
         self.client = client
         dead = _close_dead(client)
         root = str(folder.resolve())
@@ -39,10 +37,16 @@ class LabellingRun:
         tags |= {"host": platform.node(), "lock": str(lock)}
         self.id = start(client, name, tags)
         link_successor(client, [run for run in dead if run.data.tags.get("folder") == root], self.id)
-        log_params(client, self.id, settings)
 
-    def log_way(self, backbone: str, reason: str) -> None:
-        """Log the backbone whose features are labelled, ``none`` where a network learns, and why it is that one."""
+    def log_way(self, settings: Mapping[str, Any], backbone: str, reason: str) -> None:
+        """Log how the folder is labelled: once the given labels have chosen.
+
+        Args:
+            settings: of the labelling, as a tree.
+            backbone: whose features are labelled; ``none`` where a network learns.
+            reason: why it is that one; empty where there was nothing to choose.
+        """
+        log_params(self.client, self.id, settings)
         self.client.set_tag(self.id, "backbone", backbone)
         if reason:
             self.client.set_tag(self.id, "way", reason)
@@ -82,7 +86,7 @@ class LabellingRun:
 
 @contextlib.contextmanager
 def labelling_run(
-    client: MlflowClient, *, name: str, folder: Path, settings: Mapping[str, Any], locks: Path, command: str = ""
+    client: MlflowClient, *, name: str, folder: Path, locks: Path, command: str = ""
 ) -> Iterator[LabellingRun]:
     """Open a run; close it as FINISHED, as KILLED on Ctrl-C, as FAILED on any other error.
 
@@ -90,13 +94,12 @@ def labelling_run(
         client: of the store.
         name: of the run.
         folder: of the images; the latest run of the same folder whose process died is linked.
-        settings: of the labelling, as a tree.
         locks: folder of the locks; the process of a run is alive while its lock is held.
         command: command line that started the labelling.
     """
     lock = locks.resolve() / f"labelling-{os.getpid()}-{uuid.uuid4().hex[:8]}.lock"
     with hold(lock):
-        run = LabellingRun(client, name=name, folder=folder, settings=settings, command=command, lock=lock)
+        run = LabellingRun(client, name=name, folder=folder, command=command, lock=lock)
         with closing(client, run.id):
             yield run
 

@@ -68,7 +68,7 @@ def test_a_name_alone_is_enough_where_only_one_file_has_it(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"v": VALUES, "n": np.array(["x.png"] * 4)}, "no features for 3 of 3 images (b/2.png, a/1.png, 3.png)"),
+        ({"v": VALUES, "n": np.array(list("wxyz"))}, "no features for 3 of 3 images (b/2.png, a/1.png, 3.png)"),
         ({"v": VALUES}, "one array of names and one of features (rows, numbers) are wanted, it has v float32 (4, 5)"),
         ({"v": VALUES[:3], "n": np.array(NAMES)}, "4 names, but features of shape (3, 5)"),
         ({"v": VALUES * np.nan, "n": np.array(NAMES)}, "the features of b/2.png are not all finite numbers"),
@@ -107,3 +107,24 @@ def test_objects_are_not_unpickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "f.npz", v=VALUES, n=np.array(NAMES, dtype=object))
     with pytest.raises(FileError, match="cannot be read"):
         read_features(tmp_path / "f.npz", FILES)
+
+
+def test_a_column_of_labels_is_no_feature(tmp_path: Path) -> None:
+    table = pd.DataFrame(VALUES, columns=[f"f{i}" for i in range(5)])
+    table.insert(0, "path", NAMES)
+    table["label"] = [0, 1, 2, 3]
+    table.to_parquet(tmp_path / "f.parquet")
+    np.testing.assert_array_equal(read_features(tmp_path / "f.parquet", FILES), EXPECTED)
+    table[["path", "label"]].to_parquet(tmp_path / "none.parquet")
+    with pytest.raises(FileError, match="no numbers beside the names"):
+        read_features(tmp_path / "none.parquet", FILES)
+
+
+def test_a_name_that_comes_twice_and_texts_for_numbers_are_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "f.npz", v=VALUES, n=np.array([*NAMES[:3], "3.png"]))
+    with pytest.raises(FileError, match=r"3\.png comes twice"):
+        read_features(tmp_path / "f.npz", FILES)
+    np.save(tmp_path / "f.npy", np.array([["a", "b"]] * 4))
+    (tmp_path / "f.txt").write_text("\n".join(NAMES))
+    with pytest.raises(FileError, match="cannot be read"):
+        read_features(tmp_path / "f.npy", FILES)

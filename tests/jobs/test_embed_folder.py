@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from photographs import write_photographs
+from PIL import Image
 
 import kmpl
 from kmpl.config.labelling import LabelOptions
@@ -121,3 +122,34 @@ def test_programs_of_others_get_the_features_of_the_command(folder: Path, tmp_pa
         kmpl.embed_files([])
     with pytest.raises(UserError, match="cannot be read: does not exist"):
         kmpl.embed_files([folder / "absent.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [(np.ones((12, 1)), "all images have the same features"), (np.zeros((12, 4)), "all images have the same features")],
+)
+def test_features_that_tell_nothing_apart_are_refused(
+    folder: Path, tmp_path: Path, rows: np.ndarray, words: str
+) -> None:
+    images = read_folder(folder)
+    np.savez(tmp_path / "mine.npz", names=np.array(images.files), values=rows)
+    options = OPTIONS.model_copy(update={"backbone": f"features:{tmp_path / 'mine.npz'}"})
+    with pytest.raises(UserError, match=words):
+        embed_folder.embed(images, options, Store(tmp_path / "cache"))
+
+
+def test_deep_pictures_are_scaled_for_programs_as_for_the_command(tmp_path: Path) -> None:
+    """Ten bits in files of sixteen: by their full range they would be black."""
+    folder = tmp_path / "deep"
+    write_photographs(tmp_path / "pictures", per_class=1, suffix=".png")
+    folder.mkdir()
+    for path in sorted((tmp_path / "pictures").iterdir()):
+        grey = np.asarray(Image.open(path).convert("L")).astype(np.uint16)
+        Image.fromarray(grey * 4).save(folder / path.name)
+    images = read_folder(folder)
+    assert images.ranges
+    ours = values(embed_folder.embed(images, OPTIONS, Store(tmp_path / "cache")))
+    theirs = kmpl.embed_files([folder / name for name in images.files], precision="float32")
+    np.testing.assert_allclose(theirs, ours, atol=1e-5)
+    with pytest.raises(UserError, match="give a list of files"):
+        kmpl.embed_files(str(folder / images.files[0]))

@@ -61,3 +61,13 @@ def test_judges_with_one_label_a_class_are_taken_for_less_sure() -> None:
     one, five = (calibrate(judgement, 0.6, NONE, np.zeros(0, dtype=bool), per_class=n)[0] for n in (1, 5))
     assert one.std() < five.std()
     assert one.mean() == pytest.approx(five.mean())
+
+
+def test_hidden_labels_that_contradict_the_judges_plainly_decide() -> None:
+    odds = np.full(100, 2.0)
+    judgement = Judgement(odds=np.full(500, 2.0), agree=np.ones(500, dtype=bool))
+    hidden = Judgement(odds=odds, agree=np.ones(100, dtype=bool))
+    expected = expected_accuracy(judgement.agree, np.repeat(np.arange(10), 10), 10)
+    confidence, _ = calibrate(judgement, expected, hidden, np.arange(100) < 40, per_class=10)
+    assert expected > 0.9
+    assert confidence.mean() == pytest.approx(0.4, abs=0.05)

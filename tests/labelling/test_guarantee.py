@@ -59,3 +59,21 @@ def test_what_is_guaranteed_is_said_with_its_assumption() -> None:
     assert (
         "at least 90.0% right, with a probability of 90.0%, if the given labels are a random sample" in choice.message
     )
+
+
+def test_classes_with_one_label_cost_proof() -> None:
+    """They cannot be hidden: what is left says nothing of them."""
+    confidence = np.linspace(0.99, 0.5, 80)
+    right = np.ones(80, dtype=bool)
+    without = guaranteed_threshold(confidence, right, confidence, guarantee=0.9, at_risk=0.1)
+    with_three = guaranteed_threshold(confidence, right, confidence, guarantee=0.9, at_risk=0.1, singles=3)
+    assert without == pytest.approx(0.5)
+    assert with_three is not None
+    assert guaranteed_threshold(confidence, right, confidence, guarantee=0.9, at_risk=0.1, singles=20) is None
+
+
+def test_without_a_hidden_label_nothing_is_guaranteed() -> None:
+    choice = guaranteed_choice(0.9, 0.1, HiddenLabels(np.zeros(0), np.zeros(0, dtype=bool)), np.full(9, 0.99))
+    assert choice.threshold is None
+    assert not choice.is_checked
+    assert "none can be hidden and nothing can be guaranteed" in choice.message

@@ -94,6 +94,9 @@ def measure(
     if asked_backbone(overrides) in (AUTO, NO_BACKBONE):
         reason = "the arms are compared on features of a backbone"
         raise SettingError("backbone", asked_backbone(overrides), reason, "a name, efficientnet-lite0 say")
+    names = [root.resolve().name for root in folders]
+    if len(set(names)) < len(names):
+        raise UserError(f"two folders have the same name, {max(names, key=names.count)}; rename one of them")
     for root in folders:
         options = LabelOptions.model_validate(dict(overrides))
         images = embed_folder.embed(read_folder(root, size=options.size), options, store)

