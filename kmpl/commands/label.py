@@ -12,7 +12,8 @@ from rich.table import Table
 from kmpl.commands.flags import flags_of
 from kmpl.commands.folder_options import FolderOptions, embed_from_options, read_from_options, warnings_in_one_line
 from kmpl.commands.options import overrides_of
-from kmpl.config.labelling import LabelOptions
+from kmpl.config.backbones import check_backbone
+from kmpl.config.labelling import LabelOptions, check_choice
 from kmpl.config.networks import NETWORKS
 from kmpl.errors import look_up
 from kmpl.runtime.output_paths import check_apart, free_name
@@ -49,6 +50,8 @@ def label(
     """
     overrides = overrides_of(settings)
     learning = LabelOptions.model_validate(overrides)
+    check_backbone(learning.backbone)
+    check_choice(overrides)
     look_up(NETWORKS, learning.network, "network")
     options.check(folder)
     check_apart({"--labels": options.labels, "--out": options.out, "--gallery": options.gallery})

@@ -10,6 +10,7 @@ from rich.markup import escape
 from kmpl.commands.flags import flags_of
 from kmpl.commands.folder_options import FolderOptions, embed_from_options, read_from_options, warnings_in_one_line
 from kmpl.commands.options import overrides_of
+from kmpl.config.backbones import check_backbone
 from kmpl.config.labelling import LabelOptions
 from kmpl.errors import FileError, UserError
 from kmpl.runtime.output_paths import check_apart, check_target, free_name
@@ -52,6 +53,7 @@ def suggest(
             raise FileError(f"--sheet {sheet}: is a PNG; name it {sheet.with_suffix('.png')}", sheet)
     overrides = overrides_of(settings)
     learning = LabelOptions.model_validate(overrides)
+    check_backbone(learning.backbone)
     from kmpl.jobs import progress_bars, suggest_folder, whole_job
     from kmpl.jobs.workspace import Workspace
 

@@ -3,7 +3,10 @@
 The function takes a ``kmpl.models.backbones.backbone.Request`` and returns a ``Backbone``.
 """
 
+from pathlib import Path
+
 from kmpl.config.choices import Choice, by_name
+from kmpl.errors import FileError, UnknownNameError
 
 NO_BACKBONE = "none"
 """The network learns from the folder's own images, from scratch."""
@@ -37,3 +40,18 @@ def kind_of(backbone: str) -> str:
     ('timm', 'features', 'efficientnet-lite0')
     """
     return backbone.partition(":")[0]
+
+
+def check_backbone(backbone: str) -> None:
+    """Refuse, before anything heavy is imported, a backbone of an unknown kind and a file that is not there.
+
+    Raises:
+        UserError: in one line.
+    """
+    kind, _, name = backbone.partition(":")
+    known = (*BACKBONES, FEATURES, NO_BACKBONE, AUTO)
+    if kind not in known:
+        raise UnknownNameError("backbone", backbone, known)
+    if kind in (FEATURES, "onnx") and not Path(name).expanduser().is_file():
+        what = "file of features" if kind == FEATURES else "ONNX file"
+        raise FileError(f"backbone {backbone}: there is no such {what}", name)

@@ -9,6 +9,7 @@ from pydantic import Field
 from kmpl.config.backbones import AUTO, BACKBONES_DESCRIBED, NO_BACKBONE
 from kmpl.config.experiment import ExperimentConfig, Learning
 from kmpl.config.presets import merge
+from kmpl.errors import UserError
 
 
 class LabelOptions(Learning):
@@ -93,3 +94,19 @@ def experiment(
     options = merge(LabelOptions(), config.model_dump(include=set(Learning.model_fields)) | own)
     about = {"dataset": dataset, "protocol": "literature", "labels": n_labels, "seed": options.seed}
     return options, merge(config, about | {"arms": ("pseudo-label",), "pool": {"image_size": options.size}})
+
+
+def check_choice(given: Mapping[str, Any]) -> None:
+    """Refuse settings that each choose the threshold, and those that need a check where there is none.
+
+    Args:
+        given: what was said, as a tree.
+
+    Raises:
+        UserError: in one line.
+    """
+    choosing = [name for name in ("expect_accuracy", "threshold", "guarantee") if given.get(name) is not None]
+    if len(choosing) > 1:
+        raise UserError(f"{' and '.join(choosing)}: each chooses the threshold; give one of them")
+    if given.get("check") == "off" and choosing not in ([], ["threshold"]):
+        raise UserError(f"{choosing[0]} needs the check: leave out check off")

@@ -14,6 +14,7 @@ from PIL import Image
 
 from kmpl.images.decoding import PictureError, read_picture
 from kmpl.labelling.label_table import LabelTable
+from kmpl.labelling.stopping import curve_line
 from kmpl.labelling.summary import (
     ClassSummary,
     abbreviate,
@@ -122,7 +123,7 @@ def html(table: LabelTable, environment: dict[str, str] | None = None) -> str:
         missed=_missed(table),
         suspects=_suspects(table),
         n_suspects=len(table.suspects),
-        doubts=doubt_lines(table),
+        doubts=[*doubt_lines(table), *([curve_line(table.curve)] if table.curve else [])],
         n_missed=int((~table.validation_right).sum()),
         conflicts=[abbreviate(files, _IMAGES_PER_STRIP) for files in conflicts[:_MAX_FILES_LISTED]],
         n_conflicts=len(conflicts),

@@ -8,14 +8,14 @@ import numpy as np
 
 from kmpl.config.backbones import NO_BACKBONE
 from kmpl.config.experiment import ExperimentConfig
-from kmpl.config.labelling import LabelOptions
+from kmpl.config.labelling import LabelOptions, check_choice
 from kmpl.config.labelling import experiment as experiment_of
 from kmpl.config.networks import NETWORKS
 from kmpl.datasets.folder_pool import pool_of, validation_mask
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.errors import UserError, look_up
-from kmpl.labelling.agreement import Judgement, as_sure, calibrate, expected_accuracy, judge
+from kmpl.labelling.agreement import Judgement, agreement_of, as_sure, calibrate, expected_accuracy, judge
 from kmpl.labelling.cross_fitting import CrossFit, cross_fit, in_folder_order
 from kmpl.labelling.doubts import suspects, unlike
 from kmpl.labelling.label_table import LabelTable, assemble
@@ -76,11 +76,7 @@ def prepare(folder: FolderImages, overrides: Mapping[str, Any]) -> Job:
         n_classes=len(folder.classes),
         backbone=folder.frozen.name if folder.frozen else NO_BACKBONE,
     )
-    choosing = [name for name in ("expect_accuracy", "threshold", "guarantee") if overrides.get(name) is not None]
-    if len(choosing) > 1:
-        raise UserError(f"{' and '.join(choosing)}: each chooses the threshold; give one of them")
-    if options.check == "off" and choosing not in ([], ["threshold"]):
-        raise UserError(f"{choosing[0]} needs the check: leave out check off")
+    check_choice(overrides)
     if folder.frozen:
         folder = replace(folder, frozen=with_structure(folder.frozen, derive(options.seed, "structure")))
     validation = validation_mask(folder.labels, options.validation, options.seed)
@@ -143,16 +139,21 @@ def _judged(job: Job, table: LabelTable, judgement: Judgement, pool: Pool, fit: 
     unlabelled = ~table.given
     ours = judgement.take(np.argsort(pool.sources)).take(unlabelled)
     n_classes = len(job.folder.classes)
-    expected = expected_accuracy(ours.agree, job.folder.labels[table.given], n_classes)
-    confidence, of_hidden = calibrate(
-        ours, expected, fit.judgement, fit.hidden.right, per_class=table.given.sum() / n_classes
-    )
-    hidden = replace(fit.hidden, agreement=float(ours.agree.mean()), confidence=of_hidden)
+    by_person = np.where(np.isin(job.folder.files, sorted(job.folder.unreviewed)), UNLABELLED, job.folder.labels)
+    known = by_person[by_person != UNLABELLED]
     frozen = job.folder.frozen
     assert frozen is not None, "the folder has frozen features"
-    labels = job.folder.labels
-    curve = expected_by_labels(frozen, labels, n_classes=n_classes, seed=job.options.seed)
-    table = replace(table, suspects=suspects(fit), unlike=unlike(frozen.values, labels), curve=tuple(curve))
+    agree = ours.agree
+    if job.folder.unreviewed and len(np.unique(known)) > 1:  # judges that learn kmpl's own guesses agree on them
+        agree = agreement_of(frozen, by_person, n_classes=n_classes)[unlabelled]
+    expected = expected_accuracy(agree, known, n_classes)
+    per_class = len(known) / n_classes
+    confidence, of_hidden = calibrate(ours, expected, fit.judgement, fit.hidden.right, per_class=per_class)
+    hidden = replace(fit.hidden, agreement=float(agree.mean()), confidence=of_hidden)
+    curve = expected_by_labels(
+        frozen, by_person, n_classes=n_classes, seed=job.options.seed, in_all=float(confidence.mean())
+    )
+    table = replace(table, suspects=suspects(fit), unlike=unlike(frozen.values, job.folder.labels), curve=tuple(curve))
     return _with_threshold(job, table, hidden, confidence)
 
 

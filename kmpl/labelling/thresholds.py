@@ -13,6 +13,9 @@ from threadpoolctl import threadpool_limits
 
 from kmpl.labelling.guarantee import guaranteed_threshold, least_labels
 
+_SUREST_LABELS = 10
+"""Labels, at least, of which it is said what could be demanded of the surest."""
+
 
 @dataclass(frozen=True, slots=True)
 class HiddenLabels:
@@ -150,7 +153,9 @@ def smallest_threshold(
     last_of_equals = np.append(falling[1:] < falling[:-1], True)  # a threshold cannot tell equals apart
     possible = np.flatnonzero((expected >= target_accuracy) & (falling >= minimum) & last_of_equals)
     if not len(possible):
+        surest = max(1, min(len(falling), max(_SUREST_LABELS, len(falling) // 20)))
         of_all = f"{_evidence(hidden)}, {_mean(confidence):.1%} of all are expected to be right"
+        of_all += f", {expected[surest - 1]:.1%} of the surest {surest}"
         message = f"{target_accuracy:.1%} cannot be expected at any confidence, so no label is assigned: {of_all}"
         choice = ThresholdChoice(threshold=None, message=message, target_accuracy=target_accuracy)
         return _with_evidence(choice, hidden, confidence)
@@ -193,7 +198,8 @@ def guaranteed_choice(
     promise = f"{guarantee:.1%} right, with a probability of {1 - at_risk:.1%}"
     if threshold is None:
         n = least_labels(guarantee, at_risk)
-        why = f"that takes {n} hidden labels, all found again, or more" if len(hidden.right) >= n else f"that takes {n}"
+        too_few = f"that takes about {n} hidden labels, nearly all of them found again"
+        why = too_few if len(hidden.right) < n else "too many of the surest hidden labels were not found again"
         message = (
             f"{promise}, cannot be guaranteed at any confidence, so no label is assigned: {_evidence(hidden)}; {why}"
         )

@@ -25,7 +25,8 @@ _OF_TRAINING = ("network", "augmentation", "pretrain", "retrain", "pretext")
 """Settings that only a network that learns from the folder's images has."""
 _PIXELS = "the pixels"
 _SLACK = 2.0
-"""Standard errors by which pixels may find fewer labels again than a backbone, where learning is still tried."""
+"""Standard errors by which pixels of grey pictures may find fewer labels again than a backbone, where learning is still
+tried; those of colour pictures, mostly photographs, must find as many."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,9 +76,13 @@ def choose(images: FolderImages, overrides: Mapping[str, Any], steps: Steps) -> 
         return Choice(job=learning if grey else first, reason=f"Way: {reason}; {why}")
     by_backbone = _hits(fit)
     by_pixels = _hits(_cross_fit(_pixel_job(first), steps))
-    if by_pixels < by_backbone - _SLACK * math.sqrt(by_backbone + 1):
+    slack = _SLACK * math.sqrt(by_backbone + 1) if images.images.shape[1] == 1 else 0.0
+    if by_pixels < by_backbone - slack:
         reason = f"{by_backbone} of {len(fit.hidden.right)} hidden labels are found again, by pixels alone {by_pixels}"
         return Choice(job=first, fit=fit, reason=f"Way: features of {name}: {reason}")
+    steps.entering(
+        f"pixels find {by_pixels} hidden labels again, features of {name} {by_backbone}: a network learns, too"
+    )
     learnt = _cross_fit(learning, steps)
     n = f"of {len(fit.hidden.right)} hidden labels"
     if _hits(learnt) > by_backbone:

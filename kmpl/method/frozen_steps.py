@@ -119,6 +119,7 @@ def fit_head(
         return weight, bias
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # one label of a class is enough
         model = LogisticRegression(C=STRENGTH, max_iter=_ITERATIONS)
         model.fit(features.astype(np.float64), labels, sample_weight=weights)
     if len(present) == 2:  # scikit-learn gives the second class's odds

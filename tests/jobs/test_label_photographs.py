@@ -165,3 +165,23 @@ def test_a_backbone_that_is_not_there_is_one_line(
     assert main(["label", str(place.folder), "--labels", str(place.labels), *out, flag]) == 2
     assert words in one_line(capsys.readouterr().err)
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_labels_of_kmpls_own_that_are_handed_back_are_no_evidence(done: Place, tmp_path: Path) -> None:
+    """kmpl finds its own guesses again; only what a person gave says how many are right."""
+    rows = done.rows()
+    wrong, *others = [row for row in rows if row["source"] == "assigned"]
+    for row in others[:20]:
+        row["label"] = row["source"] = row["assigned"] = ""  # still to be labelled
+    wrong["label"] = done.truth[wrong["file"]]
+    wrong["source"] = ""
+    with (tmp_path / "corrected.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
+    words = ["label", str(done.folder), "--labels", str(tmp_path / "corrected.csv"), "--out", str(tmp_path / "out.csv")]
+    words += ["--backbone=efficientnet-lite0", "--trust=assigned", "--threads=1"]
+    assert main([*words, "--mlruns", str(tmp_path / "mlruns")]) == 0
+    check = json.loads((tmp_path / "out.check.json").read_text(encoding="utf-8"))
+    assert check["hidden_labels"] <= LABELS * len(CLASSES) + 1
+    assert check["given"] > LABELS * len(CLASSES) + 1
