@@ -17,12 +17,11 @@ from kmpl.labelling.label_table import LabelTable
 from kmpl.labelling.summary import (
     check_line,
     class_summaries,
-    doubt_lines,
     early_line,
+    remark_lines,
     summary_line,
     validation_line,
     warning_lines,
-    way_line,
 )
 from kmpl.reports.sweep_page import grid
 
@@ -69,18 +68,20 @@ def label_images(
         command=_command(),
         wrap=as_tasks,
     )
+    _log_result(labelled, run_id)
+    run_task("report", "report", lambda: _create_artifact(labelled))
+
+
+def _log_result(labelled: LabelTable, run_id: str) -> None:
+    """Log what is expected of the labels, what speaks against them, and how many there are."""
     logger = get_run_logger()
     logger.info("%s", check_line(labelled))
-    if way := way_line(labelled):
-        logger.info("%s", way)
     for line in warning_lines(labelled):
         logger.warning("%s", line)
-    if early := early_line(labelled):
-        logger.info("%s", early)
-    for line in doubt_lines(labelled):
-        logger.info("%s", line)
+    for line in (labelled.way, early_line(labelled), *remark_lines(labelled)):
+        if line:
+            logger.info("%s", line)
     logger.info("%s; run %s in MLflow", summary_line(labelled), run_id)
-    run_task("report", "report", lambda: _create_artifact(labelled))
 
 
 def _log_warnings(images: FolderImages) -> None:

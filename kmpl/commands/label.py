@@ -86,21 +86,19 @@ def label(
 
 def _print_labels(labels: "LabelTable", console: Console) -> None:
     """Print the expected accuracy, and a line per class."""
-    from kmpl.labelling.stopping import curve_line
     from kmpl.labelling.summary import (
         check_line,
         class_summaries,
-        doubt_lines,
         early_line,
+        remark_lines,
         summary_line,
         validation_line,
         warning_lines,
-        way_line,
     )
 
     console.print(f"[bold]{escape(check_line(labels))}.[/bold]", highlight=False, soft_wrap=True)
-    if way := way_line(labels):
-        console.print(f"{escape(way)}.", highlight=False, soft_wrap=True)
+    if labels.way:
+        console.print(f"{escape(labels.way)}.", highlight=False, soft_wrap=True)
     for warning in warning_lines(labels):
         print(f"kmpl: {warning}", file=sys.stderr)
     grid = Table("class", box=None, pad_edge=False)
@@ -112,10 +110,8 @@ def _print_labels(labels: "LabelTable", console: Console) -> None:
     console.print(grid)
     console.print(f"{summary_line(labels)}.", highlight=False, soft_wrap=True)
     console.print(f"{validation_line(labels)}.", highlight=False, soft_wrap=True)
-    for doubt in doubt_lines(labels):
-        console.print(f"{escape(doubt)}.", highlight=False, soft_wrap=True)
-    if labels.curve:
-        console.print(f"{curve_line(labels.curve)}.", highlight=False, soft_wrap=True)
+    for remark in remark_lines(labels):
+        console.print(f"{escape(remark)}.", highlight=False, soft_wrap=True)
     if early := early_line(labels):
         console.print(f"{early}.", highlight=False, soft_wrap=True)
 

@@ -22,14 +22,14 @@ BACKBONES = by_name(
     Choice(
         DEFAULT_BACKBONE,
         "kmpl.models.backbones.efficientnet_lite:open_efficientnet_lite0",
-        "photographs; pip install 'kmpl[pictures]'",
+        "efficientnet-lite0 (photographs)",
     ),
-    Choice("timm", "kmpl.models.backbones.timm_models:open_timm"),
-    Choice("torchvision", "kmpl.models.backbones.torchvision_models:open_torchvision"),
-    Choice("onnx", "kmpl.models.backbones.onnx_models:open_onnx"),
+    Choice("timm", "kmpl.models.backbones.timm_models:open_timm", "timm:NAME"),
+    Choice("torchvision", "kmpl.models.backbones.torchvision_models:open_torchvision", "torchvision:NAME"),
+    Choice("onnx", "kmpl.models.backbones.onnx_models:open_onnx", "onnx:FILE"),
 )
 
-BACKBONES_DESCRIBED = "efficientnet-lite0 (photographs), timm:NAME, torchvision:NAME, onnx:FILE or features:FILE"
+BACKBONES_DESCRIBED = f"{', '.join(choice.help for choice in BACKBONES.values())} or {FEATURES}:FILE"
 """For help texts."""
 
 

@@ -25,6 +25,7 @@ from kmpl.models.frozen_network import directions
 from kmpl.runtime.devices import use_threads
 from kmpl.store.fingerprints import key
 from kmpl.store.kept_features import KeptFeatures
+from kmpl.store.kept_results import weights_digest
 from kmpl.store.store import Store
 from kmpl.training.watch import ignore
 
@@ -73,7 +74,7 @@ def _by_content(
     images: FolderImages, backbone: Backbone, learning: Learning, *, store: Store, on_progress: OnProgress
 ) -> np.ndarray:
     """Return features (N, D), from the store where it holds a file's."""
-    reading = key("backbone", learning, weights=backbone.digest, size=backbone.size, ranges=images.ranges)
+    reading = key("backbone", learning, weights=weights_digest(backbone), size=backbone.size, ranges=images.ranges)
     kept = KeptFeatures(store, reading)
     rows = kept.read(set(images.digests))
     new = list({digest: i for i, digest in enumerate(images.digests) if digest not in rows}.items())

@@ -32,7 +32,7 @@ from kmpl.runtime.output_paths import check_apart, check_target
 from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 from kmpl.tracking.environment import environment
-from kmpl.tracking.labelling_runs import labelling_run
+from kmpl.tracking.labelling_runs import LabellingRun, labelling_run
 from kmpl.training.watch import Watch, ignore
 
 MAX_NAMED_FILES = 20
@@ -156,31 +156,40 @@ def label(
     Raises:
         UserError: an error of ``kmpl.labelling.job.prepare``, or a file cannot be written.
     """
-    prepare(images, overrides)  # what cannot be labelled is refused before a run is opened
+    images = prepare(images, overrides).folder  # what cannot be labelled is refused before a run is opened
     client = tracking.open_store(mlruns)
     pools: list[Pool] = []
     no_test = no_test_set("a folder of one's own has no test set")
     plain = Steps(evaluate=no_test, watch=watch or Watch(), begun=pools.append, entering=entering)
+    steps = wrap(cached(plain, Store(mlruns / "cache")), f"label {images.root.name}")
     run_of_folder = labelling_run(
-        client,
-        name=f"label {folder_name(images.root)}",
-        folder=images.root,
-        locks=mlruns / "locks",
-        command=command,
+        client, name=f"label {folder_name(images.root)}", folder=images.root, locks=mlruns / "locks", command=command
     )
     with tracking.store_answers(), run_of_folder as tracked:
-        steps = wrap(cached(plain, Store(mlruns / "cache")), f"label {images.root.name}")
-        choice = choose(images, overrides, steps)
-        job = choice.job
-        tracked.log_way(job.options.model_dump(mode="json"), job.config.backbone, choice.reason)
-        labelling, labels = run(job, steps, choice.fit)
-        labels = replace(labels, way=choice.reason, has_model=sees_images(labelling.fit.network))
-        texts = _texts(labels, job, command)
-        tracked.log_result(
-            pools[0], labelling, numbers=metrics_of(labels), curve=labels.curve, note=run_note(labels), files=texts
-        )
-        _write_all(files, texts)
+        labels, files_of_run = _label_tracked(images, overrides, tracked, pools, steps=steps, command=command)
+        _write_all(files, files_of_run)
     return labels, tracked.id
+
+
+def _label_tracked(
+    images: FolderImages,
+    overrides: dict[str, Any],
+    tracked: LabellingRun,
+    pools: list[Pool],
+    *,
+    steps: Steps,
+    command: str,
+) -> tuple[LabelTable, dict[str, str]]:
+    """Label images in an open run; return the labels, and the contents of the output files."""
+    choice = choose(images, overrides, steps)
+    tracked.log_way(choice.job.options.model_dump(mode="json"), choice.job.config.backbone, choice.reason)
+    labelling, labels = run(choice.job, steps, choice.fit)
+    labels = replace(labels, way=choice.reason, has_model=sees_images(labelling.fit.network))
+    texts = _texts(labels, choice.job, command)
+    tracked.log_result(
+        pools[0], labelling, numbers=metrics_of(labels), curve=labels.curve, note=run_note(labels), files=texts
+    )
+    return labels, texts
 
 
 def _texts(labels: LabelTable, job: Job, command: str) -> dict[str, str]:

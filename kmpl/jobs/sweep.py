@@ -26,11 +26,12 @@ from kmpl.jobs.tune import TuningJob, run_tuning
 from kmpl.jobs.workers import children_stopped_on_signal, run_in_processes
 from kmpl.jobs.workspace import Workspace
 from kmpl.method import steps
-from kmpl.method.frozen_pool import weights_of
+from kmpl.method.frozen_pool import backbone_of
 from kmpl.reports.comparison import SweepReport
 from kmpl.reports.studies import StudyRecord
 from kmpl.runtime.devices import cores, use_threads
 from kmpl.store.fingerprints import key
+from kmpl.store.kept_results import weights_digest
 from kmpl.tracking.sweep_runs import SweepRun, refuse_other_settings, sweep_run
 
 
@@ -193,7 +194,9 @@ def _key(name: str, config: ExperimentConfig) -> str:
     use_threads(config.threads)
     untuned_mark: dict[str, object] = {"untuned": True} if is_untuned(name) else {}
     settings = config.model_dump(mode="json")
-    backbone = {"backbone": weights_of(config)} if config.backbone != NO_BACKBONE else {}
+    backbone = {}
+    if config.backbone != NO_BACKBONE:
+        backbone["backbone"] = weights_digest(backbone_of(config.backbone, config.backbone_weights))
     return key("experiment", config, settings=settings, **untuned_mark, **backbone, content=content(config.dataset))
 
 

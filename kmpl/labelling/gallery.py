@@ -14,18 +14,16 @@ from PIL import Image
 
 from kmpl.images.decoding import PictureError, read_picture
 from kmpl.labelling.label_table import LabelTable
-from kmpl.labelling.stopping import curve_line
 from kmpl.labelling.summary import (
     ClassSummary,
     abbreviate,
     check_line,
     class_summaries,
-    doubt_lines,
     folder_name,
+    remark_lines,
     summary_line,
     validation_line,
     warning_lines,
-    way_line,
 )
 
 _THUMBNAIL_PIXELS = 96  # side, at most
@@ -114,7 +112,7 @@ def html(table: LabelTable, environment: dict[str, str] | None = None) -> str:
     return templates.get_template("gallery.html.j2").render(
         title=f"{folder_name(table.folder.root)}, labelled",
         check=check_line(table),
-        way=way_line(table),
+        way=table.way,
         warnings=warning_lines(table),
         counts=summary_line(table),
         validation=validation_line(table),
@@ -123,7 +121,7 @@ def html(table: LabelTable, environment: dict[str, str] | None = None) -> str:
         missed=_missed(table),
         suspects=_suspects(table),
         n_suspects=len(table.suspects),
-        doubts=[*doubt_lines(table), *([curve_line(table.curve)] if table.curve else [])],
+        remarks=remark_lines(table),
         n_missed=int((~table.validation_right).sum()),
         conflicts=[abbreviate(files, _IMAGES_PER_STRIP) for files in conflicts[:_MAX_FILES_LISTED]],
         n_conflicts=len(conflicts),

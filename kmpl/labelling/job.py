@@ -77,7 +77,7 @@ def prepare(folder: FolderImages, overrides: Mapping[str, Any]) -> Job:
         backbone=folder.frozen.name if folder.frozen else NO_BACKBONE,
     )
     check_choice(overrides)
-    if folder.frozen:
+    if folder.frozen and folder.frozen.graph is None:  # else it was found before, with the same seed
         folder = replace(folder, frozen=with_structure(folder.frozen, derive(options.seed, "structure")))
     validation = validation_mask(folder.labels, options.validation, options.seed)
     look_up(NETWORKS, config.network, "network")

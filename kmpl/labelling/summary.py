@@ -84,11 +84,6 @@ def check_line(table: LabelTable) -> str:
     return f"{table.choice.message}; {advice if nothing_assigned else coverage}"
 
 
-def way_line(table: LabelTable) -> str:
-    """Return how the images were labelled, and why so; empty if there was nothing to choose."""
-    return table.way
-
-
 def doubt_lines(table: LabelTable) -> list[str]:
     """Return what a person should look at, image by image, a line each; nothing of it was changed."""
     names = table.folder.classes
@@ -105,6 +100,11 @@ def doubt_lines(table: LabelTable) -> list[str]:
             f"{n:,} of the empty {'is' if n == 1 else 'are'} {UNLIKE}: perhaps of a class that has no label yet"
         )
     return lines
+
+
+def remark_lines(table: LabelTable) -> list[str]:
+    """Return what a person may want to know besides: doubts, and what fewer labels would have given, a line each."""
+    return [*doubt_lines(table), *([curve_line(table.curve)] if table.curve else [])]
 
 
 def validation_line(table: LabelTable) -> str:
@@ -147,7 +147,7 @@ def check_record(table: LabelTable) -> dict[str, Any]:
     choice = table.choice
     return {
         "said": check_line(table),
-        "way": way_line(table),
+        "way": table.way,
         "warnings": warning_lines(table),
         "doubts": doubt_lines(table),
         "expected_right_by_labels": [[n, share] for n, share in table.curve],
@@ -185,8 +185,7 @@ def metrics_of(table: LabelTable) -> dict[str, float]:
 
 def run_note(table: LabelTable) -> str:
     """Return the text at the top of the run's page in MLflow, as markdown."""
-    lines = [check_line(table), way_line(table), *warning_lines(table), *doubt_lines(table), summary_line(table)]
-    lines += [curve_line(table.curve)] if table.curve else []
+    lines = [check_line(table), table.way, *warning_lines(table), *remark_lines(table), summary_line(table)]
     return "\n\n".join(f"{line}." for line in lines if line)
 
 

@@ -35,11 +35,6 @@ def backbone_of(name: str, weights: str) -> Backbone:
     return open_backbone(name, weights)
 
 
-def weights_of(config: Learning) -> str:
-    """Return the digest of the weights of the backbone that settings name."""
-    return backbone_of(config.backbone, config.backbone_weights).digest
-
-
 def in_order(pool: Pool) -> Tensor:
     """Return all images of a pool, (N + V, channels, height, width) uint8, in an order that no split changes."""
     return torch.cat([pool.images, pool.validation_images])[torch.from_numpy(_order(pool))]

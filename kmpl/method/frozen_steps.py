@@ -17,7 +17,6 @@ from kmpl.method.results import Voted
 from kmpl.method.step_inputs import RetrainInput, RoundInput, StepInput
 from kmpl.models.backbones.backbone import Backbone
 from kmpl.models.frozen_network import FrozenNetwork
-from kmpl.runtime.seeds import derive
 from kmpl.training.history import Epoch, Fit
 
 STRENGTH = 100.0
@@ -33,8 +32,8 @@ def pretrain(inputs: StepInput) -> Fit:
     return _train(inputs, inputs.pool.labels, labelled.astype(float))
 
 
-def pseudo_label(inputs: RoundInput) -> Voted:
-    """Vote on all images; the features are those of the first round."""
+def pseudo_label(inputs: RoundInput, seed: int) -> Voted:
+    """Vote on all images; the features are those of the first round, and ``seed`` is of the round's clustering."""
     begin = time.perf_counter()
     features = _features(inputs)
     probabilities = _network(inputs.fit).probabilities(features)
@@ -44,7 +43,7 @@ def pseudo_label(inputs: RoundInput) -> Voted:
         labels=inputs.pool.labels,
         clustering=inputs.config.clustering,
         settings=inputs.config.pseudo_labels,
-        seed=derive(inputs.config.seed, "cluster", inputs.number),
+        seed=seed,
         previous=inputs.previous.clusters if inputs.previous else None,
         frozen=inputs.pool.frozen,
     )

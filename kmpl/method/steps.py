@@ -119,7 +119,7 @@ def pseudo_label(inputs: RoundInput) -> Voted:
     config = inputs.config
     pool = inputs.pool
     if pool.frozen:
-        return frozen_steps.pseudo_label(inputs)
+        return frozen_steps.pseudo_label(inputs, cluster_seed(config, inputs.number))
     begin = time.perf_counter()
     embed = inputs.embed or embedding.embed
     deep, probabilities = embed(inputs.fit.network, pool.images, components=config.clustering.maps)

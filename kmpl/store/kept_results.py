@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from kmpl.config.experiment import Learning, Training
 from kmpl.datasets.registry import content
@@ -16,7 +16,7 @@ from kmpl.method.results import Clusters, Evaluation, PseudoLabels, Voted
 from kmpl.method.step_inputs import EvaluateInput, RetrainInput, RoundInput, StepInput
 from kmpl.method.steps import cluster_seed, retraining
 from kmpl.models import registry as networks
-from kmpl.models.network import Network
+from kmpl.models.backbones.backbone import Backbone
 from kmpl.runtime.devices import to_device
 from kmpl.store.fingerprints import code_version
 from kmpl.store.store import Entry, content_digest
@@ -45,9 +45,9 @@ class Cached:
     """What the step is given → its name for people, who are told where it was found; None: they are not."""
 
 
-def weights_digest(network: Network) -> str:
-    """Return the digest of a network's weights."""
-    return content_digest(network.state_dict())
+def weights_digest(network: nn.Module) -> str:
+    """Return the digest of a network's weights, also of a backbone whose weights are another runtime's, in a file."""
+    return content_digest(network.state_dict(), network.file_digest if isinstance(network, Backbone) else "")
 
 
 # Training
@@ -111,7 +111,11 @@ def _pretext_of_pool_inputs(inputs: StepInput) -> dict[str, Any]:
 def _embed_inputs(inputs: StepInput) -> dict[str, Any]:
     config = inputs.config
     backbone = backbone_of(config.backbone, config.backbone_weights)
-    return {"weights": backbone.digest, "size": backbone.size, "images": content_digest({"": in_order(inputs.pool)})}
+    return {
+        "weights": weights_digest(backbone),
+        "size": backbone.size,
+        "images": content_digest({"": in_order(inputs.pool)}),
+    }
 
 
 # Pseudo-labels

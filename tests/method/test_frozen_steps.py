@@ -121,7 +121,7 @@ def test_assigned_labels_count_as_much_as_the_settings_say(frozen: FrozenFeature
     pool = pool_of(frozen, truth, 2)
     start = frozen_steps.pretrain(StepInput(config=CONFIG, pool=pool))
     base = StepInput(config=CONFIG, pool=pool)
-    voted = frozen_steps.pseudo_label(base.for_round(1, start))
+    voted = frozen_steps.pseudo_label(base.for_round(1, start), seed=0)
     nothing = replace(voted.labels, classes=np.where(pool.labelled, pool.labels, UNLABELLED))
     again = frozen_steps.retrain(base.for_retraining(1, nothing))
     assert again.images == pool.labelled.sum()

@@ -1,6 +1,5 @@
 """What every backbone is: colour images → features. Shapes: B images, D feature dimension, S side in pixels."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,17 +73,6 @@ class Backbone(nn.Module):
     def train(self, mode: bool = True) -> "Backbone":  # noqa: ARG002
         """Stay in evaluation mode: what was learnt elsewhere is not changed by what passes through."""
         return super().train(False)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the weights: names, types, shapes and bytes."""
-        digest = hashlib.sha256(self.file_digest.encode())
-        for name, tensor in sorted(self.state_dict().items()):
-            values = tensor.detach().cpu().contiguous()
-            digest.update(f"{name} {values.dtype} {tuple(values.shape)}".encode())
-            if values.numel():
-                digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
-        return digest.hexdigest()
 
     @property
     def is_exportable(self) -> bool:
