@@ -10,16 +10,14 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from kmpl.benchmarks.options import BenchmarkOptions, CostOptions, IngredientOptions, PictureOptions, SeedOptions
+from kmpl.benchmarks.options import BenchmarkOptions, CostOptions, IngredientOptions, SeedOptions
 from kmpl.benchmarks.writing import RESULTS, check_out_folder, run_environment, stored_steps, write_table
 from kmpl.commands.flags import MLRUNS, Folder
 from kmpl.commands.options import How, overrides_of, sweep_settings
 from kmpl.commands.sweep import sweep_and_show
-from kmpl.config.backbones import DEFAULT_BACKBONE
 from kmpl.config.experiment import ExperimentConfig, Method
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.presets import load, merge
-from kmpl.errors import UserError
 
 
 def _comparison(name: str) -> Callable[..., None]:
@@ -232,52 +230,3 @@ def folder(
         print(rows[-1], flush=True)
     sessions = merge_seeds.merge(merge_seeds.one_session(config, rows, run_environment()), earlier)
     write_table(path, own_folder.markdown(sessions, config.expect_accuracy), None, asdict(sessions))
-
-
-def pictures(
-    *folders: Path,
-    out: Path = RESULTS,
-    options: Annotated[PictureOptions | None, Parameter(name="*", negative_iterable="")] = None,
-    mlruns: Folder = MLRUNS,
-    settings: Annotated[LabelOptions | None, Parameter(name="*", negative_iterable="")] = None,
-) -> None:
-    """Label folders of pictures by a few labels a class, beside what anybody would do with the same features.
-
-    Args:
-        folders: Folders with a sub-folder of pictures for each class.
-        out: Folder that the table (markdown, JSON) and its figure are written to.
-        options: With how many labels, which seeds and which arms.
-        mlruns: Folder of the store, which keeps the features.
-        settings: Single settings of labelling; --backbone is efficientnet-lite0 unless it is given.
-    """
-    if not folders:
-        raise UserError("name folders that have a sub-folder of pictures for each class")
-    check_out_folder(out)
-    overrides = {"backbone": DEFAULT_BACKBONE} | overrides_of(settings)
-    options = options or PictureOptions()
-    from kmpl.benchmarks import merge_seeds
-    from kmpl.benchmarks.accuracy import pictures, pictures_page
-    from kmpl.jobs.workspace import Workspace
-    from kmpl.method.step_interface import no_test_set
-
-    outcomes = []
-    steps = stored_steps(mlruns, no_test_set("a folder of one's own has no test set"))
-    draws = pictures.measure(
-        folders,
-        per_class=options.per_class,
-        seeds=options.seeds,
-        arms=options.arms,
-        overrides=overrides,
-        steps=steps,
-        store=Workspace(mlruns).store,
-    )
-    for outcome in draws:
-        print(
-            f"{outcome.folder}, {outcome.per_class} labels a class, seed {outcome.seed}, {outcome.arm}: "
-            f"{outcome.accuracy:.1%} in {outcome.seconds:.1f} s",
-            flush=True,
-        )
-        outcomes.append(outcome)
-    sessions = merge_seeds.one_session(LabelOptions.model_validate(overrides), outcomes, run_environment())
-    page = pictures_page.markdown(outcomes, sessions.parts)
-    write_table(out / "pictures", page, pictures_page.figure(outcomes), asdict(sessions))

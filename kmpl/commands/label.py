@@ -1,8 +1,9 @@
 """``kmpl label``: label a folder of images by a few that are labelled."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -49,12 +50,7 @@ def label(
         settings: Single settings; the others are chosen by the number of images and classes.
     """
     overrides = overrides_of(settings)
-    learning = LabelOptions.model_validate(overrides)
-    check_backbone(learning.backbone)
-    check_choice(overrides)
-    look_up(NETWORKS, learning.network, "network")
-    options.check(folder)
-    check_apart({"--labels": options.labels, "--out": options.out, "--gallery": options.gallery})
+    learning = _checked(folder, options, overrides)
     # Heavy modules are imported only now that the settings are valid.
     from kmpl.jobs import label_folder, progress_bars
 
@@ -82,6 +78,21 @@ def label(
     _print_labels(labels, console)
     flags = options.reading_flags() + flags_of(overrides)
     _print_next_steps(files, labels, run_id, flags=flags, mlruns=options.mlruns, console=console)
+
+
+def _checked(folder: Path, options: LabelFiles, overrides: Mapping[str, Any]) -> LabelOptions:
+    """Return the settings; refuse, before anything heavy is imported, what cannot be.
+
+    Raises:
+        UserError: in one line.
+    """
+    learning = LabelOptions.model_validate(dict(overrides))
+    check_backbone(learning.backbone)
+    check_choice(overrides)
+    look_up(NETWORKS, learning.network, "network")
+    options.check(folder)
+    check_apart({"--labels": options.labels, "--out": options.out, "--gallery": options.gallery})
+    return learning
 
 
 def _print_labels(labels: "LabelTable", console: Console) -> None:

@@ -71,41 +71,51 @@ def cross_fit(folder: FolderImages, config: ExperimentConfig, *, n_folds: int, s
         steps: of the method.
     """
     fold_of_label = folds(folder.labels, n_folds, seed)
-    by_person = ~np.isin(folder.files, sorted(folder.unreviewed))
     settings = fold_config(config)
     steps = _learning_features_once(folder, steps)
-    ranks = [np.zeros(0)]
-    right = [np.zeros(0, dtype=bool)]
-    images = [np.zeros(0, dtype=np.int64)]
-    guesses = [np.zeros(0, dtype=np.int64)]
-    probabilities = []
-    judgements: list[Judgement] = []
+    parts = []
     for number in np.unique(fold_of_label[fold_of_label != UNLABELLED]):
         if folder.frozen is None:  # else a fold is done before anybody could read it
             steps.entering(f"fold {number + 1} of {n_folds}")
-        hidden = fold_of_label == number
-        pool = pool_of(folder, hidden)
-        labelling = experiment.label(settings, pool, steps)
-        predicted = in_folder_order(pool, labelling.vote.probabilities)
-        unlabelled = np.flatnonzero(hidden | (folder.labels == UNLABELLED))
-        in_fold = (hidden & by_person)[unlabelled]
-        ranks.append(confidence_ranks(predicted[unlabelled].max(axis=1))[in_fold])
-        guessed = predicted[unlabelled].argmax(axis=1)[in_fold]
-        right.append(guessed == folder.labels[unlabelled[in_fold]])
-        images.append(unlabelled[in_fold])
-        guesses.append(guessed)
-        probabilities.append(predicted)
-        if pool.frozen:
-            judgements.append(judge(pool, labelling).take(np.argsort(pool.sources)).take(unlabelled[in_fold]))
+        parts.append(_fold(folder, settings, fold_of_label == number, steps))
     singles = int(((folder.labels != UNLABELLED) & (fold_of_label == UNLABELLED)).sum())
-    stacked = np.stack(probabilities) if probabilities else np.empty((0, len(folder.files), len(folder.classes)))
-    hidden_labels = HiddenLabels(np.concatenate(ranks), np.concatenate(right), singles)
+    none = np.zeros(0, dtype=np.int64)
     return CrossFit(
-        hidden=hidden_labels,
-        probabilities=stacked,
-        images=np.concatenate(images),
-        guesses=np.concatenate(guesses),
-        judgement=joined(judgements) if folder.frozen else None,
+        hidden=HiddenLabels(
+            np.concatenate([np.zeros(0), *(part.hidden.ranks for part in parts)]),
+            np.concatenate([np.zeros(0, dtype=bool), *(part.hidden.right for part in parts)]),
+            singles,
+        ),
+        probabilities=np.concatenate([_no_fold(folder), *(part.probabilities for part in parts)]),
+        images=np.concatenate([none, *(part.images for part in parts)]),
+        guesses=np.concatenate([none, *(part.guesses for part in parts)]),
+        judgement=joined([part.judgement for part in parts if part.judgement]) if folder.frozen else None,
+    )
+
+
+def _no_fold(folder: FolderImages) -> np.ndarray:
+    """Return the class probabilities of all images by no fold at all, (0, N, C)."""
+    return np.empty((0, len(folder.files), len(folder.classes)), dtype=np.float32)
+
+
+def _fold(folder: FolderImages, config: ExperimentConfig, hidden: np.ndarray, steps: Steps) -> CrossFit:
+    """Return the result of one fold; hidden (N,) bool says which labels the method does not see."""
+    pool = pool_of(folder, hidden)
+    labelling = experiment.label(config, pool, steps)
+    predicted = in_folder_order(pool, labelling.vote.probabilities)
+    unlabelled = np.flatnonzero(hidden | (folder.labels == UNLABELLED))
+    by_person = ~np.isin(folder.files, sorted(folder.unreviewed))
+    in_fold = (hidden & by_person)[unlabelled]
+    images = unlabelled[in_fold]
+    guesses = predicted[images].argmax(axis=1)
+    return CrossFit(
+        hidden=HiddenLabels(
+            confidence_ranks(predicted[unlabelled].max(axis=1))[in_fold], guesses == folder.labels[images]
+        ),
+        probabilities=predicted[None],
+        images=images,
+        guesses=guesses,
+        judgement=judge(pool, labelling).take(np.argsort(pool.sources)).take(images) if pool.frozen else None,
     )
 
 
