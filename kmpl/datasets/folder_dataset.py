@@ -41,7 +41,7 @@ def read(name: str, train: bool, size: int = 0) -> Images:
         images=folder.images[part],
         labels=torch.from_numpy(folder.labels[part]),
         classes=folder.classes,
-        ranges=folder.ranges,
+        conversion=folder.conversion,
     )
 
 
@@ -57,8 +57,8 @@ def content(name: str) -> str:
     for file, image, label in zip(folder.files, folder.digests, folder.labels, strict=True):
         class_name = folder.classes[label] if label != UNLABELLED else ""
         digest.update(f"{file}\0{image}\0{class_name}\0".encode())
-    if folder.ranges:  # with another range the same bytes are other pixels
-        digest.update(json.dumps(folder.ranges, sort_keys=True).encode())
+    if folder.conversion:  # with another one the same bytes are other pixels
+        digest.update(json.dumps(folder.conversion.record(), sort_keys=True).encode())
     return digest.hexdigest()
 
 

@@ -80,6 +80,6 @@ def pool_of(folder: FolderImages, hidden: np.ndarray) -> Pool:
         classes=folder.classes,
         raw_shape=(3, side, side) if side else (channels, height, width),
         digest=digest.hexdigest(),
-        ranges=folder.ranges,
+        conversion=folder.conversion,
         frozen=folder.frozen.rows(sources, validation) if folder.frozen else None,
     )

@@ -20,10 +20,10 @@ from kmpl.errors import FileError
 from kmpl.formats.csv_labels import read_labels
 from kmpl.formats.folder_labels import labels_of_folders
 from kmpl.formats.given_labels import NO_RULES, GivenLabels, Rules
+from kmpl.images.conversion import PLAIN, Conversion
 from kmpl.images.file_kinds import IMAGE_SUFFIXES, by_content_sentence, identify
 from kmpl.images.file_tree import walk
 from kmpl.images.reading import OnProgress, ReadImage, read_files
-from kmpl.images.value_ranges import Range, sentences
 from kmpl.runtime.input_paths import check_folder
 
 DEFAULT_SIZE_PIXELS = 32
@@ -55,8 +55,8 @@ class FolderImages:
     """Labels whose reading may not be the intended one, a sentence each."""
     unreviewed: frozenset[str] = frozenset()
     """Files whose given label kmpl assigned earlier, and no person has changed since."""
-    ranges: dict[str, Range] = field(default_factory=dict)
-    """Pixel values of black and white in images of more than 8 bits, by kind; later readings need them."""
+    conversion: Conversion = PLAIN
+    """How the files became pixels; later readings need it."""
     reading_notes: tuple[str, ...] = ()
     """What the user should know about the reading of the files, a sentence each."""
     frozen: FrozenFeatures | None = None
@@ -173,8 +173,8 @@ def read_folder(
         labels_file=table,
         label_notes=given.notes,
         unreviewed=given.unreviewed,
-        ranges=reading.ranges,
-        reading_notes=(*by_content_sentence(by_content), *sentences(reading.ranges, reading.extents)),
+        conversion=reading.conversion,
+        reading_notes=(*by_content_sentence(by_content), *reading.notes),
     )
 
 

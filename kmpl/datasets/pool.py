@@ -243,6 +243,6 @@ def build_pool(config: ExperimentConfig) -> tuple[Pool, np.ndarray]:
         classes=data.classes,
         raw_shape=(data.images.shape[1], data.images.shape[2], data.images.shape[3]),
         digest=digest.hexdigest(),
-        ranges=data.ranges,
+        conversion=data.conversion,
     )
     return pool, true[sources]

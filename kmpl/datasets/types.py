@@ -6,6 +6,8 @@ import numpy as np
 from scipy.sparse import csr_array
 from torch import Tensor, nn
 
+from kmpl.images.conversion import PLAIN, Conversion
+
 UNLABELLED = -1
 """Label of an image without a label, and of a pseudo-label that was left out; scikit-learn's own mark."""
 
@@ -20,8 +22,8 @@ class Images:
     """(N,), int64."""
     classes: tuple[str, ...]
     """Names of the C classes."""
-    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Pixel values of black and white in files of more than 8 bits, by kind of picture."""
+    conversion: Conversion = PLAIN
+    """How the files became pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,8 +82,8 @@ class Pool:
     """Channels, height and width of an image in the data set, before any resizing."""
     digest: str
     """SHA-256 of images, sources, views and split."""
-    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """Pixel values of black and white in files of more than 8 bits, by kind of picture."""
+    conversion: Conversion = PLAIN
+    """How the files became pixels."""
     frozen: FrozenFeatures | None = None
     """Features of a backbone; None where a network learns its own."""
 

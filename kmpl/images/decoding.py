@@ -16,9 +16,11 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from kmpl.errors import UserError
+from kmpl.images.conversion import PLAIN, Conversion
 from kmpl.images.deep_pictures import Deep, NotDecodedError, complete_pillow, deep_picture, tiff_kind
 from kmpl.images.file_kinds import FORMATS, description_of, first_bytes, format_of
 from kmpl.images.fitting import finished, read_orientation, reduced, to_eight_bits, upright
+from kmpl.images.transparency import Transparent
 from kmpl.images.value_ranges import Extent, Ranges
 
 MAX_PIXELS = 120_000_000
@@ -39,47 +41,53 @@ def read_picture(
     path: Path,
     size: tuple[int, int] | None = None,
     channels: int | None = None,
-    ranges: Ranges | None = None,
+    conversion: Conversion = PLAIN,
     on_unknown_kind: Callable[[str], None] = lambda kind: None,  # noqa: ARG005
 ) -> np.ndarray:
     """Return a picture, (height, width, channels) uint8, turned upright by its EXIF orientation.
-
-    Transparent pixels get a white ground, as on a page; a nearly white picture, which would vanish, gets a black one.
 
     Args:
         path: The file; its content decides its format, not its name.
         size: (height, width) to fit the picture into, with its aspect ratio kept (Lanczos to shrink, bicubic to grow).
             The rest gets the median colour of the picture's border, so that neither a digit on black nor one on white
-            gets a frame. A picture of exactly this size is not resampled.
+            gets a frame. A transparent margin is cut off first. A picture of exactly this size stays as it is.
         channels: 1 or 3; None = as in the file: 1 if it is grey, else 3.
-        ranges: Pixel values of black and white in pictures of more than 8 bits, by kind
-            (``kmpl.images.value_ranges``). Without a range, 16 bits are scaled by their full range, other kinds by the
-            values that the picture uses.
-        on_unknown_kind: Called with the kind of a picture of more than 8 bits if ``ranges`` lacks it.
+        conversion: What the folder of the pictures decided on deep and on transparent ones.
+        on_unknown_kind: Called with the kind of a picture of more than 8 bits whose range is not known.
 
     Raises:
         PictureError: absent, not readable, no picture, truncated, or of more than ``MAX_PIXELS``.
     """
 
-    def finish(picture: Image.Image | Deep) -> np.ndarray:
+    def finish(picture: Image.Image | Deep) -> np.ndarray | Transparent:
         if isinstance(picture, Deep):
-            if picture.kind not in (ranges or {}):
+            if picture.kind not in conversion.ranges:
                 on_unknown_kind(picture.kind)
-            picture = to_eight_bits(picture, ranges or {})
+            picture = to_eight_bits(picture, conversion.ranges)
         return finished(picture, size, channels)
 
-    return _decode(path, size, finish)
+    picture = _decode(path, size, finish)
+    if not isinstance(picture, Transparent):
+        return picture
+    return picture.on(picture.own_ground if conversion.ground is None else conversion.ground)
 
 
-def read_or_measure(path: Path, size: tuple[int, int], channels: int | None = None) -> np.ndarray | Extent:
-    """Return a picture of 8 bits as ``read_picture`` does; of a deep picture, return only the values that it uses.
+def read_undecided(
+    path: Path, size: tuple[int, int], channels: int | None = None, ranges: Ranges | None = None
+) -> np.ndarray | Transparent | Extent:
+    """Return a picture as ``read_picture`` does, as far as it does not depend on other pictures of its folder.
+
+    Of a deep picture, only the values that it uses are returned, unless ``ranges`` are given. A picture with
+    transparent pixels has yet to get its ground.
 
     Raises:
         PictureError: as ``read_picture``.
     """
 
-    def finish(picture: Image.Image | Deep) -> np.ndarray | Extent:
-        return picture.extent if isinstance(picture, Deep) else finished(picture, size, channels)
+    def finish(picture: Image.Image | Deep) -> np.ndarray | Transparent | Extent:
+        if not isinstance(picture, Deep):
+            return finished(picture, size, channels)
+        return picture.extent if ranges is None else finished(to_eight_bits(picture, ranges), size, channels)
 
     return _decode(path, size, finish)
 

@@ -1,4 +1,4 @@
-"""Bring a decoded picture into its final form: upright, without alpha, grey or colour, letterboxed to a size."""
+"""Bring a decoded picture into its final form: upright, grey or colour, letterboxed to a size."""
 
 import contextlib
 
@@ -6,15 +6,21 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from kmpl.images.deep_pictures import Deep
+from kmpl.images.transparency import Transparent, grounds_it_vanishes_on, without_margin
 from kmpl.images.value_ranges import Ranges, range_of_one
 
 _ORIENTATION = 0x0112  # EXIF's tag
-_NEARLY_WHITE = 224  # mean shade; brighter pictures would vanish on white
+_WITH_ALPHA = ("LA", "RGBA")
 
 
-def finished(image: Image.Image, size: tuple[int, int] | None, channels: int | None) -> np.ndarray:
-    """Return an upright picture of 8 bits as an array (height, width, 1 or 3) of the given size and channels."""
+def finished(image: Image.Image, size: tuple[int, int] | None, channels: int | None) -> np.ndarray | Transparent:
+    """Return an upright picture of 8 bits as an array (height, width, 1 or 3) of the given size and channels.
+
+    A picture with transparent pixels has yet to get its ground.
+    """
     plain = _plain(image)
+    if plain.mode in _WITH_ALPHA:
+        return _transparent(plain, size, channels)
     if channels:
         plain = plain.convert("L" if channels == 1 else "RGB")
     pixels = np.array(plain if size is None else _fitted(plain, size))
@@ -62,14 +68,16 @@ def read_orientation(image: Image.Image) -> int:
 
 
 def _plain(image: Image.Image) -> Image.Image:
-    """Return the picture as 8-bit grey or RGB."""
+    """Return the picture as 8-bit grey or RGB, with alpha only if it has transparent pixels."""
     mode = image.mode
     if mode in ("L", "RGB") and not image.has_transparency_data:
         return image
     if mode == "1":
         return image.convert("L")
     if image.has_transparency_data or mode in ("La", "RGBa"):
-        return _on_ground(image.convert("LA" if mode in ("L", "LA", "La") else "RGBA"))
+        with_alpha = image.convert("LA" if mode in ("L", "LA", "La") else "RGBA")
+        is_opaque = with_alpha.getchannel("A").getextrema()[0] == 255
+        return with_alpha.convert(with_alpha.mode[:-1]) if is_opaque else with_alpha
     plain = image.convert("RGB")
     return plain.getchannel(0) if mode == "P" and _is_grey(plain) else plain
 
@@ -80,19 +88,16 @@ def _is_grey(image: Image.Image) -> bool:
     return bool((pixels == pixels[..., :1]).all())
 
 
-def _on_ground(image: Image.Image) -> Image.Image:
-    """Return a picture with alpha over a white ground, or over a black one if the picture is nearly white."""
-    alpha = image.getchannel("A")
-    colours = image.convert("RGB" if image.mode == "RGBA" else "L")
-    opacity = np.asarray(alpha, dtype=np.float32)
-    weight = float(opacity.sum())
-    shades = np.asarray(colours.convert("L"), dtype=np.float32)
-    if colours.mode == "RGB":  # yellow is bright but does not vanish on white
-        shades = np.asarray(colours).min(axis=2).astype(np.float32)
-    black = weight > 0 and float((shades * opacity).sum()) / weight > _NEARLY_WHITE
-    ground = Image.new(colours.mode, image.size, "black" if black else "white")
-    ground.paste(colours, mask=alpha)
-    return ground
+def _transparent(image: Image.Image, size: tuple[int, int] | None, channels: int | None) -> Transparent:
+    """Return a picture with alpha, without its transparent margin unless it has exactly the size already."""
+    if channels:
+        image = image.convert("LA" if channels == 1 else "RGBA")
+    if size is not None and image.size != size[::-1]:
+        image = without_margin(image)
+    fitted = np.array(image if size is None else _fitted(image, size))
+    if size is not None:
+        fitted = _centred(fitted, np.zeros((*size, fitted.shape[-1]), dtype=np.uint8))
+    return Transparent(fitted[..., :-1], fitted[..., -1], grounds_it_vanishes_on(image))
 
 
 def _fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -114,7 +119,13 @@ def _letterboxed(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     whole = np.empty((*size, channels), dtype=np.uint8)
     whole[:] = np.median(border, axis=0).round().astype(np.uint8)
-    top = (size[0] - height) // 2
-    left = (size[1] - width) // 2
+    return _centred(pixels, whole)
+
+
+def _centred(pixels: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Return ``whole`` with a picture in its middle."""
+    height, width, _ = pixels.shape
+    top = (whole.shape[0] - height) // 2
+    left = (whole.shape[1] - width) // 2
     whole[top : top + height, left : left + width] = pixels
     return whole

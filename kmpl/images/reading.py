@@ -1,6 +1,7 @@
-"""Read all image files of a folder in parallel; deep pictures (over 8 bits) twice: the first time to find their range.
+"""Read all image files of a folder in parallel, and decide what one file alone does not tell (``Conversion``).
 
-A file that cannot be read gives the reason instead of an image.
+Deep pictures (over 8 bits) are read twice: the first time to find their range. A file that cannot be read gives the
+reason instead of an image.
 """
 
 import hashlib
@@ -13,8 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from kmpl.errors import FileError
-from kmpl.images.decoding import PictureError, read_or_measure, read_picture
-from kmpl.images.value_ranges import Extent, Range, Ranges, decide
+from kmpl.images.conversion import Conversion
+from kmpl.images.decoding import PictureError, read_picture, read_undecided
+from kmpl.images.transparency import Transparent, decide_ground, ground_sentence
+from kmpl.images.value_ranges import Extent, Ranges, decide, sentences
 from kmpl.runtime.devices import cores
 
 _AHEAD = 64
@@ -39,10 +42,14 @@ class ReadFiles:
 
     images: list[ReadImage | str] = field(repr=False)
     """The image of each file, or the reason why there is none."""
-    ranges: dict[str, Range]
-    """Pixel values of black and white in deep pictures, by kind."""
-    extents: list[Extent] = field(repr=False)
-    """Pixel values that each deep picture uses."""
+    conversion: Conversion
+    """What the files together decided."""
+    notes: tuple[str, ...]
+    """What the user should know of it, a sentence each."""
+
+
+_Undecided = tuple[np.ndarray | Transparent, str]
+"""A picture that may still need its ground, and the digest of its file."""
 
 
 def read_files(
@@ -58,7 +65,7 @@ def read_files(
         on_progress: called after each file.
     """
     with ThreadPoolExecutor(cores()) as pool:  # Pillow lets other threads run while it decodes
-        results: list[ReadImage | str | Extent] = []
+        results: list[_Undecided | str | Extent] = []
         for result in pool.map(lambda file: _read(root / file, size, channels), files):
             results.append(result)
             on_progress(len(results), len(files))
@@ -69,12 +76,17 @@ def read_files(
         for n, (index, result) in enumerate(zip(deep, second, strict=True), start=1):
             results[index] = result
             on_progress(len(files) + n, len(files) + len(deep))
-    images = [result for result in results if not isinstance(result, Extent)]
-    return ReadFiles(images=images, ranges=ranges, extents=extents)
+    transparent = [result[0] for result in results if isinstance(result, tuple) and isinstance(result[0], Transparent)]
+    ground = decide_ground(transparent)
+    notes = sentences(ranges, extents)
+    if ground is not None and (sentence := ground_sentence(transparent, ground)):
+        notes = (*notes, sentence)
+    images = [_read_image(result, ground, channels) for result in results if not isinstance(result, Extent)]
+    return ReadFiles(images=images, conversion=Conversion(ranges, ground), notes=notes)
 
 
 def read_in_order(
-    root: Path, files: Sequence[str], *, size: int, channels: int, ranges: Ranges
+    root: Path, files: Sequence[str], *, size: int, channels: int, conversion: Conversion
 ) -> Iterator[np.ndarray]:
     """Yield files, each as (size, size, channels) uint8, in their order, read ahead in parallel.
 
@@ -84,7 +96,7 @@ def read_in_order(
 
     def read(file: str) -> np.ndarray:
         try:
-            return read_picture(root / file, (size, size), channels, ranges)
+            return read_picture(root / file, (size, size), channels, conversion)
         except PictureError as error:
             raise FileError(f"{root / file} cannot be read: {error}", root / file) from error
 
@@ -98,20 +110,28 @@ def read_in_order(
             yield ahead.popleft().result()
 
 
-def _read(path: Path, size: int, channels: int | None, ranges: Ranges | None = None) -> ReadImage | str | Extent:
+def _read(path: Path, size: int, channels: int | None, ranges: Ranges | None = None) -> _Undecided | str | Extent:
     """Return an image, or the reason why it cannot be read; without ``ranges``, the extent of a deep picture."""
     try:
-        if ranges is None:
-            picture = read_or_measure(path, (size, size), channels)
-            if isinstance(picture, Extent):
-                return picture
-        else:
-            picture = read_picture(path, (size, size), channels, ranges)
+        picture = read_undecided(path, (size, size), channels, ranges)
+        if isinstance(picture, Extent):
+            return picture
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except PictureError as error:
         return str(error)
     except OSError as error:
         return error.strerror or str(error)
+    return picture, digest
+
+
+def _read_image(result: _Undecided | str, ground: int | None, channels: int | None) -> ReadImage | str:
+    """Return an image with its ground, or the reason why there is none."""
+    if isinstance(result, str):
+        return result
+    picture, digest = result
+    if isinstance(picture, Transparent):
+        assert ground is not None, "a transparent picture decides the ground"
+        picture = picture.on(ground)
     is_grey = channels is None and bool((picture == picture[..., :1]).all())
     return ReadImage(picture[..., :1] if is_grey else picture, digest)

@@ -74,14 +74,20 @@ def _by_content(
     images: FolderImages, backbone: Backbone, learning: Learning, *, store: Store, on_progress: OnProgress
 ) -> np.ndarray:
     """Return features (N, D), from the store where it holds a file's."""
-    reading = key("backbone", learning, weights=weights_digest(backbone), size=backbone.size, ranges=images.ranges)
+    reading = key(
+        "backbone",
+        learning,
+        weights=weights_digest(backbone),
+        size=backbone.size,
+        conversion=images.conversion.record(),
+    )
     kept = KeptFeatures(store, reading)
     rows = kept.read(set(images.digests))
     new = list({digest: i for i, digest in enumerate(images.digests) if digest not in rows}.items())
     done = len(images.files) - len(new)
     on_progress(done, len(images.files))
     pictures = read_in_order(
-        images.root, [images.files[i] for _, i in new], size=backbone.size, channels=3, ranges=images.ranges
+        images.root, [images.files[i] for _, i in new], size=backbone.size, channels=3, conversion=images.conversion
     )
     device = learning.device, learning.precision
     for part in _parts([digest for digest, _ in new], _KEPT_TOGETHER):

@@ -132,7 +132,7 @@ def contact_sheet(suggested: SuggestedImages) -> bytes:
 
 def _read(images: FolderImages, i: int) -> np.ndarray:
     """Return an image at the size of the sheet, (SIDE_PIXELS, SIDE_PIXELS, 1 or 3) uint8."""
-    return read_picture(images.root / images.files[i], (SIDE_PIXELS, SIDE_PIXELS), ranges=images.ranges)
+    return read_picture(images.root / images.files[i], (SIDE_PIXELS, SIDE_PIXELS), conversion=images.conversion)
 
 
 def write(suggested: SuggestedImages, out: Path, sheet_file: Path | None) -> None:

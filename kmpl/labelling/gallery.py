@@ -194,7 +194,7 @@ def _thumbnails(table: LabelTable, images: Iterable[Any]) -> list[Thumbnail]:
 def _thumbnail(table: LabelTable, i: int) -> Thumbnail:
     file = table.folder.files[i]
     try:
-        pixels = read_picture(table.folder.root / file, ranges=table.folder.ranges)
+        pixels = read_picture(table.folder.root / file, conversion=table.folder.conversion)
     except PictureError:  # the file was removed after it was read
         pixels = table.folder.images[i].permute(1, 2, 0).numpy()
     image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)

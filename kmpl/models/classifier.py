@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from kmpl.images.conversion import PLAIN, Conversion
 from kmpl.images.decoding import read_picture
-from kmpl.images.value_ranges import Ranges
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,10 +20,10 @@ class Classifier:
     """Channels, height and width of the images that it takes."""
     classify: Callable[[np.ndarray], np.ndarray]
     """(B, height, width) uint8 if grey, else (B, height, width, 3) → probabilities (B, C) float32."""
-    ranges: Ranges = field(default_factory=dict)
-    """Which numbers are black and white in pictures of more than 8 bits, by kind, as in those it was trained on."""
+    conversion: Conversion = PLAIN
+    """How the pictures that it was trained on became pixels."""
     unknown: set[str] = field(default_factory=set, compare=False)
-    """Kinds of such pictures that were read and that ``ranges`` lacks."""
+    """Kinds of pictures of more than 8 bits that were read and whose range is not known."""
 
     def read(self, path: Path) -> np.ndarray:
         """Return one picture as ``classify`` takes it, without the batch axis.
@@ -32,7 +32,7 @@ class Classifier:
             PictureError: it cannot be read.
         """
         channels, height, width = self.raw_shape
-        pixels = read_picture(path, (height, width), channels, self.ranges, self.unknown.add)
+        pixels = read_picture(path, (height, width), channels, self.conversion, self.unknown.add)
         return pixels[..., 0] if channels == 1 else pixels
 
 

@@ -15,7 +15,7 @@ from kmpl.models.backbones.registry import open_backbone
 from kmpl.models.frozen_network import directions
 
 _BATCH_IMAGES = 32
-_MEASURED_PIXELS = 8  # side of the first reading, which only finds black and white of pictures of more than 8 bits
+_MEASURED_PIXELS = 8  # side of the first reading, which only finds what all files decide together
 
 
 def embed_files(
@@ -30,7 +30,7 @@ def embed_files(
 
     They are what ``kmpl label`` computes of the same files: read, turned upright, fitted into a square with their
     aspect ratio, embedded, square roots taken if no number of any file is negative, scaled to length one. Pictures of
-    more than 8 bits are scaled alike, all files of a call together.
+    more than 8 bits are scaled alike, and transparent ones get the same ground, all files of a call together.
 
     Args:
         files: the files, in the order of the rows.
@@ -49,7 +49,7 @@ def embed_files(
         raise UserError("name at least one image file")
     network = open_backbone(backbone, weights)
     measured = read_files(Path("/"), paths, size=_MEASURED_PIXELS, channels=None, on_progress=lambda *_: None)
-    pictures = read_in_order(Path("/"), paths, size=network.size, channels=3, ranges=measured.ranges)
+    pictures = read_in_order(Path("/"), paths, size=network.size, channels=3, conversion=measured.conversion)
     values: list[np.ndarray] = []
     batch: list[np.ndarray] = []
     for number, picture in enumerate(pictures, start=1):

@@ -1,8 +1,8 @@
 """Trained networks as files that say themselves what they are: weights as safetensors, the rest in its header."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,6 +14,7 @@ from torch import nn
 
 from kmpl.config.base import Settings
 from kmpl.errors import FileError
+from kmpl.images.conversion import PLAIN, Conversion
 from kmpl.models.backbones.backbone import ARCHITECTURE_ONLY
 from kmpl.models.backbones.registry import open_backbone
 from kmpl.models.classifier import Classifier
@@ -41,17 +42,27 @@ class Description(Settings):
     size: int = Field(ge=0, le=4096)
     """Side of the images that the network sees, pixels; 0 = as they are."""
     ranges: dict[str, tuple[float, float]] = Field(default_factory=dict)
-    """Which numbers are black and white in pictures of more than 8 bits, by kind, as in those it was trained on."""
+    """Pixel values of black and white in pictures of more than 8 bits, by kind, as in those it was trained on."""
+    ground: int | None = None
+    """Shade under transparent pixels: 255 or 0."""
     backbone: str = ""
     """Name in ``kmpl.config.backbones``, with what follows its colon; empty: the network learnt from scratch."""
     root: bool = False
     """Square roots of the backbone's numbers are taken."""
 
     @model_validator(mode="after")
-    def _has_contrast(self) -> "Description":
-        if any(not low < high for low, high in self.ranges.values()):
-            raise ValueError("ranges must go from black to a greater white")
+    def _has_conversion(self) -> "Description":
+        assert self.conversion is not None  # it raises what is wrong
         return self
+
+    @property
+    def conversion(self) -> Conversion:
+        """How pictures become pixels.
+
+        Raises:
+            ValueError: impossible ranges or ground.
+        """
+        return Conversion(self.ranges, self.ground)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,8 +75,8 @@ class TrainedModel:
     """Names of the C classes."""
     raw_shape: tuple[int, int, int]
     """Channels, height and width of the images that it takes."""
-    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """As in ``Description``."""
+    conversion: Conversion = PLAIN
+    """How the pictures that it was trained on became pixels."""
 
     @property
     def classifier(self) -> Classifier:
@@ -75,7 +86,7 @@ class TrainedModel:
             with torch.inference_mode():
                 return self.module(torch.from_numpy(images)).numpy()
 
-        return Classifier(classes=self.classes, raw_shape=self.raw_shape, classify=classify, ranges=self.ranges)
+        return Classifier(classes=self.classes, raw_shape=self.raw_shape, classify=classify, conversion=self.conversion)
 
 
 def describe_network(
@@ -84,16 +95,16 @@ def describe_network(
     classes: Sequence[str],
     raw_shape: Sequence[int],
     size: int,
-    ranges: Mapping[str, tuple[float, float]],
+    conversion: Conversion,
 ) -> Description:
-    """Return the description of a trained network; the arguments are the fields of ``Description``."""
+    """Return the description of a trained network; the arguments are its fields."""
     return Description.model_validate(
         {
             **(network.description if isinstance(network, FrozenNetwork) else {"network": name_of(network)}),
             "classes": tuple(classes),
             "raw_shape": tuple(raw_shape),
             "size": size,
-            "ranges": dict(ranges),
+            **conversion.record(),
         }
     )
 
@@ -106,6 +117,7 @@ def write_model(network: Network, about: Description, path: Path) -> None:
     """
     # What it does not need is left out, so that earlier versions can read it.
     needless = {name for name in ("ranges", "backbone", "root") if not getattr(about, name)}
+    needless |= {"ground"} if about.ground is None else set()
     save_network(network, path, {HEADER: about.model_dump_json(exclude=needless)})
 
 
@@ -150,5 +162,5 @@ def read_model(path: Path) -> TrainedModel:
         module=RawImageClassifier(network, about.size),
         classes=about.classes,
         raw_shape=about.raw_shape,
-        ranges=about.ranges,
+        conversion=about.conversion,
     )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from kmpl.errors import FileError, UserError
+from kmpl.images.conversion import Conversion
 from kmpl.models.classifier import Classifier, largest_difference, probes
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4
 """Largest difference of a probability between PyTorch and ONNX that is accepted."""
 _CLASSES = "kmpl.classes"  # the entry of the file's metadata that names the classes, as JSON
-_RANGES = "kmpl.ranges"  # which numbers are black and white in pictures of more than 8 bits, as JSON
+_CONVERSION = "kmpl."  # before the name of each entry of a conversion's record, as JSON
 
 
 def read_onnx(path: Path) -> Classifier:
@@ -39,8 +40,8 @@ def read_onnx(path: Path) -> Classifier:
         session = runtime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
         about = session.get_modelmeta().custom_metadata_map
         classes = tuple(map(str, json.loads(about[_CLASSES])))
-        spans = json.loads(about.get(_RANGES, "{}"))  # versions before wrote none
-        ranges = {str(kind): (float(low), float(high)) for kind, (low, high) in spans.items()}
+        texts = {name.removeprefix(_CONVERSION): text for name, text in about.items() if name.startswith(_CONVERSION)}
+        conversion = Conversion.from_record({name: json.loads(text) for name, text in texts.items()})
         (image_input,) = session.get_inputs()
         _, height, width, *colour = image_input.shape
         raw_shape = (colour[0] if colour else 1, int(height), int(width))
@@ -49,7 +50,7 @@ def read_onnx(path: Path) -> Classifier:
     except Exception as error:  # onnxruntime's errors have no common class
         raise FileError(f"{path} is no model that onnxruntime can read: {str(error).splitlines()[0]}", path) from error
     classify = lambda images: np.asarray(session.run(None, {image_input.name: images})[0])  # noqa: E731
-    return Classifier(classes=classes, raw_shape=raw_shape, classify=classify, ranges=ranges)
+    return Classifier(classes=classes, raw_shape=raw_shape, classify=classify, conversion=conversion)
 
 
 def write_onnx(model: "TrainedModel", path: Path) -> float:
@@ -94,7 +95,8 @@ def _export(model: "TrainedModel", path: Path) -> None:
             raise UserError(f"PyTorch cannot write this network as ONNX: {str(error).splitlines()[0]}") from error
     assert written is not None, "dynamo gives a program"
     written.model.metadata_props[_CLASSES] = json.dumps(model.classes)
-    written.model.metadata_props[_RANGES] = json.dumps(model.ranges)
+    for name, value in model.conversion.record().items():
+        written.model.metadata_props[_CONVERSION + name] = json.dumps(value)
     written.save(path)
 
 

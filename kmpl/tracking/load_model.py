@@ -12,6 +12,7 @@ from mlflow.models.model import ModelInfo
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from kmpl.errors import UserError
+from kmpl.images.conversion import Conversion
 from kmpl.models.model_file import TrainedModel, read_description
 from kmpl.tracking.client import open_existing, search
 from kmpl.tracking.local_models import STATE, Judged, judged_by
@@ -31,17 +32,15 @@ def open_model(mlruns: Path, address: str) -> TrainedModel:
         metadata = info.metadata or {}
         classes = tuple(map(str, metadata["classes"]))
         height, width, *channels = metadata["image"] if "image" in metadata else _image_shape(info)
-        spans = metadata.get("ranges", {})  # early versions wrote none
-        ranges = {str(kind): (float(low), float(high)) for kind, (low, high) in spans.items()}
+        conversion = Conversion.from_record(metadata)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{address} is no model of raw images that kmpl logged") from error
     try:
         module = mlflow.pytorch.load_model(uri)
     except Exception as error:  # a damaged archive may raise anything
         raise UserError(f"{address} cannot be loaded: {_first_line(error)}") from error
-    return TrainedModel(
-        module=module, classes=classes, raw_shape=(channels[0] if channels else 1, height, width), ranges=ranges
-    )
+    raw_shape = (channels[0] if channels else 1, height, width)
+    return TrainedModel(module=module, classes=classes, raw_shape=raw_shape, conversion=conversion)
 
 
 def _image_shape(info: ModelInfo) -> tuple[int, ...]:

@@ -35,7 +35,7 @@ def log_model(client: MlflowClient, run_id: str, *, network: Network, pool: Pool
         client: of the store.
         run_id: of the run.
         network: the network.
-        pool: images that it was trained on; their shape, classes and value ranges are part of the model.
+        pool: images that it was trained on; their shape, classes and conversion are part of the model.
         title: name of the run in error texts.
 
     Raises:
@@ -52,7 +52,7 @@ def log_model(client: MlflowClient, run_id: str, *, network: Network, pool: Pool
         # The state comes first: it fails cleanly on a full disk, where PyTorch's writer of pt2 aborts the process.
         path = Path(folder) / STATE
         description = describe_network(
-            network, classes=pool.classes, raw_shape=pool.raw_shape, size=model.size, ranges=pool.ranges
+            network, classes=pool.classes, raw_shape=pool.raw_shape, size=model.size, conversion=pool.conversion
         )
         write_model(network, description, path)
         _check_free_space(Path(folder), 4 * path.stat().st_size)
@@ -62,7 +62,7 @@ def log_model(client: MlflowClient, run_id: str, *, network: Network, pool: Pool
             name="model",
             flavor=SimpleNamespace(save_model=_save),
             flavor_name="pytorch",
-            metadata={"classes": list(pool.classes), "image": list(shape), "ranges": pool.ranges},
+            metadata={"classes": list(pool.classes), "image": list(shape), **pool.conversion.record()},
             run_id=run_id,
             pytorch_model=model,
             n_classes=len(pool.classes),

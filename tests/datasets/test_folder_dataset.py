@@ -15,6 +15,7 @@ from kmpl.datasets import folder_dataset, registry
 from kmpl.datasets.image_folder import read_folder
 from kmpl.datasets.pool import build_pool
 from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning, UserError
+from kmpl.images.conversion import Conversion
 from kmpl.method.evaluation import evaluate
 from kmpl.method.experiment import run
 from kmpl.method.step_interface import Steps
@@ -166,7 +167,7 @@ def test_the_range_of_deep_pictures_goes_with_the_images_and_is_said(root: Path,
     with pytest.warns(ReadingWarning, match=r"16-bit pictures \(10\) use 10 bits: 0 is read as black, 1,023 as white"):
         train = registry.read(f"folder:{tmp_path}", True, 28)
     assert registry.content(f"folder:{tmp_path}")  # read anew, at another size: nothing more is said
-    assert train.ranges == {"16-bit": (0, 1023)}
+    assert train.conversion == Conversion({"16-bit": (0, 1023)})
     assert train.images.max() > 240
     settings = {"dataset": f"folder:{tmp_path}", "protocol": "literature", "labels": 4, "pool": {"image_size": 28}}
-    assert build_pool(load(change=settings))[0].ranges == train.ranges
+    assert build_pool(load(change=settings))[0].conversion == train.conversion

@@ -18,6 +18,8 @@ from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.formats.given_labels import Rules
 from kmpl.images import reading
+from kmpl.images.conversion import PLAIN, Conversion
+from kmpl.images.transparency import Transparent
 from kmpl.images.value_ranges import Extent
 
 Write = Callable[..., Path]
@@ -253,14 +255,14 @@ def test_the_order_does_not_depend_on_the_threads(root: Path, write: Write, monk
     names = [f"{i:02}.png" for i in range(12)]
     for i, name in enumerate(names):
         write(name, 10 * i)
-    inner = reading.read_or_measure
+    inner = reading.read_undecided
 
-    def first_is_slowest(path: Path, *more: object) -> np.ndarray | Extent:
+    def first_is_slowest(path: Path, *more: object) -> np.ndarray | Transparent | Extent:
         time.sleep(0.03 if path.stem < "03" else 0)
         return inner(path, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(reading, "cores", lambda: 4)
-    monkeypatch.setattr(reading, "read_or_measure", first_is_slowest)
+    monkeypatch.setattr(reading, "read_undecided", first_is_slowest)
     told: list[tuple[int, int]] = []
     found = read_folder(root, on_progress=lambda done, total: told.append((done, total)))
     assert found.files == tuple(names)
@@ -307,7 +309,7 @@ def test_pictures_without_a_suffix_are_read_counted_and_named(root: Path, write:
 def test_nothing_is_said_of_a_folder_of_plain_files(root: Path, write: Write) -> None:
     write("a.png"), write("b.jpg", mode="RGB")
     found = read_folder(root)
-    assert (found.reading_notes, found.ranges) == ((), {})
+    assert (found.reading_notes, found.conversion) == ((), PLAIN)
 
 
 def test_a_folder_of_other_kinds_alone_says_what_would_help(root: Path) -> None:
@@ -345,7 +347,7 @@ def test_digits_in_files_of_16_bits_are_the_same_whatever_bits_they_use(
             elif number % 3 == 1:
                 write_png(root / f"{number:02}.png", values[..., None].repeat(3, axis=2))
         found = read_folder(root, size=28)
-        assert found.ranges == {"16-bit": (0, 2**bits - 1)}
+        assert found.conversion == Conversion({"16-bit": (0, 2**bits - 1)})
         assert found.images.shape == (40, 1, 28, 28)
         assert np.abs(found.images[:, 0].numpy() - digits).max() <= 1
         assert found.reading_notes == (
@@ -360,7 +362,7 @@ def test_one_picture_without_data_does_not_decide_for_a_folder_of_floating_point
         values[0, 0] = (0, np.inf, np.nan, -9999)[number % 4]
         write_tiff(root / f"{number:02}.tif", values, "<>"[number % 2], packed=number > 9)
     found = read_folder(root, size=28)
-    assert found.ranges == {"floating-point": (0, 1)}
+    assert found.conversion == Conversion({"floating-point": (0, 1)})
     assert np.abs(found.images[:, 0].numpy() / 255 - digits).max() < 0.03
 
 
@@ -369,7 +371,13 @@ def test_shallow_files_are_read_once_and_deep_ones_counted_twice(
 ) -> None:
     write("a.png"), write("c.png")
     write_png(root / "b.png", np.array([[0, 900], [500, 7]], dtype=np.uint16))
-    monkeypatch.setattr(reading, "read_picture", lambda path, *_: np.full((32, 32, 1), int(path.stem == "b")))
+    inner = reading.read_undecided
+
+    def marked(path: Path, *more: object) -> np.ndarray | Transparent | Extent:
+        found = inner(path, *more)  # type: ignore[arg-type]
+        return np.full((32, 32, 1), 1) if path.stem == "b" and not isinstance(found, Extent) else found
+
+    monkeypatch.setattr(reading, "read_undecided", marked)
     told: list[tuple[int, int]] = []
     found = read_folder(root, on_progress=lambda done, total: told.append((done, total)))
     assert told == [(1, 3), (2, 3), (3, 3), (4, 4)]

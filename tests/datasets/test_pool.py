@@ -142,7 +142,7 @@ def test_the_pool_holds_no_true_label_of_an_unlabelled_image(digits: np.ndarray)
     assert (pool.labels[:given] == true[:given]).all()
     assert (pool.labels[given:] == UNLABELLED).all(), "labelled images first, then unlabelled ones"
     assert {field.name for field in fields(Pool)} == {
-        *("images", "labels", "sources", "views", "classes", "raw_shape", "digest", "ranges", "frozen"),
+        *("images", "labels", "sources", "views", "classes", "raw_shape", "digest", "conversion", "frozen"),
         *("validation_images", "validation_labels", "validation_sources"),
     }
     np.testing.assert_array_equal(pool.validation_labels, digits[pool.validation_sources])

@@ -9,7 +9,8 @@ from deep_files import write_png, write_tiff
 from PIL import Image
 
 from kmpl.images import decoding
-from kmpl.images.decoding import PictureError, read_or_measure, read_picture
+from kmpl.images.conversion import Conversion
+from kmpl.images.decoding import PictureError, read_picture, read_undecided
 from kmpl.images.deep_pictures import Deep
 from kmpl.images.value_ranges import Extent
 
@@ -63,7 +64,7 @@ def test_colour_and_grey_are_scaled_alike(tmp_path: Path) -> None:
     colour = grey[..., None].repeat(3, axis=2)
     for name, values in (("grey", grey), ("colour", colour)):
         for file in (write_png(tmp_path / f"{name}.png", values), write_tiff(tmp_path / f"{name}.tif", values, ">")):
-            assert read_picture(file, channels=1, ranges=TEN).ravel().tolist() == [0, 25, 127, 255]
+            assert read_picture(file, channels=1, conversion=Conversion(TEN)).ravel().tolist() == [0, 25, 127, 255]
 
 
 @pytest.mark.parametrize("opaque", [1023, 65_535])
@@ -72,8 +73,8 @@ def test_transparent_pixels_show_their_ground_and_do_not_count_for_the_range(opa
     values[..., :3] = 60_000  # where nothing is painted
     values[1:3, 1:3] = 200, 200, 200, opaque
     path = write_png(tmp_path / "a.png", values)
-    assert read_or_measure(path, (4, 4)) == Extent("16-bit", 200.0, 200.0)
-    found = read_picture(path, channels=1, ranges=TEN)[..., 0]
+    assert read_undecided(path, (4, 4)) == Extent("16-bit", 200.0, 200.0)
+    found = read_picture(path, channels=1, conversion=Conversion(TEN))[..., 0]
     assert found[0, 0] == 255
     assert found[1, 1] == 50
 
@@ -82,21 +83,26 @@ def test_where_white_is_zero_it_is_shown_as_white(tmp_path: Path) -> None:
     values = np.array([[0, 512, 1023]], dtype=np.uint16)
     for order in "<>":
         path = write_tiff(tmp_path / "a.tif", values, order, photometric=0)
-        assert read_picture(path, ranges=TEN).ravel().tolist() == [255, 127, 0]
+        assert read_picture(path, conversion=Conversion(TEN)).ravel().tolist() == [255, 127, 0]
 
 
 def test_nan_is_black_and_does_not_count_for_the_range(tmp_path: Path) -> None:
     for none in (np.nan, np.inf, -np.inf, -9999, -32_768, 1e20, -3.4028235e38):
         values = np.array([[0.0, 0.5, 1.02, none]], dtype=np.float32)
         path = write_tiff(tmp_path / "a.tif", values)
-        extent = read_or_measure(path, (4, 4))
+        extent = read_undecided(path, (4, 4))
         assert isinstance(extent, Extent)
         assert (extent.kind, extent.low) == ("floating-point", 0.0)
         assert extent.high == pytest.approx(1.02)
-        assert read_picture(path, ranges={"floating-point": (0.0, 1.0)}).ravel().tolist() == [0, 128, 255, 0]
+        assert read_picture(path, conversion=Conversion({"floating-point": (0.0, 1.0)})).ravel().tolist() == [
+            0,
+            128,
+            255,
+            0,
+        ]
     tagged = write_tiff(tmp_path / "a.tif", np.array([[0, 7, 9]], dtype=np.uint16), no_data=9)
-    assert read_or_measure(tagged, (4, 4)) == Extent("16-bit", 0.0, 7.0)
-    assert read_picture(tagged, ranges={"16-bit": (0.0, 7.0)}).ravel().tolist() == [0, 255, 0]
+    assert read_undecided(tagged, (4, 4)) == Extent("16-bit", 0.0, 7.0)
+    assert read_picture(tagged, conversion=Conversion({"16-bit": (0.0, 7.0)})).ravel().tolist() == [0, 255, 0]
     nothing = write_tiff(tmp_path / "a.tif", np.full((2, 2), np.nan, dtype=np.float32))
     assert (read_picture(nothing) == 0).all()
 
@@ -107,7 +113,7 @@ def test_there_is_no_cliff_from_picture_to_picture(tmp_path: Path) -> None:
             span = {"floating-point": (0.0, below), "32-bit": (0.0, below)}
             for high in (below, above):
                 path = write_tiff(tmp_path / "a.tif", np.array([[0, high / 2, high]]).astype(kind))
-                found = read_picture(path, ranges=span).ravel().tolist()
+                found = read_picture(path, conversion=Conversion(span)).ravel().tolist()
                 assert found[2] == 255
                 assert abs(found[1] - 128) <= 2
 
@@ -115,7 +121,7 @@ def test_there_is_no_cliff_from_picture_to_picture(tmp_path: Path) -> None:
 def test_one_hot_pixel_in_a_thousand_says_nothing(tmp_path: Path) -> None:
     values = RNG.integers(0, 900, (50, 50)).astype(np.uint16)
     values[3, 4] = values[9, 9] = 65_535
-    found = read_or_measure(write_png(tmp_path / "a.png", values), (8, 8))
+    found = read_undecided(write_png(tmp_path / "a.png", values), (8, 8))
     assert isinstance(found, Extent)
     assert found.high < 900
 
@@ -152,7 +158,11 @@ def test_without_a_range_a_picture_has_its_own_but_sixteen_bits_are_full(tmp_pat
     asked: list[str] = []
     path = write_png(tmp_path / "a.png", np.array([[0, 1023]], dtype=np.uint16))
     assert read_picture(path, on_unknown_kind=asked.append).ravel().tolist() == [0, 4]
-    assert read_picture(path, ranges=TEN, on_unknown_kind=asked.append).ravel().tolist() == [0, 255]
+    assert read_picture(path, conversion=Conversion(TEN), on_unknown_kind=asked.append).ravel().tolist() == [0, 255]
     path = write_tiff(tmp_path / "a.tif", np.array([[0, 500, 1000]], dtype=np.float32))
-    assert read_picture(path, on_unknown_kind=asked.append, ranges=TEN).ravel().tolist() == [0, 128, 255]
+    assert read_picture(path, on_unknown_kind=asked.append, conversion=Conversion(TEN)).ravel().tolist() == [
+        0,
+        128,
+        255,
+    ]
     assert asked == ["16-bit", "floating-point"]

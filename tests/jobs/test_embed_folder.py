@@ -13,6 +13,7 @@ import kmpl
 from kmpl.config.labelling import LabelOptions
 from kmpl.datasets.image_folder import FolderImages, read_folder
 from kmpl.errors import UserError
+from kmpl.images.conversion import Conversion
 from kmpl.jobs import embed_folder
 from kmpl.models.backbones.backbone import Backbone
 from kmpl.store.store import Store
@@ -89,7 +90,7 @@ def test_other_weights_and_another_reading_find_nothing(folder: Path, tmp_path: 
     store = Store(tmp_path / "cache")
     images = read_folder(folder)
     embed_folder.embed(images, OPTIONS, store)
-    embed_folder.embed(replace(images, ranges={"16-bit": (0.0, 1023.0)}), OPTIONS, store)
+    embed_folder.embed(replace(images, conversion=Conversion({"16-bit": (0.0, 1023.0)})), OPTIONS, store)
     assert sum(computed) == 24
 
 
@@ -147,7 +148,7 @@ def test_deep_pictures_are_scaled_for_programs_as_for_the_command(tmp_path: Path
         grey = np.asarray(Image.open(path).convert("L")).astype(np.uint16)
         Image.fromarray(grey * 4).save(folder / path.name)
     images = read_folder(folder)
-    assert images.ranges
+    assert images.conversion.ranges
     ours = values(embed_folder.embed(images, OPTIONS, Store(tmp_path / "cache")))
     theirs = kmpl.embed_files([folder / name for name in images.files], precision="float32")
     np.testing.assert_allclose(theirs, ours, atol=1e-5)

@@ -28,6 +28,7 @@ from kmpl.datasets.image_folder import read_folder
 from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.formats.given_labels import Rules
+from kmpl.images.conversion import Conversion
 from kmpl.jobs import label_folder
 from kmpl.labelling import gallery
 from kmpl.labelling import job as labelling
@@ -500,7 +501,7 @@ def test_true_labels_of_unlabelled_images_are_nowhere_to_be_known(ran: Run) -> N
 
 
 def test_the_gallery_shows_deep_pictures_as_they_were_read(ran: Run, tmp_path: Path) -> None:
-    found = replace(ran.done.folder, root=tmp_path, ranges={"16-bit": (0.0, 1023.0)})
+    found = replace(ran.done.folder, root=tmp_path, conversion=Conversion({"16-bit": (0.0, 1023.0)}))
     write_png(tmp_path / found.files[0], np.array([[0, 512], [1023, 0]], dtype=np.uint16))
     source = gallery._thumbnail(replace(ran.done, folder=found), 0).source
     shown = Image.open(io.BytesIO(base64.b64decode(source.partition("base64,")[2])))

@@ -11,6 +11,7 @@ from safetensors import safe_open
 from tiny_networks import CLASSES, network_for
 
 from kmpl.errors import UserError
+from kmpl.images.conversion import Conversion
 from kmpl.models import registry as networks
 from kmpl.models.model_file import Description, read_description, read_model, write_model
 from kmpl.models.raw_image_classifier import RawImageClassifier
@@ -85,15 +86,15 @@ TEN = {"16-bit": (0.0, 1023.0)}
 
 def test_the_range_of_deep_pictures_is_kept_and_files_without_one_stay_as_they_were(tmp_path: Path) -> None:
     network, path = network_for(1), tmp_path / "model.safetensors"
-    about = Description(network="cnn", classes=CLASSES, raw_shape=(1, 28, 28), size=28, ranges=TEN)
+    about = Description(network="cnn", classes=CLASSES, raw_shape=(1, 28, 28), size=28, ranges=TEN, ground=0)
     write_model(network, about, path)
     values = np.arange(28 * 28, dtype=np.uint16).reshape(28, 28)
     deep = write_png(tmp_path / "a.png", values)
     model = read_model(path)
-    assert model.ranges == TEN
+    assert model.conversion == Conversion(TEN, ground=0)
     np.testing.assert_array_equal(model.classifier.read(deep), (values * (255 / 1023)).round())
     assert model.classifier.unknown == set()
-    write_model(network, about.model_copy(update={"ranges": {}}), path)
+    write_model(network, about.model_copy(update={"ranges": {}, "ground": None}), path)
     assert '"ranges"' not in safe_open(path, framework="pt").metadata()["kmpl"]
     without = read_model(path).classifier
     assert without.read(deep).max() == 3

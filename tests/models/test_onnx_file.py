@@ -11,17 +11,18 @@ import torch
 from tiny_networks import CLASSES, network_for
 
 from kmpl.errors import UserError
+from kmpl.images.conversion import Conversion
 from kmpl.models import onnx_file
 from kmpl.models.model_file import TrainedModel
 from kmpl.models.onnx_file import read_onnx, write_onnx
 from kmpl.models.raw_image_classifier import RawImageClassifier
 
-RANGES = {"16-bit": (0.0, 1023.0)}
+CONVERSION = Conversion({"16-bit": (0.0, 1023.0)}, ground=0)
 
 
 def trained(shape: tuple[int, int, int], size: int) -> TrainedModel:
     return TrainedModel(
-        module=RawImageClassifier(network_for(shape[0]), size), classes=CLASSES, raw_shape=shape, ranges=RANGES
+        module=RawImageClassifier(network_for(shape[0]), size), classes=CLASSES, raw_shape=shape, conversion=CONVERSION
     )
 
 
@@ -42,7 +43,7 @@ def exported(grey: TrainedModel, tmp_path_factory: pytest.TempPathFactory) -> Pa
 def same(path: Path, model: TrainedModel) -> None:
     """Compare a file with the model it was written from on images and batches that the export never saw."""
     found = read_onnx(path)
-    assert (found.classes, found.raw_shape, found.ranges) == (model.classes, model.raw_shape, model.ranges)
+    assert (found.classes, found.raw_shape, found.conversion) == (model.classes, model.raw_shape, CONVERSION)
     channels, height, width = model.raw_shape
     images = np.random.default_rng(5).integers(0, 256, (70, height, width, channels), dtype=np.uint8)
     images = images[..., 0] if channels == 1 else images
@@ -82,7 +83,10 @@ def test_a_model_that_was_exported_already_can_be_exported(grey: TrainedModel, t
     program = torch.export.export(grey.module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
     torch.export.save(program, tmp_path / "model.pt2")
     loaded = TrainedModel(
-        module=torch.export.load(tmp_path / "model.pt2").module(), classes=CLASSES, raw_shape=(1, 28, 28), ranges=RANGES
+        module=torch.export.load(tmp_path / "model.pt2").module(),
+        classes=CLASSES,
+        raw_shape=(1, 28, 28),
+        conversion=CONVERSION,
     )
     write_onnx(loaded, tmp_path / "model.onnx")
     same(tmp_path / "model.onnx", grey)

@@ -30,6 +30,7 @@ from kmpl.config.presets import merge
 from kmpl.datasets import registry
 from kmpl.datasets.folder_pool import pool_of
 from kmpl.datasets.image_folder import read_folder
+from kmpl.images.conversion import Conversion
 from kmpl.method import experiment
 from kmpl.method.evaluation import evaluate
 from kmpl.method.results import ArmReport
@@ -246,11 +247,16 @@ def test_a_model_of_an_earlier_version_is_loaded_by_what_it_says_of_its_input(
     np.testing.assert_allclose(probabilities(capsys.readouterr().out), wanted, atol=2e-6)
 
 
-def test_the_range_of_deep_pictures_goes_with_the_model(tmp_path: Path) -> None:
+def test_how_deep_and_transparent_pictures_are_read_goes_with_the_model(tmp_path: Path) -> None:
     for number in range(6):
         path = tmp_path / "in" / str(number % 2) / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_png(path, np.arange(28 * 28, dtype=np.uint16).reshape(28, 28) + number)
+    for number in range(2):
+        drawing = np.zeros((20, 20), dtype=np.uint8)
+        drawing[3:9, 4:12] = 255
+        white = Image.merge("LA", [Image.new("L", (20, 20), 255), Image.fromarray(drawing)])
+        white.save(tmp_path / "in" / str(number) / "white.png")
     found = read_folder(tmp_path / "in", size=28)
     client = tracking.open_store(tmp_path / "mlruns")
     run = start(client, "deep", {})
@@ -258,11 +264,11 @@ def test_the_range_of_deep_pictures_goes_with_the_model(tmp_path: Path) -> None:
         client,
         run,
         network=build("cnn", channels=1, n_classes=2, seed=0),
-        pool=pool_of(found, np.zeros(6, dtype=bool)),
+        pool=pool_of(found, np.zeros(8, dtype=bool)),
         title="a test",
     )
     model = open_model(tmp_path / "mlruns", run)
     weights = read_model(fetch_state(tmp_path / "mlruns", run, tmp_path))
-    assert model.ranges == weights.ranges == {"16-bit": (0.0, 1023.0)}
+    assert model.conversion == weights.conversion == Conversion({"16-bit": (0.0, 1023.0)}, ground=0)
     for file, image in zip(found.files, found.images, strict=True):
         np.testing.assert_array_equal(model.classifier.read(tmp_path / "in" / file), image[0].numpy())
