@@ -37,24 +37,29 @@ def label_images(
     class_named: tuple[str, ...] = (),
     trust: Trust | None = None,
     overwrite: bool = False,
+    format: str | None = None,
+    out_format: str | None = None,
     settings: LabelOptions = _DEFAULT,
 ) -> None:
     """Label a folder of images of which a few are labelled. A second run with the same parameters resumes the first.
 
     Args:
         folder: Folder of images, with or without sub-folders.
-        out: CSV to write: file, label (empty if unsure), confidence, cluster, round, source, assigned class, note.
-            NAME.check.json beside it holds the expected accuracy of the labels.
-        labels: CSV of the given labels (file, label). Empty: labels.csv in the folder, or the names of sub-folders.
+        out: File of labels to write: .csv, .parquet, .json (Label Studio), metadata.jsonl (Hugging Face), labels.json
+            (FiftyOne). NAME.check.json beside it holds the expected accuracy of the labels.
+        labels: File of the given labels: a CSV (file, label), or what a labelling tool exports. Empty: labels.csv in
+            the folder, or the names of sub-folders.
         gallery: HTML page of the result to write.
         class_named: Names that are classes in this folder, although kmpl reads them elsewhere as "no label" or as a
             part of a data set.
         trust: Labels of kmpl's own that count as given, if the CSV of labels is one that kmpl wrote: assigned (all of
             them), given (none of them). Empty: all, if a person has worked on the CSV; otherwise the CSV is refused.
         overwrite: Replace existing files.
+        format: Format of labels, if its content does not tell it.
+        out_format: Format of out, if its name does not tell it.
         settings: Settings. Those that are not given are chosen by the number of images and classes.
     """
-    files = Files(folder, out, labels, gallery, overwrite, Rules(class_named, trust))
+    files = Files(folder, out, labels, gallery, overwrite, Rules(class_named, trust, format), out_format)
     images = run_task("load", "read images", lambda: label_folder.read(files, settings.size))
     _log_warnings(images)
     overrides = settings.model_dump(exclude_unset=True)

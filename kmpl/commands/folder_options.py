@@ -12,7 +12,9 @@ from rich.console import Console
 
 from kmpl.commands.flags import MLRUNS, Flag, Folder
 from kmpl.config.base import Settings
-from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning
+from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning, look_up
+from kmpl.formats.given_labels import Rules
+from kmpl.formats.registry import FORMATS
 from kmpl.runtime.input_paths import check_folder, check_labels
 from kmpl.runtime.output_paths import check_target
 
@@ -27,15 +29,16 @@ class FolderOptions(Settings):
     out: Path
     """CSV to write."""
     labels: Path | None = None
-    """CSV of the given labels, columns file and label; then sub-folders are only places. Without it: labels.csv in the
-    folder, or else the names of sub-folders."""
+    """File of the given labels: a CSV (columns file and label), or what a labelling tool exports. Without it:
+    labels.csv in the folder, or else the names of sub-folders."""
+    format: str | None = None
+    """Format of --labels, if its content does not tell it."""
     class_named: Annotated[tuple[str, ...], Parameter(negative="", allow_leading_hyphen=True)] = ()
-    """A name that is a class here, though elsewhere it says that there is no label (nan, None, ?) or means a part of a
-    data set (train, test). May be given more than once."""
+    """A name that is a class here, though elsewhere it means that there is no label (nan, None, ?) or a part of a data
+    set (train, test). Repeatable."""
     trust: Literal["assigned", "given"] | None = None
-    """What counts of the labels that kmpl assigned, in a CSV of its own that is given back as --labels: assigned (all
-    of them), given (only what a person gave, changed or added). Without it, all of them if a person changed or added
-    some, which is said; else the CSV is refused."""
+    """What counts of labels that kmpl assigned, in a file of its own given as --labels: assigned (all), given (what
+    a person gave or changed). Without it: all if a person changed some, else it is refused."""
     overwrite: Flag = False
     """Replace files that exist."""
     mlruns: Folder = MLRUNS
@@ -47,26 +50,36 @@ class FolderOptions(Settings):
         """Refuse, before anything heavy is imported, paths that cannot be read or written.
 
         Raises:
-            UserError: there is no such folder or file of labels, or ``out`` cannot be written.
+            UserError: there is no such folder, file of labels or format, or ``out`` cannot be written.
         """
         check_folder(folder)
         check_labels(self.labels)
+        if self.format is not None:
+            look_up(FORMATS, self.format, "format")
         check_target(self.out, "--out", self.overwrite)
 
     def reading_flags(self) -> list[str]:
         """Return the flags that say how names are read, for the next command on the same folder."""
         return [f"--class-named={name}" for name in self.class_named]
 
-    def files(self, folder: Path, gallery: Path | None = None) -> "Files":
+    def files(self, folder: Path) -> "Files":
         """Return the files to read and to write.
 
         Raises:
             UserError: a name that is given as ``class_named`` is a class anyway.
         """
-        from kmpl.formats.given_labels import Rules
         from kmpl.jobs.label_folder import Files
 
-        return Files(folder, self.out, self.labels, gallery, self.overwrite, Rules(self.class_named, self.trust))
+        return Files(folder, self.out, self.labels, overwrite=self.overwrite, rules=self.rules)
+
+    @property
+    def rules(self) -> Rules:
+        """The user's decisions on the file of given labels.
+
+        Raises:
+            UserError: as ``Rules``.
+        """
+        return Rules(self.class_named, self.trust, self.format)
 
 
 @contextmanager

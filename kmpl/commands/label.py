@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,8 @@ from kmpl.config.backbones import check_backbone
 from kmpl.config.labelling import LabelOptions, check_choice
 from kmpl.config.networks import NETWORKS
 from kmpl.errors import look_up
+from kmpl.formats.registry import FORMATS
+from kmpl.formats.writing import check_place, name_for, remarks
 from kmpl.runtime.output_paths import check_apart, free_name
 from kmpl.runtime.typed_command import next_command, typed_command
 
@@ -25,14 +28,36 @@ if TYPE_CHECKING:
     from kmpl.labelling.label_table import LabelTable
 
 
+_CORRECT = {
+    "csv": "correct the column label of {}",
+    "label-studio": "import {} into Label Studio, correct it there, export it as JSON to the same name",
+}
+"""What a person does next with the labels, by format."""
+
+
 class LabelFiles(FolderOptions):
     """The folder's labels, and the files to write."""
 
     out: Path
-    """CSV to write: file, label (empty where unsure), confidence, cluster, round, source (given, assigned), and what
-    was assigned. What is expected of the labels stands beside it, in NAME.check.json."""
+    """File of labels to write: .csv, .parquet, .json (Label Studio), metadata.jsonl (Hugging Face), labels.json
+    (FiftyOne). NAME.check.json beside it says what to expect."""
+    out_format: str | None = None
+    """Format of --out, if its name does not tell it: lightly, imagefolder, …; a wrong name shows all."""
     gallery: Path | None = None
     """HTML page to write, to look at the result."""
+
+    def check(self, folder: Path) -> None:
+        """Refuse what ``FolderOptions`` refuses, and a format that the name does not tell.
+
+        Raises:
+            UserError: in one line.
+        """
+        check_place(self.out, folder, name_for(self.out, self.out_format))
+        super().check(folder)
+
+    def files(self, folder: Path) -> "Files":
+        """Return the files to read and to write."""
+        return replace(super().files(folder), gallery=self.gallery, out_format=self.out_format)
 
 
 def label(
@@ -55,7 +80,7 @@ def label(
     from kmpl.jobs import label_folder, progress_bars
 
     console = Console(quiet=options.quiet)
-    files = options.files(folder, options.gallery)
+    files = options.files(folder)
 
     def print_part(name: str) -> None:
         if name != "label":
@@ -133,9 +158,13 @@ def _print_next_steps(
     """Print which files were written, and the next commands; ``flags`` are those that a next labelling takes, too."""
     written = escape(", ".join(str(path) for path in (files.out, files.check_file, files.gallery) if path is not None))
     console.print(f"Written: [bold]{written}[/bold]", soft_wrap=True)
+    from kmpl.labelling.label_table import records_of
+
+    for remark in remarks(records_of(labels), files.out, files.format):
+        print(f"kmpl: {remark}", file=sys.stderr)
     look = f"look at {files.gallery}, " if files.gallery else ""
-    if labels.assigned.any():
-        task = f"{look}correct the column label of {files.out}"
+    if labels.assigned.any() and FORMATS[files.format].read is not None:
+        task = f"{look}{_CORRECT.get(files.format, 'correct the labels in {}').format(files.out)}"
         again = ["label", str(files.folder), "--labels", str(files.out), "--out", str(free_name(files.out)), *flags]
     else:
         task = f"{look}label the images that help most"

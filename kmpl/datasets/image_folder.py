@@ -17,9 +17,9 @@ from torch import Tensor
 
 from kmpl.datasets.types import UNLABELLED, FrozenFeatures
 from kmpl.errors import FileError
-from kmpl.formats.csv_labels import read_labels
 from kmpl.formats.folder_labels import labels_of_folders
 from kmpl.formats.given_labels import NO_RULES, GivenLabels, Rules
+from kmpl.formats.registry import read_labels
 from kmpl.images.conversion import PLAIN, Conversion
 from kmpl.images.file_kinds import IMAGE_SUFFIXES, by_content_sentence, identify
 from kmpl.images.file_tree import walk

@@ -25,6 +25,8 @@ class Rules:
     trust: Trust | None = None
     """Whether labels that kmpl assigned and nobody changed count as given: ``assigned`` = yes, ``given`` = no. None =
     yes if a person changed other labels of the file (with a note); otherwise the file is refused."""
+    format: str | None = None
+    """Format of the file of labels (``kmpl.formats.registry``); None: its content tells it."""
 
     def __post_init__(self) -> None:
         for name in map(normalise, self.class_named):

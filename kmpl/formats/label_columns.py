@@ -15,7 +15,8 @@ SOURCE = "source"
 """Its cell is ``assigned`` where ``kmpl label`` assigned the label."""
 ASSIGNED = "assigned"
 """Keeps the assigned label, so that a later change of the label can be seen."""
-_ANNOTATION_COLUMN = "annotation_id"  # only Label Studio writes it
+ANNOTATION = "annotation_id"
+"""A column that only Label Studio writes."""
 _SEVERAL_CHOICES_START = '{"choices"'  # of the cell, if a person chose several classes in Label Studio
 
 
@@ -64,11 +65,16 @@ class LabelColumns:
         self._names = names
         labels = [column for column, name in enumerate(table.columns) if name == LABEL]
         choices = [column for column, name in enumerate(table.columns) if name == CHOICE]
-        self.from_label_studio = _ANNOTATION_COLUMN in table.columns
+        self.from_label_studio = ANNOTATION in table.columns
         """Label Studio wrote the table; then its column ``choice`` comes before ``label``."""
         self._columns = [*choices, *labels] if self.from_label_studio else labels
         self._further_columns = [] if self.from_label_studio else choices
         self._conflicts: list[_Conflict] = []
+
+    @property
+    def last(self) -> int:
+        """Index of the column that a row must reach to have a label."""
+        return min(self._columns)
 
     def read(self, row: Row) -> Label:
         """Return the label of a row.
@@ -101,7 +107,7 @@ class LabelColumns:
     def _origin(self, row: Row, label: str) -> Origin:
         source = self._cell(row, SOURCE)
         assigned = self._cell(row, ASSIGNED)
-        if self._cell(row, _ANNOTATION_COLUMN):
+        if self._cell(row, ANNOTATION):
             return Origin.ANNOTATED
         if assigned:
             if label != assigned:

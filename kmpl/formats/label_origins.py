@@ -16,9 +16,10 @@ from kmpl.formats.label_columns import Label, Origin
 
 @dataclass(frozen=True, slots=True)
 class LabelRow:
-    """A row of a CSV that names an image."""
+    """An entry of a file of labels that names an image."""
 
-    line: int
+    where: str
+    """Where it stands, for messages: ``line 3``."""
     file: str
     """Path of the image in the folder."""
     label: Label
@@ -37,7 +38,7 @@ def counted_rows(
     For an image with both, a person's row wins over a row that kmpl assigned.
 
     Args:
-        path: the CSV.
+        path: the file of labels.
         rows: all rows that name an image.
         from_label_studio: Label Studio wrote the file: there, a person's labels are annotations.
         rules: ``rules.trust`` decides, if it is set.

@@ -1,7 +1,8 @@
 """One record an image: what a file of labels says of it, whatever its format."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 GIVEN = "given"
 """Source: a person gave the label."""
@@ -34,3 +35,23 @@ class LabelRecord:
 def class_names(records: Iterable[LabelRecord]) -> tuple[str, ...]:
     """Return the names of all classes, sorted."""
     return tuple(sorted({record.label for record in records if record.label}))
+
+
+def record_of(row: Mapping[str, Any], file: str) -> LabelRecord:
+    """Return a row of a table as a record; a label may be a number, or absent.
+
+    Args:
+        row: values by name of their column; others than a record's do not matter.
+        file: path of the image.
+    """
+    label = row.get("label")
+    confidence = row.get("confidence")
+    numbers = {name: row[name] for name in ("cluster", "round") if type(row.get(name)) is int}
+    return LabelRecord(
+        file=file,
+        label="" if label is None else str(label),
+        confidence=float(confidence) if isinstance(confidence, int | float) else None,
+        source=str(row.get("source") or ""),
+        note=str(row.get("note") or ""),
+        **numbers,
+    )

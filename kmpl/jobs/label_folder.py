@@ -1,4 +1,4 @@
-"""Label a folder of image files: read the images, label them, track the run, write a CSV of labels and a gallery."""
+"""Label a folder of image files: read the images, label them, track the run, write a file of labels and a gallery."""
 
 import json
 import warnings
@@ -14,14 +14,16 @@ from kmpl.config.presets import merge
 from kmpl.datasets.image_folder import LABELS_FILE, FolderImages, OnProgress, read_folder
 from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning
+from kmpl.formats import writing
 from kmpl.formats.given_labels import NO_RULES, Rules
 from kmpl.formats.hand_labels import check_overwrite
+from kmpl.formats.records import LabelRecord
 from kmpl.jobs import embed_folder
 from kmpl.jobs.whole_job import Trainings, of_experiment
 from kmpl.labelling import gallery
 from kmpl.labelling.cross_fitting import fold_config
 from kmpl.labelling.job import Job, prepare, run
-from kmpl.labelling.label_table import LabelTable, to_csv
+from kmpl.labelling.label_table import LabelTable, records_of, to_csv
 from kmpl.labelling.summary import abbreviate, check_record, folder_name, metrics_of, run_note
 from kmpl.labelling.ways import asked_backbone, choose
 from kmpl.method.step_interface import Steps, no_test_set
@@ -45,28 +47,40 @@ class Files:
 
     folder: Path
     out: Path
-    """CSV of all labels."""
+    """File or folder of all labels."""
     labels: Path | None = None
-    """CSV of given labels; None: ``labels.csv`` in the folder, or the names of sub-folders."""
+    """File of given labels; None: ``labels.csv`` in the folder, or the names of sub-folders."""
     gallery: Path | None = None
     """HTML page of the result."""
     overwrite: bool = False
     rules: Rules = NO_RULES
-    """The user's rules for ambiguous names and labels."""
+    """The user's rules for the format of given labels, and for ambiguous names and labels."""
+    out_format: str | None = None
+    """Format of ``out`` (``kmpl.formats.registry``); None: its name tells it."""
+
+    @property
+    def format(self) -> str:
+        """Name of the format of ``out``.
+
+        Raises:
+            UserError: there is no such format, or the name says nothing.
+        """
+        return writing.name_for(self.out, self.out_format)
 
     @property
     def check_file(self) -> Path:
-        """File of the check, with the expected accuracy, beside the CSV: ``labels.csv`` → ``labels.check.json``."""
+        """File of the check, with the expected accuracy, beside ``out``: ``labels.csv`` → ``labels.check.json``."""
         return self.out.with_suffix(".check.json")
 
     def check(self) -> None:
         """Refuse, before any work, output files that could not be written at the end.
 
         Raises:
-            UserError: an error of ``check_target``, or an output file is the CSV of given labels.
+            UserError: an error of ``check_target``, or an output file is that of given labels.
         """
         labels = self.labels or self.folder / LABELS_FILE
         check_apart({"--labels": labels, "--out": self.out, "--gallery": self.gallery, "the check": self.check_file})
+        writing.check_place(self.out, self.folder, self.format)
         check_target(self.out, "--out", self.overwrite)
         if self.gallery is not None:
             check_target(self.gallery, "--gallery", self.overwrite)
@@ -78,7 +92,7 @@ def read(files: Files, size: int, on_progress: OnProgress = ignore) -> FolderIma
     files.check()
     images = read_folder(files.folder, files.labels, size=size, on_progress=on_progress, rules=files.rules)
     given = {file: images.classes[c] for file, c in zip(images.files, images.labels, strict=True) if c != UNLABELLED}
-    check_overwrite(files.out, "--out", given)
+    check_overwrite(files.out, "--out", given, root=files.folder, files=images.files)
     for message in images.label_notes:
         warnings.warn(f"{_source_of_labels(files)}: {message}", LabelsWarning, stacklevel=2)
     for message in (_left_out_text(images), _conflicts_text(images)):
@@ -167,7 +181,7 @@ def label(
     )
     with tracking.store_answers(), run_of_folder as tracked:
         labels, files_of_run = _label_tracked(images, overrides, tracked, pools, steps=steps, command=command)
-        _write_all(files, files_of_run)
+        _write_all(files, files_of_run, records_of(labels))
     return labels, tracked.id
 
 
@@ -201,8 +215,8 @@ def _texts(labels: LabelTable, job: Job, command: str) -> dict[str, str]:
     }
 
 
-def _write_all(files: Files, texts: Mapping[str, str]) -> None:
-    _write(files.out, texts["labels.csv"])
+def _write_all(files: Files, texts: Mapping[str, str], records: list[LabelRecord]) -> None:
+    writing.write(records, files.out, files.folder, files.format)
     _write(files.check_file, texts["check.json"])
     if files.gallery is not None:
         _write(files.gallery, texts["gallery.html"])

@@ -1,18 +1,17 @@
-"""The table of labels of a folder: one row per image, given or assigned label, written as CSV. N images, C classes."""
+"""The table of labels of a folder: one row per image, given or assigned label. N images, C classes."""
 
-import csv
-import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import UNLABELLED, Pool
+from kmpl.formats import kmpl_csv
+from kmpl.formats.records import ASSIGNED, GIVEN, LabelRecord
 from kmpl.labelling.thresholds import ThresholdChoice
 from kmpl.method.results import Labelling
 
-HEADER = ("file", "label", "confidence", "cluster", "round", "source", "assigned", "note")
 UNLIKE = "unlike what is labelled"
 """Note of an image without a label that is farther from all given labels than these are from each other."""
 
@@ -127,38 +126,32 @@ def assemble(
 
 
 def to_csv(table: LabelTable) -> str:
-    """Return the labels as CSV: a row per image, sorted by file; below the threshold the label is empty.
-
-    The last column, ``assigned``, repeats each assigned label. A person who corrects labels leaves that column alone,
-    so a later reading can tell the person's labels from the assigned ones.
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEADER)
-    writer.writerows(_rows(table))
-    return out.getvalue()
+    """Return the labels as CSV: a row per image, sorted by file; below the threshold the label is empty."""
+    return kmpl_csv.text(records_of(table))
 
 
-def _rows(table: LabelTable) -> Iterator[tuple[str, ...]]:
+def records_of(table: LabelTable) -> list[LabelRecord]:
+    """Return the labels of all images, sorted by file; below the threshold the label is empty."""
     names = table.folder.classes
     classes = table.classes
     assigned = table.assigned
     given = table.given
-    has_confidence = table.has_confidence
+    records = []
     for i, file in enumerate(table.folder.files):
-        has_label = classes[i] != UNLABELLED
+        has_label = bool(classes[i] != UNLABELLED)
         from_kmpl = assigned[i] or file in table.folder.unreviewed  # assigned now, or earlier and handed back unchanged
-        label = names[classes[i]] if has_label else ""
-        yield (
-            file,
-            label,
-            f"{table.confidence[i]:.4f}" if has_confidence or given[i] else "",
-            str(table.clusters[i]) if table.clusters[i] != UNLABELLED else "",
-            str(table.rounds[i]) if has_label else "",
-            "assigned" if from_kmpl else "given" if has_label else "",
-            label if from_kmpl else "",
-            note_of(table, i, is_empty=not has_label),
+        records.append(
+            LabelRecord(
+                file=file,
+                label=names[classes[i]] if has_label else "",
+                confidence=round(float(table.confidence[i]), 4) if table.has_confidence or given[i] else None,
+                source=ASSIGNED if from_kmpl else GIVEN if has_label else "",
+                cluster=int(table.clusters[i]) if table.clusters[i] != UNLABELLED else None,
+                round=int(table.rounds[i]) if has_label else None,
+                note=note_of(table, i, is_empty=not has_label),
+            )
         )
+    return records
 
 
 def note_of(table: LabelTable, i: int, *, is_empty: bool) -> str:

@@ -105,7 +105,7 @@ def test_a_default_that_is_shown_is_the_one_that_holds() -> None:
 
 def test_help_texts_are_not_broken_where_their_source_is() -> None:
     text = shown("label", "--help")
-    assert "given back as --labels: assigned (all of them), given (only what a person gave, changed or added)" in text
+    assert "given as --labels: assigned (all), given (what a person gave or changed)" in text
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,14 @@ import pytest
 
 from kmpl.errors import FileError
 from kmpl.formats.hand_labels import check_overwrite, labels_by_hand
+from kmpl.formats.records import ASSIGNED, GIVEN, LabelRecord
+from kmpl.formats.writing import write
 
 SUGGESTED = "file,label,rank,cluster,reason,confidence\n"
-ASSIGNED = "file,label,confidence,cluster,round,source,assigned\n"
+ASSIGNED_HEADER = "file,label,confidence,cluster,round,source,assigned\n"
+
+
+FILES = ("a.png", "b.png", "c.png")
 
 
 def written(folder: Path, text: str) -> Path:
@@ -19,7 +24,7 @@ def written(folder: Path, text: str) -> Path:
 
 def test_what_a_person_filled_in_is_by_hand_and_what_kmpl_assigned_is_not(tmp_path: Path) -> None:
     rows = "a.png,cat,0.9,1,1,assigned,cat\nb.png,dog,0.9,1,1,assigned,cat\nc.png,,0.4,1,1,,\nd.png,cat,0.4,1,1,,\n"
-    assert labels_by_hand(written(tmp_path, ASSIGNED + rows)) == {"b.png": "dog", "d.png": "cat"}
+    assert labels_by_hand(written(tmp_path, ASSIGNED_HEADER + rows)) == {"b.png": "dog", "d.png": "cat"}
     rows = "a.png,,1,1,no label in its cluster,\nb.png, cat ,2,2,least certain,0.3\n"
     assert labels_by_hand(written(tmp_path, SUGGESTED + rows)) == {"b.png": "cat"}
 
@@ -41,10 +46,24 @@ def test_a_file_of_another_kind_holds_no_labels_by_hand(tmp_path: Path, text: st
 
 def test_labels_that_are_given_too_may_be_written_over_and_others_not(tmp_path: Path) -> None:
     path = written(tmp_path, SUGGESTED + "a.png,cat,1,1,,\nb.png,dog,2,2,,\n")
-    check_overwrite(path, "--out", {"a.png": "cat", "b.png": "dog", "c.png": "cat"})
+    folder = {"root": tmp_path, "files": FILES}
+    check_overwrite(path, "--out", {"a.png": "cat", "b.png": "dog", "c.png": "cat"}, **folder)  # type: ignore[arg-type]
     with pytest.raises(
         FileError, match=r"out\.csv: has a label of yours that .*first: b\.png, dog.*give the file with"
     ):
-        check_overwrite(path, "--out", {"a.png": "cat"})
+        check_overwrite(path, "--out", {"a.png": "cat"}, **folder)  # type: ignore[arg-type]
     with pytest.raises(FileError, match="has 2 labels of yours"):
-        check_overwrite(path, "--out", {"b.png": "cat"})
+        check_overwrite(path, "--out", {"b.png": "cat"}, **folder)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["label-studio", "fiftyone", "parquet"])
+def test_what_people_labelled_in_a_tool_is_not_lost_either(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "out.json"
+    records = [
+        LabelRecord(file="a.png", label="cat", source=GIVEN),
+        LabelRecord(file="b.png", label="dog", source=ASSIGNED),
+    ]
+    write(records, path, tmp_path, name)
+    check_overwrite(path, "--out", {"a.png": "cat"}, root=tmp_path, files=FILES)
+    with pytest.raises(FileError, match=r"has a label of yours that .*first: a\.png, cat"):
+        check_overwrite(path, "--out", {}, root=tmp_path, files=FILES)

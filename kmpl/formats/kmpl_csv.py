@@ -1,0 +1,68 @@
+"""kmpl's own CSV of labels: a row per image, with what was assigned beside what a person may correct."""
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from kmpl.formats.csv_labels import open_labels
+from kmpl.formats.csv_rows import Row, Table
+from kmpl.formats.label_rows import FoundLabel
+from kmpl.formats.records import ASSIGNED, LabelRecord
+
+HEADER = ("file", "label", "confidence", "cluster", "round", "source", "assigned", "note")
+
+
+def text(records: Sequence[LabelRecord]) -> str:
+    """Return records as CSV.
+
+    The column ``assigned`` repeats each assigned label. A person who corrects labels leaves that column alone, so a
+    later reading can tell the person's labels from the assigned ones.
+    """
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(HEADER)
+    writer.writerows(map(_row, records))
+    return out.getvalue()
+
+
+def _row(record: LabelRecord) -> tuple[str, ...]:
+    return (
+        record.file,
+        record.label,
+        "" if record.confidence is None else f"{record.confidence:.4f}",
+        "" if record.cluster is None else str(record.cluster),
+        "" if record.round is None else str(record.round),
+        record.source,
+        record.label if record.source == ASSIGNED else "",
+        record.note,
+    )
+
+
+def write(records: Sequence[LabelRecord], path: Path, root: Path) -> None:  # noqa: ARG001  (as all writers)
+    """Write a CSV of all records."""
+    path.write_text(text(records), encoding="utf-8", newline="")
+
+
+def read(path: Path) -> Iterator[FoundLabel]:
+    """Yield an entry for each row, as it stands; ``csv_labels.read_labels`` tells which of them count as given.
+
+    Raises:
+        FileError: no CSV of labels.
+    """
+    table, file_column = open_labels(path)
+    for row in table.rows():
+        yield FoundLabel(where=f"line {row.line}", record=_record(table, row, file_column))
+
+
+def _record(table: Table, row: Row, file_column: str) -> LabelRecord:
+    cells = dict(zip(table.columns, row.cells, strict=False))
+    return LabelRecord(
+        file=cells[file_column],
+        label=cells.get("label", ""),
+        confidence=float(cells["confidence"]) if cells.get("confidence") else None,
+        source=cells.get("source", ""),
+        cluster=int(cells["cluster"]) if cells.get("cluster") else None,
+        round=int(cells["round"]) if cells.get("round") else None,
+        note=cells.get("note", ""),
+    )
