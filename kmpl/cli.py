@@ -54,6 +54,7 @@ _command("sweep:sweep", "Compare labels only with pseudo-labels at several label
 _command("run:run", "Compare labels only with pseudo-labels once, at one labelled ratio.", EXPERIMENTS)
 _command("sweep:tune", "Let Optuna find the settings for each labelled ratio.", EXPERIMENTS)
 _command("report:report", "Write a finished sweep's report as one HTML page.", PAGES)
+_command("compare:compare", "Show two sweeps or runs side by side.", PAGES)
 _command("ui:ui", "Start MLflow's pages on the runs so far.", PAGES)
 _command("up:up", "Start Prefect, a worker, MLflow's and Optuna's pages.", PAGES)
 _command("predict:predict", "Say the class of image files, as CSV or JSON lines.", MODELS)

@@ -115,7 +115,9 @@ def run(settings: SweepConfig, workspace: Workspace, engine: Engine | None = Non
         with tracking.store_answers(), sweep_run(client, settings, sweep_key, workspace.command) as sweep:
             sweep.adopt([study.run for study in studies])
             cells = [
-                ExperimentJob(name=name, config=config, workspace=workspace, tags=tuple(sweep.tags(keys[name]).items()))
+                ExperimentJob(
+                    name=name, config=config, workspace=workspace, tags=tuple(sweep.tags(name, keys[name]).items())
+                )
                 for name, config in configs.items()
             ]
             with children_stopped_on_signal():

@@ -4,11 +4,10 @@ import contextlib
 import json
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run
 from mlflow.utils.mlflow_tags import (
@@ -22,13 +21,13 @@ from kmpl.config.base import flatten
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import for_arm
 from kmpl.datasets.types import Pool
-from kmpl.method.results import ArmReport, Report, Round
+from kmpl.method.results import ArmReport, Report
 from kmpl.models.frozen_network import sees_images
 from kmpl.reports import experiment_plots
 from kmpl.tracking.client import closing, experiment_id, link_successor, search
 from kmpl.tracking.environment import environment, installed_packages
 from kmpl.tracking.log_model import log_model
-from kmpl.training.history import Fit
+from kmpl.tracking.run_metrics import metrics_of
 
 _PARAMS_PER_CALL = 90  # MLflow accepts at most 100
 _METRICS_PER_CALL = 900  # MLflow accepts at most 1,000
@@ -71,7 +70,9 @@ class ExperimentRun:
         self.tags = dict(tags)
         self.pool: Pool | None = None
         earlier = self._earlier(kind="experiment")
-        self.id = start(client, _title(config), {"kind": "experiment", "command": command} | environment() | self.tags)
+        self.title = _title(config, self.tags)
+        about = {"kind": "experiment", "command": command} | changed_settings(config)
+        self.id = start(client, self.title, about | environment() | self.tags)
         link_successor(client, earlier, self.id)
         log_params(client, self.id, config.model_dump(mode="json"))
 
@@ -135,7 +136,9 @@ class ExperimentRun:
         """Log settings, metrics of all epochs and rounds, test metrics and model."""
         assert self.pool is not None, "log_pool comes first"
         arm_tags = {"kind": "arm", "arm": arm.arm, "stop_reason": arm.stop_reason, MLFLOW_PARENT_RUN_ID: self.id}
-        run_id = start(self.client, arm.arm, self.tags | arm_tags, seconds_ago=sum(arm.seconds.values()))
+        arm_tags |= changed_settings(self.config)
+        name = f"{self.title}, {arm.arm}"
+        run_id = start(self.client, name, self.tags | arm_tags, seconds_ago=sum(arm.seconds.values()))
         link_successor(self.client, earlier, run_id)
         with closing(self.client, run_id):
             log_params(self.client, run_id, for_arm(self.config, arm.arm).model_dump(mode="json"))
@@ -165,49 +168,23 @@ def experiment_run(
         yield run
 
 
-def training_metrics(rounds: Sequence[Round], fit: Fit | None = None) -> list[Metric]:
-    """Return the metrics of all epochs and rounds. Steps of epochs are numbered through all rounds.
-
-    Args:
-        rounds: of an arm.
-        fit: training of an arm without rounds.
-    """
-    fits = [round_.fit for round_ in rounds] or ([fit] if fit else [])
-    points: list[tuple[str, float, int]] = []
-    for step, epoch in enumerate((epoch for fit in fits for epoch in fit.history), start=1):
-        points += [("train/loss", epoch.loss, step), ("train/accuracy", epoch.accuracy, step)]
-        points += [("validation/loss", epoch.validation_loss, step)]
-        points += [("validation/accuracy", epoch.validation_accuracy, step)]
-        points += [("train/learning_rate", epoch.learning_rate, step)]
-    for round_ in rounds:
-        quality = round_.diagnostics
-        number = round_.number
-        points += [("pseudo_labels/accuracy", quality.accuracy, number)]
-        points += [("pseudo_labels/coverage", quality.coverage, number)]
-        points += [("pseudo_labels/purity", quality.purity, number)]
-        points += [(f"pseudo_labels/count_{c}", n, number) for c, n in enumerate(quality.counts)]
-        points += [(f"pseudo_labels/accuracy_{c}", a, number) for c, a in enumerate(quality.class_accuracy)]
-    return finite_metrics(points)
+_NOT_OF_THE_METHOD = ("ratio", "labels", "seed", "arms", "threads", "device")
+"""Settings that say what is run, or where, and not how."""
 
 
-def finite_metrics(points: Iterable[tuple[str, float, int]]) -> list[Metric]:
-    """Return metrics of all finite values; ``points`` are (name, value, step)."""
-    now_ms = int(time.time() * 1000)
-    return [Metric(name, float(value), now_ms, step) for name, value, step in points if np.isfinite(value)]
+def changed_settings(config: ExperimentConfig) -> dict[str, str]:
+    """Return tags of the settings that differ from their defaults: what tells sweeps apart."""
+    default = flatten(ExperimentConfig().model_dump(mode="json"))
+    settings = flatten(config.model_dump(mode="json", exclude=set(_NOT_OF_THE_METHOD)))
+    return {f"{CHANGED}{name}": str(value) for name, value in settings.items() if value != default[name]}
 
 
-def metrics_of(arm: ArmReport) -> list[Metric]:
-    """Return all metrics of an arm, with the same names in all arms."""
-    test = arm.evaluation
-    points: list[tuple[str, float, int]] = [("test/accuracy", test.accuracy, 0), ("test/log_loss", test.log_loss, 0)]
-    points += [("test/calibration_error", test.calibration_error, 0)]
-    points += [(f"test/accuracy_{view}", value, 0) for view, value in test.views.items()]
-    points += [(f"test/recall_{c}", value, 0) for c, value in enumerate(test.class_accuracy)]
-    points += [(f"seconds/{step.replace(' ', '_')}", value, 0) for step, value in arm.seconds.items()]
-    points += [("seconds/all", sum(arm.seconds.values()), 0)]
-    return training_metrics(arm.rounds, arm.fit) + finite_metrics(points)
+CHANGED = "set."
+"""Begins the name of a tag that holds a changed setting."""
 
 
-def _title(config: ExperimentConfig) -> str:
+def _title(config: ExperimentConfig, tags: Mapping[str, str]) -> str:
+    if "sweep" in tags:
+        return f"{tags['sweep']}, {tags['experiment']}"
     size = f"labels {config.labels}" if config.labels else f"ratio {config.ratio or 0.1:g}"
     return f"{config.dataset} {config.protocol} {size} seed {config.seed}"

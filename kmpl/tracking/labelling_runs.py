@@ -22,8 +22,9 @@ from kmpl.models.frozen_network import sees_images
 from kmpl.runtime.locks import hold, is_held
 from kmpl.tracking.client import closing, kill_running, link_successor, search
 from kmpl.tracking.environment import environment
-from kmpl.tracking.experiment_runs import finite_metrics, log_metrics, log_params, start, training_metrics
+from kmpl.tracking.experiment_runs import log_metrics, log_params, start
 from kmpl.tracking.log_model import log_model
+from kmpl.tracking.run_metrics import finite_metrics, training_metrics
 
 
 class LabellingRun:

@@ -22,6 +22,8 @@ from kmpl.runtime.servers import masked
 from kmpl.tracking.client import closing, experiment_id, kill_running, link_successor, search, search_deleted
 from kmpl.tracking.environment import environment
 from kmpl.tracking.experiment_runs import log_params, start
+from kmpl.tracking.pages import share_view
+from kmpl.tracking.summary_runs import log_summaries
 
 _VERSION = "version.kmpl"  # tag
 
@@ -65,9 +67,9 @@ class SweepRun:
         for run in runs:
             self.client.set_tag(run, MLFLOW_PARENT_RUN_ID, self.id)
 
-    def tags(self, key: str) -> dict[str, str]:
-        """Return the tags of the run of an experiment with this key."""
-        return {MLFLOW_PARENT_RUN_ID: self.id, "sweep": self.name, "key": key}
+    def tags(self, name: str, key: str) -> dict[str, str]:
+        """Return the tags of the run of the experiment of that name with this key."""
+        return {MLFLOW_PARENT_RUN_ID: self.id, "sweep": self.name, "experiment": name, "key": key}
 
     def arm_run(self, experiment: str, arm: str, deleted: bool = False) -> str | None:
         """Return the id of the finished run of an arm below an experiment's run; None if there is none.
@@ -101,6 +103,8 @@ class SweepRun:
             self.client.log_artifacts(self.id, folder)
         for row in report.rows:
             self.client.log_metric(self.id, f"test/accuracy/{row.arm}", row.mean, step=round(1000 * row.ratio))
+        log_summaries(self.client, self.id, report)
+        share_view(self.client)
         self.client.set_tag(self.id, MLFLOW_RUN_NOTE, note)
         self.client.set_tag(self.id, "champion", report.champion)
 

@@ -90,7 +90,10 @@ def test_the_run_is_tracked_with_parent_children_params_metrics_and_files(
     client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
     parent = client.get_run(numbers["mlflow_run_id"])
     children = client.search_runs([parent.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent.info.run_id}'")
-    assert {run.info.run_name for run in children} == {"labelled-only", "pseudo-label", "oracle"}
+    title = parent.info.run_name
+    assert {run.info.run_name for run in children} == {
+        f"{title}, {arm}" for arm in ("labelled-only", "pseudo-label", "oracle")
+    }
     assert {run.info.status for run in [parent, *children]} == {"FINISHED"}
     assert parent.data.params.keys() == flatten(numbers["config"]).keys()
     assert {"version.torch", "version.python", "machine", "mlflow.source.git.commit"} <= parent.data.tags.keys()
@@ -101,10 +104,11 @@ def test_the_run_is_tracked_with_parent_children_params_metrics_and_files(
     figures = {Path(f.path).stem for f in client.list_artifacts(parent.info.run_id, "figures")}
     assert figures == {"views", "confusion", "coverage", "curves", "features", "clusters"}
     for run in children:
-        assert run.data.metrics["test/accuracy"] == numbers["arms"][run.info.run_name]["test_accuracy"]
+        assert run.data.metrics["test/accuracy"] == numbers["arms"][run.data.tags["arm"]]["test_accuracy"]
+        assert run.data.metrics["accuracy/test"] == run.data.metrics["test/accuracy"]
         assert {"train/loss", "train/accuracy", "validation/accuracy", "test/accuracy_clean"} <= run.data.metrics.keys()
         assert run.data.params["pretrain.epochs"] == "2"
-    after = next(run for run in children if run.info.run_name == "pseudo-label")
+    after = next(run for run in children if run.data.tags["arm"] == "pseudo-label")
     assert [m.step for m in client.get_metric_history(after.info.run_id, "pseudo_labels/coverage")] == [1, 2]
     assert [m.step for m in client.get_metric_history(after.info.run_id, "train/loss")] == [1, 2, 3, 4]
     assert (after.info.end_time - after.info.start_time) / 1000 >= numbers["arms"]["pseudo-label"]["seconds"]

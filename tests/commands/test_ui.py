@@ -62,7 +62,7 @@ def test_ui_leaves_the_address_of_all_runs_to_who_waits_for_it(
     port = free_port()
     assert main(["ui", "--mlruns", str(tmp_path), "--port", str(port)]) == 0
     waits, server = started
-    runs = f"http://{HOST}:{port}/#/experiments/1/runs?workflowType=machine_learning"
+    runs = f"http://{HOST}:{port}/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=kmpl"
     assert waits[3:] == [f"http://{HOST}:{port}", f"MLflow: {runs}  (Ctrl-C stops it)", str(os.getpid())]
     assert server[1:4] == ["-m", "mlflow", "server"]
     assert server[server.index("--port") + 1] == str(port)

@@ -108,7 +108,7 @@ def test_the_next_command_works_in_any_folder_and_in_a_shell_that_knows_no_envir
 
 def test_long_addresses_of_pages_stay_in_one_line() -> None:
     console = Console(file=io.StringIO(), width=60, highlight=False)
-    page = f"http://{HOST}:5000/#/experiments/1/runs?workflowType=machine_learning"
+    page = f"http://{HOST}:5000/#/experiments/1/runs?workflowType=machine_learning&viewStateShareKey=kmpl"
     up._print_pages(console, {"mlflow": page}, {"mlflow": 9.4})
     assert console.file.getvalue() == f"  MLflow: results   {page}  (after 9 s)\n"  # type: ignore[attr-defined]
 

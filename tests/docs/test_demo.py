@@ -47,7 +47,7 @@ def test_the_logged_model_classifies_raw_test_images(demo: Path) -> None:
     parent = numbers["runs"]["ratio 0.1, seed 0"]
     found = MlflowClient(uri).get_run(parent)
     runs = MlflowClient(uri).search_runs([found.info.experiment_id], f"tags.`mlflow.parentRunId` = '{parent}'")
-    run = next(run for run in runs if run.info.run_name == "pseudo-label")
+    run = next(run for run in runs if run.data.tags["arm"] == "pseudo-label")
     run = MlflowClient(uri).get_run(run.info.run_id)
     model = mlflow.pyfunc.load_model(f"models:/{run.outputs.model_outputs[0].model_id}")
     test = read("MNIST", train=False)

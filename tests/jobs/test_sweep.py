@@ -64,13 +64,14 @@ def test_a_sweep_ends_with_its_table_the_champion_and_the_next_commands(
 @pytest.mark.usefixtures("done")
 def test_all_runs_are_below_one_parent_with_report_page_and_figures(folder: Path) -> None:
     kinds = Counter(run.data.tags["kind"] for run in runs(folder))
-    assert kinds == {"sweep": 1, "experiment": 2, "arm": 4}
+    assert kinds == {"sweep": 1, "experiment": 2, "arm": 4, "summary": 4}
     assert {run.info.status for run in runs(folder)} == {"FINISHED"}
     parent = next(run for run in runs(folder) if run.data.tags["kind"] == "sweep")
     below = [run for run in runs(folder) if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert {run.info.run_name for run in below} == {
-        f"folder:digits literature ratio {ratio} seed 0" for ratio in (0.2, 0.4)
-    }  # fmt: skip
+        *(f"tiny, ratio {ratio}, seed 0" for ratio in (0.2, 0.4)),
+        *(f"tiny, ratio {ratio}, {arm}: 1 seed" for ratio in (0.2, 0.4) for arm in ("labelled-only", "pseudo-label")),
+    }
     client = MlflowClient(f"sqlite:///{folder}/mlruns/mlflow.db")
     files = {f.path for place in ("", "figures") for f in client.list_artifacts(parent.info.run_id, place)}
     assert {"sweep.json", "report.html", "figures/accuracy_by_ratio.png", "figures/gain_by_ratio.png"} <= files

@@ -146,9 +146,10 @@ def test_only_what_took_over_from_a_killed_run_says_so(story: Story) -> None:
 
 
 def test_finished_runs_are_moved_below_the_successor_and_not_logged_again(story: Story) -> None:
-    assert kinds(story.resumed, "FINISHED") == ["arm"] * 4 + ["experiment"] * 2 + ["sweep"]
+    assert kinds(story.resumed, "FINISHED") == ["arm"] * 4 + ["experiment"] * 2 + ["summary"] * 4 + ["sweep"]
     new = only(story.resumed, "FINISHED", "sweep").info.run_id
-    experiments = {r.info.run_id for r in story.resumed.values() if r.data.tags.get(PARENT) == new}
+    below = [r for r in story.resumed.values() if r.data.tags.get(PARENT) == new]
+    experiments = {r.info.run_id for r in below if r.data.tags["kind"] == "experiment"}
     assert experiments == {
         r.info.run_id
         for r in story.resumed.values()
@@ -170,7 +171,9 @@ def test_finished_runs_are_moved_below_the_successor_and_not_logged_again(story:
 
 def test_four_arms_have_four_models(story: Story) -> None:
     models = story.client.search_logged_models([experiment_id(story.client)])
-    arms = {r.info.run_id for r in story.resumed.values() if r.info.status == "FINISHED" and "arm" in r.data.tags}
+    arms = {
+        r.info.run_id for r in story.resumed.values() if (r.info.status, r.data.tags["kind"]) == ("FINISHED", "arm")
+    }
     assert len(models) == 4
     assert {model.source_run_id for model in models} == arms
 
