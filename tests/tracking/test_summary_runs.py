@@ -81,6 +81,10 @@ def test_a_report_that_is_logged_again_leaves_one_summary_a_row(tmp_path: Path, 
         for _ in range(2):
             run.log_report(report, files={}, note="")
     assert len(search(client, kind="summary")) == 4
+    other = report.model_copy(update={"digest": "another"})
+    with sweep_run(client, FIRST, "another key", "kmpl sweep") as run:
+        run.log_report(other, files={}, note="")
+    assert {run.data.tags["digest"] for run in search(client, kind="summary")} == {"another"}
 
 
 def test_what_differs_from_the_defaults_is_a_tag_and_what_is_run_is_none(client: MlflowClient) -> None:
