@@ -13,6 +13,7 @@ from kmpl.datasets.image_folder import FolderImages
 from kmpl.formats.given_labels import Rules, Trust
 from kmpl.jobs import label_folder
 from kmpl.jobs.label_folder import Files
+from kmpl.jobs.reading_warnings import MAX_NAMED_FILES
 from kmpl.labelling.label_table import LabelTable
 from kmpl.labelling.summary import (
     check_line,
@@ -92,9 +93,9 @@ def _log_result(labelled: LabelTable, run_id: str) -> None:
 def _log_warnings(images: FolderImages) -> None:
     """Log the first of the files that were left out, and the notes on labels and on how files were read."""
     logger = get_run_logger()
-    for file, reason in list(images.left_out.items())[: label_folder.MAX_NAMED_FILES]:
+    for file, reason in list(images.left_out.items())[:MAX_NAMED_FILES]:
         logger.warning("left out: %s (%s)", file, reason)
-    if len(images.left_out) > label_folder.MAX_NAMED_FILES:
+    if len(images.left_out) > MAX_NAMED_FILES:
         logger.warning("left out in all: %d files", len(images.left_out))
     for line in (*images.label_notes, *images.reading_notes):
         logger.warning("%s", line)

@@ -50,6 +50,7 @@ def _command(path: str, help: str, group: Group | None = None, of: App = app) ->
 
 _command("label:label", "Label a folder of images by a few that are labelled.", IMAGES)
 _command("suggest:suggest", "Say which images of a folder to label next.", IMAGES)
+_command("review:review", "Name the images of a folder in the browser, a cluster at a time.", IMAGES)
 _command("sweep:sweep", "Compare labels only with pseudo-labels at several labelled ratios.", EXPERIMENTS)
 _command("run:run", "Compare labels only with pseudo-labels once, at one labelled ratio.", EXPERIMENTS)
 _command("sweep:tune", "Let Optuna find the settings for each labelled ratio.", EXPERIMENTS)
@@ -105,7 +106,7 @@ def _in_one_line(message: Warning | str, category: type[Warning], *where: Any, *
     return f"kmpl: {message}\n" if ours else _as_python_does(message, category, *where, **more)
 
 
-_RESUMED = {"run", "sweep", "tune", "label", "suggest", "benchmark", "audit"}
+_RESUMED = {"run", "sweep", "tune", "label", "suggest", "review", "benchmark", "audit"}
 """Commands whose finished steps are in the store."""
 
 

@@ -22,6 +22,8 @@ LONGEST = (
     "tests/jobs/test_label_photographs.py",
     "tests/labelling/test_ways.py",
     "tests/tuning/test_study.py",
+    "tests/commands/test_review.py",
+    "tests/review/test_page.py",
     "tests/tracking/test_sweep_runs.py",
     "tests/commands/test_first_minutes.py",
     "tests/tuning/test_trial_claims.py",

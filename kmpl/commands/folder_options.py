@@ -98,7 +98,7 @@ def embed_from_options(
     """Compute features of the backbone, if there is one, under a progress bar."""
     from kmpl.jobs import label_folder
 
-    with _progress(console, "embed images") as on_progress:
+    with file_progress(console, "embed images") as on_progress:
         return label_folder.embed(images, overrides, mlruns=mlruns, on_progress=on_progress)
 
 
@@ -106,12 +106,12 @@ def read_from_options(files: "Files", size: int, console: Console) -> "FolderIma
     """Read the images under a progress bar."""
     from kmpl.jobs import label_folder
 
-    with _progress(console, "read images") as on_progress:
+    with file_progress(console, "read images") as on_progress:
         return label_folder.read(files, size, on_progress)
 
 
 @contextmanager
-def _progress(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
+def file_progress(console: Console, title: str) -> Iterator[Callable[[int, int], None]]:
     """Yield what is told the number of files so far and in all; a terminal shows it as a bar."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 

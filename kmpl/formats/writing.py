@@ -2,7 +2,7 @@
 
 import contextlib
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from kmpl.errors import FileError, look_up
@@ -78,7 +78,13 @@ def remarks(records: Sequence[LabelRecord], path: Path, name: str) -> list[str]:
     return lines
 
 
-def write(records: Sequence[LabelRecord], path: Path, root: Path, name: str) -> None:
+def write(
+    records: Sequence[LabelRecord],
+    path: Path,
+    root: Path,
+    name: str,
+    on_ready: Callable[[Path], None] = lambda draft: None,  # noqa: ARG005
+) -> None:
     """Write records, whole or not at all.
 
     Args:
@@ -86,6 +92,7 @@ def write(records: Sequence[LabelRecord], path: Path, root: Path, name: str) -> 
         path: the file or folder to write.
         root: the folder of the images.
         name: name of the format.
+        on_ready: called with the finished draft, before it takes its place.
 
     Raises:
         UserError: the file system refuses, or the format cannot hold the records.
@@ -94,6 +101,7 @@ def write(records: Sequence[LabelRecord], path: Path, root: Path, name: str) -> 
     try:
         with (_whole_folder if form.is_folder else whole_file)(path) as draft:
             form.write(records, draft, root)
+            on_ready(draft)
     except ValueError as error:
         raise FileError(f"{path}: {error}", path) from error
 

@@ -1,7 +1,6 @@
 """Label a folder of image files: read the images, label them, track the run, write a file of labels and a gallery."""
 
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,18 +12,18 @@ from kmpl.config.labelling import LabelOptions
 from kmpl.config.presets import merge
 from kmpl.datasets.image_folder import LABELS_FILE, FolderImages, OnProgress, read_folder
 from kmpl.datasets.types import UNLABELLED, Pool
-from kmpl.errors import LabelsWarning, LeftOutWarning, ReadingWarning
 from kmpl.formats import writing
 from kmpl.formats.given_labels import NO_RULES, Rules
 from kmpl.formats.hand_labels import check_overwrite
 from kmpl.formats.records import LabelRecord
 from kmpl.jobs import embed_folder
+from kmpl.jobs.reading_warnings import warn_of_reading
 from kmpl.jobs.whole_job import Trainings, of_experiment
 from kmpl.labelling import gallery
 from kmpl.labelling.cross_fitting import fold_config
 from kmpl.labelling.job import Job, prepare, run
 from kmpl.labelling.label_table import LabelTable, records_of, to_csv
-from kmpl.labelling.summary import abbreviate, check_record, folder_name, metrics_of, run_note
+from kmpl.labelling.summary import check_record, folder_name, metrics_of, run_note
 from kmpl.labelling.ways import asked_backbone, choose
 from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.models.backbones.registry import default_is_installed
@@ -36,9 +35,6 @@ from kmpl.store.store import Store
 from kmpl.tracking.environment import environment
 from kmpl.tracking.labelling_runs import LabellingRun, labelling_run
 from kmpl.training.watch import Watch, ignore
-
-MAX_NAMED_FILES = 20
-"""Number of files that a warning names."""
 
 
 @dataclass(frozen=True)
@@ -93,13 +89,7 @@ def read(files: Files, size: int, on_progress: OnProgress = ignore) -> FolderIma
     images = read_folder(files.folder, files.labels, size=size, on_progress=on_progress, rules=files.rules)
     given = {file: images.classes[c] for file, c in zip(images.files, images.labels, strict=True) if c != UNLABELLED}
     check_overwrite(files.out, "--out", given, root=files.folder, files=images.files)
-    for message in images.label_notes:
-        warnings.warn(f"{_source_of_labels(files)}: {message}", LabelsWarning, stacklevel=2)
-    for message in (_left_out_text(images), _conflicts_text(images)):
-        if message:
-            warnings.warn(f"{images.root}: {message}", LeftOutWarning, stacklevel=2)
-    for message in images.reading_notes:
-        warnings.warn(f"{images.root}: {message}", ReadingWarning, stacklevel=2)
+    warn_of_reading(images)
     return images
 
 
@@ -124,24 +114,6 @@ def embed(
         return images
     learning = merge(LabelOptions(), {**overrides, "backbone": name})
     return embed_folder.embed(images, learning, Store(mlruns / "cache"), on_progress)
-
-
-def _source_of_labels(files: Files) -> Path:
-    """Return the CSV of given labels, or the folder whose sub-folders are the labels."""
-    csv_in_folder = files.folder / LABELS_FILE
-    return files.labels or (csv_in_folder if csv_in_folder.is_file() else files.folder)
-
-
-def _left_out_text(images: FolderImages) -> str:
-    names = [f"{file} ({reason})" for file, reason in images.left_out.items()]
-    count = "1 file cannot be read and is" if len(names) == 1 else f"{len(names):,} files cannot be read and are"
-    return f"{count} left out: {abbreviate(names, MAX_NAMED_FILES)}" if names else ""
-
-
-def _conflicts_text(images: FolderImages) -> str:
-    groups = [abbreviate(files, 5, between=" = ") for files in images.conflicts]
-    count = "1 image has copies" if len(groups) == 1 else f"{len(groups):,} images have copies"
-    return f"{count} with another label: {abbreviate(groups, MAX_NAMED_FILES)}" if groups else ""
 
 
 def label(

@@ -55,6 +55,14 @@ def settings_for(images: FolderImages, overrides: Mapping[str, Any]) -> dict[str
     return dict(overrides)
 
 
+def features_of(images: FolderImages, options: LabelOptions, *, store: Store, watch: Watch) -> np.ndarray:
+    """Return features (N, D) that need no label: those of the backbone, or else what a network learns by clusters."""
+    use_threads(options.threads)
+    if images.frozen is not None:
+        return images.frozen.values
+    return features_without_labels(store, options, images.images, seed=options.seed, watch=watch)
+
+
 def choose(
     images: FolderImages, budget: int, *, overrides: Mapping[str, Any], store: Store, watch: Watch
 ) -> SuggestedImages:
@@ -72,11 +80,7 @@ def choose(
     """
     check_budget(images.labels, budget)
     options = merge(LabelOptions(), overrides)
-    use_threads(options.threads)
-    if images.frozen is None:
-        features = features_without_labels(store, options, images.images, seed=options.seed, watch=watch)
-    else:
-        features = images.frozen.values
+    features = features_of(images, options, store=store, watch=watch)
     confidence = None
     if len(images.classes) > 1:
         confidence = partial(_confidence, images, overrides=overrides, store=store, watch=watch)

@@ -4,15 +4,14 @@ N images; the page needs no script and no network, and holds small copies of the
 """
 
 import base64
-import io
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from kmpl.images.decoding import PictureError, read_picture
+from kmpl.images.thumbnail import encode, is_pixelated
 from kmpl.labelling.label_table import LabelTable
 from kmpl.labelling.summary import (
     ClassSummary,
@@ -27,7 +26,6 @@ from kmpl.labelling.summary import (
 )
 
 _THUMBNAIL_PIXELS = 96  # side, at most
-_PIXELATED_UP_TO = 64  # side in pixels; smaller images keep their pixels
 _IMAGES_PER_STRIP = 10
 _CLUSTERS_PER_CLASS = 4
 _IMAGES_PER_CLUSTER = 7
@@ -197,12 +195,9 @@ def _thumbnail(table: LabelTable, i: int) -> Thumbnail:
         pixels = read_picture(table.folder.root / file, conversion=table.folder.conversion)
     except PictureError:  # the file was removed after it was read
         pixels = table.folder.images[i].permute(1, 2, 0).numpy()
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
-    small = max(image.size) <= _PIXELATED_UP_TO
-    image.thumbnail((_THUMBNAIL_PIXELS, _THUMBNAIL_PIXELS))
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG" if small else "JPEG", **({"optimize": True} if small else {"quality": 80}))
-    source = f"data:image/{'png' if small else 'jpeg'};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    copy, media_type = encode(pixels, _THUMBNAIL_PIXELS)
+    source = f"data:{media_type};base64,{base64.b64encode(copy).decode()}"
+    small = is_pixelated(pixels)
     given = bool(table.given[i])
     confidence = _percent(float(table.confidence[i])) if table.has_confidence else "?"
     return Thumbnail(file=file, source=source, small=small, note="given" if given else confidence, given=given)

@@ -18,6 +18,25 @@ def hold(path: Path) -> Iterator[None]:
             path.unlink(missing_ok=True)
 
 
+@contextmanager
+def try_hold(path: Path) -> Iterator[bool]:
+    """Hold the lock while the block runs, unless another process holds it; yield whether it is held here.
+
+    The file stays: who removed it could take it from under a process that waits for it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
+
+
 def is_held(path: Path, *, remove_dead: bool = False) -> bool:
     """Return whether a process on this machine holds the lock.
 

@@ -46,7 +46,7 @@ def test_commands_are_shown_in_groups_with_two_examples() -> None:
         "Your images", "Experiments", "Pages", "Models", "Maintenance", "Options",
     ]  # fmt: skip
     commands = re.findall(r"^│ ([a-z]+) ", text, re.MULTILINE)
-    assert commands[:3] == ["label", "suggest", "sweep"]
+    assert commands[:4] == ["label", "suggest", "review", "sweep"]
     assert commands[-3:] == ["cache", "audit", "benchmark"]
     assert len(re.findall(r"^  kmpl ", text, re.MULTILINE)) == 2
 

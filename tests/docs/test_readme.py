@@ -40,6 +40,8 @@ ELSEWHERE = {
     ),
     "kmpl suggest photos --budget 20 --out to_label.csv --sheet to_label.png": "tests/jobs/test_suggest_folder.py",
     "kmpl suggest photos --labels to_label.csv --budget 20 --out to_label_2.csv": ("tests/jobs/test_suggest_folder.py"),
+    "kmpl review photos": "tests/commands/test_review.py",
+    "kmpl review photos --labels labels.csv --out reviewed.csv": "tests/commands/test_review.py",
     "kmpl benchmark fewest": "tests/commands/test_benchmark.py",
     "kmpl benchmark ingredients": "tests/benchmarks/accuracy/test_ingredients.py",
     "kmpl benchmark literature": "tests/commands/test_benchmark.py",

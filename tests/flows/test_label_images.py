@@ -13,7 +13,7 @@ from flows.label_images import label_images
 from kmpl.config.labelling import LabelOptions
 from kmpl.datasets import registry
 from kmpl.errors import LabelsWarning, LeftOutWarning, UserError
-from kmpl.jobs.label_folder import MAX_NAMED_FILES
+from kmpl.jobs.reading_warnings import MAX_NAMED_FILES
 
 pytestmark = [
     pytest.mark.usefixtures("prefect_server"),
