@@ -17,7 +17,8 @@ KIND = "summary"
 
 
 def log_summaries(client: MlflowClient, sweep_run: str, report: SweepReport) -> None:
-    """Log a run for each row of a report, below the sweep's run; those of another report are deleted.
+    """Log a run for each row of a report, below the sweep's run. Those of the same report are moved there instead, those
+    of another one are deleted.
 
     Args:
         client: of the store.
@@ -26,7 +27,9 @@ def log_summaries(client: MlflowClient, sweep_run: str, report: SweepReport) -> 
     """
     tags = {MLFLOW_PARENT_RUN_ID: sweep_run, "sweep": report.name, "digest": report.digest}
     earlier = search(client, kind=KIND, sweep=report.name)
-    if len(earlier) == len(report.rows) and all(tags.items() <= run.data.tags.items() for run in earlier):
+    if len(earlier) == len(report.rows) and all(run.data.tags["digest"] == report.digest for run in earlier):
+        for run in earlier:
+            client.set_tag(run.info.run_id, MLFLOW_PARENT_RUN_ID, sweep_run)
         return
     for run in earlier:
         client.delete_run(run.info.run_id)

@@ -164,7 +164,7 @@ def check_after_kill(folder: Path, expected: Path, moment: str) -> None:
     assert not [run for run in everything if run.info.status == "RUNNING"]
     finished = [run for run in everything if run.info.status == "FINISHED"]
     # Nothing is counted twice: below the sweep's finished run there is each part once.
-    assert Counter(run.data.tags["kind"] for run in finished) == {"sweep": 1, "experiment": 2, "arm": 4}
+    assert Counter(run.data.tags["kind"] for run in finished) == {"sweep": 1, "experiment": 2, "arm": 4, "summary": 4}
     ids = {run.info.run_id for run in finished}
     assert all(run.data.tags["mlflow.parentRunId"] in ids for run in finished if run.data.tags["kind"] != "sweep")
     for run in everything:
