@@ -83,6 +83,7 @@ _LINE_END = """## Variables of the environment
 | `MLFLOW_TRACKING_URI` | runs go to this server or database instead of `mlruns/mlflow.db` |
 | `OPTUNA_STORAGE` | where studies are kept, as `--storage` says it; otherwise `mlruns/optuna.journal` |
 | `PREFECT_API_URL` | Prefect's server; here by default that of `kmpl up`; empty: one is started for the moment |
+| `LABEL_STUDIO_API_KEY` | token for `kmpl label-studio`; it is never a flag, and kept nowhere |
 | `KMPL_DASK` | address of a Dask scheduler: experiments run on its workers (extra `dask`) |
 | `KMPL_MLRUNS` | where a flow that Prefect starts keeps its runs; otherwise `mlruns` in the worker's folder |
 | `KMPL_ROOT` | the folder that a worker finds `prefect.yaml` and the flows in; `kmpl up` sets it |
@@ -91,7 +92,7 @@ _LINE_END = """## Variables of the environment
 | `GOMP_SPINCOUNT`, `KMP_BLOCKTIME`, `OMP_WAIT_POLICY` | how threads [wait](../explanations/speed.md); yours wins |
 | `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` | honoured; this machine is always reached without a proxy |
 
-Nothing is sent anywhere: the telemetry of Prefect, MLflow and Optuna is off.
+Nothing is sent anywhere but to the Label Studio that you name: the telemetry of Prefect, MLflow and Optuna is off.
 """
 
 

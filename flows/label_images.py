@@ -61,6 +61,11 @@ def label_images(
         settings: Settings. Those that are not given are chosen by the number of images and classes.
     """
     files = Files(folder, out, labels, gallery, overwrite, Rules(class_named, trust, format), out_format)
+    label_files(files, settings)
+
+
+def label_files(files: Files, settings: LabelOptions) -> None:
+    """Label a folder, each step a task, and show the summary on the flow run's page."""
     images = run_task("load", "read images", lambda: label_folder.read(files, settings.size))
     _log_warnings(images)
     overrides = settings.model_dump(exclude_unset=True)

@@ -41,6 +41,15 @@ benchmark = App(
     group_commands=Group("Tables", sort_key=0),
     sort_key=99,
 )
+label_studio = App(
+    name="label-studio",
+    help="Push a folder to Label Studio, pull annotations, label by them.",
+    help_flags=HELP,
+    help_epilogue="",
+    group=IMAGES,
+    group_commands=Group("Directions", sort_key=0),
+    sort_key=98,  # behind the commands of the group, which are counted
+)
 
 
 def _command(path: str, help: str, group: Group | None = None, of: App = app) -> None:
@@ -51,6 +60,10 @@ def _command(path: str, help: str, group: Group | None = None, of: App = app) ->
 _command("label:label", "Label a folder of images by a few that are labelled.", IMAGES)
 _command("suggest:suggest", "Say which images of a folder to label next.", IMAGES)
 _command("review:review", "Name the images of a folder in the browser, a cluster at a time.", IMAGES)
+app.command(label_studio)
+_command("label_studio:push", "Make tasks of images, with labels.", of=label_studio)
+_command("label_studio:pull", "Write annotations as a CSV of given labels.", of=label_studio)
+_command("label_studio:loop", "Pull, label, push, whenever there are more annotations.", of=label_studio)
 _command("sweep:sweep", "Compare labels only with pseudo-labels at several labelled ratios.", EXPERIMENTS)
 _command("run:run", "Compare labels only with pseudo-labels once, at one labelled ratio.", EXPERIMENTS)
 _command("sweep:tune", "Let Optuna find the settings for each labelled ratio.", EXPERIMENTS)
@@ -106,7 +119,7 @@ def _in_one_line(message: Warning | str, category: type[Warning], *where: Any, *
     return f"kmpl: {message}\n" if ours else _as_python_does(message, category, *where, **more)
 
 
-_RESUMED = {"run", "sweep", "tune", "label", "suggest", "review", "benchmark", "audit"}
+_RESUMED = {"run", "sweep", "tune", "label", "suggest", "review", "label-studio", "benchmark", "audit"}
 """Commands whose finished steps are in the store."""
 
 

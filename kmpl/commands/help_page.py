@@ -39,6 +39,7 @@ class Page:
 
 _SWEEP = ("--preset", "--dataset", "--protocol", "--ratios", "--seeds", "--arms", "--name", "--jobs", "--config")
 _TABLE = ("--out", "--join", "--seeds")
+_SERVER = "--url http://localhost:8080 --project photos"
 PAGES: Mapping[str, Page] = {
     "label": Page(
         example="kmpl label photos --labels labels.csv --out pseudo_labels.csv --gallery gallery.html",
@@ -48,6 +49,19 @@ PAGES: Mapping[str, Page] = {
     "suggest": Page(
         example="kmpl suggest photos --budget 20 --out to_label.csv --sheet to_label.png",
         first=("--budget", "--out", "--labels", "--sheet", "--size", "--seed"),
+        defaults=help_defaults.of_folders,
+    ),
+    "label-studio push": Page(
+        example=f"kmpl label-studio push photos {_SERVER} --labels pseudo_labels.csv",
+        first=("--url", "--project", "--labels", "--classes", "--upload", "--server-path"),
+    ),
+    "label-studio pull": Page(
+        example=f"kmpl label-studio pull photos {_SERVER} --out labels.csv",
+        first=("--url", "--project", "--out", "--overwrite"),
+    ),
+    "label-studio loop": Page(
+        example=f"kmpl label-studio loop photos {_SERVER} --out pseudo_labels.csv",
+        first=("--url", "--project", "--out", "--gallery", "--new", "--every", "--rounds", "--classes", "--upload"),
         defaults=help_defaults.of_folders,
     ),
     "predict": Page(

@@ -17,8 +17,9 @@ KIND = "summary"
 
 
 def log_summaries(client: MlflowClient, sweep_run: str, report: SweepReport) -> None:
-    """Log a run for each row of a report, below the sweep's run. Those of the same report are moved there instead, those
-    of another one are deleted.
+    """Log a run for each row of a report, below the sweep's run.
+
+    Those of the same report are moved there instead; those of another one are deleted.
 
     Args:
         client: of the store.

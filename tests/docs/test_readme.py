@@ -42,6 +42,26 @@ ELSEWHERE = {
     "kmpl suggest photos --labels to_label.csv --budget 20 --out to_label_2.csv": ("tests/jobs/test_suggest_folder.py"),
     "kmpl review photos": "tests/commands/test_review.py",
     "kmpl review photos --labels labels.csv --out reviewed.csv": "tests/commands/test_review.py",
+    **dict.fromkeys(
+        (
+            "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED=true "
+            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT=$PWD label-studio start",
+            "export LABEL_STUDIO_API_KEY=…",
+            "kmpl label-studio push photos --url http://localhost:8080 --project photos --classes cat,dog",
+            "kmpl label-studio pull photos --url http://localhost:8080 --project photos --out labels.csv",
+            "kmpl label-studio push photos --url http://localhost:8080 --project photos --labels pseudo_labels.csv",
+        ),
+        "tests/label_studio/test_real_server.py",
+    ),
+    **dict.fromkeys(
+        (
+            "kmpl label-studio loop photos --url http://localhost:8080 --project photos --out pseudo_labels.csv",
+            "kmpl label photos --labels labels.csv --out tasks.json",
+            "kmpl label photos --labels export.json --out pseudo_labels.csv",
+            "prefect deployment run label-images/label-studio --param folder=photos --param project=photos",
+        ),
+        "tests/label_studio/test_real_loop.py",
+    ),
     "kmpl benchmark fewest": "tests/commands/test_benchmark.py",
     "kmpl benchmark ingredients": "tests/benchmarks/accuracy/test_ingredients.py",
     "kmpl benchmark literature": "tests/commands/test_benchmark.py",

@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 FILE: dict[str, Any] = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
 DEPLOYMENTS: dict[str, dict[str, Any]] = {deployment["name"]: deployment for deployment in FILE["deployments"]}
 
+OF_FOLDERS = ("folder", "label-studio")
+
 
 def models_in(annotation: Any) -> Iterator[type[BaseModel]]:
     """Yield the models that an annotation allows, through unions and lists."""
@@ -91,7 +93,7 @@ def test_nothing_ties_the_file_to_one_machine() -> None:
 
 
 def test_the_deployments_people_are_told_of_are_there() -> None:
-    assert list(DEPLOYMENTS) == ["ratio-sweep", "quick", "full", "folder"]
+    assert list(DEPLOYMENTS) == ["ratio-sweep", "quick", "full", "folder", "label-studio"]
     assert {up.QUICK, up.WHOLE} == {"semi-supervised/quick", "semi-supervised/ratio-sweep"}
 
 
@@ -114,7 +116,7 @@ def test_each_deployment_has_the_flow_it_names_and_parameters_that_it_takes(
 ) -> None:
     monkeypatch.chdir(ROOT)
     flow: Flow[..., Any] = load_flow_from_entrypoint(DEPLOYMENTS[name]["entrypoint"])
-    assert flow.name == ("label-images" if name == "folder" else "semi-supervised")
+    assert flow.name == ("label-images" if name in OF_FOLDERS else "semi-supervised")
     assert DEPLOYMENTS[name]["parameters"].keys() <= flow.parameters.properties.keys()
     flow.validate_parameters(DEPLOYMENTS[name]["parameters"])
 
@@ -132,4 +134,4 @@ def test_the_parameters_are_the_sweeps_they_are_said_to_be() -> None:
     everything = sweep("full")
     assert everything.seeds == (0, 1, 2, 3, 4)
     assert len(everything.arms) == 6
-    assert {sweep(name).ratios for name in DEPLOYMENTS if name != "folder"} == {(0.8, 0.4, 0.1)}
+    assert {sweep(name).ratios for name in DEPLOYMENTS if name not in OF_FOLDERS} == {(0.8, 0.4, 0.1)}

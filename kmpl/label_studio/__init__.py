@@ -1,0 +1,1 @@
+"""Label Studio by its REST API: projects, tasks, predictions, annotations; and nowhere else."""
