@@ -83,6 +83,7 @@ _command("benchmark:ingredients", "The method with each part out, and others in.
 _command("benchmark:speed", "Beside the notebook's way, and the machine's limits.", of=benchmark)
 _command("benchmark:cost", "Time and memory of each step, as the pool grows.", of=benchmark)
 _command("benchmark_pictures:pictures", "Folders of pictures, beside logistic regression.", of=benchmark)
+_command("benchmark_keystrokes:keystrokes", "What a person's keys are worth.", of=benchmark)
 _command("benchmark:folder", "A folder of digits, labelled by a few.", of=benchmark)
 
 

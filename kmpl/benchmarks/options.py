@@ -30,6 +30,8 @@ PICTURE_ARMS = (
 )
 """What folders of pictures are labelled by, on the same features; only the last learns its own."""
 DEFAULT_PICTURE_ARMS = PICTURE_ARMS[:-1]
+KEYSTROKE_WAYS = ("random", "suggest", "clusters", "both")
+"""What a simulated person names: single images, suggested ones, clusters, or clusters and then suggested images."""
 AUDIT = ("notebook", None, {"network": "cnn"})
 """Preset, file and settings of the audit: VGG16 would take days on a laptop."""
 
@@ -75,6 +77,17 @@ class PictureOptions(SeedOptions):
     """Numbers of labels of each class, separated by commas. A small class gives half of its files at most."""
     arms: Annotated[tuple[str, ...], *COMMA_SEPARATED] = DEFAULT_PICTURE_ARMS
     """What is compared, separated by commas; kmpl from scratch, which takes minutes for each draw, can be added."""
+
+
+class KeystrokeOptions(SeedOptions):
+    """Numbers of keys, seeds and ways of the comparison of what a person's keys are worth."""
+
+    seeds: Seeds = (1000, 1001, 1002)
+    """Seeds, separated by commas. Each seed draws images and clusters anew."""
+    keys: Annotated[tuple[Annotated[int, Field(ge=1)], ...], *COMMA_SEPARATED] = (20, 40, 60, 80, 120, 160, 240)
+    """Numbers of keys after which the labels are compared with the true ones, rising, separated by commas."""
+    ways: Annotated[tuple[str, ...], *COMMA_SEPARATED] = KEYSTROKE_WAYS
+    """What the simulated person names, separated by commas."""
 
 
 class CostOptions(Settings):

@@ -98,15 +98,25 @@ def measure(
     if len(set(names)) < len(names):
         raise UserError(f"two folders have the same name, {max(names, key=names.count)}; rename one of them")
     for root in folders:
-        options = LabelOptions.model_validate(dict(overrides))
-        images = embed_folder.embed(read_folder(root, size=options.size), options, store)
-        if len(images.classes) < 2 or (images.labels == UNLABELLED).any():
-            raise UserError(f"{root}: a sub-folder for each class is needed, and no image outside of them")
+        images = with_true_labels(root, overrides, store)
         for n in per_class:
             for seed in seeds:
                 draw = replace(images, labels=drawn(images, n, seed))
                 for arm in arms:
                     yield _outcome(draw, images.labels, arm, n, seed=seed, overrides=overrides, steps=steps)
+
+
+def with_true_labels(root: Path, overrides: Mapping[str, Any], store: Store) -> FolderImages:
+    """Return the images of a folder with a sub-folder per class, with features of the backbone.
+
+    Raises:
+        UserError: the folder cannot be read, has fewer than two classes, or images outside of them.
+    """
+    options = LabelOptions.model_validate(dict(overrides))
+    images = embed_folder.embed(read_folder(root, size=options.size), options, store)
+    if len(images.classes) < 2 or (images.labels == UNLABELLED).any():
+        raise UserError(f"{root}: a sub-folder for each class is needed, and no image outside of them")
+    return images
 
 
 def drawn(images: FolderImages, per_class: int, seed: int) -> np.ndarray:
