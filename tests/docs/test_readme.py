@@ -33,6 +33,7 @@ ELSEWHERE = {
     ),
     "kmpl compare three other": "tests/tracking/test_summary_runs.py",
     "kmpl benchmark cost": "tests/benchmarks/speed/test_cost.py",
+    "kmpl benchmark keystrokes stamps clipart": "tests/benchmarks/accuracy/test_keystrokes.py",
     "kmpl benchmark pictures stamps clipart": "tests/benchmarks/accuracy/test_pictures.py",
     "kmpl benchmark folder": "tests/benchmarks/accuracy/test_own_folder.py",
     "prefect deployment run label-images/folder --param folder=photos --param labels=labels.csv": (
