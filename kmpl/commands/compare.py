@@ -18,10 +18,10 @@ def compare(first: str, second: str, /, *, mlruns: Folder = MLRUNS, open: Flag =
     from rich.markup import escape
     from rich.table import Table
 
-    from kmpl import tracking
+    from kmpl.tracking.client import open_existing
     from kmpl.tracking.compare_runs import compare_runs
 
-    comparison = compare_runs(tracking.open_store(mlruns), first, second)
+    comparison = compare_runs(open_existing(mlruns), first, second)
     console = Console()
     has_rows = any(value.row for value in comparison.metrics)
     numbers = Table(*(["row"] if has_rows else []), "number", first, second, box=None, pad_edge=False)

@@ -9,7 +9,7 @@ import ijson
 
 from kmpl.errors import FileError
 from kmpl.formats.label_rows import FoundLabel
-from kmpl.formats.records import LabelRecord, class_names
+from kmpl.formats.records import LabelRecord, assigned_label, class_names
 
 
 def read(path: Path) -> Iterator[FoundLabel]:
@@ -20,10 +20,17 @@ def read(path: Path) -> Iterator[FoundLabel]:
     """
     try:
         with path.open("rb") as file:
+            if not any((prefix, event) == ("labels", "start_map") for prefix, event, _ in ijson.parse(file)):
+                known = "a list of tasks (Label Studio), classes and labels (FiftyOne), or lines with file_name"
+                raise FileError(f"{path}: is JSON of no format that is known: {known}", path)
+        with path.open("rb") as file:
             classes = next(ijson.items(file, "classes"), None) or []
         with path.open("rb") as file:
             for name, value in ijson.kvitems(file, "labels", use_float=True):
-                yield FoundLabel(where=f"label {name}", record=_record(path, name, value, classes), is_stem=True)
+                record = _record(path, name, value, classes)
+                details = (value.get("attributes") or {}) if isinstance(value, dict) else {}
+                assigned = str(details["assigned"]) if "assigned" in details else None
+                yield FoundLabel(where=f"label {name}", record=record, is_stem=True, assigned=assigned)
     except (ijson.JSONError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: is no JSON of FiftyOne: {str(error).splitlines()[0]}", path) from error
     except OSError as error:
@@ -60,7 +67,8 @@ def write(records: Sequence[LabelRecord], path: Path, root: Path) -> None:  # no
         if (other := first.setdefault(name, record.file)) != record.file:
             raise ValueError(f"FiftyOne calls {other} and {record.file} both {name}; rename one of them")
         confidence = {} if record.confidence is None else {"confidence": record.confidence}
-        source = {"attributes": {"source": record.source}} if record.source else {}
+        details = {"source": record.source, "assigned": assigned_label(record)}
+        source = {"attributes": details} if record.source else {}
         labels[name] = {"label": record.label, **confidence, **source} if record.label else None
     with path.open("w", encoding="utf-8") as file:
         json.dump({"classes": list(class_names(records)), "labels": labels}, file, ensure_ascii=False, indent=1)

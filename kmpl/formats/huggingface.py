@@ -16,7 +16,7 @@ from kmpl.errors import FileError
 from kmpl.formats.label_rows import FoundLabel
 from kmpl.formats.links import flat_names, link_all
 from kmpl.formats.parquet_records import write_table
-from kmpl.formats.records import LabelRecord, record_of
+from kmpl.formats.records import LabelRecord, assigned_label, record_of
 
 FILE = "file_name"
 _LABEL = "label"
@@ -33,21 +33,22 @@ def read_lines(path: Path) -> Iterator[FoundLabel]:
         with path.open(encoding="utf-8-sig") as file:
             for number, line in enumerate(file, start=1):
                 if line.strip():
-                    yield FoundLabel(where=f"line {number}", record=_record(path, number, line))
+                    yield _found(path, number, line)
     except UnicodeDecodeError as error:
         raise FileError(f"{path}: is no text in UTF-8", path) from error
     except OSError as error:
         raise FileError(f"cannot read {path}: {error.strerror or error}", path) from error
 
 
-def _record(path: Path, number: int, line: str) -> LabelRecord:
+def _found(path: Path, number: int, line: str) -> FoundLabel:
     try:
         row = json.loads(line)
     except ValueError as error:
         raise FileError(f"{path} line {number}: is no JSON: {error}", path) from error
     if not isinstance(row, dict) or not isinstance(row.get(FILE), str):
         raise FileError(f"{path} line {number}: names no {FILE}", path)
-    return record_of(row, row[FILE])
+    assigned = str(row["assigned"] or "") if "assigned" in row else None
+    return FoundLabel(where=f"line {number}", record=record_of(row, row[FILE]), assigned=assigned)
 
 
 def write_csv(records: Sequence[LabelRecord], path: Path, root: Path) -> None:  # noqa: ARG001  (as all writers)
@@ -80,12 +81,12 @@ def write_folder(records: Sequence[LabelRecord], path: Path, root: Path) -> None
     write_table(moved, folder / "metadata.parquet", file_column=FILE, original=[record.file for record in records])
 
 
-_COLUMNS = (FILE, _LABEL, "confidence", "source", "cluster", "round", "note")
+_COLUMNS = (FILE, _LABEL, "confidence", "source", "cluster", "round", "assigned", "note")
 
 
 def _row(record: LabelRecord) -> dict[str, Any]:
     values = (record.file, record.label or None, record.confidence, record.source, record.cluster, record.round)
-    return dict(zip(_COLUMNS, (*values, record.note), strict=True))
+    return dict(zip(_COLUMNS, (*values, assigned_label(record), record.note), strict=True))
 
 
 _PART = re.compile(

@@ -27,6 +27,8 @@ class FoundLabel:
     """The name lacks its suffix."""
     is_annotation: bool = False
     """A person gave the label in a labelling tool."""
+    assigned: str | None = None
+    """The label that kmpl had assigned, empty if it had assigned none; None where the file does not say."""
 
 
 @dataclass(slots=True)
@@ -101,6 +103,10 @@ def labels_of_found(
 def _origin(entry: FoundLabel) -> Origin:
     if entry.is_annotation:
         return Origin.ANNOTATED
+    if entry.assigned and entry.assigned != entry.record.label:
+        return Origin.CHANGED
+    if entry.assigned == "" and entry.record.label and not entry.record.source:
+        return Origin.ADDED
     return Origin.ASSIGNED if entry.record.source == ASSIGNED else Origin.PERSON
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from kmpl.errors import FileError
 from kmpl.formats.label_rows import FoundLabel
-from kmpl.formats.records import LabelRecord, record_of
+from kmpl.formats.records import LabelRecord, assigned_label, record_of
 
 _ROWS_PER_BATCH = 65_536
 _TEXTS = ("label", "source", "note")
@@ -14,7 +14,7 @@ _NUMBERS = ("cluster", "round")
 
 
 def write(records: Sequence[LabelRecord], path: Path, root: Path) -> None:  # noqa: ARG001  (as all writers)
-    """Write the columns file, label, confidence, source, cluster, round and note; what is not known is null."""
+    """Write the columns of kmpl's CSV; what is not known is null."""
     write_table(records, path, file_column="file")
 
 
@@ -35,6 +35,7 @@ def write_table(
     columns: dict[str, Any] = {file_column: pyarrow.array([record.file for record in records], pyarrow.string())}
     for name in _TEXTS:
         columns[name] = pyarrow.array([getattr(record, name) or None for record in records], pyarrow.string())
+    columns["assigned"] = pyarrow.array([assigned_label(record) or None for record in records], pyarrow.string())
     columns["confidence"] = pyarrow.array([record.confidence for record in records], pyarrow.float64())
     for name in _NUMBERS:
         columns[name] = pyarrow.array([getattr(record, name) for record in records], pyarrow.int64())
@@ -59,11 +60,13 @@ def read(path: Path, file_columns: Sequence[str]) -> Iterator[FoundLabel]:
         if file_column is None or "label" not in names:
             wanted = f"{' or '.join(file_columns)}, and label"
             raise FileError(f"{path}: the columns must be {wanted}; they are {', '.join(names)}", path)
-        known = [file_column, *(n for n in (*_TEXTS, *_NUMBERS, "confidence") if n in names)]
+        known = [file_column, *(n for n in (*_TEXTS, *_NUMBERS, "confidence", "assigned") if n in names)]
         number = 0
         for batch in table.iter_batches(_ROWS_PER_BATCH, columns=known):
             for row in batch.to_pylist():
                 number += 1
-                yield FoundLabel(where=f"row {number}", record=record_of(row, str(row[file_column])))
+                assigned = (row["assigned"] or "") if "assigned" in row else None
+                record = record_of(row, str(row[file_column]))
+                yield FoundLabel(where=f"row {number}", record=record, assigned=assigned)
     except (pyarrow.ArrowException, OSError) as error:
         raise FileError(f"{path}: is no Parquet that can be read: {str(error).splitlines()[0]}", path) from error

@@ -32,6 +32,11 @@ class LabelRecord:
     """What a person should know: why the label is doubtful, or why there is none."""
 
 
+def assigned_label(record: LabelRecord) -> str:
+    """Return the label if kmpl assigned it; written beside the label, it shows a later change by a person."""
+    return record.label if record.source == ASSIGNED else ""
+
+
 def class_names(records: Iterable[LabelRecord]) -> tuple[str, ...]:
     """Return the names of all classes, sorted."""
     return tuple(sorted({record.label for record in records if record.label}))

@@ -65,8 +65,12 @@ class Files:
 
     @property
     def check_file(self) -> Path:
-        """File of the check, with the expected accuracy, beside ``out``: ``labels.csv`` → ``labels.check.json``."""
-        return self.out.with_suffix(".check.json")
+        """File of the check, with the expected accuracy, beside ``out``: ``labels.csv`` → ``labels.check.json``.
+
+        That of another format keeps its suffix: ``labels.json`` → ``labels.json.check.json``.
+        """
+        name = self.out.stem if self.out.suffix in ("", ".csv") else self.out.name
+        return self.out.with_name(f"{name}.check.json")
 
     def check(self) -> None:
         """Refuse, before any work, output files that could not be written at the end.

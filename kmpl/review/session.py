@@ -197,8 +197,7 @@ class Review:
                 self.journal.append(Written(file=str(path.resolve()), digest=sha256(draft)))
 
             write(there, path, self.images.root, self.target.format, keep)
-            n_gone = len(labels) - len(there)
-            gone = f"; {n_gone:,} left out, their files are gone" if n_gone else ""
+            gone = f"; {n_gone:,} left out, their files are gone" if (n_gone := len(labels) - len(there)) else ""
             n_labels = sum(bool(record.label) for record in there)
             return f"{path}: {n_labels:,} labels of {len(there):,} images{gone}"
 
@@ -209,8 +208,9 @@ class Review:
         return ours | self.target.may_replace
 
     def is_written(self) -> bool:
-        """Return whether there was no decision since the labels were last written."""
-        return not self.journal.rows or isinstance(self.journal.rows[-1], Written)
+        """Return whether the labels were written to the target, and no decision came since."""
+        last = self.journal.rows[-1] if self.journal.rows and self.target.path.exists() else None
+        return isinstance(last, Written) and last.file == str(self.target.path.resolve())
 
     def accuracy(self) -> worth.Accuracy | None:
         """Return how many labels by cluster are right, as far as it is known."""

@@ -24,4 +24,5 @@ def check_labels(path: Path | None) -> None:
     """
     if path is not None and not path.is_file():
         problem = "is a folder" if path.is_dir() else "there is no such file"
-        raise FileError(f"--labels {path}: {problem}; name a CSV with the columns file and label", path)
+        remedy = "name a CSV with the columns file and label, or another file of labels"
+        raise FileError(f"--labels {path}: {problem}; {remedy}", path)

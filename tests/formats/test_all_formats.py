@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pandas
 import pytest
 from PIL import Image
 from torchvision.datasets import ImageFolder
@@ -94,6 +95,26 @@ def test_the_labels_of_each_format_are_those_that_count(name: str, root: Path) -
     assert trusted.unreviewed == {record.file for record in RECORDS if record.source == ASSIGNED}
 
 
+@pytest.mark.parametrize("name", ["parquet", "huggingface", "fiftyone", "lightly", "csv"])
+def test_a_label_that_a_person_changed_in_the_file_is_theirs(name: str, root: Path) -> None:
+    """Written, changed in one place, as a person or a script does, and given back."""
+    path = written(name, root)
+    if name == "parquet":
+        table = pandas.read_parquet(path)
+        table.loc[table["file"] == "b ü.png", "label"] = "cow"
+        table.to_parquet(path)
+    else:
+        text = path.read_text(encoding="utf-8")
+        before = {"fiftyone": '"label": "dog"', "huggingface": '"label": "dog"'}.get(name, "b ü.png,dog")
+        assert text.count(before) == 1
+        path.write_text(text.replace(before, before.replace("dog", "cow")), encoding="utf-8")
+    assert read(path, root, trust="given").labels["b ü.png"] == "cow"
+    found = read(path, root)
+    assert found.labels["b ü.png"] == "cow"
+    (note,) = found.notes
+    assert "1 of 5 labels are kmpl's own (source=assigned) and count as given, too, because of 1 changed" in note
+
+
 @pytest.mark.parametrize("name", READABLE)
 def test_kmpls_own_labels_alone_are_refused_in_every_format(name: str, root: Path) -> None:
     path = written(name, root, [record for record in RECORDS if record.source == ASSIGNED])
@@ -130,6 +151,7 @@ def test_a_file_of_another_folder_is_refused_and_names_the_first_image(name: str
         ('{"file_name": "a.png", "label": "x"}\n{"file_name": 3}', "line 2: names no file_name"),
         ('{"file_name": "a.png", "label": "x"}\n{"file_name"', "line 2: is no JSON"),
         ("PAR1 nothing", "is no Parquet"),
+        ('{"a": 1}', "is JSON of no format that is known: a list of tasks"),
     ],
 )
 def test_damaged_files_are_refused_in_one_line(text: str, line: str, root: Path) -> None:

@@ -10,9 +10,11 @@ from reviewing import Digits, reviewing, rows, write_digits, write_labels
 from kmpl.datasets.image_folder import read_folder
 from kmpl.errors import FileError, UserError
 from kmpl.formats.csv_labels import read_labels
+from kmpl.formats.registry import read_labels as read_any
 from kmpl.review import views
 from kmpl.review.decisions import ClusterMarked, ClusterNamed, ImagesNamed
 from kmpl.review.session import Review
+from kmpl.review.snapshot import Target
 
 N = 120
 
@@ -120,6 +122,21 @@ def test_a_file_that_was_edited_is_not_written_over(review: Review, tmp_path: Pa
     assert out.read_text() == by_hand
     assert review.write(under_another_name=True).startswith(str(tmp_path / "out_2.csv"))
     assert out.read_text() == by_hand
+
+
+def test_labels_are_written_anew_where_the_target_is_another_or_gone(review: Review, digits: Digits) -> None:
+    name_all(review, digits.true)
+    review.write()
+    assert review.is_written()
+    review.target.path.unlink()
+    assert not review.is_written()
+    tasks = review.target.path.with_name("tasks.json")
+    review.target = Target(path=tasks, format="label-studio")
+    assert not review.is_written()
+    review.write()
+    assert review.is_written()
+    found = read_any(tasks, digits.folder, sorted(digits.true))
+    assert len(found.labels) == N
 
 
 def test_a_file_of_another_origin_is_refused_at_the_start(digits: Digits, tmp_path: Path) -> None:
