@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from kmpl.benchmarks.options import KeystrokeOptions
-from kmpl.benchmarks.writing import RESULTS, check_out_folder, run_environment, stored_steps, write_table
+from kmpl.benchmarks.writing import RESULTS, run_environment, stored_steps, write_table
+from kmpl.commands.benchmark_pictures import picture_overrides
 from kmpl.commands.flags import MLRUNS, Folder
-from kmpl.commands.options import overrides_of
-from kmpl.config.backbones import DEFAULT_BACKBONE
 from kmpl.config.labelling import LabelOptions
-from kmpl.errors import UserError
 
 if TYPE_CHECKING:
     from kmpl.benchmarks.accuracy.keystrokes import Outcome
@@ -35,10 +33,7 @@ def keystrokes(
         mlruns: Folder of the store, which keeps the features.
         settings: Single settings of labelling; --backbone is efficientnet-lite0 unless it is given.
     """
-    if not folders:
-        raise UserError("name folders that have a sub-folder of pictures for each class")
-    check_out_folder(out)
-    overrides = {"backbone": DEFAULT_BACKBONE} | overrides_of(settings)
+    overrides = picture_overrides(folders, out, settings)
     options = options or KeystrokeOptions()
     from kmpl.benchmarks import merge_seeds
     from kmpl.benchmarks.accuracy import keystrokes_page
@@ -57,12 +52,13 @@ def _measure(
     from kmpl.method.step_interface import no_test_set
 
     outcomes = []
+    store = Workspace(mlruns).store
     for root in folders:
         work = keystrokes.Work(
-            images=pictures.with_true_labels(root, overrides, Workspace(mlruns).store),
+            images=pictures.with_true_labels(root, overrides, store),
             overrides=overrides,
             steps=stored_steps(mlruns, no_test_set("a folder of one's own has no test set")),
-            store=Workspace(mlruns).store,
+            store=store,
         )
         for outcome in keystrokes.measure(work, options.ways, options.seeds, sorted(options.keys)):
             share = f"{outcome.right:.1%} right, {outcome.named:.0%} named by keys"

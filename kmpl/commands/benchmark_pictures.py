@@ -35,10 +35,7 @@ def pictures(
         mlruns: Folder of the store, which keeps the features.
         settings: Single settings of labelling; --backbone is efficientnet-lite0 unless it is given.
     """
-    if not folders:
-        raise UserError("name folders that have a sub-folder of pictures for each class")
-    check_out_folder(out)
-    overrides = {"backbone": DEFAULT_BACKBONE} | overrides_of(settings)
+    overrides = picture_overrides(folders, out, settings)
     options = options or PictureOptions()
     from kmpl.benchmarks import merge_seeds
     from kmpl.benchmarks.accuracy import pictures_page
@@ -47,6 +44,18 @@ def pictures(
     sessions = merge_seeds.one_session(LabelOptions.model_validate(overrides), outcomes, run_environment())
     page = pictures_page.markdown(outcomes, sessions.parts)
     write_table(out / "pictures", page, pictures_page.figure(outcomes), asdict(sessions))
+
+
+def picture_overrides(folders: Sequence[Path], out: Path, settings: LabelOptions | None) -> dict[str, Any]:
+    """Return the given settings, with a backbone where none is given; refuse what cannot be, before any work.
+
+    Raises:
+        UserError: no folder is named, or ``out`` is a file.
+    """
+    if not folders:
+        raise UserError("name folders that have a sub-folder of pictures for each class")
+    check_out_folder(out)
+    return {"backbone": DEFAULT_BACKBONE} | overrides_of(settings)
 
 
 def _measure(

@@ -13,7 +13,7 @@ from kmpl.formats.records import LabelRecord, assigned_label, class_names
 
 
 def read(path: Path) -> Iterator[FoundLabel]:
-    """Yield an entry for each label; the file is streamed, twice.
+    """Yield an entry for each label; the file is streamed, once for each of its parts.
 
     Raises:
         FileError: no JSON of this form, or a number of a class that there is not.

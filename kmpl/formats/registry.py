@@ -27,8 +27,6 @@ ALL_FIELDS = frozenset(field.name for field in fields(LabelRecord))
 class Format:
     """One format of labels."""
 
-    help: str
-    """What it is, and who reads it."""
     write: Write
     read: Read | None = None
     """Yields the entries of a file; None: kmpl does not read it as labels."""
@@ -68,27 +66,23 @@ def _read_huggingface(path: Path) -> Iterator[FoundLabel]:
 
 FORMATS: Mapping[str, Format] = {
     "csv": Format(
-        help="kmpl's CSV, for spreadsheets",
         write=kmpl_csv.write,
         read=kmpl_csv.read,
         csv_columns=csv_labels.FILE_COLUMNS,
         suffixes=(".csv", ".tsv", ".txt"),
     ),
     "parquet": Format(
-        help="the same columns as Parquet, for large folders",
         write=parquet.write,
         read=partial(parquet.read, file_columns=csv_labels.FILE_COLUMNS),
         suffixes=(".parquet",),
     ),
     "label-studio": Format(
-        help="tasks of Label Studio with annotations and predictions (JSON)",
         write=label_studio.write,
         read=label_studio.read,
         suffixes=(".json",),
         from_tool=True,
     ),
     "huggingface": Format(
-        help="metadata.csv, .jsonl or .parquet of Hugging Face's imagefolder, beside the images",
         write=_write_huggingface,
         read=_read_huggingface,
         csv_columns=(huggingface.FILE,),
@@ -97,32 +91,27 @@ FORMATS: Mapping[str, Format] = {
         in_image_folder=True,
     ),
     "huggingface-folder": Format(
-        help="a folder of all images with their labels that load_dataset loads",
         write=huggingface.write_folder,
         is_folder=True,
     ),
     "fiftyone": Format(
-        help="labels.json of FiftyOne",
         write=fiftyone.write,
         read=fiftyone.read,
         keeps=_BASIC | {"confidence", "source"},
         file_names=("labels.json",),
     ),
     "fiftyone-folder": Format(
-        help="a sub-folder per class, and _unlabeled, for FiftyOne",
         write=class_folders.write_fiftyone,
         keeps=_BASIC,
         is_folder=True,
     ),
     "imagefolder": Format(
-        help="a sub-folder per class, for torchvision's ImageFolder",
         write=class_folders.write_torchvision,
         keeps=_BASIC,
         keeps_unlabelled=False,
         is_folder=True,
     ),
     "lightly": Format(
-        help="LightlyTrain's CSV: image_path and label",
         write=lightly.write,
         read=kmpl_csv.read,
         keeps=_BASIC | {"source"},

@@ -180,6 +180,12 @@ def test_names_choose_the_format(tmp_path: Path) -> None:
         name_for(tmp_path / "labels.xlsx")
 
 
+def test_the_reference_names_every_format_and_no_other() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "files.md").read_text(encoding="utf-8")
+    table = page.split("## Formats of labels")[1].split("\n\n**")[0]
+    assert {line.split("`")[1] for line in table.splitlines() if line.startswith("| `")} == set(FORMATS)
+
+
 def test_places_where_a_format_is_of_no_use_are_refused_before_any_work(root: Path) -> None:
     with pytest.raises(UserError, match=r"Hugging Face reads it beside the images; name .*my pictures/metadata\.csv"):
         check_place(root.parent / "metadata.csv", root, "huggingface")

@@ -140,6 +140,7 @@ def test_two_tabs_show_the_same(page: Any, server: Running) -> None:
     page.keyboard.press("x")
     says(page, f"Cluster {first}: none of the classes")
     other.wait_for_function("() => document.querySelector('#legend').textContent.includes('none of the classes')")
+    assert "none of the classes" in other.locator("#legend").inner_text()
 
 
 def test_images_out_of_sight_are_not_in_the_page_and_never_named(page: Any, server: Running) -> None:
