@@ -136,6 +136,10 @@ def test_labels_are_written_anew_where_the_target_is_another_or_gone(review: Rev
     review.write()
     assert review.is_written()
     found = read_any(tasks, digits.folder, sorted(digits.true))
+    there_already = tasks.with_name("there.csv")
+    there_already.write_text("")
+    review.target = Target(path=there_already)
+    assert not review.is_written()
     assert len(found.labels) == N
 
 
