@@ -51,6 +51,10 @@ def _orders(labels: np.ndarray, seed: int) -> list[np.ndarray]:
     return [rng.permutation(np.flatnonzero(labels == c)) for c in range(int(labels.max(initial=-1)) + 1)]
 
 
+UNCHECKED_WEIGHT = 0.5
+"""Weight in training of a given label whose image nobody looked at; docs/log/attempts-pictures.md has others."""
+
+
 def pool_of(folder: FolderImages, hidden: np.ndarray) -> Pool:
     """Return the pool of all images: the labelled ones first, each group in the order of its files.
 
@@ -67,6 +71,9 @@ def pool_of(folder: FolderImages, hidden: np.ndarray) -> Pool:
     digest = hashlib.sha256(folder.images.numpy().tobytes())
     for part in (sources, labels[sources], validation, folder.labels[validation]):
         digest.update(np.ascontiguousarray(part, dtype=np.int64).tobytes())
+    certainty = np.where(folder.checked | (labels == UNLABELLED), 1.0, UNCHECKED_WEIGHT)[sources]
+    if (certainty < 1).any():
+        digest.update(certainty.tobytes())
     _, channels, height, width = folder.images.shape
     side = folder.frozen.side if folder.frozen else 0
     return Pool(
@@ -82,4 +89,5 @@ def pool_of(folder: FolderImages, hidden: np.ndarray) -> Pool:
         digest=digest.hexdigest(),
         conversion=folder.conversion,
         frozen=folder.frozen.rows(sources, validation) if folder.frozen else None,
+        certainty=certainty if (certainty < 1).any() else None,
     )

@@ -55,12 +55,20 @@ class FolderImages:
     """Labels whose reading may not be the intended one, a sentence each."""
     unreviewed: frozenset[str] = frozenset()
     """Files whose given label kmpl assigned earlier, and no person has changed since."""
+    by_cluster: frozenset[str] = frozenset()
+    """Files whose given label is the name of their cluster: a person gave it, and did not look at the image."""
     conversion: Conversion = PLAIN
     """How the files became pixels; later readings need it."""
     reading_notes: tuple[str, ...] = ()
     """What the user should know about the reading of the files, a sentence each."""
     frozen: FrozenFeatures | None = None
     """Features of all images by a backbone, if there is one."""
+
+    @property
+    def checked(self) -> np.ndarray:
+        """(N,) bool: images with a given label at which a person looked."""
+        unchecked = self.unreviewed | self.by_cluster
+        return (self.labels != UNLABELLED) & np.array([file not in unchecked for file in self.files], dtype=bool)
 
     @property
     def conflicts(self) -> list[tuple[str, ...]]:
@@ -173,6 +181,7 @@ def read_folder(
         labels_file=table,
         label_notes=given.notes,
         unreviewed=given.unreviewed,
+        by_cluster=given.by_cluster,
         conversion=reading.conversion,
         reading_notes=(*by_content_sentence(by_content), *reading.notes),
     )

@@ -86,6 +86,8 @@ class Pool:
     """How the files became pixels."""
     frozen: FrozenFeatures | None = None
     """Features of a backbone; None where a network learns its own."""
+    certainty: np.ndarray | None = None
+    """(N,) in (0, 1]: weight of each given label in training, 1 for an unlabelled image; None = each has 1."""
 
     @property
     def seen_side(self) -> int:

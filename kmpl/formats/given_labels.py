@@ -51,6 +51,8 @@ class GivenLabels:
     """Labels whose reading may not be the intended one, a sentence each."""
     unreviewed: frozenset[str] = field(default=frozenset(), compare=False)
     """Files whose label ``kmpl label`` assigned and nobody changed; the next CSV marks them as assigned again."""
+    by_cluster: frozenset[str] = field(default=frozenset(), compare=False)
+    """Files whose whole cluster a person named, and that nobody looked at; the next CSV says so again."""
 
 
 class NameReader:

@@ -8,7 +8,7 @@ from pathlib import Path
 from kmpl.formats.csv_labels import open_labels
 from kmpl.formats.csv_rows import Row, Table
 from kmpl.formats.label_rows import FoundLabel
-from kmpl.formats.records import ASSIGNED, LabelRecord
+from kmpl.formats.records import LabelRecord, assigned_label
 
 HEADER = ("file", "label", "confidence", "cluster", "round", "source", "assigned", "note")
 
@@ -16,8 +16,8 @@ HEADER = ("file", "label", "confidence", "cluster", "round", "source", "assigned
 def text(records: Sequence[LabelRecord]) -> str:
     """Return records as CSV.
 
-    The column ``assigned`` repeats each assigned label. A person who corrects labels leaves that column alone, so a
-    later reading can tell the person's labels from the assigned ones.
+    The column ``assigned`` repeats each label of an image that nobody looked at. A person who corrects labels leaves
+    that column alone, so a later reading can tell the person's labels from the others.
     """
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
@@ -34,7 +34,7 @@ def _row(record: LabelRecord) -> tuple[str, ...]:
         "" if record.cluster is None else str(record.cluster),
         "" if record.round is None else str(record.round),
         record.source,
-        record.label if record.source == ASSIGNED else "",
+        assigned_label(record),
         record.note,
     )
 

@@ -7,14 +7,15 @@ from kmpl.errors import FileError
 from kmpl.formats.class_names import normalise
 from kmpl.formats.csv_rows import Row, Table
 from kmpl.formats.given_labels import NameReader
+from kmpl.formats.records import ASSIGNED, CLUSTER
 
 LABEL = "label"
 CHOICE = "choice"
 """The label in a CSV of Label Studio."""
 SOURCE = "source"
-"""Its cell is ``assigned`` where ``kmpl label`` assigned the label."""
-ASSIGNED = "assigned"
-"""Keeps the assigned label, so that a later change of the label can be seen."""
+"""Its cell is ``assigned`` where ``kmpl label`` assigned the label, ``cluster`` where a person named its cluster."""
+BEFORE = "assigned"
+"""Keeps the label of an image that nobody looked at, so that a later change of the label can be seen."""
 ANNOTATION = "annotation_id"
 """A column that only Label Studio writes."""
 _SEVERAL_CHOICES_START = '{"choices"'  # of the cell, if a person chose several classes in Label Studio
@@ -31,6 +32,8 @@ class Origin(Enum):
     """A person, where kmpl had left the label empty."""
     CHANGED = auto()
     """A person, who replaced or removed the label that kmpl had assigned."""
+    CLUSTER = auto()
+    """A person, who named the image's whole cluster and did not look at the image."""
     ASSIGNED = auto()
     """kmpl; nobody changed it."""
     UNCERTAIN = auto()
@@ -106,12 +109,14 @@ class LabelColumns:
 
     def _origin(self, row: Row, label: str) -> Origin:
         source = self._cell(row, SOURCE)
-        assigned = self._cell(row, ASSIGNED)
+        before = self._cell(row, BEFORE)
         if self._cell(row, ANNOTATION):
             return Origin.ANNOTATED
-        if assigned:
-            if label != assigned:
-                return Origin.CHANGED
+        if before and label != before:
+            return Origin.CHANGED
+        if label and source == CLUSTER:
+            return Origin.CLUSTER
+        if before:
             return Origin.ASSIGNED if source == ASSIGNED else Origin.PERSON  # a person confirms by clearing the source
         if source == ASSIGNED:
             return Origin.UNCERTAIN if label else Origin.CHANGED

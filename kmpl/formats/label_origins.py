@@ -29,6 +29,11 @@ class LabelRow:
         """Whether kmpl assigned the label and, as far as the file shows, nobody changed it."""
         return bool(self.label.name) and self.label.origin in (Origin.ASSIGNED, Origin.UNCERTAIN)
 
+    @property
+    def by_cluster(self) -> bool:
+        """Whether a person named the image's whole cluster, and nobody looked at the image since."""
+        return bool(self.label.name) and self.label.origin is Origin.CLUSTER
+
 
 def counted_rows(
     path: Path, rows: Iterable[LabelRow], *, from_label_studio: bool, rules: Rules

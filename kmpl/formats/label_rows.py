@@ -10,7 +10,7 @@ from kmpl.formats.given_labels import GivenLabels, NameReader, Rules
 from kmpl.formats.image_names import ImageNames
 from kmpl.formats.label_columns import Label, Origin
 from kmpl.formats.label_origins import LabelRow, counted_rows
-from kmpl.formats.records import ASSIGNED, LabelRecord
+from kmpl.formats.records import ASSIGNED, CLUSTER, LabelRecord
 
 _MAX_NAMES_LISTED = 3
 
@@ -105,6 +105,8 @@ def _origin(entry: FoundLabel) -> Origin:
         return Origin.ANNOTATED
     if entry.assigned and entry.assigned != entry.record.label:
         return Origin.CHANGED
+    if entry.record.label and entry.record.source == CLUSTER:
+        return Origin.CLUSTER
     if entry.assigned == "" and entry.record.label and not entry.record.source:
         return Origin.ADDED
     return Origin.ASSIGNED if entry.record.source == ASSIGNED else Origin.PERSON
@@ -147,8 +149,9 @@ def labels_of_rows(
         disputed[row.file] |= {first.label.name, row.label.name}
     labels = {file: row.label.name for file, row in row_of.items() if file not in disputed}
     unreviewed = frozenset(file for file in labels if row_of[file].assigned)
+    by_cluster = frozenset(file for file in labels if row_of[file].by_cluster)
     notes = (*notes, *notes_on_origins, *_disputes(disputed))
-    return replace(names.given_labels(labels, "row", notes), unreviewed=unreviewed)
+    return replace(names.given_labels(labels, "row", notes), unreviewed=unreviewed, by_cluster=by_cluster)
 
 
 def _disputes(disputed: dict[str, set[str]]) -> tuple[str, ...]:

@@ -33,8 +33,8 @@ class LabelRecord:
 
 
 def assigned_label(record: LabelRecord) -> str:
-    """Return the label if kmpl assigned it; written beside the label, it shows a later change by a person."""
-    return record.label if record.source == ASSIGNED else ""
+    """Return the label if nobody looked at the image; written beside the label, it shows a later change by a person."""
+    return record.label if record.source in (ASSIGNED, CLUSTER) else ""
 
 
 def class_names(records: Iterable[LabelRecord]) -> tuple[str, ...]:

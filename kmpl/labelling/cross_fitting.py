@@ -60,8 +60,8 @@ def fold_config(config: ExperimentConfig) -> ExperimentConfig:
 def cross_fit(folder: FolderImages, config: ExperimentConfig, *, n_folds: int, seed: int, steps: Steps) -> CrossFit:
     """Hide each fold of the given labels in turn, label all images by the other folds, and compare.
 
-    A class's only label is never hidden. Labels that kmpl assigned earlier are hidden in turn, too, but no evidence:
-    kmpl finds its own guesses again.
+    A class's only label is never hidden. Labels whose image nobody looked at (kmpl assigned them earlier, or a person
+    named the whole cluster) are hidden in turn, too, but no evidence: kmpl finds its own guesses and clusters again.
 
     Args:
         folder: the images and given labels.
@@ -104,8 +104,7 @@ def _fold(folder: FolderImages, config: ExperimentConfig, hidden: np.ndarray, st
     labelling = experiment.label(config, pool, steps)
     predicted = in_folder_order(pool, labelling.vote.probabilities)
     unlabelled = np.flatnonzero(hidden | (folder.labels == UNLABELLED))
-    by_person = ~np.isin(folder.files, sorted(folder.unreviewed))
-    in_fold = (hidden & by_person)[unlabelled]
+    in_fold = (hidden & folder.checked)[unlabelled]
     images = unlabelled[in_fold]
     guesses = predicted[images].argmax(axis=1)
     return CrossFit(

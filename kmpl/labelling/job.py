@@ -139,12 +139,13 @@ def _judged(job: Job, table: LabelTable, judgement: Judgement, pool: Pool, fit: 
     unlabelled = ~table.given
     ours = judgement.take(np.argsort(pool.sources)).take(unlabelled)
     n_classes = len(job.folder.classes)
-    by_person = np.where(np.isin(job.folder.files, sorted(job.folder.unreviewed)), UNLABELLED, job.folder.labels)
+    by_person = np.where(job.folder.checked, job.folder.labels, UNLABELLED)
     known = by_person[by_person != UNLABELLED]
     frozen = job.folder.frozen
     assert frozen is not None, "the folder has frozen features"
     agree = ours.agree
-    if job.folder.unreviewed and len(np.unique(known)) > 1:  # judges that learn kmpl's own guesses agree on them
+    unchecked = job.folder.unreviewed or job.folder.by_cluster
+    if unchecked and len(np.unique(known)) > 1:  # judges that learn kmpl's own guesses agree on them
         agree = agreement_of(frozen, by_person, n_classes=n_classes)[unlabelled]
     expected = expected_accuracy(agree, known, n_classes)
     per_class = len(known) / n_classes

@@ -8,7 +8,7 @@ import numpy as np
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.formats import kmpl_csv
-from kmpl.formats.records import ASSIGNED, GIVEN, LabelRecord
+from kmpl.formats.records import ASSIGNED, CLUSTER, GIVEN, LabelRecord
 from kmpl.labelling.thresholds import ThresholdChoice
 from kmpl.method.results import Labelling
 
@@ -135,17 +135,22 @@ def records_of(table: LabelTable) -> list[LabelRecord]:
     names = table.folder.classes
     classes = table.classes
     assigned = table.assigned
-    given = table.given
+    checked = table.folder.checked
+    is_known = checked | (~table.given & table.has_confidence)  # of a label that nobody checked nothing was measured
     records = []
     for i, file in enumerate(table.folder.files):
         has_label = bool(classes[i] != UNLABELLED)
-        from_kmpl = assigned[i] or file in table.folder.unreviewed  # assigned now, or earlier and handed back unchanged
+        source = GIVEN if has_label else ""
+        if assigned[i] or file in table.folder.unreviewed:  # assigned now, or earlier and handed back unchanged
+            source = ASSIGNED
+        elif file in table.folder.by_cluster:
+            source = CLUSTER
         records.append(
             LabelRecord(
                 file=file,
                 label=names[classes[i]] if has_label else "",
-                confidence=round(float(table.confidence[i]), 4) if table.has_confidence or given[i] else None,
-                source=ASSIGNED if from_kmpl else GIVEN if has_label else "",
+                confidence=round(float(table.confidence[i]), 4) if is_known[i] else None,
+                source=source,
                 cluster=int(table.clusters[i]) if table.clusters[i] != UNLABELLED else None,
                 round=int(table.rounds[i]) if has_label else None,
                 note=note_of(table, i, is_empty=not has_label),

@@ -127,8 +127,7 @@ def early_line(table: LabelTable) -> str:
 def warning_lines(table: LabelTable) -> list[str]:
     """Return the reasons to doubt the result, whatever the hidden labels say, a line each."""
     names = table.folder.classes
-    # Labels that kmpl assigned earlier are its own choice, no sample.
-    by_person = table.given & ~np.isin(table.folder.files, sorted(table.folder.unreviewed))
+    by_person = table.folder.checked  # labels that kmpl assigned earlier are its own choice, no sample
     unlabelled = ~by_person
     given = np.bincount(table.folder.labels[by_person], minlength=len(names))
     predicted = np.bincount(table.guesses[unlabelled], minlength=len(names))

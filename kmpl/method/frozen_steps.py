@@ -11,7 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
-from kmpl.datasets.types import UNLABELLED
+from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.method.pseudo_labels import Evidence, assign
 from kmpl.method.results import Voted
 from kmpl.method.step_inputs import RetrainInput, RoundInput, StepInput
@@ -28,8 +28,12 @@ _ABSENT = -30.0  # bias of a class that has no label: e^-30 of the others' proba
 
 def pretrain(inputs: StepInput) -> Fit:
     """Train a classifier on the labelled images alone."""
-    labelled = inputs.pool.labelled
-    return _train(inputs, inputs.pool.labels, labelled.astype(float))
+    return _train(inputs, inputs.pool.labels, np.where(inputs.pool.labelled, _certainty(inputs.pool), 0.0))
+
+
+def _certainty(pool: Pool) -> np.ndarray:
+    """Return the weight of each image's given label, (N,)."""
+    return np.ones(len(pool.labels)) if pool.certainty is None else pool.certainty
 
 
 def pseudo_label(inputs: RoundInput, seed: int) -> Voted:
@@ -46,6 +50,7 @@ def pseudo_label(inputs: RoundInput, seed: int) -> Voted:
         seed=seed,
         previous=inputs.previous.clusters if inputs.previous else None,
         frozen=inputs.pool.frozen,
+        certainty=inputs.pool.certainty,
     )
     labels = assign(evidence, inputs.previous, inputs.number)
     seconds = {"cluster and vote": time.perf_counter() - begin}
@@ -60,7 +65,8 @@ def retrain(inputs: RetrainInput) -> Fit:
     weights = np.where(labels.kept, labels.confidence if settings.weighted else 1.0, 0.0)
     assigned = weights[~labelled].sum()
     share = settings.labelled_share
-    weights[labelled] = max(1.0, share / (1 - share) * assigned / labelled.sum())
+    times = max(1.0, share / (1 - share) * assigned / labelled.sum())
+    weights[labelled] = times * _certainty(inputs.pool)[labelled]
     return _train(inputs, labels.classes, weights)
 
 

@@ -40,6 +40,8 @@ class Evidence:
     """Of the same images in the last round, by the features they had then."""
     frozen: FrozenFeatures | None = None
     """Of a backbone: what no label changes, found before."""
+    certainty: np.ndarray | None = None
+    """(N,) weight of each given label; None = each has 1."""
 
     @property
     def labelled(self) -> np.ndarray:
@@ -188,8 +190,8 @@ def label_spreading(e: Evidence) -> Guess:
 def assign(evidence: Evidence, previous: PseudoLabels | None, number: int) -> PseudoLabels:
     """Return pseudo-labels for all images by the strategy of the settings.
 
-    Given labels stay. A guess below the confidence threshold, or of confidence 0, is left out. An image whose class is
-    the one it had in the ``previous`` round keeps the round that assigned it.
+    Given labels stay, and their confidence is their certainty. A guess below the confidence threshold, or of confidence
+    0, is left out. An image whose class is the one it had in the ``previous`` round keeps the round that assigned it.
 
     Args:
         evidence: what is known.
@@ -200,7 +202,8 @@ def assign(evidence: Evidence, previous: PseudoLabels | None, number: int) -> Ps
     guess = strategy(evidence)
     labelled = evidence.labels != UNLABELLED
     guesses = np.where(labelled, evidence.labels, guess.classes)
-    confidence = np.where(labelled, 1.0, guess.confidence)
+    certainty = 1.0 if evidence.certainty is None else evidence.certainty
+    confidence = np.where(labelled, certainty, guess.confidence)
     threshold = evidence.settings.graph_threshold if guess.propagated else evidence.settings.threshold
     kept = labelled | ((confidence > 0) & (confidence >= threshold))
     classes = np.where(kept, guesses, UNLABELLED)

@@ -100,7 +100,10 @@ def pretrain(inputs: StepInput) -> Fit:
     if pool.frozen:
         return frozen_steps.pretrain(inputs)
     labelled = pool.labelled
-    data = examples.examples(pool.images[labelled], pool.labels[labelled], mirrored=_mirrored(pool)[labelled])
+    weights = None if pool.certainty is None else pool.certainty[labelled]
+    data = examples.examples(
+        pool.images[labelled], pool.labels[labelled], weights=weights, mirrored=_mirrored(pool)[labelled]
+    )
     return _train(inputs, data, inputs.config.pretrain, step="pretrain", title="pretrain")
 
 
@@ -134,6 +137,7 @@ def pseudo_label(inputs: RoundInput) -> Voted:
         settings=config.pseudo_labels,
         seed=seed,
         previous=inputs.previous.clusters if inputs.previous else None,
+        certainty=pool.certainty,
     )
     labels = assign(evidence, inputs.previous, inputs.number)
     voted = time.perf_counter()

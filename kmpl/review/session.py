@@ -61,7 +61,9 @@ class Review:
         pairs = zip(images.files, images.labels, strict=True)
         labels = {file: images.classes[c] for file, c in pairs if c != UNLABELLED}
         self.assigned = {file: label for file, label in labels.items() if file in images.unreviewed}
-        self.given = {file: label for file, label in labels.items() if file not in images.unreviewed}
+        self.by_cluster = {file: label for file, label in labels.items() if file in images.by_cluster}
+        unchecked = images.unreviewed | images.by_cluster
+        self.given = {file: label for file, label in labels.items() if file not in unchecked}
         self._seed = seed
         self._n_clusters = n_clusters
         self._rules = rules
@@ -87,7 +89,9 @@ class Review:
         with self.lock:
             if self._snapshot is None:
                 files = self.images.files
-                labels = records(self.state, files, given=self.given, assigned=self.assigned)
+                labels = records(
+                    self.state, files, given=self.given, assigned=self.assigned, by_cluster=self.by_cluster
+                )
                 named = [cluster.label for cluster in self.state.clusters.values()]
                 names = dict.fromkeys([*self.images.classes, *named, *self.state.images.values()])
                 classes = tuple(name for name in names if name)

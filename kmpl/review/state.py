@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Literal
 
 from kmpl.errors import UserError
@@ -148,24 +149,32 @@ def replay(rows: Iterable[Decision | Undo | Written]) -> State:
 
 
 def records(
-    state: State, files: Sequence[str], *, given: Mapping[str, str], assigned: Mapping[str, str]
+    state: State,
+    files: Sequence[str],
+    *,
+    given: Mapping[str, str],
+    assigned: Mapping[str, str],
+    by_cluster: Mapping[str, str] = MappingProxyType({}),
 ) -> list[LabelRecord]:
     """Return what is known of each image's label.
 
-    What a person said of the image itself comes first, then its given label, the name of its cluster, and what
-    ``kmpl label`` assigned earlier.
+    What a person said of the image itself comes first, then its given label, the name of its cluster, the name that its
+    cluster had in an earlier review, and what ``kmpl label`` assigned earlier.
 
     Args:
         state: the decisions.
         files: all images of the folder.
         given: given labels, by file.
         assigned: labels that ``kmpl label`` assigned earlier, by file.
+        by_cluster: names that clusters of an earlier review had, by file.
     """
     clusters = state.clusters_of_files()
-    return [_record(state, file, clusters.get(file), given.get(file, ""), assigned.get(file, "")) for file in files]
+    earlier = {file: (label, ASSIGNED) for file, label in assigned.items()}
+    earlier |= {file: (label, CLUSTER) for file, label in by_cluster.items()}
+    return [_record(state, f, clusters.get(f), given.get(f, ""), earlier.get(f, ("", ""))) for f in files]
 
 
-def _record(state: State, file: str, cluster: Cluster | None, given: str, assigned: str) -> LabelRecord:
+def _record(state: State, file: str, cluster: Cluster | None, given: str, earlier: tuple[str, str]) -> LabelRecord:
     number = None if cluster is None else cluster.number
     if file in state.images or given:
         label = state.images.get(file, given)
@@ -183,4 +192,5 @@ def _record(state: State, file: str, cluster: Cluster | None, given: str, assign
         return LabelRecord(file=file, label=cluster.label, source=CLUSTER, cluster=number, round=cluster.round)
     if cluster is not None and cluster.verdict == "none":
         return LabelRecord(file=file, cluster=number, note=NO_CLASS)
-    return LabelRecord(file=file, label=assigned, source=ASSIGNED if assigned else "", cluster=number)
+    label, source = earlier
+    return LabelRecord(file=file, label=label, source=source, cluster=number)

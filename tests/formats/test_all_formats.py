@@ -93,6 +93,7 @@ def test_the_labels_of_each_format_are_those_that_count(name: str, root: Path) -
     trusted = read(path, root, trust="assigned")
     assert trusted.labels == everyone
     assert trusted.unreviewed == {record.file for record in RECORDS if record.source == ASSIGNED}
+    assert trusted.by_cluster == {record.file for record in RECORDS if record.source == CLUSTER}
 
 
 @pytest.mark.parametrize("name", ["parquet", "huggingface", "fiftyone", "lightly", "csv"])

@@ -183,6 +183,7 @@ def test_labels_that_kmpl_assigned_earlier_are_marked_as_its_own_again(ran: Run)
     rows = {row["file"]: row for row in csv.DictReader(io.StringIO(to_csv(done)))}
     assert all(rows[file]["source"] == "assigned" for file in own)
     assert all(rows[file]["assigned"] == rows[file]["label"] != "" for file in own)
+    assert all(rows[file]["confidence"] == "" for file in own), "nobody checked it, and nothing was measured of it"
     assert sum(row["source"] == "given" for row in rows.values()) == 18 - len(own)
 
 

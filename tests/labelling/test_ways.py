@@ -13,10 +13,14 @@ from PIL import Image
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.presets import merge
 from kmpl.datasets import registry
+from kmpl.datasets.folder_pool import UNCHECKED_WEIGHT
 from kmpl.datasets.image_folder import FolderImages, read_folder
 from kmpl.datasets.types import UNLABELLED
+from kmpl.formats.records import CLUSTER, GIVEN
 from kmpl.jobs import embed_folder
 from kmpl.labelling import ways
+from kmpl.labelling.job import run
+from kmpl.labelling.label_table import records_of
 from kmpl.labelling.ways import Choice, choose
 from kmpl.method import steps as method_steps
 from kmpl.method.step_interface import Steps, no_test_set
@@ -129,3 +133,24 @@ def test_without_a_test_colour_decides(digits: FolderImages, photographs: Folder
 def test_a_folder_without_features_learns(photographs: FolderImages) -> None:
     choice = choose(replace(photographs, frozen=None), OVERRIDES, brief_steps())
     assert (choice.job.config.backbone, choice.reason) == ("none", "")
+
+
+def test_labels_by_cluster_weigh_less_and_are_no_evidence(digits: FolderImages) -> None:
+    """Nobody looked at those images: they train, with less weight, and what finds them again proves nothing."""
+    given = np.flatnonzero(digits.labels != UNLABELLED)
+    by_cluster = frozenset(digits.files[i] for i in given[::2])
+    images = replace(digits, by_cluster=by_cluster)
+    choice = choose(images, OVERRIDES | {"backbone": "efficientnet-lite0"}, brief_steps())
+    pool = choice.job.pool
+    assert pool.certainty is not None
+    assert pool.digest != replace(choice.job, folder=digits).pool.digest
+    weight_of = dict(zip((digits.files[i] for i in pool.sources), pool.certainty, strict=True))
+    assert {weight_of[file] for file in by_cluster} == {UNCHECKED_WEIGHT}
+    assert {weight for file, weight in weight_of.items() if file not in by_cluster} == {1.0}
+    labelling, table = run(choice.job, brief_steps(), choice.fit)
+    assert table.choice.n_hidden == len(given) - len(by_cluster)
+    assert labelling.vote.labels.confidence[pool.labelled].max() == 1.0
+    rows = {record.file: record for record in records_of(table)}
+    assert {(rows[file].source, rows[file].confidence, rows[file].round) for file in by_cluster} == {(CLUSTER, None, 0)}
+    checked = {digits.files[i] for i in given} - by_cluster
+    assert {(rows[file].source, rows[file].confidence) for file in checked} == {(GIVEN, 1.0)}

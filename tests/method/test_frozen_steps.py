@@ -127,3 +127,19 @@ def test_assigned_labels_count_as_much_as_the_settings_say(frozen: FrozenFeature
     assert again.images == pool.labelled.sum()
     for one, other in zip(start.network.head.parameters(), again.network.head.parameters(), strict=True):
         np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-4)  # law 4: no pseudo-label is labelled-only
+
+
+def test_a_label_that_nobody_looked_at_weighs_less(frozen: FrozenFeatures, truth: np.ndarray) -> None:
+    """A wrong one of ten pulls the classifier less far; all of weight one are as none was said."""
+    pool = pool_of(frozen, truth, per_class=3)
+    wrong = int(np.flatnonzero(pool.labels == 4)[0])
+    labels = np.where(np.arange(N) == wrong, 9, pool.labels)
+
+    def sure_of_the_wrong(certainty: float | None) -> float:
+        weights = None if certainty is None else np.where(np.arange(N) == wrong, certainty, 1.0)
+        inputs = StepInput(config=CONFIG, pool=replace(pool, labels=labels, certainty=weights))
+        network = frozen_steps.pretrain(inputs).network
+        assert isinstance(network, FrozenNetwork)
+        return float(network.probabilities(frozen.rows(pool.sources, np.zeros(0, dtype=np.int64)).values)[wrong, 9])
+
+    assert sure_of_the_wrong(0.1) < sure_of_the_wrong(0.5) < sure_of_the_wrong(1.0) == sure_of_the_wrong(None)

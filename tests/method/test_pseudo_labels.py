@@ -162,7 +162,8 @@ def test_guesses_are_far_better_than_chance_and_surer_where_they_are_right(
 
 def test_no_strategy_is_handed_a_true_label_of_an_unlabelled_image(problem: Evidence) -> None:
     names = {field.name for field in fields(Evidence)}
-    assert names == {"features", "probabilities", "labels", "clustering", "settings", "seed", "previous", "frozen"}
+    known = {"features", "probabilities", "labels", "certainty", "clustering", "settings", "seed", "previous", "frozen"}
+    assert names == known
     assert (np.delete(problem.labels, problem.labelled) == UNLABELLED).all()
     assert {field.name for field in fields(Clusters)} == {"assignment", "centroids", "inertia"}
     assert list(inspect.signature(assign).parameters) == ["evidence", "previous", "number"]

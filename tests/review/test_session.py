@@ -50,6 +50,7 @@ def test_named_clusters_become_labels_that_kmpl_reads(review: Review, digits: Di
     given = read_labels(out, digits.folder, read_folder(digits.folder).files)
     assert len(given.labels) == N, "a label by cluster counts as a label"
     assert not given.unreviewed
+    assert len(given.by_cluster) == N - 1, "and is told from one that a person gave the image itself"
 
 
 def test_the_journal_brings_everything_back(review: Review, digits: Digits, tmp_path: Path) -> None:

@@ -145,3 +145,18 @@ def test_a_round_keeps_names_and_replaces_all_other_clusters() -> None:
 def test_the_first_round_is_never_undone() -> None:
     rows: Rows = [RoundStarted(clusters=(FILES,)), Undo(), Undo()]
     assert replay(rows) == replay(rows[:1])
+
+
+def test_names_of_an_earlier_review_s_clusters_stay_unchecked() -> None:
+    """Handed back, they are what they were: below what a person says now, above nothing but kmpl's own."""
+    start = RoundStarted(clusters=(FILES[:10], FILES[10:]))
+    rows: Rows = [start, ClusterNamed(cluster=1, label="bird"), ImagesNamed(files=("01.png",), label="dog")]
+    earlier = dict.fromkeys(("00.png", "01.png", "12.png"), "cat")
+    found = {
+        record.file: (record.label, record.source)
+        for record in records(replay(rows), FILES, given={}, assigned={}, by_cluster=earlier)
+    }
+    assert found["00.png"] == ("cat", CLUSTER)
+    assert found["01.png"] == ("dog", GIVEN)
+    assert found["12.png"] == ("bird", CLUSTER)
+    assert found["02.png"] == ("", "")
