@@ -71,9 +71,10 @@ def summary_line(table: LabelTable) -> str:
     n = len(table.folder.files)
     given = int(table.given.sum())
     assigned = int(table.assigned.sum())
-    return (
-        f"{n:,} images: {given:,} labels given, {assigned:,} assigned, {n - assigned - given:,} unsure and left empty"
-    )
+    empty = n - assigned - given
+    n_by_cluster = len(table.folder.by_cluster)
+    by_cluster = f" ({n_by_cluster:,} of them only as the name of a cluster)" if n_by_cluster else ""
+    return f"{n:,} images: {given:,} labels given{by_cluster}, {assigned:,} assigned, {empty:,} unsure and left empty"
 
 
 def check_line(table: LabelTable) -> str:

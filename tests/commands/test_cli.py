@@ -25,6 +25,7 @@ labels = 100
 threads = 1
 [pool]
 size = 600
+image_size = 16
 [pretrain]
 epochs = 2
 images_per_epoch = 600

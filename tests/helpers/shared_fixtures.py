@@ -106,7 +106,7 @@ TINY = {
     "protocol": "literature",
     "labels": 100,
     "threads": 1,
-    "pool": {"size": 600},
+    "pool": {"size": 600, "image_size": 16},  # 28 pixels take three times as long, and show these tests no more
     "pretrain": {"epochs": 3, "images_per_epoch": 800, "batch_size": 64, "ema": 0.0},
     "retrain": {"epochs": 2, "images_per_epoch": 800, "batch_size": 64, "ema": 0.0, "last_round": 1},
     "clustering": {"n_clusters": 40, "n_prototypes": 20},

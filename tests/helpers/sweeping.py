@@ -26,7 +26,7 @@ protocol = "literature"
 threads = 1
 [pool]
 size = 300
-image_size = 28
+image_size = 16
 [pretrain]
 epochs = 2
 images_per_epoch = 300

@@ -21,6 +21,7 @@ from kmpl.jobs import embed_folder
 from kmpl.labelling import ways
 from kmpl.labelling.job import run
 from kmpl.labelling.label_table import records_of
+from kmpl.labelling.summary import summary_line
 from kmpl.labelling.ways import Choice, choose
 from kmpl.method import steps as method_steps
 from kmpl.method.step_interface import Steps, no_test_set
@@ -150,6 +151,7 @@ def test_labels_by_cluster_weigh_less_and_are_no_evidence(digits: FolderImages) 
     labelling, table = run(choice.job, brief_steps(), choice.fit)
     assert table.choice.n_hidden == len(given) - len(by_cluster)
     assert labelling.vote.labels.confidence[pool.labelled].max() == 1.0
+    assert f"24 labels given ({len(by_cluster)} of them only as the name of a cluster)" in summary_line(table)
     rows = {record.file: record for record in records_of(table)}
     assert {(rows[file].source, rows[file].confidence, rows[file].round) for file in by_cluster} == {(CLUSTER, None, 0)}
     checked = {digits.files[i] for i in given} - by_cluster

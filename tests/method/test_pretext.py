@@ -88,7 +88,7 @@ def test_they_are_learnt_once(digits: Images, tmp_path: Path, monkeypatch: pytes
 
 FEW = {
     "labels": 20,
-    "pool": {"validation": 0.5},
+    "pool": {"validation": 0.5, "image_size": 16},
     "pretext": BRIEF,
     "pretrain": {"epochs": 1, "images_per_epoch": 200},
     "retrain": {"epochs": 1, "images_per_epoch": 200},

@@ -37,7 +37,7 @@ _SMALL = {
     "protocol": "literature",
     "ratio": 0.2,
     "threads": 1,
-    "pool": {"size": 200},
+    "pool": {"size": 200, "image_size": 16},
     "pretrain": _TRAINING | {"images_per_epoch": 160},
     "retrain": _TRAINING | {"images_per_epoch": 64},
     "pretext": {"up_to": 5, "n_clusters": 20, "rounds": 1, "training": _TRAINING | {"images_per_epoch": 64}},

@@ -74,10 +74,10 @@ def folder(champion: tuple[Path, str, ArmReport], monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def wanted(champion: tuple[Path, str, ArmReport]) -> np.ndarray:
+def wanted(champion: tuple[Path, str, ArmReport], tiny: ExperimentConfig) -> np.ndarray:
     """What the trained network says of the digits' arrays, (12, 10)."""
     with torch.inference_mode():
-        model = RawImageClassifier(champion[2].fit.network, 28)
+        model = RawImageClassifier(champion[2].fit.network, tiny.pool.image_size)
         wanted = model(registry.read("MNIST", False).images[:12, 0]).numpy()
     assert wanted.std(axis=0).max() > 1e-3
     return wanted
@@ -230,12 +230,16 @@ WRONG: dict[Callable[[np.ndarray], np.ndarray], str] = {
 
 
 def test_a_model_of_an_earlier_version_is_loaded_by_what_it_says_of_its_input(
-    champion: tuple[Path, str, ArmReport], folder: Path, wanted: np.ndarray, capsys: pytest.CaptureFixture[str]
+    champion: tuple[Path, str, ArmReport],
+    folder: Path,
+    wanted: np.ndarray,
+    tiny: ExperimentConfig,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     run = start(tracking.open_store(folder / "mlruns"), "earlier", {})
     with mlflow.start_run(run_id=run):
         info = mlflow.pytorch.log_model(
-            RawImageClassifier(champion[2].fit.network, 28),
+            RawImageClassifier(champion[2].fit.network, tiny.pool.image_size),
             name="model",
             signature=ModelSignature(Schema([TensorSpec(np.dtype("uint8"), (-1, 28, 28))])),
             input_example=np.zeros((2, 28, 28), dtype=np.uint8),

@@ -30,7 +30,7 @@ METHOD = Method.model_validate(
     {
         "protocol": "literature",
         "threads": 1,
-        "pool": {"size": 300},
+        "pool": {"size": 300, "image_size": 16},
         "pretrain": _TRAINING,
         "retrain": _TRAINING,
         "clustering": {"n_clusters": 20},

@@ -46,7 +46,13 @@ TRIALS = 7
 @pytest.fixture(scope="module")
 def config(tiny: ExperimentConfig) -> ExperimentConfig:
     small = {"epochs": 2, "images_per_epoch": 300}
-    change = {"labels": None, "ratio": 0.3, "pool": {"size": 300}, "pretrain": small, "retrain": small}
+    change = {
+        "labels": None,
+        "ratio": 0.3,
+        "pool": {"size": 300, "image_size": 16},
+        "pretrain": small,
+        "retrain": small,
+    }
     labelling = {"rounds": 1, "threshold": 0.0, "graph_threshold": 0.0}
     return merge(tiny, change | {"clustering": {"n_clusters": 20}, "pseudo_labels": labelling})
 

@@ -28,7 +28,7 @@ BRIEF = {"epochs": 1, "images_per_epoch": 256}
 
 @pytest.fixture(scope="module")
 def config() -> ExperimentConfig:
-    change = {"threads": 1, "pool": {"size": 1_000}, "pretrain": BRIEF, "retrain": BRIEF}
+    change = {"threads": 1, "pool": {"size": 1_000, "image_size": 16}, "pretrain": BRIEF, "retrain": BRIEF}
     change |= {"pretext": {"rounds": 1, "training": BRIEF}, "clustering": {"n_clusters": 80}}
     return load("default", None, {**fewest.SETTINGS, **change, "pseudo_labels": {"rounds": 1}})
 
