@@ -1,5 +1,6 @@
 """Records as Parquet: for large folders, and for Hugging Face, whose reader changes no text in it."""
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,12 +62,37 @@ def read(path: Path, file_columns: Sequence[str]) -> Iterator[FoundLabel]:
             wanted = f"{' or '.join(file_columns)}, and label"
             raise FileError(f"{path}: the columns must be {wanted}; they are {', '.join(names)}", path)
         known = [file_column, *(n for n in (*_TEXTS, *_NUMBERS, "confidence", "assigned") if n in names)]
+        class_names = _class_names(table.schema_arrow.metadata)
         number = 0
         for batch in table.iter_batches(_ROWS_PER_BATCH, columns=known):
             for row in batch.to_pylist():
                 number += 1
                 assigned = (row["assigned"] or "") if "assigned" in row else None
+                if class_names and isinstance(row["label"], int):
+                    row["label"] = _class_name(path, number, class_names, row["label"])
                 record = record_of(row, str(row[file_column]))
                 yield FoundLabel(where=f"row {number}", record=record, assigned=assigned)
     except (pyarrow.ArrowException, OSError) as error:
         raise FileError(f"{path}: is no Parquet that can be read: {str(error).splitlines()[0]}", path) from error
+
+
+def _class_names(metadata: dict[bytes, bytes] | None) -> tuple[str, ...]:
+    """Return the names of the class numbers in a file that Hugging Face's ``datasets`` wrote; empty without them."""
+    try:
+        features = json.loads((metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+        return tuple(map(str, features["label"]["names"]))
+    except (ValueError, KeyError, TypeError):
+        return ()
+
+
+def _class_name(path: Path, row: int, names: tuple[str, ...], number: int) -> str:
+    """Return the name of a class number; −1 is ``datasets``' own mark of "no label".
+
+    Raises:
+        FileError: the file has no name for it.
+    """
+    if number == -1:
+        return ""
+    if not 0 <= number < len(names):
+        raise FileError(f"{path} row {row}: has class {number}, and the file names 0 to {len(names) - 1}", path)
+    return names[number]

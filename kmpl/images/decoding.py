@@ -20,7 +20,7 @@ from kmpl.images.conversion import PLAIN, Conversion
 from kmpl.images.deep_pictures import Deep, NotDecodedError, complete_pillow, deep_picture, tiff_kind
 from kmpl.images.file_kinds import FORMATS, description_of, first_bytes, format_of
 from kmpl.images.fitting import finished, read_orientation, reduced, to_eight_bits, upright
-from kmpl.images.transparency import Transparent
+from kmpl.images.transparency import Transparent, transparent_shade
 from kmpl.images.value_ranges import Extent, Ranges
 
 MAX_PIXELS = 120_000_000
@@ -111,7 +111,10 @@ def _decode(path: Path, size: tuple[int, int] | None, finish: Callable[[Image.Im
         assert isinstance(image, ImageFile.ImageFile)
         if deep := deep_picture(image, file):
             return finish(replace(deep, orientation=read_orientation(image)))
+        transparency = transparent_shade(image)
         image.load()
+        if transparency is not None:
+            image.info["transparency"] = transparency
         return finish(upright(image if size is None else reduced(image, size)))
 
 

@@ -72,10 +72,10 @@ def _plain(image: Image.Image) -> Image.Image:
     mode = image.mode
     if mode in ("L", "RGB") and not image.has_transparency_data:
         return image
-    if mode == "1":
+    if mode == "1" and not image.has_transparency_data:
         return image.convert("L")
     if image.has_transparency_data or mode in ("La", "RGBa"):
-        with_alpha = image.convert("LA" if mode in ("L", "LA", "La") else "RGBA")
+        with_alpha = image.convert("LA" if mode in ("1", "L", "LA", "La") else "RGBA")
         is_opaque = with_alpha.getchannel("A").getextrema()[0] == 255
         return with_alpha.convert(with_alpha.mode[:-1]) if is_opaque else with_alpha
     plain = image.convert("RGB")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFile
 
 WHITE = 255
 BLACK = 0
@@ -40,6 +40,20 @@ class Transparent:
     def own_ground(self) -> int:
         """The ground of this picture, if no folder decides: white, or black if only that shows it."""
         return BLACK if WHITE in self.vanishes_on and BLACK not in self.vanishes_on else WHITE
+
+
+def transparent_shade(image: ImageFile.ImageFile) -> int | None:
+    """Return the shade, 0 to 255, that a grey PNG of few bits calls transparent; None if it is no such file.
+
+    Pillow 13.0.0 scales the pixels of 2 and 4 bits to 8 and leaves this shade as it stands in the file, so that no
+    pixel has it. To be asked before the pixels are loaded.
+    """
+    shade = image.info.get("transparency")
+    raw_mode = image.tile[0].args if image.tile else None
+    levels = {"1": 1, "L;2": 3, "L;4": 15}.get(raw_mode if isinstance(raw_mode, str) else "")
+    if image.format != "PNG" or levels is None or not isinstance(shade, int) or shade > levels:
+        return None
+    return 255 * shade // levels
 
 
 def grounds_it_vanishes_on(image: Image.Image) -> frozenset[int]:

@@ -1,12 +1,18 @@
 """Hugging Face's own ``load_dataset`` gives the labels that were meant, whatever files and classes are called."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 from PIL import Image
 
+from kmpl.errors import UserError
+from kmpl.formats.given_labels import Rules
 from kmpl.formats.records import ASSIGNED, GIVEN, LabelRecord
+from kmpl.formats.registry import read_labels
 from kmpl.formats.writing import write
 
 RECORDS = (
@@ -61,3 +67,23 @@ def test_metadata_beside_the_images_keeps_class_names_as_they_are(suffix: str, r
     (root / "val-01").rmdir()
     write(records, root / f"metadata{suffix}", root, "huggingface")
     assert sorted(load(root)) == [(20 * shade, record.label or None) for shade, record in enumerate(RECORDS)]
+
+
+def test_class_numbers_of_a_parquet_file_have_the_names_that_it_holds(tmp_path: Path) -> None:
+    """As ``datasets`` 5.2.0 writes them; −1 is its mark of no label, and a number without a name is refused."""
+    names = ["no", "cat", "7"]
+    features = {"label": {"names": names, "_type": "ClassLabel"}, "file_name": {"dtype": "string", "_type": "Value"}}
+
+    def written(labels: list[int]) -> Path:
+        files = [f"{i}.png" for i in range(len(labels))]
+        table = pyarrow.table({"file_name": files, "label": pyarrow.array(labels, pyarrow.int64())})
+        about = {"huggingface": json.dumps({"info": {"features": features}})}
+        path = tmp_path / "metadata.parquet"
+        pyarrow.parquet.write_table(table.replace_schema_metadata(about), path)
+        return path
+
+    files = [f"{i}.png" for i in range(4)]
+    found = read_labels(written([1, 2, -1, 1]), tmp_path, files, Rules())
+    assert found.labels == {"0.png": "cat", "1.png": "7", "3.png": "cat"}
+    with pytest.raises(UserError, match=r"row 2: has class 3, and the file names 0 to 2"):
+        read_labels(written([1, 3]), tmp_path, files, Rules())

@@ -1,6 +1,8 @@
 """Transparent pictures: one ground for all of a folder, no margin, nothing lost; drawn around real digits."""
 
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -147,3 +149,39 @@ def test_a_conversion_is_its_record_and_early_records_had_none() -> None:
     for conversion in (PLAIN, Conversion({"16-bit": (0.0, 1023.0)}), Conversion({"32-bit": (0.0, 9.0)}, 0)):
         assert Conversion.from_record(conversion.record()) == conversion
     assert Conversion.from_record({"classes": ["a"]}) == PLAIN
+
+
+def grey_png(path: Path, pixels: np.ndarray, bits: int, transparent: int) -> Path:
+    """Write a grey PNG of few bits a pixel, (height, width) of levels, one of them transparent."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width = pixels.shape
+    planes = ((pixels[..., None] >> np.arange(bits)[::-1]) & 1).astype(np.uint8).reshape(height, -1)
+    rows = b"".join(b"\0" + row.tobytes() for row in np.packbits(planes, axis=1))
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    parts = (
+        (b"IHDR", header),
+        (b"tRNS", struct.pack(">H", transparent)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, data) for kind, data in parts))
+    return path
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 8])
+@pytest.mark.parametrize("ground", [0, 255])
+def test_a_transparent_shade_of_few_bits_becomes_the_ground(bits: int, ground: int, tmp_path: Path) -> None:
+    """A digit on a transparent level: Pillow scales the pixels of 2 and 4 bits, and forgets the level."""
+    highest = 2**bits - 1
+    clear = max(1, highest // 3)
+    levels = np.where(digit(0) > 100, 0, clear)
+    path = grey_png(tmp_path / "a.png", levels, bits, clear)
+    picture = read_picture(path, conversion=Conversion(ground=ground))
+    np.testing.assert_array_equal(picture[..., 0], np.where(levels == clear, ground, 0))
+    if bits > 1:
+        path = grey_png(tmp_path / "b.png", levels, bits, highest)
+        opaque = read_picture(path, conversion=Conversion(ground=ground))
+        np.testing.assert_array_equal(opaque[..., 0], 255 * levels // highest)
