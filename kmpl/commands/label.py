@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,14 +11,16 @@ from rich.markup import escape
 from rich.table import Table
 
 from kmpl.commands.flags import flags_of
-from kmpl.commands.folder_options import FolderOptions, embed_from_options, read_from_options, warnings_in_one_line
+from kmpl.commands.folder_options import embed_from_options, read_from_options, warnings_in_one_line
+from kmpl.commands.label_files import LabelFiles
+from kmpl.commands.label_new_files import label_new_files
 from kmpl.commands.options import overrides_of
 from kmpl.config.backbones import check_backbone
 from kmpl.config.labelling import LabelOptions, check_choice
 from kmpl.config.networks import NETWORKS
 from kmpl.errors import look_up
 from kmpl.formats.registry import FORMATS
-from kmpl.formats.writing import check_place, name_for, remarks
+from kmpl.formats.writing import remarks
 from kmpl.runtime.output_paths import check_apart, free_name
 from kmpl.runtime.typed_command import next_command, typed_command
 
@@ -35,36 +36,14 @@ _CORRECT = {
 """What a person does next with the labels, by format."""
 
 
-class LabelFiles(FolderOptions):
-    """The folder's labels, and the files to write."""
-
-    out: Path
-    """File of labels to write: .csv, .parquet, .json (Label Studio), metadata.jsonl (Hugging Face), labels.json
-    (FiftyOne). NAME.check.json beside it says what to expect."""
-    out_format: str | None = None
-    """Format of --out, if its name does not tell it: lightly, imagefolder, …; a wrong name shows all."""
-    gallery: Path | None = None
-    """HTML page to write, to look at the result."""
-
-    def check(self, folder: Path) -> None:
-        """Refuse what ``FolderOptions`` refuses, and a format that the name does not tell.
-
-        Raises:
-            UserError: in one line.
-        """
-        check_place(self.out, folder, name_for(self.out, self.out_format))
-        super().check(folder)
-
-    def files(self, folder: Path) -> "Files":
-        """Return the files to read and to write."""
-        return replace(super().files(folder), gallery=self.gallery, out_format=self.out_format)
+_NONE = LabelFiles()
 
 
 def label(
     folder: Path,
     /,
     *,
-    options: Annotated[LabelFiles, Parameter(name="*", negative_iterable="")],
+    options: Annotated[LabelFiles, Parameter(name="*", negative_iterable="")] = _NONE,
     settings: Annotated[LabelOptions | None, Parameter(name="*", negative_iterable="")] = None,
 ) -> None:
     """Label a folder of images by a few that are labelled. Killed and run again, it goes on where it was.
@@ -75,6 +54,9 @@ def label(
         settings: Single settings; the others are chosen by the number of images and classes.
     """
     overrides = overrides_of(settings)
+    if options.new_files:
+        label_new_files(folder, options, overrides)
+        return
     learning = _checked(folder, options, overrides)
     # Heavy modules are imported only now that the settings are valid.
     from kmpl.jobs import label_folder, progress_bars

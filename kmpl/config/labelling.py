@@ -23,7 +23,7 @@ class LabelOptions(Learning):
     size: int = Field(default=32, ge=8, le=512)
     """Side of the images that the network sees, pixels. Images are scaled to it; their aspect ratio is kept."""
     seed: int = Field(default=0, ge=0, lt=2**31)
-    """Seed of the random draws: validation labels, folds, weights, batches."""
+    """Seed of all random draws: labels, folds, weights."""
     validation: float = Field(default=0.1, ge=0, le=0.5)
     """Share of given labels held out for validation; 0 = none."""
     threshold: float = Field(default=0.5, ge=0, le=1)

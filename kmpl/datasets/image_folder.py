@@ -136,7 +136,12 @@ def labels_file(root: Path, named: Path | None) -> Path | None:
     return named or (in_folder if in_folder.is_file() else None)
 
 
-def _labels(root: Path, table: Path | None, files: Sequence[str], rules: Rules) -> GivenLabels:
+def given_labels(root: Path, table: Path | None, files: Sequence[str], rules: Rules) -> GivenLabels:
+    """Return the given labels of a folder's files: those of a file of labels, or the names of sub-folders.
+
+    Raises:
+        UserError: the file does not fit the folder, or the sub-folders are no classes.
+    """
     return labels_of_folders(files, root, rules) if table is None else read_labels(table, root, files, rules)
 
 
@@ -166,7 +171,7 @@ def read_folder(
     by_content: list[str] = []
     files, left_out = scan(root, by_content.append)
     table = labels_file(root, labels)
-    given = _labels(root, table, files, rules)
+    given = given_labels(root, table, files, rules)
     reading = read_files(root, files, size=size, channels=channels or None, on_progress=on_progress)
     images, unreadable = _by_outcome(root, dict(zip(files, reading.images, strict=True)))
     classes, class_numbers = _numbered([given.labels.get(file) for file in images])

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,81 +10,32 @@ from kmpl import tracking
 from kmpl.config.backbones import AUTO, DEFAULT_BACKBONE, NO_BACKBONE
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.presets import merge
-from kmpl.datasets.image_folder import LABELS_FILE, FolderImages, OnProgress, read_folder
+from kmpl.datasets.image_folder import FolderImages, OnProgress, read_folder
 from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.formats import writing
-from kmpl.formats.given_labels import NO_RULES, Rules
 from kmpl.formats.hand_labels import check_overwrite
 from kmpl.formats.records import LabelRecord
 from kmpl.jobs import embed_folder
+from kmpl.jobs.label_files import Files
 from kmpl.jobs.reading_warnings import warn_of_reading
 from kmpl.jobs.whole_job import Trainings, of_experiment
-from kmpl.labelling import gallery
+from kmpl.labelling import gallery, reference
 from kmpl.labelling.cross_fitting import fold_config
 from kmpl.labelling.job import Job, prepare, run
 from kmpl.labelling.label_table import LabelTable, records_of, to_csv
+from kmpl.labelling.making_reference import reference_of
+from kmpl.labelling.reference import Source
 from kmpl.labelling.summary import check_record, folder_name, metrics_of, run_note
 from kmpl.labelling.ways import asked_backbone, choose
 from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.models.backbones.registry import default_is_installed
 from kmpl.models.frozen_network import sees_images
 from kmpl.runtime.files import whole_file
-from kmpl.runtime.output_paths import check_apart, check_target
 from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 from kmpl.tracking.environment import environment
 from kmpl.tracking.labelling_runs import LabellingRun, labelling_run
 from kmpl.training.watch import Watch, ignore
-
-
-@dataclass(frozen=True)
-class Files:
-    """The files that a labelling reads and writes."""
-
-    folder: Path
-    out: Path
-    """File or folder of all labels."""
-    labels: Path | None = None
-    """File of given labels; None: ``labels.csv`` in the folder, or the names of sub-folders."""
-    gallery: Path | None = None
-    """HTML page of the result."""
-    overwrite: bool = False
-    rules: Rules = NO_RULES
-    """The user's rules for the format of given labels, and for ambiguous names and labels."""
-    out_format: str | None = None
-    """Format of ``out`` (``kmpl.formats.registry``); None: its name tells it."""
-
-    @property
-    def format(self) -> str:
-        """Name of the format of ``out``.
-
-        Raises:
-            UserError: there is no such format, or the name says nothing.
-        """
-        return writing.name_for(self.out, self.out_format)
-
-    @property
-    def check_file(self) -> Path:
-        """File of the check, with the expected accuracy, beside ``out``: ``labels.csv`` → ``labels.check.json``.
-
-        That of another format keeps its suffix: ``labels.json`` → ``labels.json.check.json``.
-        """
-        name = self.out.stem if self.out.suffix in ("", ".csv") else self.out.name
-        return self.out.with_name(f"{name}.check.json")
-
-    def check(self) -> None:
-        """Refuse, before any work, output files that could not be written at the end.
-
-        Raises:
-            UserError: an error of ``check_target``, or an output file is that of given labels.
-        """
-        labels = self.labels or self.folder / LABELS_FILE
-        check_apart({"--labels": labels, "--out": self.out, "--gallery": self.gallery, "the check": self.check_file})
-        writing.check_place(self.out, self.folder, self.format)
-        check_target(self.out, "--out", self.overwrite)
-        if self.gallery is not None:
-            check_target(self.gallery, "--gallery", self.overwrite)
-        check_target(self.check_file, "the check beside --out", self.overwrite)
 
 
 def read(files: Files, size: int, on_progress: OnProgress = ignore) -> FolderImages:
@@ -156,12 +107,13 @@ def label(
         client, name=f"label {folder_name(images.root)}", folder=images.root, locks=mlruns / "locks", command=command
     )
     with tracking.store_answers(), run_of_folder as tracked:
-        labels, files_of_run = _label_tracked(images, overrides, tracked, pools, steps=steps, command=command)
-        _write_all(files, files_of_run, records_of(labels))
+        labels, texts = _label_tracked(files, images, overrides, tracked, pools, steps=steps, command=command)
+        _write_all(files, texts, records_of(labels))
     return labels, tracked.id
 
 
 def _label_tracked(
+    files: Files,
     images: FolderImages,
     overrides: dict[str, Any],
     tracked: LabellingRun,
@@ -176,10 +128,25 @@ def _label_tracked(
     labelling, labels = run(choice.job, steps, choice.fit)
     labels = replace(labels, way=choice.reason, has_model=sees_images(labelling.fit.network))
     texts = _texts(labels, choice.job, command)
+    kept: dict[str, str | bytes] = dict(texts)
+    if labels.has_model:
+        kept[reference.FILE] = reference.to_bytes(reference_of(choice.job, labelling, labels, _source(files, images)))
     tracked.log_result(
-        pools[0], labelling, numbers=metrics_of(labels), curve=labels.curve, note=run_note(labels), files=texts
+        pools[0], labelling, numbers=metrics_of(labels), curve=labels.curve, note=run_note(labels), files=kept
     )
     return labels, texts
+
+
+def _source(files: Files, images: FolderImages) -> Source:
+    """Return where labels were read and written."""
+    return Source(
+        out=str(files.out.resolve()),
+        out_format=files.format,
+        labels_file=str(images.labels_file.resolve()) if images.labels_file else "",
+        class_named=files.rules.class_named,
+        trust=files.rules.trust,
+        format=files.rules.format,
+    )
 
 
 def _texts(labels: LabelTable, job: Job, command: str) -> dict[str, str]:

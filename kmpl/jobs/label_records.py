@@ -43,6 +43,27 @@ def records_of_file(
     return list(records.values()), given.notes
 
 
+def names_in_file(path: Path, root: Path, files: Sequence[str], rules: Rules) -> dict[str, set[str]]:
+    """Return how a file of labels spells each image that it names: tools write absolute paths, addresses, or no suffix.
+
+    Args:
+        path: file of labels, in any format that is read.
+        root: the folder of the images.
+        files: all images that it may name, relative to ``root``, with ``/``.
+        rules: how it is read.
+
+    Raises:
+        UserError: a damaged file.
+    """
+    read = FORMATS[rules.format or recognise(path)].read
+    names = ImageNames(root, files)
+    spelt: dict[str, set[str]] = {}
+    for found in read(path) if read is not None else ():
+        if file := _file_of(found, names):
+            spelt.setdefault(file, set()).add(found.record.file)
+    return spelt
+
+
 def _file_of(found: FoundLabel, names: ImageNames) -> str | None:
     try:
         return (names.find_stem if found.is_stem else names.find)(found.record.file)

@@ -11,9 +11,10 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from kmpl.config.experiment import PseudoLabelling
 from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.method.pseudo_labels import Evidence, assign
-from kmpl.method.results import Voted
+from kmpl.method.results import PseudoLabels, Voted
 from kmpl.method.step_inputs import RetrainInput, RoundInput, StepInput
 from kmpl.models.backbones.backbone import Backbone
 from kmpl.models.frozen_network import FrozenNetwork
@@ -59,15 +60,24 @@ def pseudo_label(inputs: RoundInput, seed: int) -> Voted:
 
 def retrain(inputs: RetrainInput) -> Fit:
     """Train a classifier on all images that have a label, given or assigned."""
-    settings = inputs.config.pseudo_labels
-    labels = inputs.labels
-    labelled = inputs.pool.labelled
+    weights = weights_of(inputs.labels, inputs.pool.labelled, inputs.config.pseudo_labels)
+    return _train(inputs, inputs.labels.classes, weights)
+
+
+def weights_of(labels: PseudoLabels, labelled: np.ndarray, settings: PseudoLabelling) -> np.ndarray:
+    """Return the weight of each image in the training of the classifier, (N,); 0 = left out.
+
+    Args:
+        labels: given and assigned.
+        labelled: (N,) bool, the label is given.
+        settings: of pseudo-labelling.
+    """
     weights = np.where(labels.kept, labels.confidence if settings.weighted else 1.0, 0.0)
     assigned = weights[~labelled].sum()
     share = settings.labelled_share
     times = max(1.0, share / (1 - share) * assigned / labelled.sum())
-    weights[labelled] = times * _certainty(inputs.pool)[labelled]
-    return _train(inputs, labels.classes, weights)
+    weights[labelled] = times * labels.confidence[labelled]  # less than one where nobody looked at the image
+    return weights
 
 
 def _train(inputs: StepInput, labels: np.ndarray, weights: np.ndarray) -> Fit:

@@ -26,15 +26,22 @@ from kmpl.tracking.experiment_runs import log_metrics, log_params, start
 from kmpl.tracking.log_model import log_model
 from kmpl.tracking.run_metrics import finite_metrics, training_metrics
 
+LABELLING = "labelling"
+"""Kind of the run of ``kmpl label``."""
+NEW_FILES = "new-files"
+"""Kind of the run of ``kmpl label --new-files``."""
+
 
 class LabellingRun:
     """The open run of a labelling."""
 
-    def __init__(self, client: MlflowClient, *, name: str, folder: Path, command: str, lock: Path) -> None:
+    def __init__(
+        self, client: MlflowClient, *, name: str, folder: Path, command: str, lock: Path, tags: Mapping[str, str]
+    ) -> None:
         self.client = client
-        dead = _close_dead(client)
+        dead = _close_dead(client, tags["kind"])
         root = str(folder.resolve())
-        tags = {"kind": "labelling", "folder": root, "command": command} | environment()
+        tags = {**tags, "folder": root, "command": command} | environment()
         tags |= {"host": platform.node(), "lock": str(lock)}
         self.id = start(client, name, tags)
         link_successor(client, [run for run in dead if run.data.tags.get("folder") == root], self.id)
@@ -60,7 +67,7 @@ class LabellingRun:
         numbers: Mapping[str, float],
         curve: Iterable[tuple[int, float]],
         note: str,
-        files: Mapping[str, str],
+        files: Mapping[str, str | bytes],
     ) -> None:
         """Log the result of the labelling.
 
@@ -70,24 +77,49 @@ class LabellingRun:
             numbers: metrics by name, in addition to those of the rounds; values that are not finite are left out.
             curve: numbers of labels, and the accuracy that is expected with so many.
             note: markdown that MLflow's page shows at the top of the run.
-            files: texts to log as files, by file name.
+            files: contents to log as files, by file name.
         """
         numbers_at_0 = finite_metrics((name, value, 0) for name, value in numbers.items())
         by_labels = finite_metrics(("labels/expected_by_labels", share, n) for n, share in curve)
         log_metrics(self.client, self.id, training_metrics(labelling.rounds) + numbers_at_0 + by_labels)
-        with tempfile.TemporaryDirectory() as folder:
-            for name, text in files.items():
-                (Path(folder) / name).write_text(text, encoding="utf-8", newline="")
-            self.client.log_artifacts(self.id, folder)
+        self._log_files(files)
         self.client.set_tag(self.id, "stop_reason", labelling.stop_reason)
         self.client.set_tag(self.id, MLFLOW_RUN_NOTE, note)
         if sees_images(labelling.fit.network):
             log_model(self.client, self.id, network=labelling.fit.network, pool=pool, title="the labelling")
 
+    def log_new_files(
+        self, numbers: Mapping[str, float], *, note: str, tags: Mapping[str, str], files: Mapping[str, str | bytes]
+    ) -> None:
+        """Log what was made of the new files of a folder.
+
+        Args:
+            numbers: metrics by name; values that are not finite are left out.
+            note: markdown that MLflow's page shows at the top of the run.
+            tags: further tags.
+            files: contents to log as files, by file name.
+        """
+        log_metrics(self.client, self.id, finite_metrics((name, value, 0) for name, value in numbers.items()))
+        self._log_files(files)
+        for name, value in {**tags, MLFLOW_RUN_NOTE: note}.items():
+            self.client.set_tag(self.id, name, value)
+
+    def _log_files(self, files: Mapping[str, str | bytes]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, content in files.items():
+                (Path(folder) / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+            self.client.log_artifacts(self.id, folder)
+
 
 @contextlib.contextmanager
 def labelling_run(
-    client: MlflowClient, *, name: str, folder: Path, locks: Path, command: str = ""
+    client: MlflowClient,
+    *,
+    name: str,
+    folder: Path,
+    locks: Path,
+    command: str = "",
+    model_of: str = "",
 ) -> Iterator[LabellingRun]:
     """Open a run; close it as FINISHED, as KILLED on Ctrl-C, as FAILED on any other error.
 
@@ -97,17 +129,19 @@ def labelling_run(
         folder: of the images; the latest run of the same folder whose process died is linked.
         locks: folder of the locks; the process of a run is alive while its lock is held.
         command: command line that started the labelling.
+        model_of: id of the labelling run whose model labels new files; empty: the whole folder is labelled.
     """
+    tags = {"kind": NEW_FILES, "labelling": model_of} if model_of else {"kind": LABELLING}
     lock = locks.resolve() / f"labelling-{os.getpid()}-{uuid.uuid4().hex[:8]}.lock"
     with hold(lock):
-        run = LabellingRun(client, name=name, folder=folder, command=command, lock=lock)
+        run = LabellingRun(client, name=name, folder=folder, command=command, lock=lock, tags=tags)
         with closing(client, run.id):
             yield run
 
 
-def _close_dead(client: MlflowClient) -> list[Run]:
+def _close_dead(client: MlflowClient, kind: str) -> list[Run]:
     """Close as KILLED the runs of dead processes of this machine, and return those runs, newest first."""
-    dead = [run for run in search(client, kind="labelling") if _is_dead(run)]
+    dead = [run for run in search(client, kind=kind) if _is_dead(run)]
     kill_running(client, dead)
     return dead
 
