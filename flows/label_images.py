@@ -8,13 +8,15 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import deployment
 
 from flows.tasks import as_tasks, run_task
-from kmpl.config.labelling import LabelOptions
+from kmpl.config.labelling import LabelOptions, check_new_files
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.formats.given_labels import Rules, Trust
-from kmpl.jobs import label_folder
+from kmpl.jobs import label_folder, label_new_files
 from kmpl.jobs.label_folder import Files
 from kmpl.jobs.reading_warnings import MAX_NAMED_FILES
 from kmpl.labelling.label_table import LabelTable
+from kmpl.labelling.new_files_summary import lines as new_files_lines
+from kmpl.labelling.new_files_summary import nothing_line
 from kmpl.labelling.summary import (
     check_line,
     class_summaries,
@@ -40,6 +42,7 @@ def label_images(
     overwrite: bool = False,
     format: str | None = None,
     out_format: str | None = None,
+    new_files: bool = False,
     settings: LabelOptions = _DEFAULT,
 ) -> None:
     """Label a folder of images of which a few are labelled. A second run with the same parameters resumes the first.
@@ -58,10 +61,41 @@ def label_images(
         overwrite: Replace existing files.
         format: Format of labels, if its content does not tell it.
         out_format: Format of out, if its name does not tell it.
+        new_files: Label only what is new, by the model that is there: rows are added to out, and no gallery is written.
         settings: Settings. Those that are not given are chosen by the number of images and classes.
     """
     files = Files(folder, out, labels, gallery, overwrite, Rules(class_named, trust, format), out_format)
-    label_files(files, settings)
+    if new_files:
+        label_new(files, settings)
+    else:
+        label_files(files, settings)
+
+
+def label_new(files: Files, settings: LabelOptions) -> None:
+    """Label what is new in a folder, as a task, and say what was found on the flow run's page."""
+    check_new_files(settings.model_dump(exclude_unset=True))
+    done = run_task(
+        "embed",
+        "label new files",
+        lambda: label_new_files.label(
+            files,
+            files.out,
+            mlruns=_mlruns(),
+            again="prefect deployment run label-images/folder",
+            command=_command(),
+            device=settings.device,
+            threads=settings.threads,
+        ),
+    )
+    found = new_files_lines(done.summary) if done.run else [nothing_line(done.summary)]
+    for line in found:
+        get_run_logger().info("%s", line)
+    text = "\n\n".join(f"{line}." for line in found) + "\n"
+    create_markdown_artifact(text, key="new-files", description=f"New files of {files.folder}")
+
+
+def _mlruns() -> Path:
+    return Path(os.environ.get("KMPL_MLRUNS", "mlruns")).resolve()
 
 
 def label_files(files: Files, settings: LabelOptions) -> None:
@@ -69,7 +103,7 @@ def label_files(files: Files, settings: LabelOptions) -> None:
     images = run_task("load", "read images", lambda: label_folder.read(files, settings.size))
     _log_warnings(images)
     overrides = settings.model_dump(exclude_unset=True)
-    mlruns = Path(os.environ.get("KMPL_MLRUNS", "mlruns")).resolve()
+    mlruns = _mlruns()
     images = run_task("embed", "embed images", lambda: label_folder.embed(images, overrides, mlruns=mlruns))
     labelled, run_id = label_folder.label(
         files,

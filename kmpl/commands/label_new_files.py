@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
-from kmpl.commands.flags import flag
 from kmpl.commands.folder_options import file_progress, warnings_in_one_line
 from kmpl.commands.label_files import LabelFiles
-from kmpl.config.base import flatten
-from kmpl.config.labelling import LabelOptions
+from kmpl.config.labelling import LabelOptions, check_new_files
 from kmpl.errors import UserError, look_up
 from kmpl.formats.registry import FORMATS
 from kmpl.runtime.input_paths import check_folder, check_labels
@@ -20,9 +18,6 @@ from kmpl.runtime.typed_command import next_command, typed_command
 
 if TYPE_CHECKING:
     from kmpl.jobs.label_new_files import Written
-
-_HONOURED = ("device", "threads")
-"""Settings that the model leaves open."""
 
 
 def label_new_files(folder: Path, options: LabelFiles, overrides: Mapping[str, Any]) -> None:
@@ -65,12 +60,7 @@ def _check(folder: Path, options: LabelFiles, overrides: Mapping[str, Any]) -> N
     Raises:
         UserError: in one line.
     """
-    given = [name for name in flatten(overrides) if name not in _HONOURED]
-    if given:
-        raise UserError(
-            f"{flag(given[0])}: with --new-files the model that is there decides; leave it out, or label the whole "
-            "folder anew, without --new-files"
-        )
+    check_new_files(overrides)
     if options.gallery is not None:
         raise UserError("--gallery: shows a whole labelling; leave it out with --new-files")
     check_folder(folder)
@@ -81,11 +71,11 @@ def _check(folder: Path, options: LabelFiles, overrides: Mapping[str, Any]) -> N
 
 
 def _print(written: "Written", mlruns: Path, console: Console) -> None:
-    from kmpl.labelling.new_files_summary import lines
+    from kmpl.labelling.new_files_summary import lines, nothing_line
 
     summary = written.summary
     if not written.run:
-        console.print(f"{escape(lines(summary)[0])}: nothing to label.", highlight=False, soft_wrap=True)
+        console.print(f"{escape(nothing_line(summary))}.", highlight=False, soft_wrap=True)
         return
     for line in lines(summary):
         console.print(f"{escape(line)}.", highlight=False, soft_wrap=True)

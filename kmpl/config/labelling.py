@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from kmpl.config.backbones import AUTO, BACKBONES_DESCRIBED, NO_BACKBONE
+from kmpl.config.base import flatten
 from kmpl.config.experiment import ExperimentConfig, Learning
 from kmpl.config.presets import merge
 from kmpl.errors import UserError
@@ -45,6 +46,9 @@ class LabelOptions(Learning):
 FROZEN: dict[str, Any] = {"pseudo_labels": {"strategy": "cluster-ensemble", "rounds": 1}}
 """Settings that go with features of a backbone; docs/log/attempts-pictures.md has the others."""
 _OWN = ("size", "seed", "validation", "threshold", "check", "expect_accuracy", "guarantee", "at_risk", "folds")
+
+_OPEN = ("device", "threads")
+"""Settings that a model leaves open."""
 
 
 def clusters_for(n_images: int, n_classes: int) -> int:
@@ -110,3 +114,19 @@ def check_choice(given: Mapping[str, Any]) -> None:
         raise UserError(f"{' and '.join(choosing)}: each chooses the threshold; give one of them")
     if given.get("check") == "off" and choosing not in ([], ["threshold"]):
         raise UserError(f"{choosing[0]} needs the check: leave out check off")
+
+
+def check_new_files(given: Mapping[str, Any]) -> None:
+    """Refuse settings that a labelling of new files cannot honour, since a model is there.
+
+    Args:
+        given: what was said, as a tree.
+
+    Raises:
+        UserError: in one line.
+    """
+    names = [name for name in flatten(given) if name not in _OPEN]
+    if names:
+        raise UserError(
+            f"{names[0]}: the model that is there decides for new files; leave it out, or label the whole folder anew"
+        )

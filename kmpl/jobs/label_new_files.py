@@ -3,7 +3,6 @@
 import json
 import tempfile
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -58,7 +57,6 @@ def label(
     device: str = "auto",
     threads: int = 0,
     on_progress: OnProgress = ignore,
-    wrap: Callable[[Callable[[], Written]], Written] = lambda work: work(),
 ) -> Written:
     """Label the new files of a folder, add them to the table of labels, and track the run.
 
@@ -71,7 +69,6 @@ def label(
         device: that computes.
         threads: of the CPU; 0 = one per core.
         on_progress: called with the number of new images so far and in all.
-        wrap: runs the work, as an engine does it.
 
     Raises:
         UserError: no such folder or labelling, its model is gone, the table is missing, damaged or of another folder,
@@ -79,32 +76,27 @@ def label(
     """
     client = open_existing(mlruns)
     use_threads(threads)
-
-    def work() -> Written:
-        with tempfile.TemporaryDirectory() as copies, tracking.store_answers():
-            known = find_labelled(client, files.folder, reference=reference.FILE, into=Path(copies), again=again)
-            found = new_files.find(files, out, known, reference.read(known.reference), mlruns=mlruns)
-            seen, left_out = see_new_files(found, files.folder, device, on_progress)
-            _warn(found, files.folder, left_out)
-            if not seen.files and not found.changes.moved:
-                nothing = _summary(found, seen, None, {})
-                return Written(summary=nothing, rows=0, files=replace(files, out=found.table.path))
-            name = f"label {folder_name(files.folder)}, new files"
-            opened = labelling_run(
-                client, name=name, folder=files.folder, locks=mlruns / "locks", command=command, model_of=known.run
+    with tempfile.TemporaryDirectory() as copies, tracking.store_answers():
+        known = find_labelled(client, files.folder, reference=reference.FILE, into=Path(copies), again=again)
+        found = new_files.find(files, out, known, reference.read(known.reference), mlruns=mlruns)
+        files = replace(files, out=found.table.path)
+        seen, left_out = see_new_files(found, files.folder, device, on_progress)
+        _warn(found, files.folder, left_out)
+        if not seen.files and not found.changes.moved:
+            return Written(summary=_summary(found, seen, None, {}), rows=0, files=files)
+        name = f"label {folder_name(files.folder)}, new files"
+        with labelling_run(
+            client, name=name, folder=files.folder, locks=mlruns / "locks", command=command, model_of=known.run
+        ) as tracked:
+            written, texts = _written(found, seen, files)
+            verdict = written.summary.verdict
+            tracked.log_new_files(
+                new_files_summary.metrics_of(written.summary),
+                note=new_files_summary.note(written.summary),
+                tags={"train_again": verdict.answer, "why": verdict.why},
+                files=texts,
             )
-            with opened as tracked:
-                written, texts = _written(found, seen, replace(files, out=found.table.path))
-                tags = {"train_again": written.summary.verdict.answer, "why": written.summary.verdict.why}
-                tracked.log_new_files(
-                    new_files_summary.metrics_of(written.summary),
-                    note=new_files_summary.note(written.summary),
-                    tags=tags,
-                    files=texts,
-                )
-            return replace(written, run=tracked.id)
-
-    return wrap(work)
+        return replace(written, run=tracked.id)
 
 
 def _warn(found: Found, root: Path, left_out: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ from kmpl.jobs.label_files import Files
 from kmpl.jobs.label_records import names_in_file, records_of_file
 from kmpl.labelling.reference import Reference
 from kmpl.models.model_file import TrainedModel, read_model
-from kmpl.runtime.output_paths import check_apart, check_target
+from kmpl.runtime.output_paths import check_target
 from kmpl.tracking.labelled_folders import LabelledFolder
 from kmpl.tracking.load_model import fetch_state
 from kmpl.tracking.local_models import find_weights
@@ -122,7 +122,6 @@ def _table(files: Files, out: Path | None, known: LabelledFolder, reference: Ref
     if path.exists() and (path.is_dir() or not can_append(form)):
         what = "a folder" if path.is_dir() else f"of the format {form}, which kmpl only writes"
         raise FileError(f"--out {path}: is {what}, and no row can be added; {other}", path)
-    check_apart({"--labels": None if files.labels == path else files.labels, "--out": path})
     check_target(path, "--out")
     if not path.exists():
         writing.check_place(path, files.folder, form)

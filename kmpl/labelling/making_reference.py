@@ -11,7 +11,7 @@ from kmpl.datasets.types import UNLABELLED, FrozenFeatures
 from kmpl.labelling.cross_fitting import in_folder_order
 from kmpl.labelling.job import Job
 from kmpl.labelling.label_table import LabelTable
-from kmpl.labelling.reference import About, Reference, Source, distances_of_members, score_of
+from kmpl.labelling.reference import About, Reference, Source, distances, score_of
 from kmpl.method.frozen_steps import fit_head, weights_of
 from kmpl.method.kmeans import kmeans
 from kmpl.method.results import Labelling
@@ -20,7 +20,8 @@ from kmpl.models.frozen_network import FrozenNetwork
 from kmpl.models.raw_image_classifier import RawImageClassifier
 from kmpl.runtime.seeds import derive
 
-_FOLDS = 5
+_FOLDS = 5  # of classifiers
+_FOLDS_OF_CLUSTERING = 10  # with fewer, the centroids of so much fewer images lie farther
 _ALL_FOLDS_UP_TO = 2_500  # images; of more, one fold is enough, and all would take minutes
 _MOST_FEATURES = 2_000
 
@@ -51,14 +52,13 @@ def reference_of(job: Job, labelling: Labelling, table: LabelTable, source: Sour
     clusters = labelling.vote.labels.clusters if frozen else None
     seed = derive(job.options.seed, "reference")
     ours = clusters or kmeans(features, min(job.config.clustering.n_clusters, len(features)), seed=seed)
-    assignment = in_folder_order(pool, ours.assignment) if clusters else ours.assignment
     kept = _sample(job.folder.labels, seed) if frozen else np.zeros(0, dtype=np.int64)
     return Reference(
         about=_about(job, table, source),
         digests=np.frombuffer(bytes.fromhex("".join(job.folder.digests)), dtype=np.uint8).reshape(-1, 32),
         centroids=ours.centroids.astype(np.float32),
         is_shown=np.array([clusters is not None], dtype=np.uint8),
-        distances=distances_of_members(features, assignment, ours.centroids).astype(np.float32),
+        distances=_distances_of_others(features, len(ours.centroids), seed=seed).astype(np.float32),
         scores=fit.X_thresholds_,
         confidences=fit.y_thresholds_,
         sure=fit.predict(score),
@@ -67,6 +67,25 @@ def reference_of(job: Job, labelling: Labelling, table: LabelTable, source: Sour
         features=features[kept].astype(np.float16),
         labels=job.folder.labels[kept],
     )
+
+
+def _distances_of_others(features: np.ndarray, n_clusters: int, *, seed: int) -> np.ndarray:
+    """Return the distances of images, (M,), from the nearest centroid of a clustering of the other images.
+
+    Args:
+        features: (N, D).
+        n_clusters: of each clustering.
+        seed: deals the images to folds.
+    """
+    n = len(features)
+    fold = np.random.default_rng(seed).permutation(n) % _FOLDS_OF_CLUSTERING
+    found = []
+    for number in range(_FOLDS_OF_CLUSTERING if n <= _ALL_FOLDS_UP_TO else 1):
+        others, held_out = features[fold != number], features[fold == number]
+        if len(others) and len(held_out):
+            centroids = kmeans(others, min(n_clusters, len(others)), seed=derive(seed, "fold", number)).centroids
+            found.append(distances(held_out, centroids).min(axis=1))
+    return np.concatenate([np.zeros(0), *found])
 
 
 def _about(job: Job, table: LabelTable, source: Source) -> About:

@@ -58,6 +58,12 @@ def count_line(changes: FolderChanges) -> str:
     return ", ".join(parts)
 
 
+def nothing_line(summary: NewFilesSummary) -> str:
+    """Return that there is nothing to label."""
+    gone = f"; {len(summary.changes.gone):,} gone" if summary.changes.gone else ""
+    return f"No file is new since run {summary.run}: nothing is written{gone}"
+
+
 def lines(summary: NewFilesSummary) -> list[str]:
     """Return what a person should read, a line each, without full stops."""
     found = [f"{count_line(summary.changes)}; the model of run {summary.run} names them"]

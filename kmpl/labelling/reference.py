@@ -1,11 +1,12 @@
 """What a labelling keeps of its images, to compare later images with: small, and enough where the images are gone.
 
 Centroids and how far the old images lie from them, a sample of their features, and how sure the model is of them. Two
-of these would flatter the old images, which the labelling has seen. A centroid lies near its own members: their
-distances are taken from the centroid of the others. A classifier is too sure of images that it learnt from: how sure it
-is of the old ones is said by classifiers that did not know them. Measured: docs/log/attempts-labelling.md.
+of these would flatter the old images, which the labelling has seen. Centroids lie near the images that they are the
+means of, and a classifier is too sure of images that it learnt from. So the distances are from centroids, and how sure
+the model is of the old images is said by classifiers, that did not know them. Measured: docs/log/attempts-labelling.md.
 
-Shapes: N images, C classes, K clusters, D feature dimension, H images that classifiers did not know, R kept features.
+Shapes: N images, C classes, K clusters, D feature dimension, H and M images that classifiers and centroids did
+not know, R kept features.
 """
 
 import json
@@ -79,7 +80,7 @@ class Reference:
     is_shown: np.ndarray = field(repr=False)
     """(1,) uint8: 1 where the clusters are those that the labels name."""
     distances: np.ndarray = field(repr=False)
-    """(N,) from the nearest centroid of other images."""
+    """(M,) of old images from the nearest centroid, where the centroids are of other images."""
     scores: np.ndarray = field(repr=False)
     """(≤ H,) how sure the model is, rising."""
     confidences: np.ndarray = field(repr=False)
@@ -149,27 +150,3 @@ def distances(features: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Return distances of images (n, D) from centroids, (n, K)."""
     squares = (features**2).sum(axis=1)[:, None] - 2 * features @ centroids.T + (centroids**2).sum(axis=1)
     return np.asarray(np.sqrt(np.maximum(squares, 0)))
-
-
-def distances_of_members(features: np.ndarray, assignment: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """Return each image's distance from the nearest centroid, where its own cluster's is that of the other members.
-
-    Without one of its n members a centroid is n / (n − 1) times as far from it.
-
-    Args:
-        features: (N, D).
-        assignment: (N,) cluster of each.
-        centroids: (K, D), the means of their members.
-
-    >>> points = np.array([[0.0], [2.0], [9.0]])
-    >>> distances_of_members(points, np.array([0, 0, 1]), np.array([[1.0], [9.0]])).tolist()
-    [2.0, 2.0, 8.0]
-    """
-    from_all = distances(features, centroids)
-    rows = np.arange(len(features))
-    size = np.bincount(assignment, minlength=len(centroids))[assignment]
-    factor = np.where(size > 1, size / np.maximum(size - 1, 1), np.inf)
-    with np.errstate(invalid="ignore"):  # a cluster of one: 0 × ∞
-        own = np.where(size > 1, from_all[rows, assignment] * factor, np.inf)
-    from_all[rows, assignment] = own
-    return np.asarray(np.where(np.isfinite(nearest := from_all.min(axis=1)), nearest, 0.0))

@@ -40,6 +40,11 @@ class _Said(logging.Handler):
         self.lines.append(record.getMessage())
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_a_folder_of_classes_becomes_labels_a_page_and_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = registry.read("MNIST", train=True)
     for number, place in enumerate(np.flatnonzero(data.labels.numpy() < 2)[:40]):
@@ -59,8 +64,7 @@ def test_a_folder_of_classes_becomes_labels_a_page_and_tasks(tmp_path: Path, mon
     assert len(named_files) == MAX_NAMED_FILES
     assert f"left out in all: {MAX_NAMED_FILES + 3} files" in said.lines
     assert any(line.startswith("3 images are read as not labelled (3 × 'nan')") for line in said.lines)
-    with (tmp_path / "out.csv").open(encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(tmp_path / "out.csv")
     assert len(rows) == 40
     assert {row["source"] for row in rows} == {"given", "assigned"}
     assert (tmp_path / "gallery.html").stat().st_size > 10_000
@@ -71,3 +75,23 @@ def test_a_folder_of_classes_becomes_labels_a_page_and_tasks(tmp_path: Path, mon
     assert "40 images: 12 labels given, 28 assigned" in str(artifact.data)
     with pytest.raises(UserError, match="exists; give --overwrite"):
         label_images(Path("images"), Path("out.csv"))
+
+    later = np.flatnonzero(data.labels.numpy() < 2)[40:52]
+    for number, place in enumerate(later):
+        folder = tmp_path / "images" / (str(int(data.labels[place])) if number < 2 else ".")
+        Image.fromarray(data.images[place, 0].numpy()).save(folder / f"later {number:02}.png")
+    before = (tmp_path / "out.csv").read_bytes()
+    with pytest.warns(LeftOutWarning), pytest.warns(LabelsWarning):
+        label_images(Path("images"), Path("out.csv"), gallery=Path("gallery.html"), new_files=True)
+    assert (tmp_path / "out.csv").read_bytes().startswith(before)
+    new = {Path(row["file"]).name: row for row in read_rows(tmp_path / "out.csv")[40:]}
+    assert [row["source"] for _, row in sorted(new.items())] == 2 * ["given"] + 10 * ["assigned"]
+    truth = [str(int(data.labels[place])) for place in later]
+    assert np.mean([row["label"] == label for (_, row), label in zip(sorted(new.items()), truth, strict=True)]) > 0.7
+    assert any(line.startswith("12 new files; the model of run ") for line in said.lines)
+    assert any(line.startswith("Of 2 given labels of new images the model names ") for line in said.lines)
+    with get_client(sync_client=True) as client:
+        assert "label new files" in {run.name for run in client.read_task_runs()}
+        assert "new-files" in {artifact.key for artifact in client.read_artifacts()}
+    with pytest.raises(UserError, match="seed: the model that is there decides"):
+        label_images(Path("images"), Path("out.csv"), new_files=True, settings=LabelOptions(seed=3))

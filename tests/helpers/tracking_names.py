@@ -7,7 +7,7 @@ from pathlib import Path
 from mlflow.entities import Run
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "tracking.md"
-KINDS = {"sweep", "experiment", "arm", "summary", "study", "trial", "labelling"}
+KINDS = {"sweep", "experiment", "arm", "summary", "study", "trial", "labelling", "new-files"}
 
 
 def _documented(section: str) -> list[tuple[str, set[str]]]:

@@ -1,0 +1,287 @@
+"""``kmpl label --new-files``: a folder that grew, the table that gets more rows, drift, and what is refused."""
+
+import csv
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+from photographs import CLASSES, write_labels, write_photographs
+from PIL import Image
+from sklearn.datasets import load_digits
+from tracking_names import undocumented, unseen
+
+from kmpl.cli import main
+from kmpl.datasets.new_files import FolderChanges, compare, digests_of
+from kmpl.formats.huggingface import FILE
+from kmpl.runtime.files import sha256
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
+
+PER_CLASS, LABELS = 10, 3
+Refused = Callable[..., str]
+
+
+class Place:
+    """A folder of photographs that was labelled, as it was then before each test."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / "pictures"
+        self.labels = root / "labels.csv"
+        self.out = root / "out.csv"
+        self.truth = write_photographs(self.folder, per_class=PER_CLASS)
+        write_labels(self.labels, self.truth, per_class=LABELS)
+        words = ["label", str(self.folder), "--labels", str(self.labels), "--out", str(self.out)]
+        assert main([*words, "--mlruns", str(root / "mlruns"), "--threads=1", "--backbone=efficientnet-lite0"]) == 0
+        self.before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file() and self._is_own(path)}
+        [self.run] = [run.info.run_id for run in self.runs("labelling")]
+
+    def _is_own(self, path: Path) -> bool:
+        return "mlruns" not in path.parts
+
+    def runs(self, kind: str) -> list[Run]:
+        client = MlflowClient(f"sqlite:///{self.root}/mlruns/mlflow.db")
+        experiment = client.get_experiment_by_name("kmpl").experiment_id
+        return list(client.search_runs([experiment], f"tags.kind = '{kind}'", order_by=["start_time DESC"]))
+
+    def again(self, *more: str) -> int:
+        words = ["label", str(self.folder), "--new-files", "--threads=1"]
+        return main([*words, "--mlruns", str(self.root / "mlruns"), *more])
+
+    def rows(self, path: Path | None = None) -> dict[str, dict[str, str]]:
+        with (path or self.out).open(encoding="utf-8", newline="") as file:
+            return {row["file"]: row for row in csv.DictReader(file)}
+
+    def said(self) -> dict[str, object]:
+        found: dict[str, object] = json.loads((self.root / "out.new-files.json").read_text(encoding="utf-8"))
+        return found
+
+    def restore(self) -> None:
+        client = MlflowClient(f"sqlite:///{self.root}/mlruns/mlflow.db")
+        for run in self.runs("new-files"):
+            client.delete_run(run.info.run_id)
+        for path in self.root.rglob("*"):
+            if path.is_file() and self._is_own(path) and path not in self.before:
+                path.unlink()
+        for path, content in self.before.items():
+            path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    return Place(tmp_path_factory.mktemp("grows"))
+
+
+@pytest.fixture
+def place(labelled: Place) -> Iterator[Place]:
+    yield labelled
+    labelled.restore()
+
+
+def test_new_files_get_rows_and_all_else_stays_byte_for_byte(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = write_photographs(place.folder, per_class=4, seed=7)
+    old = place.out.read_bytes()
+    assert place.again() == 0
+    said = capsys.readouterr().out
+    assert place.out.read_bytes().startswith(old)
+    rows = place.rows()
+    assert set(rows) == {*place.truth, *truth}
+    assigned = [file for file in truth if rows[file]["source"] == "assigned"]
+    assert len(assigned) > len(truth) / 2
+    assert np.mean([rows[file]["label"] == truth[file] for file in assigned]) > 0.8
+    assert all(rows[file]["assigned"] == rows[file]["label"] for file in truth)
+    assert all(0 <= float(rows[file]["confidence"]) <= 1 and rows[file]["cluster"] for file in truth)
+    assert f"24 new files; the model of run {place.run} names them." in said
+    assert "Training again is not worth it: nothing that matters tells the new images from the old ones" in said
+    [run] = place.runs("new-files")
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["labelling"] == place.run
+    assert run.data.tags["train_again"] == "no"
+    assert run.data.metrics["new_files/new"] == 24
+    assert run.data.metrics["new_files/assigned"] == len(assigned)
+    assert undocumented([run]) == set()
+    assert unseen([run], "new-files") == []
+
+    after = place.out.read_bytes()
+    assert place.again() == 0
+    assert capsys.readouterr().out.splitlines() == [f"No file is new since run {place.run}: nothing is written."]
+    assert place.out.read_bytes() == after
+
+
+def test_corrections_stay_and_changed_renamed_and_removed_files_are_counted(place: Place) -> None:
+    files = sorted(place.truth)
+    by_kmpl = [file for file in files if place.rows()[file]["source"] == "assigned"]
+    corrected, changed, renamed, gone = by_kmpl[:4]
+    given = next(file for file in files if place.rows()[file]["source"] == "given")
+    text = place.out.read_text(encoding="utf-8")
+    [line] = [line for line in text.splitlines() if line.startswith(corrected)]
+    place.out.write_text(text.replace(line, line.replace(f"{corrected},", f"{corrected},my own ", 1)), encoding="utf-8")
+    other = write_photographs(place.root / "elsewhere", per_class=2, seed=11)
+    fresh = sorted(other)
+    shutil.copy(place.root / "elsewhere" / fresh[0], place.folder / changed)
+    shutil.copy(place.root / "elsewhere" / fresh[1], place.folder / given)
+    shutil.copy(place.root / "elsewhere" / fresh[2], place.folder / "new.jpg")
+    (place.folder / renamed).rename(place.folder / "renamed.jpg")
+    (place.folder / gone).unlink()
+    before = place.rows()
+    assert place.again() == 0
+    said = place.said()
+    assert said["new"] == ["new.jpg"]
+    assert said["changed"] == sorted([changed, given])
+    assert said["renamed_or_copied"] == {"renamed.jpg": renamed}
+    assert said["gone"] == [gone]
+    rows = place.rows()
+    assert rows[corrected] == before[corrected]
+    assert rows[corrected]["label"].startswith("my own ")
+    assert rows[given] == before[given]  # a person's label stays, whatever the file shows now
+    assert rows[gone] == before[gone]
+    assert {**rows["renamed.jpg"], "file": renamed} == before[renamed]
+    assert len(rows) == len(before) + 2
+    assert [line.split(",")[0] for line in place.out.read_text(encoding="utf-8").splitlines()].count(changed) == 1
+    assert place.again() == 0
+    assert place.rows() == rows
+
+
+def test_given_labels_of_new_files_stay_and_test_the_model(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = write_photographs(place.folder, per_class=2, seed=21)
+    known, wrong, unknown, *_ = sorted(truth)
+    more = {known: truth[known], wrong: next(name for name in CLASSES if name != truth[wrong]), unknown: "zebra"}
+    with place.labels.open("a", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(more.items())
+    assert place.again() == 0
+    rows = place.rows()
+    assert {file: rows[file]["label"] for file in more} == more
+    assert {rows[file]["source"] for file in more} == {"given"}
+    assert place.said()["given_labels_checked"] == 3
+    assert place.said()["given_labels_named_right"] == 1
+    said = capsys.readouterr().out
+    assert "Of 3 given labels of new images the model names 1 right (6% to 79% of all such)" in said
+    assert "Training again is worth it: 1 given label of classes that the model does not know: zebra." in said
+    assert f"label {place.folder} --labels {place.out} --trust given --out {place.root / 'out_2.csv'}" in said
+
+
+def test_images_of_another_kind_are_said_to_be_unlike(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, image in enumerate(load_digits().images[:30]):
+        Image.fromarray((image * 15).astype(np.uint8)).resize((160, 160)).save(place.folder / f"digit {number:02}.png")
+    assert place.again() == 0
+    assert place.said()["train_again"] == "label first"
+    drift = place.said()["drift"]
+    assert isinstance(drift, dict)
+    assert drift["far_low"] > 0.8
+    assert drift["distance_p"] < 0.001
+    said = capsys.readouterr().out
+    assert "Label some of the new images first, then training again is worth it: the new images are unlike" in said
+    assert f"suggest {place.folder} --labels {place.out} --trust given --budget 20" in said
+
+
+def test_a_new_table_of_any_format_gets_the_labels_of_the_run_and_the_new_ones(place: Place, tmp_path: Path) -> None:
+    first = write_photographs(place.folder, per_class=1, seed=31)
+    assert place.again() == 0
+    second = write_photographs(place.folder, per_class=1, seed=32)
+    place.out.unlink()
+    out = tmp_path / "all.csv"
+    assert place.again("--out", str(out)) == 0
+    assert set(place.rows(out)) == {*place.truth, *first, *second}
+    assert {file: place.rows(out)[file]["source"] for file in place.truth} == {
+        row["file"]: row["source"] for row in csv.DictReader(place.before[place.out].decode().splitlines())
+    }
+    write_photographs(place.folder, per_class=1, seed=33)
+    folder = tmp_path / "by class"
+    assert place.again("--out", str(folder), "--out-format", "imagefolder") == 0
+    assert {path.name for path in folder.iterdir()} <= set(CLASSES)
+
+
+def test_rows_go_to_the_table_of_another_format(place: Place) -> None:
+    out = place.folder / "metadata.jsonl"
+    truth = write_photographs(place.folder, per_class=1, seed=41)
+    assert place.again("--out", str(out)) == 0
+    whole = out.read_bytes()
+    later = write_photographs(place.folder, per_class=1, seed=42)
+    assert place.again("--out", str(out)) == 0
+    assert out.read_bytes().startswith(whole)
+    files = [json.loads(line)[FILE] for line in out.read_text(encoding="utf-8").splitlines()]
+    assert sorted(files) == sorted({*place.truth, *truth, *later})
+
+
+def test_a_file_that_cannot_be_read_is_left_out(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    (place.folder / "broken.jpg").write_bytes(b"\xff\xd8\xff no image")
+    assert place.again() == 0
+    assert "1 file cannot be read and is left out: broken.jpg" in capsys.readouterr().err
+    assert place.out.read_bytes() == place.before[place.out]
+
+
+def test_what_cannot_be_is_refused_in_one_line(place: Place, refused: Refused, tmp_path: Path) -> None:
+    write_photographs(place.folder, per_class=1, seed=51)
+    begin = ["label", str(place.folder), "--new-files", "--mlruns", str(place.root / "mlruns")]
+    decides = "the model that is there decides for new files; leave it out, or label the whole folder anew"
+    assert decides in refused(*begin, "--backbone=none")
+    assert "pseudo_labels.strategy: the model" in refused(*begin, "--pseudo-labels.strategy=cluster-vote")
+    assert "--gallery: shows a whole labelling" in refused(*begin, "--gallery=page.html")
+    assert "there are no runs in" in refused(
+        "label", str(place.folder), "--new-files", "--mlruns", str(tmp_path / "no")
+    )
+    (tmp_path / "other").mkdir()
+    other = ["label", str(tmp_path / "other"), "--new-files", "--mlruns", str(place.root / "mlruns")]
+    assert "no finished `kmpl label` of it is among the runs" in refused(*other)
+    (tmp_path / "other.csv").write_text("file,label,source\nelsewhere.png,cat,given\n", encoding="utf-8")
+    assert f"{place.folder} has no image elsewhere.png" in refused(*begin, "--out", str(tmp_path / "other.csv"))
+    (tmp_path / "empty.csv").write_text("file,label,source\n", encoding="utf-8")
+    assert f"names no image of {place.folder}" in refused(*begin, "--out", str(tmp_path / "empty.csv"))
+    assert "is a folder, and no row can be added" in refused(
+        *begin, "--out", str(tmp_path / "other"), "--out-format=csv"
+    )
+    place.out.write_text("file,label\n" + "".join(f"{file},cat\n" for file in place.truth), encoding="utf-8")
+    assert "has no column source" in refused(*begin)
+    place.out.unlink()
+    assert f"{place.out}: the labels that run {place.run} wrote are gone" in refused(*begin)
+    assert not (place.root / "out.new-files.json").exists()
+    assert all(run.info.status != "FINISHED" for run in place.runs("new-files"))
+
+
+def test_a_run_that_is_deleted_or_whose_model_is_gone_is_said_to_be(place: Place, refused: Refused) -> None:
+    begin = ["label", str(place.folder), "--new-files", "--mlruns", str(place.root / "mlruns")]
+    client = MlflowClient(f"sqlite:///{place.root}/mlruns/mlflow.db")
+    client.delete_run(place.run)
+    assert f"(its run {place.run} was deleted in MLflow, and can be restored there)" in refused(*begin)
+    client.restore_run(place.run)
+    artifacts = place.root / "mlruns" / "artifacts" / place.run / "artifacts"
+    for name, text in (("network.safetensors", "network.safetensors"), ("reference.safetensors", "holds no reference")):
+        (artifacts / name).rename(artifacts / "aside")
+        assert text in refused(*begin)
+        (artifacts / "aside").rename(artifacts / name)
+    assert place.again() == 0
+
+
+def test_a_labelling_by_features_of_a_file_leaves_no_model(tmp_path: Path, refused: Refused) -> None:
+    folder = tmp_path / "digits"
+    data = load_digits()
+    for i in range(40):
+        of_class = folder / (str(data.target[i] % 2) if i < 12 else ".")
+        of_class.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((data.images[i] * 15).astype(np.uint8)).save(of_class / f"{i:02}.png")
+    names = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.png"))
+    np.save(tmp_path / "features.npy", np.stack([data.data[int(Path(name).stem)] for name in names]))
+    (tmp_path / "features.txt").write_text("\n".join(names), encoding="utf-8")
+    place = ["--mlruns", str(tmp_path / "mlruns")]
+    features = f"--backbone=features:{tmp_path / 'features.npy'}"
+    assert main(["label", str(folder), "--out", str(tmp_path / "out.csv"), features, "--threads=1", *place]) == 0
+    line = refused("label", str(folder), "--new-files", *place)
+    assert "left no model, as the features came from a file or from another runtime; label anew: " in line
+
+
+def test_files_are_told_by_their_content(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).write_text(name, encoding="utf-8")
+    seen, _ = digests_of(tmp_path, ["a", "b", "c"])
+    assert seen["a"] == sha256(tmp_path / "a")
+    shutil.copy(tmp_path / "a", tmp_path / "copy")
+    (tmp_path / "b").write_text("c", encoding="utf-8")  # what c held, so nothing new
+    (tmp_path / "c").unlink()
+    now, missing = digests_of(tmp_path, ["a", "b", "c", "copy"])
+    assert list(missing) == ["c"]
+    assert compare(seen, now) == FolderChanges(new=(), changed=(), moved={"b": "c", "copy": "a"}, gone=())
