@@ -1,9 +1,9 @@
 """What is new in a folder of images: files whose content was not seen before, by the digests of all files."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kmpl.images.reading import OnProgress
@@ -27,6 +27,11 @@ class FolderChanges:
     def unseen(self) -> tuple[str, ...]:
         """New and changed files, sorted."""
         return tuple(sorted((*self.new, *self.changed)))
+
+    def without(self, files: Collection[str]) -> "FolderChanges":
+        """Return the same but for new and changed files that cannot be read."""
+        new, changed = (tuple(f for f in names if f not in files) for names in (self.new, self.changed))
+        return replace(self, new=new, changed=changed)
 
 
 def compare(seen: Mapping[str, str], now: Mapping[str, str]) -> FolderChanges:

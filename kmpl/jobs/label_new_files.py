@@ -81,6 +81,7 @@ def label(
         found = new_files.find(files, out, known, reference.read(known.reference), mlruns=mlruns)
         files = replace(files, out=found.table.path)
         seen, left_out = see_new_files(found, files.folder, device, on_progress)
+        found = replace(found, changes=found.changes.without(left_out))
         _warn(found, files.folder, left_out)
         if not seen.files and not found.changes.moved:
             return Written(summary=_summary(found, seen, None, {}), rows=0, files=files)

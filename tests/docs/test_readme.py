@@ -31,6 +31,7 @@ ELSEWHERE = {
     "kmpl label photos --labels labels.csv --out surer_labels.csv --expect-accuracy 0.99": (
         "tests/jobs/test_label_folder.py"
     ),
+    "kmpl label photos --new-files": "tests/jobs/test_label_new_files.py",
     "kmpl compare three other": "tests/tracking/test_summary_runs.py",
     "kmpl benchmark cost": "tests/benchmarks/speed/test_cost.py",
     "kmpl benchmark keystrokes stamps clipart": "tests/benchmarks/accuracy/test_keystrokes.py",

@@ -1,5 +1,6 @@
 """Drift of real digits: later ones of the same kind are alike, inverted ones and classes that were left out are not."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -129,15 +130,15 @@ NO_LABELS = Check(right=0, labels=0)
 def test_what_decides_whether_training_again_is_worth_it(done: Done) -> None:
     alike = done.drift(VALUES[KNOWN[N : N + 300]])
     other = done.drift(VALUES[np.flatnonzero(_TRUTH >= CLASSES)[:100]])
-    about = {"promised": 0.9, "given": 40}
-    assert worth(alike, NO_LABELS, **about, more=0).answer == "no"
-    assert worth(other, NO_LABELS, **about, more=0).answer == "label first"
-    assert worth(other, Check(right=9, labels=10), **about, more=10).answer == "yes"
-    assert worth(alike, Check(right=9, labels=9), **about, more=9).answer == "no"
-    assert worth(alike, Check(right=10, labels=10), **about, more=10).answer == "yes"  # a quarter more
-    wrong = worth(alike, Check(right=3, labels=8), **about, more=8)
+    rule = partial(worth, promised=0.9, given=40)
+    assert rule(alike, NO_LABELS, more=0).answer == "no"
+    assert rule(other, NO_LABELS, more=0).answer == "label first"
+    assert rule(other, Check(right=9, labels=10), more=10).answer == "yes"
+    assert rule(alike, Check(right=9, labels=9), more=9).answer == "no"
+    assert rule(alike, Check(right=10, labels=10), more=10).answer == "yes"  # a quarter more
+    wrong = rule(alike, Check(right=3, labels=8), more=8)
     assert wrong.answer == "yes"
     assert wrong.why == "3 of 8 given labels of new images are found, at most 69% of all such; 90% were expected"
     assert worth(alike, Check(right=3, labels=8), promised=None, given=40, more=8).answer == "no"
-    unknown = worth(alike, Check(right=8, labels=9, unknown=("8",), n_unknown=1), **about, more=9)
+    unknown = rule(alike, Check(right=8, labels=9, unknown=("8",), n_unknown=1), more=9)
     assert unknown.why == "1 given label of classes that the model does not know: 8"
