@@ -43,7 +43,7 @@ class LabelFiles(FolderOptions):
             UserError: in one line.
         """
         if not self.out_is_named:
-            raise UserError("name the file of labels to write: --out pseudo_labels.csv")
+            raise UserError("--out is missing; see kmpl label --help")
         check_place(self.out, folder, name_for(self.out, self.out_format))
         super().check(folder)
 

@@ -25,6 +25,9 @@ SIGNIFICANT = 0.01
 LEAST_EFFECT = 0.56
 """Probability that a new image is farther, or the model less sure of it, than an old one: below, it does not matter;
 0.5 = alike."""
+LEAST_EFFECTS_OF_LEARNT = (0.6, 0.71)
+"""The same for distance and unsureness where the network has learnt from the old images: their features lie closer, and
+it is much surer of them."""
 FAR = 0.95
 """Quantile of the old images' distances; images beyond it are far."""
 
@@ -59,11 +62,13 @@ class Comparison:
     """Probability of such a difference by chance."""
     effect: float
     """Probability that it is larger for a new image than for an old one; 0.5 = alike."""
+    least: float = LEAST_EFFECT
+    """The effect from which on it matters."""
 
     @property
     def matters(self) -> bool:
         """Whether the difference is no chance, and large enough."""
-        return self.p < SIGNIFICANT and self.effect >= LEAST_EFFECT
+        return self.p < SIGNIFICANT and self.effect >= self.least
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,6 +137,8 @@ def look_at(reference: Reference, features: np.ndarray, probabilities: np.ndarra
 def drift_of(reference: Reference, new: NewImages) -> Drift:
     """Return how unlike the old images the new ones are; there is at least one."""
     n = len(new.guesses)
+    learnt = not len(reference.judge_bias)
+    least_far, least_unsure = LEAST_EFFECTS_OF_LEARNT if learnt else (LEAST_EFFECT, LEAST_EFFECT)
     far = int((new.distances > np.quantile(reference.distances, FAR)).sum())
     interval = binomtest(far, n).proportion_ci(method="wilson")
     counts = np.bincount(new.guesses, minlength=len(reference.about.classes))
@@ -147,8 +154,8 @@ def drift_of(reference: Reference, new: NewImages) -> Drift:
         images=n,
         far=far,
         far_interval=(float(interval.low), float(interval.high)),
-        distance=_larger(new.distances, reference.distances),
-        unsureness=_larger(-new.confidence, -reference.sure),
+        distance=_larger(new.distances, reference.distances, least_far),
+        unsureness=_larger(-new.confidence, -reference.sure, least_unsure),
         expected=float(new.confidence.mean()),
         old_expected=float(reference.sure.mean()) if len(reference.sure) else float("nan"),
         unlike=unlike_new,
@@ -158,9 +165,9 @@ def drift_of(reference: Reference, new: NewImages) -> Drift:
     )
 
 
-def _larger(new: np.ndarray, old: np.ndarray) -> Comparison:
+def _larger(new: np.ndarray, old: np.ndarray, least: float) -> Comparison:
     """Return the test of Mann and Whitney, and Vargha and Delaney's effect."""
     if not len(new) or not len(old):
-        return Comparison(p=1.0, effect=0.5)
+        return Comparison(p=1.0, effect=0.5, least=least)
     test = mannwhitneyu(new, old, alternative="greater")
-    return Comparison(p=float(test.pvalue), effect=float(test.statistic) / (len(new) * len(old)))
+    return Comparison(p=float(test.pvalue), effect=float(test.statistic) / (len(new) * len(old)), least=least)

@@ -1,5 +1,6 @@
 """Drift of real digits: later ones of the same kind are alike, inverted ones and classes that were left out are not."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -98,6 +99,17 @@ def test_classes_that_were_left_out_make_the_model_less_sure(done: Done) -> None
     assert "the model is less sure of them" in drift.reasons
     assert drift.unlike is not None
     assert drift.unlike / drift.images > (drift.old_unlike or 0.0)
+
+
+def test_images_that_a_network_learnt_from_must_be_left_farther_behind(done: Done) -> None:
+    some = VALUES[np.concatenate([KNOWN[N : N + 150], np.flatnonzero(_TRUTH >= CLASSES)[:60]])]
+    none = np.zeros(0, dtype=np.float32)
+    learnt = replace(done.reference, judge_weight=none.reshape(0, 0), judge_bias=none, labels=none.astype(np.int64))
+    drift = drift_of(learnt, look_at(learnt, some, done.network.probabilities(some)))
+    assert drift.unlike is None
+    assert drift.distance.p < 0.01
+    assert "they lie farther from all clusters" in done.drift(some).reasons
+    assert "they lie farther from all clusters" not in drift.reasons
 
 
 def test_confidence_of_later_digits_is_what_it_was_of_the_old_ones(done: Done) -> None:
