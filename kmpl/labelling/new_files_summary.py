@@ -84,7 +84,9 @@ def labels_line(summary: NewFilesSummary) -> str:
         return f"{line}; the run found no confidence that is enough, so none is assigned"
     if summary.assigned and summary.about.expected is not None:
         right = f"{summary.expected:.1%} of the assigned are expected to be right"
-        line += f" (threshold {threshold:.3f} as in the run; {right}, if confidence means for them what it meant)"
+        unlike = summary.drift is not None and summary.drift.reasons
+        but = "fewer are, as they are unlike the old ones" if unlike else "if confidence means for them what it meant"
+        line += f" (threshold {threshold:.3f} as in the run; {right}, {but})"
     return line + ("; the guarantee of the run does not cover them" if summary.about.guarantee else "")
 
 
