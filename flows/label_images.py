@@ -11,8 +11,8 @@ from flows.tasks import as_tasks, run_task
 from kmpl.config.labelling import LabelOptions, check_new_files
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.formats.given_labels import Rules, Trust
-from kmpl.jobs import label_folder, label_new_files
-from kmpl.jobs.label_folder import Files
+from kmpl.jobs import folder_images, label_folder, label_new_files
+from kmpl.jobs.label_files import Files
 from kmpl.jobs.reading_warnings import MAX_NAMED_FILES
 from kmpl.labelling.label_table import LabelTable
 from kmpl.labelling.new_files_summary import lines as new_files_lines
@@ -100,11 +100,11 @@ def _mlruns() -> Path:
 
 def label_files(files: Files, settings: LabelOptions) -> None:
     """Label a folder, each step a task, and show the summary on the flow run's page."""
-    images = run_task("load", "read images", lambda: label_folder.read(files, settings.size))
+    images = run_task("load", "read images", lambda: folder_images.read(files, settings.size))
     _log_warnings(images)
     overrides = settings.model_dump(exclude_unset=True)
     mlruns = _mlruns()
-    images = run_task("embed", "embed images", lambda: label_folder.embed(images, overrides, mlruns=mlruns))
+    images = run_task("embed", "embed images", lambda: folder_images.embed(images, overrides, mlruns=mlruns))
     labelled, run_id = label_folder.label(
         files,
         images,

@@ -8,7 +8,7 @@ from flows.label_images import label_files
 from kmpl.config.labelling import LabelOptions
 from kmpl.errors import UserError
 from kmpl.formats.given_labels import Rules
-from kmpl.jobs.label_folder import Files
+from kmpl.jobs.label_files import Files
 from kmpl.jobs.label_studio import Place, one_pass
 
 _DEFAULT = LabelOptions()

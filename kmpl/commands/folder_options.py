@@ -20,7 +20,7 @@ from kmpl.runtime.output_paths import check_target
 
 if TYPE_CHECKING:
     from kmpl.datasets.image_folder import FolderImages
-    from kmpl.jobs.label_folder import Files
+    from kmpl.jobs.label_files import Files
 
 
 class FolderOptions(Settings):
@@ -68,7 +68,7 @@ class FolderOptions(Settings):
         Raises:
             UserError: a name that is given as ``class_named`` is a class anyway.
         """
-        from kmpl.jobs.label_folder import Files
+        from kmpl.jobs.label_files import Files
 
         return Files(folder, self.out, self.labels, overwrite=self.overwrite, rules=self.rules)
 
@@ -96,18 +96,18 @@ def embed_from_options(
     images: "FolderImages", overrides: Mapping[str, Any], mlruns: Path, console: Console
 ) -> "FolderImages":
     """Compute features of the backbone, if there is one, under a progress bar."""
-    from kmpl.jobs import label_folder
+    from kmpl.jobs import folder_images
 
     with file_progress(console, "embed images") as on_progress:
-        return label_folder.embed(images, overrides, mlruns=mlruns, on_progress=on_progress)
+        return folder_images.embed(images, overrides, mlruns=mlruns, on_progress=on_progress)
 
 
 def read_from_options(files: "Files", size: int, console: Console) -> "FolderImages":
     """Read the images under a progress bar."""
-    from kmpl.jobs import label_folder
+    from kmpl.jobs import folder_images
 
     with file_progress(console, "read images") as on_progress:
-        return label_folder.read(files, size, on_progress)
+        return folder_images.read(files, size, on_progress)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from kmpl.runtime.output_paths import check_apart, free_name
 from kmpl.runtime.typed_command import next_command, typed_command
 
 if TYPE_CHECKING:
-    from kmpl.jobs.label_folder import Files
+    from kmpl.jobs.label_files import Files
     from kmpl.labelling.label_table import LabelTable
 
 

@@ -12,7 +12,7 @@ from kmpl.errors import UserError
 from kmpl.formats.writing import check_place, name_for
 
 if TYPE_CHECKING:
-    from kmpl.jobs.label_folder import Files
+    from kmpl.jobs.label_files import Files
 
 NOT_NAMED = Path()
 """No file of labels is named."""

@@ -21,7 +21,7 @@ from kmpl.runtime.output_paths import check_target
 from kmpl.runtime.typed_command import next_command, typed_command
 
 if TYPE_CHECKING:
-    from kmpl.jobs.label_folder import Files
+    from kmpl.jobs.label_files import Files
 
 
 def push(folder: Path, /, *, options: Annotated[PushOptions, Parameter(name="*", negative_iterable="")]) -> None:
@@ -84,7 +84,7 @@ def loop(
     check_backbone(learning.backbone)
     check_choice(overrides)
     options.check(folder)
-    from kmpl.jobs.label_folder import Files
+    from kmpl.jobs.label_files import Files
     from kmpl.jobs.label_studio import one_pass, wait_for_annotations
 
     place = options.place(folder)

@@ -86,14 +86,14 @@ def review(
     learning = LabelOptions.model_validate(overrides)
     check_backbone(learning.backbone)
     options.check(folder)
-    from kmpl.jobs import progress_bars, review_folder, suggest_folder, whole_job
+    from kmpl.jobs import folder_images, progress_bars, review_folder, whole_job
 
     console = Console(quiet=options.quiet)
     files = replace(options.files(folder), out_format=options.out_format)
     with warnings_in_one_line():
         with file_progress(console, "read images") as on_progress:
             images = review_folder.read(files, learning.size, on_progress)
-        chosen = suggest_folder.settings_for(images, overrides)
+        chosen = folder_images.settings_for(images, overrides)
         images = embed_from_options(images, chosen, options.mlruns, console)
         with progress_bars.show_training(console, whole_job.of_pretext(learning, len(images.files))) as watch:
             features = review_folder.features(images, chosen, mlruns=options.mlruns, watch=watch)

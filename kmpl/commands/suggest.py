@@ -54,13 +54,13 @@ def suggest(
     overrides = overrides_of(settings)
     learning = LabelOptions.model_validate(overrides)
     check_backbone(learning.backbone)
-    from kmpl.jobs import progress_bars, suggest_folder, whole_job
+    from kmpl.jobs import folder_images, progress_bars, suggest_folder, whole_job
     from kmpl.jobs.workspace import Workspace
 
     console = Console(quiet=options.quiet)
     with warnings_in_one_line():
         images = read_from_options(options.files(folder), learning.size, console)
-        chosen = suggest_folder.settings_for(images, overrides)
+        chosen = folder_images.settings_for(images, overrides)
         images = embed_from_options(images, chosen, options.mlruns, console)
         with progress_bars.show_training(console, whole_job.of_pretext(learning, len(images.files))) as watch:
             store = Workspace(options.mlruns).store

@@ -7,17 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from kmpl import tracking
-from kmpl.config.backbones import AUTO, DEFAULT_BACKBONE, NO_BACKBONE
 from kmpl.config.labelling import LabelOptions
-from kmpl.config.presets import merge
-from kmpl.datasets.image_folder import FolderImages, OnProgress, read_folder
-from kmpl.datasets.types import UNLABELLED, Pool
+from kmpl.datasets.image_folder import FolderImages
+from kmpl.datasets.types import Pool
 from kmpl.formats import writing
-from kmpl.formats.hand_labels import check_overwrite
 from kmpl.formats.records import LabelRecord
-from kmpl.jobs import embed_folder
 from kmpl.jobs.label_files import Files
-from kmpl.jobs.reading_warnings import warn_of_reading
 from kmpl.jobs.whole_job import Trainings, of_experiment
 from kmpl.labelling import gallery, reference
 from kmpl.labelling.cross_fitting import fold_config
@@ -26,9 +21,8 @@ from kmpl.labelling.label_table import LabelTable, records_of, to_csv
 from kmpl.labelling.making_reference import reference_of
 from kmpl.labelling.reference import Source
 from kmpl.labelling.summary import check_record, folder_name, metrics_of, run_note
-from kmpl.labelling.ways import asked_backbone, choose
+from kmpl.labelling.ways import choose
 from kmpl.method.step_interface import Steps, no_test_set
-from kmpl.models.backbones.registry import default_is_installed
 from kmpl.models.frozen_network import sees_images
 from kmpl.runtime.files import whole_file
 from kmpl.store.cached_steps import cached
@@ -36,39 +30,6 @@ from kmpl.store.store import Store
 from kmpl.tracking.environment import environment
 from kmpl.tracking.labelling_runs import LabellingRun, labelling_run
 from kmpl.training.watch import Watch, ignore
-
-
-def read(files: Files, size: int, on_progress: OnProgress = ignore) -> FolderImages:
-    """Return the images of the folder; warn of files left out, of doubtful labels, and of how files were read."""
-    files.check()
-    images = read_folder(files.folder, files.labels, size=size, on_progress=on_progress, rules=files.rules)
-    given = {file: images.classes[c] for file, c in zip(images.files, images.labels, strict=True) if c != UNLABELLED}
-    check_overwrite(files.out, "--out", given, root=files.folder, files=images.files)
-    warn_of_reading(images)
-    return images
-
-
-def embed(
-    images: FolderImages, overrides: Mapping[str, Any], *, mlruns: Path, on_progress: OnProgress = ignore
-) -> FolderImages:
-    """Return the same images, with features of a backbone where the settings ask for one or leave it open.
-
-    Args:
-        images: of the folder, from ``read``.
-        overrides: given settings, as a tree of ``LabelOptions``.
-        mlruns: folder of the store of finished steps, which keeps features.
-        on_progress: called with the number of images so far and in all.
-
-    Raises:
-        UserError: the backbone cannot be opened.
-    """
-    name = asked_backbone(overrides)
-    if name == AUTO:
-        name = DEFAULT_BACKBONE if default_is_installed() else NO_BACKBONE
-    if name == NO_BACKBONE:
-        return images
-    learning = merge(LabelOptions(), {**overrides, "backbone": name})
-    return embed_folder.embed(images, learning, Store(mlruns / "cache"), on_progress)
 
 
 def label(

@@ -12,7 +12,7 @@ from kmpl.datasets.image_folder import scan
 from kmpl.errors import UserError
 from kmpl.formats.given_labels import NO_RULES, GivenLabels, Rules
 from kmpl.formats.records import LabelRecord, class_names
-from kmpl.jobs.label_folder import Files
+from kmpl.jobs.label_files import Files
 from kmpl.jobs.label_records import records_of_file
 from kmpl.label_studio import pull, push
 from kmpl.label_studio.client import UnreachableError, connect

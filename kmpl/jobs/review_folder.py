@@ -12,9 +12,9 @@ from kmpl.config.labelling import LabelOptions
 from kmpl.config.presets import merge
 from kmpl.datasets.image_folder import LABELS_FILE, FolderImages, OnProgress, read_folder
 from kmpl.errors import FileError
-from kmpl.jobs.label_folder import Files
+from kmpl.jobs.folder_images import features_of
+from kmpl.jobs.label_files import Files
 from kmpl.jobs.reading_warnings import warn_of_reading
-from kmpl.jobs.suggest_folder import features_of
 from kmpl.jobs.workspace import Workspace
 from kmpl.review.journal import open_journal
 from kmpl.review.session import Review
@@ -26,7 +26,7 @@ from kmpl.training.watch import Watch, ignore
 
 
 def read(files: Files, size: int, on_progress: OnProgress = ignore) -> FolderImages:
-    """Return the images of the folder; warn as ``label_folder.read`` does.
+    """Return the images of the folder; warn as ``folder_images.read`` does.
 
     Raises:
         UserError: the folder or its labels cannot be read, or the file to write is the CSV of given labels.

@@ -11,20 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from kmpl.config.backbones import AUTO, NO_BACKBONE
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.presets import merge
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.images.decoding import read_picture
+from kmpl.jobs.folder_images import features_of
 from kmpl.labelling.active_learning import Suggestions, check_budget, suggest
 from kmpl.labelling.contact_sheet import SIDE_PIXELS, Cell, sheet
 from kmpl.labelling.job import prepare, run
-from kmpl.labelling.ways import asked_backbone
 from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.reports.figures import png
-from kmpl.runtime.devices import use_threads
 from kmpl.runtime.files import whole_file
-from kmpl.store.cached_steps import cached, features_without_labels
+from kmpl.store.cached_steps import cached
 from kmpl.store.store import Store
 from kmpl.training.watch import Watch
 
@@ -41,26 +39,6 @@ class SuggestedImages:
     suggestions: Suggestions
     budget: int
     """Number of images that were requested."""
-
-
-def settings_for(images: FolderImages, overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings with a backbone that is chosen by how the pictures look, where nobody chose it.
-
-    Without labels nothing can be tested. Colour pictures are mostly photographs, which a backbone knows; grey ones are
-    often digits, glyphs or measurements, which it does not.
-    """
-    is_grey = images.images.shape[1] == 1
-    if asked_backbone(overrides) == AUTO and is_grey:
-        return dict(overrides) | {"backbone": NO_BACKBONE}
-    return dict(overrides)
-
-
-def features_of(images: FolderImages, options: LabelOptions, *, store: Store, watch: Watch) -> np.ndarray:
-    """Return features (N, D) that need no label: those of the backbone, or else what a network learns by clusters."""
-    use_threads(options.threads)
-    if images.frozen is not None:
-        return images.frozen.values
-    return features_without_labels(store, options, images.images, seed=options.seed, watch=watch)
 
 
 def choose(

@@ -20,7 +20,7 @@ from terminal import without_prefect
 
 from kmpl.datasets import mnist
 from kmpl.jobs import review_folder
-from kmpl.jobs.label_folder import Files
+from kmpl.jobs.label_files import Files
 from kmpl.method import pretext
 from kmpl.review.session import Review
 

@@ -29,7 +29,8 @@ from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.formats.given_labels import Rules
 from kmpl.images.conversion import Conversion
-from kmpl.jobs import label_folder
+from kmpl.jobs import folder_images, label_folder
+from kmpl.jobs.label_files import Files
 from kmpl.labelling import gallery
 from kmpl.labelling import job as labelling
 from kmpl.labelling.label_table import LabelTable, to_csv
@@ -82,12 +83,12 @@ class Run:
 
 
 def label(folder: tuple[Path, Path, np.ndarray], place: Path) -> Run:
-    files = label_folder.Files(folder[0], place / "out.csv", folder[1], place / "gallery.html", overwrite=True)
+    files = Files(folder[0], place / "out.csv", folder[1], place / "gallery.html", overwrite=True)
     computed: list[str] = []
     found: list[str] = []
     watch = Watch(epoch=lambda step, epoch, n: computed.append(step) if epoch.number == n else None, found=found.append)
     with pytest.warns(UserWarning, match=r"1 file cannot be read and is left out: broken.jpg \("):
-        images = label_folder.read(files, 28)
+        images = folder_images.read(files, 28)
     done, run = label_folder.label(files, images, SETTINGS, mlruns=place / "mlruns", command="kmpl label", watch=watch)
     return Run(place, done, run, computed, found)
 
@@ -275,7 +276,7 @@ def test_long_lists_are_cut_and_say_so(ran: Run, tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text("file,label\n" + "".join(f"x{i:02}.png,{'ab'[i % 2]}\n" for i in range(21)))
     with pytest.warns(UserWarning) as said:  # noqa: PT030
-        label_folder.read(label_folder.Files(tmp_path, tmp_path / "out.csv"), 8)
+        folder_images.read(Files(tmp_path, tmp_path / "out.csv"), 8)
     lines = [str(one.message) for one in said]
     assert lines[0].endswith("19.png (is empty), and 1 more")
     assert lines[1].endswith("x03.png = x04.png, and 16 more")
@@ -352,9 +353,9 @@ def test_its_own_output_is_refused_as_given_labels_until_a_person_has_edited_it(
     )
 
     def read(path: Path, *expected: str, **rules: Any) -> int:
-        files = label_folder.Files(folder[0], tmp_path / "new.csv", path, rules=Rules(**rules))
+        files = Files(folder[0], tmp_path / "new.csv", path, rules=Rules(**rules))
         with pytest.warns() as said:
-            found = label_folder.read(files, 8)
+            found = folder_images.read(files, 8)
         assert [expect in str(one.message) for expect, one in zip(expected, said, strict=True)] == [True] * len(said)
         return int((found.labels != UNLABELLED).sum())
 
@@ -389,7 +390,7 @@ def test_a_full_disk_leaves_nothing_half_written(
         return original(self, data, **how)
 
     monkeypatch.setattr(Path, "write_text", full)
-    files = label_folder.Files(folder[0], tmp_path / "out.csv", folder[1])
+    files = Files(folder[0], tmp_path / "out.csv", folder[1])
     with pytest.raises(UserError, match=r"cannot write .*out.csv: No space left on device"):
         label_folder.label(files, ran.done.folder, SETTINGS, mlruns=ran.place / "mlruns")
     assert list(tmp_path.iterdir()) == []

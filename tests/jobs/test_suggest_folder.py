@@ -17,7 +17,7 @@ from terminal import one_line
 from kmpl.cli import main
 from kmpl.datasets import mnist
 from kmpl.datasets.image_folder import read_folder
-from kmpl.jobs import suggest_folder
+from kmpl.jobs import folder_images, suggest_folder
 from kmpl.labelling import job as labelling
 from kmpl.labelling.label_table import to_csv
 from kmpl.method import pretext, steps
@@ -203,7 +203,7 @@ def test_photographs_are_chosen_by_features_of_the_backbone_and_nothing_is_train
 
 def test_grey_pictures_are_not_embedded_unless_that_is_asked_for(folder: Path) -> None:
     images = read_folder(folder)
-    assert suggest_folder.settings_for(images, {"seed": 1}) == {"seed": 1, "backbone": "none"}
-    assert suggest_folder.settings_for(images, {"backbone": "timm:x"}) == {"backbone": "timm:x"}
+    assert folder_images.settings_for(images, {"seed": 1}) == {"seed": 1, "backbone": "none"}
+    assert folder_images.settings_for(images, {"backbone": "timm:x"}) == {"backbone": "timm:x"}
     colour = replace(images, images=images.images.repeat(1, 3, 1, 1))
-    assert suggest_folder.settings_for(colour, {"seed": 1}) == {"seed": 1}
+    assert folder_images.settings_for(colour, {"seed": 1}) == {"seed": 1}

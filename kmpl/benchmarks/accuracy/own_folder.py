@@ -14,7 +14,8 @@ from kmpl.benchmarks.provenance import sessions_provenance
 from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.config.labelling import LabelOptions
 from kmpl.errors import UserError
-from kmpl.jobs import label_folder
+from kmpl.jobs import folder_images, label_folder
+from kmpl.jobs.label_files import Files
 from kmpl.method import pseudo_labels
 from kmpl.method.pseudo_labels import Evidence
 from kmpl.reports.sweep_page import grid
@@ -58,10 +59,10 @@ def measure(name: str, seed: int, *, folder: Path, mlruns: Path, overrides: dict
     else:
         to_label = draw(truth, kind.n_labels, seed, kind.drawn == "balanced")
     write_labels(truth, to_label, table)
-    files = label_folder.Files(folder / name, folder / f"{name} labelled, seed {seed}.csv", table, overwrite=True)
+    files = Files(folder / name, folder / f"{name} labelled, seed {seed}.csv", table, overwrite=True)
     settings = overrides | {"seed": seed}
     begin = time.perf_counter()
-    images = label_folder.read(files, label_folder.options(settings).size)
+    images = folder_images.read(files, label_folder.options(settings).size)
     read_at = time.perf_counter()
     labelled, _ = label_folder.label(files, images, settings, mlruns=mlruns)
     minutes = (time.perf_counter() - begin) / 60
