@@ -120,6 +120,9 @@ def test_corrections_stay_and_changed_renamed_and_removed_files_are_counted(plac
     text = place.out.read_text(encoding="utf-8")
     [line] = [line for line in text.splitlines() if line.startswith(corrected)]
     place.out.write_text(text.replace(line, line.replace(f"{corrected},", f"{corrected},my own ", 1)), encoding="utf-8")
+    lines = place.out.read_text(encoding="utf-8").splitlines()
+    mine = [f"{line}looked at twice" if line.startswith(given) else line for line in lines]
+    place.out.write_text("\n".join(mine) + "\n", encoding="utf-8")
     other = write_photographs(place.root / "elsewhere", per_class=2, seed=11)
     fresh = sorted(other)
     shutil.copy(place.root / "elsewhere" / fresh[0], place.folder / changed)
@@ -137,6 +140,7 @@ def test_corrections_stay_and_changed_renamed_and_removed_files_are_counted(plac
     rows = place.rows()
     assert rows[corrected] == before[corrected]
     assert rows[corrected]["label"].startswith("my own ")
+    assert rows[given]["note"] == "looked at twice"
     assert rows[given] == before[given]  # a person's label stays, whatever the file shows now
     assert rows[gone] == before[gone]
     assert {**rows["renamed.jpg"], "file": renamed} == before[renamed]
@@ -215,6 +219,9 @@ def test_a_file_that_cannot_be_read_is_left_out(place: Place, capsys: pytest.Cap
     assert "1 file cannot be read and is left out: broken.jpg" in written.err
     assert written.out.startswith(f"No file is new since run {place.run}")
     assert place.out.read_bytes() == place.before[place.out]
+    truth = write_photographs(place.folder, per_class=1, seed=61)
+    assert place.again() == 0
+    assert place.said()["new"] == sorted(truth)
 
 
 def test_what_cannot_be_is_refused_in_one_line(place: Place, refused: Refused, tmp_path: Path) -> None:

@@ -122,6 +122,14 @@ def test_confidence_of_later_digits_is_what_it_was_of_the_old_ones(done: Done) -
     assert assigned.mean() > 0.9
 
 
+def test_how_sure_the_model_is_of_old_images_is_said_by_classifiers_that_did_not_know_them(done: Done) -> None:
+    """The model itself is surer of what it learnt from."""
+    own = VALUES[KNOWN[:N]][~done.table.given]
+    itself = done.reference.confidence(done.reference.score(own, done.network.probabilities(own)))
+    assert len(done.reference.sure) == len(own)
+    assert itself.mean() > done.reference.sure.mean() + 0.005
+
+
 def test_what_is_kept_is_read_as_it_was(done: Done, tmp_path: Path) -> None:
     path = tmp_path / reference.FILE
     path.write_bytes(reference.to_bytes(done.reference))
