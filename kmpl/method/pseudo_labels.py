@@ -4,14 +4,11 @@ A new strategy is a function ``Evidence → Guess`` and one line in ``kmpl.confi
 label of an unlabelled image. Shapes: N images, D feature dimension, C classes.
 """
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.semi_supervised import LabelSpreading
 from threadpoolctl import threadpool_limits
 
 from kmpl.config.experiment import Clustering, PseudoLabelling
@@ -20,6 +17,7 @@ from kmpl.datasets.types import UNLABELLED, FrozenFeatures
 from kmpl.errors import SettingError, look_up
 from kmpl.method.cluster_graph import links, nearest_points, propagate_labels, vote
 from kmpl.method.kmeans import cluster, kmeans
+from kmpl.method.label_spreading import spread_over_images
 from kmpl.method.results import Clusters, PseudoLabels
 
 
@@ -54,7 +52,7 @@ class Guess:
     """What a strategy thinks."""
 
     classes: np.ndarray
-    """(N,) int64."""
+    """(N,) int64, −1 = none: no label reaches the image."""
     confidence: np.ndarray
     """(N,) in [0, 1]; 0 = do not use."""
     clusters: Clusters | None = None
@@ -161,30 +159,27 @@ def cluster_graph(e: Evidence) -> Guess:
     np.add.at(votes, (clusters.assignment[e.labelled], e.labels[e.labelled]), 1.0)
     graph = links(clusters, e.features, e.settings.links)
     shares = propagate_labels(graph, votes)[clusters.assignment]
-    by_graph = Guess(classes=shares.argmax(axis=1), confidence=shares.max(axis=1), clusters=clusters, propagated=True)
+    confidence = shares.max(axis=1)
+    named = _if_reached(shares.argmax(axis=1), confidence)
+    by_graph = Guess(classes=named, confidence=confidence, clusters=clusters, propagated=True)
     if _few(n_labelled, n_clusters):
         return by_graph
     return _agreed(replace(by_graph, confidence=np.sign(by_graph.confidence)), self_training(e))
 
 
-_NEIGHBOURS = 7  # scikit-learn's own choice; with the few that vote in a cluster the graph falls to pieces
-
-
 def label_spreading(e: Evidence) -> Guess:
-    """scikit-learn's LabelSpreading over the graph of seven nearest neighbours (sparse, never N × N).
+    """Labels spread over the graph of seven nearest neighbours, as in scikit-learn's LabelSpreading.
 
-    An image that no label reaches has confidence 0, and its class means nothing.
-
-    Source: Zhou et al. 2004, "Learning with local and global consistency".
+    An image that no label reaches has confidence 0 and no class.
     """
-    # The graph counts each point as its own first neighbour.
-    model = LabelSpreading(kernel="knn", n_neighbors=min(_NEIGHBOURS + 1, len(e.labels)), alpha=0.9, max_iter=60)
-    with threadpool_limits(1), warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        warnings.simplefilter("ignore", RuntimeWarning)  # points that no label reaches are divided by zero
-        model.fit(e.features, e.labels)
-    shares = np.nan_to_num(model.label_distributions_)
-    return Guess(classes=model.classes_[shares.argmax(axis=1)], confidence=np.minimum(shares.max(axis=1), 1.0))
+    classes, shares = spread_over_images(e.features, e.labels)
+    confidence = np.minimum(shares.max(axis=1), 1.0)
+    return Guess(classes=_if_reached(classes[shares.argmax(axis=1)], confidence), confidence=confidence)
+
+
+def _if_reached(classes: np.ndarray, confidence: np.ndarray) -> np.ndarray:
+    """Return classes (N,), −1 where confidence is 0: what no label reaches would else be called the first class."""
+    return np.where(confidence > 0, classes, UNLABELLED)
 
 
 def assign(evidence: Evidence, previous: PseudoLabels | None, number: int) -> PseudoLabels:

@@ -35,7 +35,7 @@ class PseudoLabels:
     classes: np.ndarray
     """(N,) int64, −1 = left out."""
     guesses: np.ndarray
-    """(N,) int64: the class that would be assigned if nothing were left out."""
+    """(N,) int64: the class that would be assigned if nothing were left out; −1 = none, no label reaches the image."""
     confidence: np.ndarray
     """(N,) float in [0, 1], of the guess."""
     rounds: np.ndarray

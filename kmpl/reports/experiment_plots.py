@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from kmpl.datasets.types import UNLABELLED
 from kmpl.method.results import ArmReport, Clusters, Report, Round
 from kmpl.reports.feature_map import feature_map
 from kmpl.reports.figures import COLOURS, MAIN_ARM, bare, canvas
@@ -115,8 +116,10 @@ def gallery(
             y = row * height
             x = column * width
             sheet[y : y + images.shape[1], x : x + images.shape[2]] = images[i]
-        votes = np.bincount(pseudo.guesses[members], minlength=len(classes))
-        text = f"vote {classes[int(votes.argmax())]}\n{len(members)} images, {np.mean(pseudo.kept[members]):.0%} kept"
+        named = pseudo.guesses[members]
+        votes = np.bincount(named[named != UNLABELLED], minlength=len(classes))
+        winner = classes[int(votes.argmax())] if votes.any() else "none"
+        text = f"vote {winner}\n{len(members)} images, {np.mean(pseudo.kept[members]):.0%} kept"
         axes[0, 0].text(-2 * _GAP, (row + 0.5) * height, text, ha="right", va="center", fontsize=8)
     # One picture of all: axes of its own for each image would take longer than the training of a small experiment.
     axes[0, 0].imshow(sheet, cmap="gray_r" if images.ndim == 3 else None, vmin=0, vmax=255)

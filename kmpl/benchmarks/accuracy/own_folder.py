@@ -13,6 +13,7 @@ from kmpl.benchmarks.merge_seeds import Sessions
 from kmpl.benchmarks.provenance import sessions_provenance
 from kmpl.config.experiment import Clustering, PseudoLabelling
 from kmpl.config.labelling import LabelOptions
+from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError
 from kmpl.jobs import folder_images, label_folder
 from kmpl.jobs.label_files import Files
@@ -40,7 +41,7 @@ class FolderResult:
     surest_share: float
     """Share of the unlabelled images with such a label."""
     spreading: float
-    """Accuracy of scikit-learn's LabelSpreading on pixels, for every image."""
+    """Accuracy of LabelSpreading on pixels, for every image; one that no label reaches is not named rightly."""
     hidden: str
     """How many of the labels that the check hid were found again, in words."""
     read: float
@@ -72,7 +73,7 @@ def measure(name: str, seed: int, *, folder: Path, mlruns: Path, overrides: dict
     written = labelled.assigned
     sure = rest & (labelled.confidence >= 0.9)
     guesses_by_pixels = label_spreading(images.images.flatten(1).numpy() / 255, images.labels)
-    right_by_pixels = numbers(classes, guesses_by_pixels) == truth
+    right_by_pixels = (guesses_by_pixels != UNLABELLED) & (numbers(classes, guesses_by_pixels) == truth)
     return FolderResult(
         name=name,
         seed=seed,
@@ -90,7 +91,7 @@ def measure(name: str, seed: int, *, folder: Path, mlruns: Path, overrides: dict
 
 
 def label_spreading(pixels: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the classes (N,) that the strategy label-spreading gives images by their pixels (N, D)."""
+    """Return the classes (N,) that the strategy label-spreading gives images by their pixels (N, D), −1 = none."""
     no_votes = np.zeros((len(labels), int(labels.max()) + 1))
     evidence = Evidence(
         features=pixels,

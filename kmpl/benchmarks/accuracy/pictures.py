@@ -149,8 +149,8 @@ def _outcome(
         confidence: np.ndarray | None = table.confidence
     else:
         probabilities = _PLAIN[arm](draw)
-        guesses = probabilities.argmax(axis=1)
         confidence = probabilities.max(axis=1)
+        guesses = np.where(confidence > 0, probabilities.argmax(axis=1), UNLABELLED)
     right = guesses == truth
     is_written = table.assigned if table else np.zeros(len(truth), dtype=bool)
     return Outcome(
@@ -215,9 +215,11 @@ def _label_spreading(images: FolderImages) -> np.ndarray:
             seed=0,
         )
     )
-    others = (1 - guess.confidence) / max(len(images.classes) - 1, 1)
-    probabilities = np.repeat(others[:, None], len(images.classes), axis=1)
-    probabilities[np.arange(len(features)), guess.classes] = guess.confidence
+    n_classes = len(images.classes)
+    reached = np.flatnonzero(guess.classes != UNLABELLED)
+    probabilities = np.zeros((len(features), n_classes))  # a row stays as it is where no label reaches
+    probabilities[reached] = ((1 - guess.confidence[reached]) / max(n_classes - 1, 1))[:, None]
+    probabilities[reached, guess.classes[reached]] = guess.confidence[reached]
     return probabilities
 
 

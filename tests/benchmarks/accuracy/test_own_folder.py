@@ -47,12 +47,12 @@ def test_labels_as_they_come_are_drawn_by_the_seed_alone() -> None:
     assert len(np.unique(np.bincount(labels[chosen], minlength=10))) > 1, "not as many of each class"
 
 
-@pytest.mark.filterwarnings("ignore:max_iter=60 was reached:sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.filterwarnings("ignore:max_iter=500 was reached:sklearn.exceptions.ConvergenceWarning")
 def test_pixels_spread_labels_as_scikit_learn_does() -> None:
     images, labels = digit_folders.SETS["digits-300"].read()
     given = np.where(np.arange(300) < 60, labels, -1)
     pixels = images.reshape(300, -1) / 255
-    by_hand = LabelSpreading(kernel="knn", n_neighbors=8, alpha=0.9, max_iter=60).fit(pixels, given)
+    by_hand = LabelSpreading(kernel="knn", n_neighbors=8, alpha=0.9, max_iter=500, tol=0).fit(pixels, given)
     assert (own_folder.label_spreading(pixels, given) == by_hand.transduction_)[60:].all()
 
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,3 +89,19 @@ def test_what_cannot_be_compared_is_one_line(
     assert main([*command, *places]) == 2
     assert words in one_line(capsys.readouterr().err)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_picture_that_no_label_reaches_is_not_named_rightly(tmp_path: Path) -> None:
+    """Two groups far apart, one without a label: of its pictures LabelSpreading says nothing, whatever they are."""
+    near = np.random.default_rng(0).normal(size=(24, 3))
+    values = np.concatenate([near, near + 100]).astype(np.float32)
+    for true in (0, 1):
+        truth = np.where(np.arange(48) < 24, np.arange(48) % 2, true)
+        images = SimpleNamespace(
+            frozen=SimpleNamespace(values=values),
+            labels=np.where(np.arange(48) < 4, truth, -1),
+            classes=("a", "b"),
+            root=tmp_path,
+        )
+        outcome = pictures._outcome(images, truth, "LabelSpreading", 2, seed=0, overrides={}, steps=None)  # type: ignore[arg-type]
+        assert outcome.accuracy <= 20 / 44
