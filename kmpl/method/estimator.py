@@ -129,6 +129,7 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         X, y = validate_data(self, X, y)
         X = _numbers(X)
+        self._dtype = X.dtype
         if max(float(X.max()), -float(X.min())) > _LARGEST:
             raise ValueError(f"X has values beyond {_LARGEST:g}: scale the features")
         labelled = given_labels(y)
@@ -178,12 +179,23 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     def predict(self, X: Any) -> np.ndarray:
         """Return the class label of each row of X (N, D), shape (N,)."""
         check_is_fitted(self)
-        return self.estimator_.predict(_numbers(validate_data(self, X, reset=False)))
+        return self.estimator_.predict(self._as_fitted(X))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return class probabilities (N, C) of the rows of X (N, D), in the order of ``classes_``."""
         check_is_fitted(self)
-        return probabilities_of(self.estimator_, _numbers(validate_data(self, X, reset=False)))
+        return probabilities_of(self.estimator_, self._as_fitted(X))
+
+    def _as_fitted(self, X: Any) -> np.ndarray:
+        """Return X (N, D) checked, in the precision of ``fit``; whole numbers were float64 to who fitted.
+
+        scikit-learn's KMeans (1.9.1), which ``estimator`` may contain, takes at prediction no other precision than it
+        was fitted with ("Buffer dtype mismatch"), and a list of lists is float64.
+        """
+        X = _numbers(validate_data(self, X, reset=False))
+        if "f" not in (X.dtype.kind, self._dtype.kind):
+            return X
+        return X.astype(self._dtype if self._dtype.kind == "f" else np.float64, copy=False)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy on those rows of X (N, D) that have a label in y (N,); −1 = none.

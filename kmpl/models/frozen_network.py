@@ -93,9 +93,10 @@ class FrozenNetwork(Network):
         return other
 
     def logits(self, prepared: np.ndarray) -> np.ndarray:
-        """Return logits (N, C) float32 of features (N, D) of length one."""
+        """Return logits (N, C) float32 of features (N, D) of length one, in any precision."""
         with torch.inference_mode():
-            result: np.ndarray = self.head(torch.from_numpy(prepared).to(self.head.weight.device)).cpu().numpy()
+            features = torch.from_numpy(np.asarray(prepared, dtype=np.float32))
+            result: np.ndarray = self.head(features.to(self.head.weight.device)).cpu().numpy()
         return result
 
     def probabilities(self, prepared: np.ndarray) -> np.ndarray:

@@ -58,6 +58,20 @@ def test_rows_are_found_by_the_names_of_files(tmp_path: Path, write: Callable[[P
     np.testing.assert_array_equal(read_features(write(tmp_path), FILES), EXPECTED)
 
 
+@pytest.mark.parametrize("kind", ["float16", "float64"])
+def test_features_of_any_precision_are_float32(tmp_path: Path, kind: str) -> None:
+    """scikit-learn's K-means predicts no other precision than it was fitted with, and torch's layers are float32."""
+    values = VALUES.astype(kind)
+    np.savez(tmp_path / "f.npz", v=values, n=np.array(NAMES))
+    np.save(tmp_path / "f.npy", values)
+    (tmp_path / "f.txt").write_text("\n".join(NAMES), encoding="utf-8")
+    save_file({"v": values}, tmp_path / "f.safetensors", {"files": json.dumps(NAMES)})
+    for name in ("f.npz", "f.npy", "f.safetensors"):
+        read = read_features(tmp_path / name, FILES)
+        assert read.dtype == np.float32
+        np.testing.assert_allclose(read, EXPECTED, rtol=1e-3)
+
+
 def test_a_name_alone_is_enough_where_only_one_file_has_it(tmp_path: Path) -> None:
     np.savez(tmp_path / "f.npz", v=VALUES, n=np.array(["/data/x/2.png", r"C:\pictures\1.png", "3.png", "4.png"]))
     np.testing.assert_array_equal(read_features(tmp_path / "f.npz", FILES), VALUES[[0, 1, 2]])

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.cluster import KMeans
 from sklearn.datasets import load_breast_cancer, load_digits, load_wine, make_blobs
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
@@ -323,3 +324,19 @@ def test_importing_kmpl_imports_nothing_heavy() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(ImportError, match="cannot import name 'KMeansPseudolabeller'"):
         from kmpl import KMeansPseudolabeller  # noqa: F401
+
+
+@pytest.mark.parametrize("fitted_in", ["float32", "float64", "int64", "float16"])
+def test_numbers_of_another_type_than_those_of_fit_are_predicted_alike(few: Data, fitted_in: str) -> None:
+    """K-means inside the classifier is the strictest: alone it refuses what the estimator makes of it."""
+    X, y = few  # whole numbers from 0 to 16, the same in each type
+    inside = make_pipeline(KMeans(20, n_init=1, random_state=0), LogisticRegression(max_iter=1_000))
+    model = KMeansPseudoLabeller(inside, random_state=0).fit(X.astype(fitted_in), y)
+    with pytest.raises(ValueError, match="Buffer dtype mismatch"):
+        KMeans(20, n_init=1, random_state=0).fit(X.astype(np.float32)).predict(X.astype(np.float64))
+    expected = model.predict(X.astype(fitted_in))
+    for other in ("float16", "float32", "float64", "int32", "uint8"):
+        np.testing.assert_array_equal(model.predict(X.astype(other)), expected)
+        np.testing.assert_allclose(model.predict_proba(X.astype(other)), model.predict_proba(X.astype(fitted_in)))
+    np.testing.assert_array_equal(model.predict(X.tolist()), expected)
+    assert model.score(X.tolist(), y.tolist()) > 0.9

@@ -105,6 +105,9 @@ def test_the_classifier_is_scikit_learns(frozen: FrozenFeatures, truth: np.ndarr
         np.testing.assert_allclose(
             network.probabilities(frozen.values[chosen]), model.predict_proba(frozen.values[chosen]), atol=1e-4
         )
+        for kind in ("float16", "float64"):
+            alike = network.probabilities(frozen.values.astype(kind))
+            np.testing.assert_allclose(alike, network.probabilities(frozen.values), atol=5e-3)
 
 
 def test_a_class_without_a_label_gets_no_image(frozen: FrozenFeatures, truth: np.ndarray) -> None:

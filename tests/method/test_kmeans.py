@@ -80,6 +80,26 @@ def test_more_restarts_are_never_worse(digits: tuple[np.ndarray, np.ndarray]) ->
     assert sum(thrice) < sum(once)
 
 
+@pytest.mark.parametrize("restarts", [1, 3])
+def test_as_many_starts_are_drawn_as_asked_for(
+    digits: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch, restarts: int
+) -> None:
+    """scikit-learn makes ten of a function of one's own if nobody says how many, and one of its own k-means++."""
+    drawn: list[int] = []
+
+    def counted(features: np.ndarray, n_clusters: int, random_state: np.random.RandomState) -> np.ndarray:
+        drawn.append(n_clusters)
+        return starts(features, n_clusters, random_state)
+
+    starts = clustering._plus_plus
+    monkeypatch.setattr(clustering, "_plus_plus", counted)
+    kmeans(digits[0], 20, seed=0, restarts=restarts)
+    assert drawn == [20] * restarts
+    drawn.clear()
+    KMeans(20, init=counted, random_state=0).fit(digits[0])
+    assert len(drawn) == 10, "scikit-learn has changed: the docstring is out of date"
+
+
 @pytest.mark.parametrize("algorithm", ["kmeans", "mini-batch", "seeded"])
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(
     digits: tuple[np.ndarray, np.ndarray], few: np.ndarray, algorithm: str
