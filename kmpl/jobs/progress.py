@@ -108,7 +108,8 @@ class Display:
                 if not line.endswith(b"\n"):
                     return
                 self.offset += len(line)
-                yield json.loads(line)
+                with contextlib.suppress(ValueError):  # behind half a line of a process that was killed
+                    yield json.loads(line)
 
 
 @contextlib.contextmanager

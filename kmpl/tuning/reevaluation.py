@@ -15,13 +15,14 @@ from kmpl.errors import DivergedError
 from kmpl.reports.studies import FinalRecord
 from kmpl.training.watch import ignore
 from kmpl.tuning.pruning import TrialProgress, objective
+from kmpl.tuning.study_mark import StudyMark
 from kmpl.tuning.study_task import StudyContext, StudySpec
 
 N_FINALISTS = 3
 """Number of best trials that are re-evaluated; the trial of the untuned settings is added."""
 
 
-def reevaluate(spec: StudySpec, context: StudyContext, study: optuna.Study) -> None:
+def reevaluate(spec: StudySpec, context: StudyContext, study: optuna.Study, mark: StudyMark) -> None:
     """Compute the missing values of the finalists, alone or beside other processes; return when none is missing.
 
     The study stores the values, because a finished trial accepts no more. Processes on other machines do not see each
@@ -29,12 +30,12 @@ def reevaluate(spec: StudySpec, context: StudyContext, study: optuna.Study) -> N
     """
     while missing := _missing(spec, study):
         for trial, seed in missing:
-            _reevaluate_trial(spec, context, study, trial=trial, seed=seed)
+            _reevaluate_trial(spec, context, study, mark, trial=trial, seed=seed)
         time.sleep(0.1)  # other processes may compute the rest
 
 
 def _reevaluate_trial(
-    spec: StudySpec, context: StudyContext, study: optuna.Study, *, trial: FrozenTrial, seed: int
+    spec: StudySpec, context: StudyContext, study: optuna.Study, mark: StudyMark, *, trial: FrozenTrial, seed: int
 ) -> None:
     key = _key(trial, seed)
     lock = hashlib.sha256(f"{study.study_name}, {key}".encode()).hexdigest()[:16]
@@ -47,6 +48,7 @@ def _reevaluate_trial(
                 value = objective(fit.validation_accuracy, fit.validation_loss)
             except DivergedError:
                 value = 0.0
+            mark.check()
             study.set_user_attr(key, value)
     except Timeout:
         return

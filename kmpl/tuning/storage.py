@@ -6,17 +6,21 @@ import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages.journal._file import get_lock_file
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from kmpl.errors import DamagedWarning, FileError, StoreError
 from kmpl.runtime.files import describe
 from kmpl.runtime.servers import masked
+
+_BLOCK = 65_536  # bytes read at once from the end
 
 
 def storage_address(mlruns: Path, address: str = "") -> str:
@@ -82,7 +86,7 @@ def studies_answer(address: str) -> Iterator[None]:
 def _open_journal(path: Path) -> JournalStorage:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        backend = JournalFileBackend(str(path))
+        backend = MendedJournal(str(path))
         _mend(path)
         return JournalStorage(backend)
     except OSError as error:
@@ -91,6 +95,44 @@ def _open_journal(path: Path) -> JournalStorage:
         raise FileError(
             f"{path} is no journal of studies: {error}; move it away, or give another --storage", path
         ) from error
+
+
+class MendedJournal(JournalFileBackend):
+    """Optuna's journal, whose last line is whole whenever something is appended.
+
+    A process that is killed while it writes, or a loss of power (which leaves NULs), leaves half a line. Optuna (5.0.0)
+    reads on before it without a word, appends to it, and from then on no process reads what was appended: a new trial
+    has no number (AttributeError), and the file can no longer be opened. ``_mend`` takes half a line away when the
+    journal is opened; here it is taken away where another process died since.
+    """
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append operations, after what was left of a line that was never finished."""
+        path = Path(self._file_path)
+        with get_lock_file(self._lock):
+            _cut_last_line(path)
+            lines = (json.dumps(log, separators=(",", ":")) + "\n" for log in logs)
+            with path.open("ab") as file:
+                file.write("".join(lines).encode())
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def _cut_last_line(path: Path) -> None:
+    """Remove a last line that does not end; the caller holds the lock of writers."""
+    with path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        end = size
+        while end:
+            start = max(end - _BLOCK, 0)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            end = start + newline + 1 if newline >= 0 else start
+            if newline >= 0:
+                break
+        if end < size:
+            file.truncate(end)
+            _warn_of_cut(path, size - end)
 
 
 def _mend(path: Path) -> None:
@@ -127,8 +169,12 @@ def _cut(path: Path) -> None:
         cut = path.stat().st_size - intact_bytes
         if cut:
             file.truncate(intact_bytes)
-            warnings.warn(
-                f"{path}: the last line was incomplete; its {cut} bytes were removed, all lines before it are kept",
-                DamagedWarning,
-                stacklevel=2,
-            )
+            _warn_of_cut(path, cut)
+
+
+def _warn_of_cut(path: Path, n_bytes: int) -> None:
+    warnings.warn(
+        f"{path}: the last line was incomplete; its {n_bytes} bytes were removed, all lines before it are kept",
+        DamagedWarning,
+        stacklevel=3,
+    )

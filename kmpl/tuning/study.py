@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import json
-import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,12 +22,12 @@ from kmpl.tracking.study_runs import StudyRun
 from kmpl.tuning.pruning import VALUES_PER_TRAINING
 from kmpl.tuning.reevaluation import reevaluate
 from kmpl.tuning.search_space import differences
+from kmpl.tuning.study_mark import StudyMark
 from kmpl.tuning.study_records import study_note, study_record
 from kmpl.tuning.study_task import StudyContext, StudySpec
 from kmpl.tuning.trial import run_trial
-from kmpl.tuning.trial_claims import TrialClaims, Worker
+from kmpl.tuning.trial_claims import TrialClaims, Worker, claim_lock
 
-_KEY = "key"  # user attribute: tells a study from a deleted one of the same name
 _PRUNER = MedianPruner(
     n_startup_trials=5,  # complete ones, before any is pruned
     n_warmup_steps=VALUES_PER_TRAINING // 2,  # nor in the first half of the first training
@@ -43,8 +42,11 @@ def run_study(spec: StudySpec, context: StudyContext) -> StudyRecord:
         UserError: the study exists with other settings or another space, or all its trials diverged.
     """
     study, earlier_values = _open_study(spec, context)
+    with claim_lock(context.locks):
+        mark = StudyMark(study)
     claims = TrialClaims(
         study=study,
+        mark=mark,
         space=spec.space,
         trials=spec.trials,
         first_values=[*spec.first_values, *earlier_values],
@@ -52,15 +54,15 @@ def run_study(spec: StudySpec, context: StudyContext) -> StudyRecord:
         locks=context.locks,
         studies_file=context.studies_file,
     )
-    with Worker(context.locks, context.studies_file) as worker, _deletion_reported(study):
+    with Worker(context.locks, context.studies_file) as worker, mark.deletion_reported():
         with claims.lock():
             run = _open_run(spec, context, claims)
         with _closed_on_error(run, claims, worker):
             while claim := claims.claim(worker):
                 trial, values = claim
                 run.reopen()
-                run_trial(spec, context, run, worker=worker, trial=trial, values=values)
-            reevaluate(spec, context, study)
+                run_trial(spec, context, run, worker=worker, mark=mark, trial=trial, values=values)
+            reevaluate(spec, context, study, mark)
             record = study_record(spec, study, run.id)
             if not record.finals:
                 raise UserError(
@@ -70,6 +72,7 @@ def run_study(spec: StudySpec, context: StudyContext) -> StudyRecord:
             if run.open:
                 note = study_note(spec, record)
                 with claims.lock():
+                    mark.check()
                     run.finish({name: png(figure) for name, figure in of_study(record).items()}, note)
                     save_note(study, note)
     return record
@@ -78,15 +81,14 @@ def run_study(spec: StudySpec, context: StudyContext) -> StudyRecord:
 def _open_run(spec: StudySpec, context: StudyContext, claims: TrialClaims) -> StudyRun:
     """Return the study's run in MLflow. The caller holds the lock of the claims."""
     study = claims.study
-    if not study.user_attrs.get(_KEY):
-        study.set_user_attr(_KEY, uuid.uuid4().hex)
+    claims.mark.check()
     run = StudyRun(
         context.client,
         name=study.study_name,
         sweep=context.sweep,
         settings=spec.settings,
         note=study_note(spec),
-        key=study.user_attrs[_KEY],
+        key=claims.mark.key,
         has_trials=bool(study.trials),
     )
     run.close_dead({t.number for t in claims.requeue_dead() if claims.is_running(t)})
@@ -98,43 +100,12 @@ def _open_run(spec: StudySpec, context: StudyContext, claims: TrialClaims) -> St
 
 
 @contextlib.contextmanager
-def _deletion_reported(study: optuna.Study) -> Iterator[None]:
-    """Turn any exception into a ``UserError`` of one line if the study was deleted during the block.
-
-    Optuna then passes on the exceptions of its storage: KeyError, UnboundLocalError, errors of the database.
-
-    Raises:
-        UserError: instead.
-    """
-    key = study.user_attrs.get(_KEY)
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, UserError) or not _is_deleted(study, key):
-            raise
-        raise UserError(
-            f"study '{study.study_name}' was deleted while it was tuned (on Optuna's pages?); run the same command "
-            "again: it starts the study anew, with the finished trainings from the store"
-        ) from error
-
-
-def _is_deleted(study: optuna.Study, key: str | None) -> bool:
-    """Say whether a study is gone, or replaced by another of its name; False if the storage does not answer."""
-    try:
-        attributes = {summary.study_name: summary.user_attrs for summary in study._storage.get_all_studies()}
-    except Exception:
-        return False
-    current = attributes.get(study.study_name)
-    return current is None or (key is not None and current.get(_KEY) != key)
-
-
-@contextlib.contextmanager
 def _closed_on_error(run: StudyRun, claims: TrialClaims, worker: Worker) -> Iterator[None]:
     """Close the study's run if the block raises, unless other processes run trials of the study."""
     try:
         yield
     except BaseException as error:
-        failed = isinstance(error, Exception) and not _is_deleted(claims.study, run.key)
+        failed = isinstance(error, Exception) and not claims.mark.is_gone()
         with contextlib.suppress(Exception):  # the store itself may have failed
             run.interrupt("FAILED" if failed else "KILLED", lambda: _has_other_workers(claims, worker))
         raise

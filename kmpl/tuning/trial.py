@@ -18,6 +18,7 @@ from kmpl.reports.studies import State
 from kmpl.reports.study_plots import of_trial
 from kmpl.tracking.study_runs import StudyRun, TrialRun
 from kmpl.tuning.pruning import VALUES_PER_TRAINING, TrialProgress, objective
+from kmpl.tuning.study_mark import StudyMark
 from kmpl.tuning.study_records import trial_note
 from kmpl.tuning.study_task import StudyContext, StudySpec
 from kmpl.tuning.trial_claims import Worker, is_finished
@@ -29,13 +30,14 @@ def run_trial(
     run: StudyRun,
     *,
     worker: Worker,
+    mark: StudyMark,
     trial: optuna.Trial,
     values: dict[str, Any],
 ) -> None:
     """Run one trial. Its result is written to the study last, so that a trial that dies before is run again."""
     trial_run = run.start_trial(trial.number, values)
     trial.set_user_attr("MLflow run", trial_run.id)
-    progress = _pruned_progress(trial, trial_run, worker, rounds=int(values.get("pseudo_labels.rounds", 1)))
+    progress = _pruned_progress(trial, trial_run, worker, mark, rounds=int(values.get("pseudo_labels.rounds", 1)))
     figures: dict[str, bytes] = {}
     numbers: dict[str, float] = {}
     state: State = "complete"
@@ -52,6 +54,7 @@ def run_trial(
             state = "diverged"
             optuna_state = TrialState.FAIL
             why = str(error)
+            mark.check()
             trial.set_user_attr("diverged", why)
         else:
             accuracy = fit.validation_accuracy
@@ -60,8 +63,10 @@ def run_trial(
             probabilities = predict(fit.network, spec.pool.validation_images)
             plots = of_trial(spec.pool, probabilities, rounds, spec.arm)
             figures = {name: png(figure) for name, figure in plots.items()}
+        mark.check()
         _attach_figures(trial, context.mlruns / "studies", figures)
         _store_result(trial, trial_run, progress, numbers=numbers, figures=figures, state=state, why=why)
+        mark.check()
         trial.study.tell(trial, numbers.get("value"), state=optuna_state)
     finished = sum(is_finished(t) for t in trial.study.get_trials(deepcopy=False))
     result = f"validation {numbers['validation/accuracy']:.2%}" if numbers else f"{state}: {why}"
@@ -94,10 +99,13 @@ def _store_result(
     trial_run.finish(state, numbers=metrics, figures=figures, why=why)
 
 
-def _pruned_progress(trial: optuna.Trial, trial_run: TrialRun, worker: Worker, *, rounds: int) -> TrialProgress:
+def _pruned_progress(
+    trial: optuna.Trial, trial_run: TrialRun, worker: Worker, mark: StudyMark, *, rounds: int
+) -> TrialProgress:
     """Return a progress that reports each value to Optuna and MLflow, and stops the trial when Optuna prunes it."""
 
     def report(value: float, step: int) -> None:
+        mark.check()
         worker.heartbeat(trial)
         trial.report(value, step)
         trial_run.add_value(value, step)

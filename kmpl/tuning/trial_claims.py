@@ -1,11 +1,10 @@
 """Claims on trials by the processes that share a study: a lease with a heartbeat; trials of the dead are run again."""
 
-import contextlib
 import os
 import platform
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,6 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from kmpl.runtime.locks import is_held
 from kmpl.runtime.seeds import derive
 from kmpl.tuning.search_space import Space
+from kmpl.tuning.study_mark import StudyMark
 
 _LEASE = timedelta(hours=1)  # without a heartbeat for so long, a process on another machine counts as dead
 _HEARTBEAT_SECONDS = 60.0
@@ -93,6 +93,7 @@ class TrialClaims:
     """Hands out the trials of one study, one by one, until the study has as many as it should."""
 
     study: optuna.Study
+    mark: StudyMark
     space: Space
     trials: int
     """Number of trials that the study should have."""
@@ -111,6 +112,7 @@ class TrialClaims:
         """
         while True:
             with self.lock():
+                self.mark.check()
                 trials = self.requeue_dead()
                 finished = [t for t in trials if is_finished(t)]
                 running = [t for t in trials if self.is_running(t)]
@@ -156,12 +158,15 @@ class TrialClaims:
             self.study.tell(trial, state=TrialState.FAIL)
         return is_surplus
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
-        """Let one process at a time claim a trial, or all would see the last one free and claim it."""
-        self.locks.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.locks / "claim.lock"):
-            yield
+    def lock(self) -> FileLock:
+        """Return what lets one process at a time claim a trial, or all would see the last one free and claim it."""
+        return claim_lock(self.locks)
+
+
+def claim_lock(locks: Path) -> FileLock:
+    """Return the lock of claims in a folder of locks, which is made."""
+    locks.mkdir(parents=True, exist_ok=True)
+    return FileLock(locks / "claim.lock")
 
 
 def _suggest(trial: optuna.Trial, name: str, space: Space) -> float:

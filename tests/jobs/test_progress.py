@@ -267,6 +267,15 @@ def test_a_half_written_line_is_read_when_it_is_whole(tmp_path: Path) -> None:
     assert lines == [f"{cell}: begun" for cell in CELLS]
 
 
+def test_a_line_behind_half_a_line_of_a_killed_process_is_lost_and_all_after_it_are_told(tmp_path: Path) -> None:
+    path, lines = tmp_path / "events.jsonl", list[str]()
+    display = Display(path, SETTINGS, quiet(), lines.append)
+    whole = [json.dumps({"cell": cell, "kind": "begun"}).encode() + b"\n" for cell in CELLS]
+    path.write_bytes(whole[0] + whole[1][:20] + whole[2] + whole[3])
+    display._read()
+    assert lines == [f"{cell}: begun" for cell in (CELLS[0], CELLS[3])]
+
+
 def test_events_written_while_they_are_shown_are_told_and_their_file_is_removed(tmp_path: Path) -> None:
     lines: list[str] = []
     with progress.show_progress(tmp_path, SETTINGS, quiet(), lines.append) as path:

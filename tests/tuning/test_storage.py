@@ -5,6 +5,8 @@ from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 
 from kmpl.errors import DamagedWarning, UserError
 from kmpl.runtime.servers import free_port, masked
@@ -82,6 +84,49 @@ def test_a_line_cut_off_by_a_kill_is_taken_away_and_all_before_it_is_kept(tmp_pa
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert optuna.load_study(study_name="one", storage=open_studies(str(path))).best_value == 0.1
+
+
+@pytest.mark.parametrize("cut", [b'{"op_code":4,"worker_id":"x', b"\0" * 200_000, b'{"op_code"' + b"\0" * 5])
+def test_what_a_process_leaves_that_dies_while_another_is_at_work_harms_nothing(tmp_path: Path, cut: bytes) -> None:
+    """Half a line of a killed process, or the NULs that a loss of power leaves."""
+    path = journal(tmp_path)
+    here, there = (optuna.load_study(study_name="one", storage=open_studies(str(path))) for _ in range(2))
+    with path.open("ab") as file:
+        file.write(cut)
+    assert len(there.trials) == 2, "who only reads sees what is whole"
+    with pytest.warns(DamagedWarning, match=f"the last line was incomplete; its {len(cut)} bytes were removed"):
+        trial = here.ask()
+    here.tell(trial, 0.9)
+    there.tell(there.ask(), 0.8)
+    assert [t.value for t in here.trials] == [t.value for t in there.trials] == [0.5, 0.7, 0.9, 0.8]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(optuna.load_study(study_name="one", storage=open_studies(str(path))).trials) == 4
+
+
+@pytest.mark.parametrize("cut", [b'{"op_code":4,"worker_id":"x', b"\0" * 5_000])
+def test_optunas_own_journal_loses_what_comes_after_half_a_line(tmp_path: Path, cut: bytes) -> None:
+    """If this fails, Optuna has mended it, and ``MendedJournal`` may go."""
+    path = journal(tmp_path)
+    with path.open("ab") as file:
+        file.write(cut)
+    own = JournalStorage(JournalFileBackend(str(path)))
+    study = optuna.load_study(study_name="one", storage=own)
+    assert len(study.trials) == 2
+    with pytest.raises((AttributeError, AssertionError, UnicodeDecodeError)):
+        study.ask()
+    with pytest.raises(UserError, match="is damaged"):
+        open_studies(str(path))
+
+
+@pytest.mark.parametrize("cut", [b"\0" * 5_000, b'{"op_code"' + b"\0" * 5])
+def test_nuls_at_the_end_after_a_loss_of_power_are_taken_away(tmp_path: Path, cut: bytes) -> None:
+    path = journal(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole + cut)
+    with pytest.warns(DamagedWarning, match=f"its {len(cut)} bytes were removed"):
+        open_studies(str(path))
+    assert path.read_bytes() == whole
 
 
 def test_a_line_cut_in_the_middle_of_the_last_trial_leaves_that_trial_running(tmp_path: Path) -> None:

@@ -273,6 +273,36 @@ def test_a_study_deleted_while_it_is_tuned_is_one_line_and_begins_anew(
     assert study.run_study(spec, context) == record
 
 
+@pytest.mark.parametrize(
+    ("storage", "name"),
+    [("sqlite:///{}/studies.db", "another"), ("sqlite:///{}/studies.db", "one"), ("{}/optuna.journal", "one")],
+)
+@pytest.mark.usefixtures("without_figures")
+def test_a_late_result_of_a_deleted_study_is_not_told_to_the_study_that_has_its_number_now(
+    name: str, storage: str, config: ExperimentConfig, tmp_path: Path
+) -> None:
+    """SQLite gives the numbers of deleted studies and trials to the next ones, and Optuna tells by number."""
+    where = storage.format(tmp_path)
+    others: list[optuna.Study] = []
+
+    def replace_study(number: int) -> None:
+        if number == 3:
+            elsewhere = open_studies(where)
+            own = optuna.load_study(study_name="one", storage=elsewhere)
+            optuna.delete_study(study_name="one", storage=elsewhere)
+            others.append(optuna.create_study(storage=elsewhere, study_name=name, direction="maximize"))
+            trials = [others[0].ask() for _ in range(4)]
+            if "sqlite" in where:
+                assert own._study_id == others[0]._study_id
+                assert trials[2]._trial_id == 3, "that of the trial which is trained now"
+
+    with pytest.raises(UserError, match=r"^study 'one' was deleted while it was tuned"):
+        study.run_study(*simple(config, tmp_path, where, replace_study))
+    assert [trial.state.name for trial in others[0].trials] == ["RUNNING"] * 4
+    assert all(not trial.user_attrs and not trial.intermediate_values for trial in others[0].trials)
+    assert not others[0].user_attrs
+
+
 @pytest.mark.usefixtures("without_figures")
 def test_a_cancelled_study_is_killed_and_goes_on_in_the_same_run(config: ExperimentConfig, tmp_path: Path) -> None:
     def cancel(number: int) -> None:

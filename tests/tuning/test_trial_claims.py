@@ -16,7 +16,8 @@ from optuna.trial import TrialState
 
 from kmpl.tuning.search_space import Range
 from kmpl.tuning.storage import open_studies
-from kmpl.tuning.trial_claims import TrialClaims, Worker, is_finished, is_running
+from kmpl.tuning.study_mark import StudyMark
+from kmpl.tuning.trial_claims import TrialClaims, Worker, claim_lock, is_finished, is_running
 
 SPACE = {"x": Range(0, 1, whole=False, log=False), "n": Range(1, 100, whole=True, log=True)}
 START = {"x": 0.5, "n": 10}
@@ -25,7 +26,11 @@ START = {"x": 0.5, "n": 10}
 def claims(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = ()) -> TrialClaims:
     storage = open_studies(str(folder / "optuna.journal"))
     study = optuna.create_study(storage=storage, study_name="one", direction="maximize", load_if_exists=True)
-    return TrialClaims(study=study, space=SPACE, trials=trials, first_values=starts, seed=7, locks=folder / "locks")
+    with claim_lock(folder / "locks"):
+        mark = StudyMark(study)
+    return TrialClaims(
+        study=study, mark=mark, space=SPACE, trials=trials, first_values=starts, seed=7, locks=folder / "locks"
+    )
 
 
 def work(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = (), seconds: float = 0.0) -> TrialClaims:
