@@ -67,6 +67,22 @@ def test_batches_of_any_length_get_pytorchs_probabilities(grey: TrainedModel, ex
     }
 
 
+def test_the_example_of_an_export_has_two_images_or_more(
+    grey: TrainedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of an example of one image PyTorch 2.14.1 fixes the batch, with ``Dim.AUTO`` without an error."""
+    examples: list[int] = []
+
+    def export(_: torch.nn.Module, example: tuple[torch.Tensor], **__: object) -> None:
+        examples.append(len(example[0]))
+        raise UserError("seen")
+
+    monkeypatch.setattr(torch.export, "export", export)
+    with pytest.raises(UserError, match="seen"):
+        write_onnx(grey, tmp_path / "model.onnx")
+    assert min(examples) >= 2
+
+
 def axes(path: Path) -> dict[str, list[str | int]]:
     """Return the axes of what goes in and what comes out: a name where the length is free; no other name is there."""
     graph = onnx.load(path).graph
