@@ -7,6 +7,7 @@ from prefect import flow, get_run_logger
 from prefect.artifacts import create_markdown_artifact
 from prefect.runtime import deployment
 
+from flows.parameters import checked
 from flows.tasks import as_tasks, run_task
 from kmpl.config.labelling import LabelOptions, check_new_files
 from kmpl.datasets.image_folder import FolderImages
@@ -31,6 +32,7 @@ from kmpl.reports.sweep_page import grid
 _DEFAULT = LabelOptions()
 
 
+@checked
 @flow(name="label-images", flow_run_name="label {folder}", timeout_seconds=14 * 24 * 3600, persist_result=False)
 def label_images(
     folder: Path,

@@ -5,6 +5,7 @@ from pathlib import Path
 from prefect import flow, get_run_logger
 
 from flows.label_images import label_files
+from flows.parameters import checked
 from kmpl.config.labelling import LabelOptions
 from kmpl.errors import UserError
 from kmpl.formats.given_labels import Rules
@@ -14,6 +15,7 @@ from kmpl.jobs.label_studio import Place, one_pass
 _DEFAULT = LabelOptions()
 
 
+@checked
 @flow(name="label-images", flow_run_name="label studio: {folder}", timeout_seconds=14 * 24 * 3600, persist_result=False)
 def label_studio(
     folder: Path,

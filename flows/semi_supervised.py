@@ -16,6 +16,7 @@ from prefect.task_runners import TaskRunner
 from pydantic import Field
 
 from flows import workspace
+from flows.parameters import checked
 from flows.tasks import as_tasks, distribute, run_task
 from kmpl import tracking
 from kmpl.config.base import Ratios, Seeds
@@ -61,6 +62,7 @@ def _with_help_of_fields(function: F) -> F:
     return function
 
 
+@checked
 @flow(name="semi-supervised", flow_run_name=_run_name, timeout_seconds=14 * 24 * 3600, persist_result=False)
 @_with_help_of_fields
 def semi_supervised(

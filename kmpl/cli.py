@@ -67,6 +67,7 @@ _command("label_studio:loop", "Pull, label, push, whenever there are more annota
 _command("sweep:sweep", "Compare labels only with pseudo-labels at several labelled ratios.", EXPERIMENTS)
 _command("run:run", "Compare labels only with pseudo-labels once, at one labelled ratio.", EXPERIMENTS)
 _command("sweep:tune", "Let Optuna find the settings for each labelled ratio.", EXPERIMENTS)
+_command("data:data", "Say what is in a data set: sizes, classes, duplicates.", EXPERIMENTS)
 _command("report:report", "Write a finished sweep's report as one HTML page.", PAGES)
 _command("compare:compare", "Show two sweeps or runs side by side.", PAGES)
 _command("ui:ui", "Start MLflow's pages on the runs so far.", PAGES)

@@ -125,6 +125,10 @@ class ReadingWarning(UserWarning):
     """How files were read is not plain from their names; nothing is lost, and people should know."""
 
 
+class DuplicatesWarning(UserWarning):
+    """Images of a data set come twice; across the split, accuracy on the test part is partly memory."""
+
+
 _MANY_NAMES = 20  # more are a page, not a line
 
 

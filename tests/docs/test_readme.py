@@ -32,6 +32,7 @@ ELSEWHERE = {
         "tests/jobs/test_label_folder.py"
     ),
     "kmpl label photos --new-files": "tests/jobs/test_label_new_files.py",
+    "kmpl data MNIST": "tests/datasets/test_duplicates.py",
     "kmpl compare three other": "tests/tracking/test_summary_runs.py",
     "kmpl benchmark cost": "tests/benchmarks/speed/test_cost.py",
     "kmpl benchmark keystrokes stamps clipart": "tests/benchmarks/accuracy/test_keystrokes.py",

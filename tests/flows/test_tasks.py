@@ -3,12 +3,14 @@
 import os
 import time
 from pathlib import PurePath
+from typing import Any
 
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import TaskRunFilter, TaskRunFilterName
-from prefect.exceptions import ParameterBindError, ParameterTypeError
+from prefect.exceptions import ParameterBindError
+from prefect.flow_engine import run_flow
 
 from flows import tasks
 from flows.semi_supervised import semi_supervised
@@ -122,13 +124,13 @@ def test_work_that_is_spread_may_be_waited_for_later(jobs: int) -> None:
 @pytest.mark.parametrize(
     ("parameters", "error"),
     [
-        ({"ratios": ["few"]}, ParameterTypeError),
-        ({"ratios": [0.1, 0.1]}, ParameterTypeError),
-        ({"ratios": []}, ParameterTypeError),
-        ({"seeds": [-1]}, ParameterTypeError),
-        ({"jobs": 0}, ParameterTypeError),
-        ({"experiment": {"pretrain": {"epoch": 3}}}, ParameterTypeError),
-        ({"experiment": {"seed": 1}}, ParameterTypeError),
+        ({"ratios": ["few"]}, UserError),
+        ({"ratios": [0.1, 0.1]}, UserError),
+        ({"ratios": []}, UserError),
+        ({"seeds": [-1]}, UserError),
+        ({"jobs": 0}, UserError),
+        ({"experiment": {"pretrain": {"epoch": 3}}}, UserError),
+        ({"experiment": {"seed": 1}}, UserError),
         ({"ratio": 0.1}, ParameterBindError),
     ],
 )
@@ -139,6 +141,14 @@ def test_parameters_of_a_wrong_type_or_name_are_refused_before_any_work(
     with pytest.raises(error):
         semi_supervised(**parameters)  # type: ignore[call-overload]
     assert not os.listdir(tmp_path)  # noqa: PTH208
+
+
+def test_a_run_with_wrong_parameters_fails_at_its_start_with_the_line_that_names_them() -> None:
+    parameters = {"ratios": [None], "experiment": {"pretrain": {"epoch": 3}}}
+    state: Any = run_flow(semi_supervised, parameters=parameters, return_type="state")
+    assert state.is_failed()
+    line = "parameters of semi-supervised: ratios.0 is null, as which NaN arrives too; leave it out, or give a value; "
+    assert f"{line}unknown parameter 'experiment.pretrain.epoch'" in state.message
 
 
 def test_the_form_has_every_setting_with_help_and_range() -> None:
