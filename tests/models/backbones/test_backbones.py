@@ -9,6 +9,7 @@ import pytest
 import timm
 import torch
 import torchvision
+from documents import ROOT
 from photographs import CLASSES, write_photographs
 from PIL import Image
 from safetensors.torch import save_file
@@ -46,6 +47,18 @@ def test_windows_of_one_photograph_are_nearest_to_each_other(
     near = unit @ unit.T
     np.fill_diagonal(near, -1)
     assert (classes[near.argmax(axis=1)] == classes).mean() >= 15 / 18
+
+
+def test_each_backbone_is_given_what_it_learnt_with_as_the_page_says(lite: Backbone) -> None:
+    """EfficientNet-Lite learnt from (x − 127) / 128: ImageNet's mean and deviation cost 2 to 8 points on pictures."""
+    page = (ROOT / "docs" / "reference" / "backbones.md").read_text(encoding="utf-8")
+    rows = {cells[1].strip("` "): cells for line in page.splitlines() if len(cells := line.split("|")) == 7}
+    assert {kind_of(name) for name in rows if name not in ("backbone", "---")} == {*BACKBONES, "features"}
+    x = torch.tensor([0.0, 127.0, 255.0])
+    for channel in range(3):
+        given = (x / 255 - lite.mean.flatten()[channel]) / lite.deviation.flatten()[channel]
+        torch.testing.assert_close(given, (x - 127) / 128)
+    assert rows[DEFAULT_BACKBONE][2:5] == [f" {lite.size} ", " (x − 127) / 128 ", f" {lite.dimension:,} "]
 
 
 def test_folded_batch_norms_give_the_same_features(
