@@ -84,7 +84,10 @@ _LINE_END = """## Variables of the environment
 | `OPTUNA_STORAGE` | where studies are kept, as `--storage` says it; otherwise `mlruns/optuna.journal` |
 | `PREFECT_API_URL` | Prefect's server; here by default that of `kmpl up`; empty: one is started for the moment |
 | `LABEL_STUDIO_API_KEY` | token for `kmpl label-studio`; it is never a flag, and kept nowhere |
+| `KMPL_STORE` | where finished steps are kept: `s3://…`, `gs://…`, `az://…`, `file:///…`; otherwise `mlruns/cache` |
 | `KMPL_DASK` | address of a Dask scheduler: experiments run on its workers (extra `dask`) |
+| `KMPL_SCRATCH` | folder of each machine for copies of what is kept elsewhere; otherwise one in `KMPL_CACHE` |
+| `KMPL_SCRATCH_GB` | what they may take there, gigabytes; otherwise 10; those that were not used for longest go first |
 | `KMPL_MLRUNS` | where a flow that Prefect starts keeps its runs; otherwise `mlruns` in the worker's folder |
 | `KMPL_ROOT` | the folder that a worker finds `prefect.yaml` and the flows in; `kmpl up` sets it |
 | `KMPL_OPTUNA_PAGES` | address of Optuna's pages, for the links of trials in MLflow; otherwise that of `kmpl up` |

@@ -15,6 +15,7 @@ from kmpl.errors import UserError
 from kmpl.jobs.workspace import Workspace
 from kmpl.reports.comparison import SweepReport
 from kmpl.runtime import proxies
+from kmpl.runtime.addresses import engine_address
 from kmpl.runtime.servers import HOST, answers, free_port, prefect_settings, wait_for
 
 _START_TIMEOUT_SECONDS = 120.0  # the first start creates the database
@@ -31,7 +32,7 @@ def server(mlruns: Path) -> Iterator[None]:
     Raises:
         UserError: the server of ``PREFECT_API_URL`` does not answer, or a server of its own does not start.
     """
-    external_url = os.environ.get("PREFECT_API_URL")
+    external_url = engine_address()
     os.environ.update(proxies.without_socks(os.environ))
     if external_url:
         if not answers(f"{external_url.rstrip('/')}/health", timeout=10):

@@ -1,6 +1,5 @@
 """The flow ``label-images``: from a folder of images and a few labels to labels for all images, and a gallery."""
 
-import os
 from pathlib import Path
 
 from prefect import flow, get_run_logger
@@ -28,6 +27,7 @@ from kmpl.labelling.summary import (
     warning_lines,
 )
 from kmpl.reports.sweep_page import grid
+from kmpl.runtime.addresses import runs_folder
 
 _DEFAULT = LabelOptions()
 
@@ -105,7 +105,7 @@ def label_files(files: Files, settings: LabelOptions) -> None:
     images = run_task("load", "read images", lambda: folder_images.read(files, settings.size))
     _log_warnings(images)
     overrides = settings.model_dump(exclude_unset=True)
-    mlruns = _mlruns()
+    mlruns = runs_folder()
     images = run_task("embed", "embed images", lambda: folder_images.embed(images, overrides, mlruns=mlruns))
     labelled, run_id = label_folder.label(
         files,

@@ -1,6 +1,5 @@
 """The flow ``semi-supervised``: a sweep over labelled ratios, seeds and arms, and its report."""
 
-import os
 from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
@@ -28,6 +27,7 @@ from kmpl.jobs.workspace import Workspace
 from kmpl.method.pool_size import fitted
 from kmpl.reports import sweep_page
 from kmpl.reports.comparison import SweepReport
+from kmpl.runtime.addresses import addresses_of_environment
 
 _DEFAULT = SweepConfig()
 Preset = Literal["default", "quick", "notebook"]
@@ -103,7 +103,7 @@ def semi_supervised(
 
 def _dask_runner() -> TaskRunner[Any] | None:
     """Return the runner of the Dask scheduler that ``KMPL_DASK`` names; None if it is not set."""
-    address = os.environ.get("KMPL_DASK")
+    address = addresses_of_environment().scheduler
     if not address:
         return None
     from prefect_dask import DaskTaskRunner

@@ -1,6 +1,5 @@
 """The workspace of a flow run: the one that ``kmpl sweep`` passes, else ``KMPL_MLRUNS``, else ``mlruns``."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +14,7 @@ from kmpl.config.sweep import SweepConfig
 from kmpl.jobs import progress
 from kmpl.jobs.workspace import Workspace
 from kmpl.runtime import locks
+from kmpl.runtime.addresses import runs_folder
 
 # Not in the flow's module: Prefect pickles a flow with its globals for other processes, and a ContextVar cannot be
 # pickled.
@@ -38,7 +38,7 @@ def current_workspace(settings: SweepConfig) -> Iterator[Workspace]:
     if workspace is not None:
         yield workspace
         return
-    mlruns = Path(os.environ.get("KMPL_MLRUNS", "mlruns")).resolve()
+    mlruns = runs_folder()
     tracking.open_store(
         mlruns
     )  # before this run's own lock: a moved folder is not relocated while a lock in it is held

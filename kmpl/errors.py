@@ -109,6 +109,10 @@ class DamagedWarning(UserWarning):
     """Something kept was damaged and is made again; nothing is lost but time."""
 
 
+class ScratchWarning(UserWarning):
+    """This machine has no room for copies of what is kept elsewhere; nothing is lost but time."""
+
+
 class MovedWarning(UserWarning):
     """The folder of runs is not where it was; what it says of itself was brought up to date."""
 

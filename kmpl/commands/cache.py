@@ -26,4 +26,4 @@ def cache(*, clear: Flag = False, mlruns: Folder = MLRUNS) -> None:
     Console().print(grid)
     if clear:
         store.clear()
-    print(f"{'cleared' if clear else 'in'} {store.folder}")
+    print(f"{'cleared' if clear else 'in'} {store.place}")

@@ -15,6 +15,7 @@ from kmpl.formats.hand_labels import check_overwrite
 from kmpl.jobs import embed_folder
 from kmpl.jobs.label_files import Files
 from kmpl.jobs.reading_warnings import warn_of_reading
+from kmpl.jobs.workspace import Workspace
 from kmpl.labelling.ways import asked_backbone
 from kmpl.models.backbones.registry import default_is_installed
 from kmpl.runtime.devices import use_threads
@@ -53,7 +54,7 @@ def embed(
     if name == NO_BACKBONE:
         return images
     learning = merge(LabelOptions(), {**overrides, "backbone": name})
-    return embed_folder.embed(images, learning, Store(mlruns / "cache"), on_progress)
+    return embed_folder.embed(images, learning, Workspace(mlruns).store, on_progress)
 
 
 def settings_for(images: FolderImages, overrides: Mapping[str, Any]) -> dict[str, Any]:

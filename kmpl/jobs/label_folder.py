@@ -14,6 +14,7 @@ from kmpl.formats import writing
 from kmpl.formats.records import LabelRecord
 from kmpl.jobs.label_files import Files
 from kmpl.jobs.whole_job import Trainings, of_experiment
+from kmpl.jobs.workspace import Workspace
 from kmpl.labelling import gallery, reference
 from kmpl.labelling.cross_fitting import fold_config
 from kmpl.labelling.job import Job, prepare, run
@@ -26,7 +27,6 @@ from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.models.frozen_network import sees_images
 from kmpl.runtime.files import whole_file
 from kmpl.store.cached_steps import cached
-from kmpl.store.store import Store
 from kmpl.tracking.environment import environment
 from kmpl.tracking.labelling_runs import LabellingRun, labelling_run
 from kmpl.training.watch import Watch, ignore
@@ -63,7 +63,7 @@ def label(
     pools: list[Pool] = []
     no_test = no_test_set("a folder of one's own has no test set")
     plain = Steps(evaluate=no_test, watch=watch or Watch(), begun=pools.append, entering=entering)
-    steps = wrap(cached(plain, Store(mlruns / "cache")), f"label {images.root.name}")
+    steps = wrap(cached(plain, Workspace(mlruns).store), f"label {images.root.name}")
     run_of_folder = labelling_run(
         client, name=f"label {folder_name(images.root)}", folder=images.root, locks=mlruns / "locks", command=command
     )

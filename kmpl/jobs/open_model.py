@@ -1,12 +1,12 @@
 """Open a model by its address: a file of kmpl's, an ONNX file, a run, or MLflow's registry."""
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kmpl.errors import UserError
+from kmpl.runtime.addresses import addresses_of_environment
 
 if TYPE_CHECKING:
     from kmpl.models.classifier import Classifier
@@ -82,7 +82,7 @@ def chosen_on_few(model: str, mlruns: Path) -> str:
     from kmpl.tracking import local_models
 
     judged = local_models.judged(mlruns, model)
-    if judged is None and os.environ.get("MLFLOW_TRACKING_URI"):
+    if judged is None and addresses_of_environment().tracking:
         from kmpl.tracking.load_model import judged_on_server
 
         judged = judged_on_server(mlruns, model)

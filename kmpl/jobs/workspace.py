@@ -1,14 +1,16 @@
-"""The workspace of a job: the folders of its runs, studies and finished steps."""
+"""The workspace of a job: the folders of its runs, studies and finished steps, and the addresses of those elsewhere."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from kmpl.runtime.addresses import Addresses, addresses_of_environment, scratch
+from kmpl.store.remote_store import open_store
 from kmpl.store.store import Store
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """The folders that a job writes to, and the command that started it."""
+    """Where a job keeps what it makes, and the command that started it."""
 
     mlruns: Path
     command: str = ""
@@ -16,11 +18,22 @@ class Workspace:
     """File of the events that show progress."""
     studies: str = ""
     """Address of Optuna's storage; empty: the environment's, or a journal in the folder."""
+    addresses: Addresses = field(default_factory=addresses_of_environment)
+    """Of tracking server, studies, store and scheduler, as they were where the job was started."""
 
     @property
     def store(self) -> Store:
-        """The store of steps."""
-        return Store(self.mlruns / "cache")
+        """The store of steps.
+
+        Raises:
+            UserError: its address is none, or its library is not installed.
+        """
+        return open_store(self.addresses.store, self.mlruns / "cache")
+
+    @property
+    def scratch(self) -> Path:
+        """The folder for what this machine can make or fetch again."""
+        return scratch()
 
     def locks(self) -> Path:
         """Return the folder of the locks; create it if it is missing."""

@@ -19,7 +19,7 @@ from torch import Tensor
 from kmpl.errors import DamagedWarning, FileError
 from kmpl.runtime.files import whole_file
 
-_FORMAT = "v1"  # part of every entry's path: a store that another version wrote is never misread, only not found
+FORMAT = "v1"  # part of every entry's path: a store that another version wrote is never misread, only not found
 
 
 def content_digest(tensors: Mapping[str, Tensor], about: str = "") -> str:
@@ -46,6 +46,26 @@ class Entry:
         return self.tensors[name].numpy()
 
 
+def verified(kind: str, key: str, tensors: dict[str, Tensor], header: Mapping[str, str]) -> Entry:
+    """Return what was read as an entry.
+
+    Raises:
+        ValueError: it is not what was written under that kind and key.
+    """
+    if header.get("digest") != content_digest(tensors, f"{kind} {key} {header.get('about')}"):
+        raise ValueError("its content is not what was written")
+    return Entry(tensors=tensors, about=json.loads(header["about"]))
+
+
+def whole_entry(
+    kind: str, key: str, tensors: Mapping[str, Tensor], about: Mapping[str, Any]
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return tensors and header of an entry, as they are written."""
+    text = json.dumps(about)
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    return whole, {"about": text, "digest": content_digest(whole, f"{kind} {key} {text}")}
+
+
 class Store:
     """Results of steps by kind and key, the key being the digest of everything that determines the result.
 
@@ -56,13 +76,18 @@ class Store:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @property
+    def place(self) -> str:
+        """Where the entries are, for people."""
+        return str(self.folder)
+
     def path(self, kind: str, key: str) -> Path:
         """Return where an entry is or would be."""
-        return self.folder / _FORMAT / kind / key[:2] / f"{key}.safetensors"
+        return self.folder / FORMAT / kind / key[:2] / f"{key}.safetensors"
 
     def keys(self, kind: str) -> list[str]:
         """Return the keys of all entries of a kind, sorted."""
-        return sorted(path.stem for path in (self.folder / _FORMAT / kind).glob("*/*.safetensors"))
+        return sorted(path.stem for path in (self.folder / FORMAT / kind).glob("*/*.safetensors"))
 
     def read(self, kind: str, key: str) -> Entry | None:
         """Return an entry; None where there is none. A damaged one is removed with a warning, and None returned."""
@@ -73,12 +98,9 @@ class Store:
             with safe_open(path, framework="pt") as file:
                 header = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
-            if header.get("digest") == content_digest(tensors, f"{kind} {key} {header.get('about')}"):
-                return Entry(tensors=tensors, about=json.loads(header["about"]))
+            return verified(kind, key, tensors, header)
         except (OSError, SafetensorError, ValueError) as error:
             reason = str(error).splitlines()[0]
-        else:
-            reason = "its content is not what was written"
         warnings.warn(f"{path} is damaged ({reason}); it is computed again", DamagedWarning, stacklevel=2)
         with contextlib.suppress(OSError):  # not allowed here: writing will say so
             path.unlink()
@@ -90,10 +112,8 @@ class Store:
         Raises:
             UserError: the file system refuses; nothing half-written is left.
         """
-        text = json.dumps(about)
         path = self.path(kind, key)
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        header = {"about": text, "digest": content_digest(whole, f"{kind} {key} {text}")}
+        whole, header = whole_entry(kind, key, tensors, about)
         with whole_file(path) as draft:
             try:
                 save_file(whole, draft, header)
@@ -105,7 +125,7 @@ class Store:
         sizes: dict[str, tuple[int, int]] = {}
         for path in filter(Path.is_file, self.folder.rglob("*")):
             parts = path.relative_to(self.folder).parts
-            ours = parts[0] == _FORMAT and path.suffix == ".safetensors" and not path.name.startswith(".")
+            ours = parts[0] == FORMAT and path.suffix == ".safetensors" and not path.name.startswith(".")
             kind = parts[1] if ours else "other"
             count, size = sizes.get(kind, (0, 0))
             with contextlib.suppress(FileNotFoundError):  # a draft that its writer has moved into place since

@@ -19,6 +19,7 @@ from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from sqlalchemy.exc import SQLAlchemyError
 
 from kmpl.errors import FileError, StoreError
+from kmpl.runtime.addresses import TRACKING, addresses_of_environment
 from kmpl.runtime.files import describe
 from kmpl.runtime.servers import masked
 from kmpl.tracking.local_models import EXPERIMENT, check_there
@@ -38,7 +39,7 @@ Client = MlflowClient
 
 def tracking_uri(folder: Path) -> str:
     """Return the address of the store of runs: ``MLFLOW_TRACKING_URI``, or a database in ``folder``."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or sqlite_uri(folder.resolve() / "mlflow.db")
+    return addresses_of_environment().tracking or sqlite_uri(folder.resolve() / "mlflow.db")
 
 
 def open_store(folder: Path) -> MlflowClient:
@@ -55,11 +56,11 @@ def open_store(folder: Path) -> MlflowClient:
     # Its errors become one line here, without their tracebacks.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     _check_writable(folder)
-    from_environment = os.environ.get("MLFLOW_TRACKING_URI")
+    from_environment = addresses_of_environment().tracking
     uri = tracking_uri(folder)
     mlflow.set_tracking_uri(uri)
     if not from_environment:  # MLflow sets the variable itself, and the next call would open this folder again
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        os.environ.pop(TRACKING, None)
     try:
         # Processes that open a fresh database at once would each migrate it, and all but one would fail.
         with FileLock(folder / ".opening.lock"):

@@ -4,7 +4,6 @@ Whoever gets None asks MLflow: the runs are on a server, their folder was moved,
 """
 
 import contextlib
-import os
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from kmpl.errors import UserError
+from kmpl.runtime.addresses import addresses_of_environment
 from kmpl.tracking.relocation import home_of, is_same_folder, path_of
 
 EXPERIMENT = "kmpl"
@@ -39,7 +39,7 @@ def check_there(mlruns: Path) -> None:
     Raises:
         UserError: there are none, and no tracking server is named.
     """
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not (mlruns / "mlflow.db").is_file():
+    if not addresses_of_environment().tracking and not (mlruns / "mlflow.db").is_file():
         raise UserError(
             f"there are no runs in {mlruns}; `kmpl sweep` makes some, `kmpl label` too, or name their folder with "
             "--mlruns"
@@ -88,7 +88,7 @@ def judged_by(tags: Mapping[str, str]) -> Judged | None:
 def _ask(mlruns: Path, question: Callable[[sqlite3.Connection], T]) -> T | None:
     """Return the answer of a database that is there, readable, of a known form, and where it says that it is."""
     path = (mlruns / "mlflow.db").resolve()
-    if os.environ.get("MLFLOW_TRACKING_URI") or not path.is_file():
+    if addresses_of_environment().tracking or not path.is_file():
         return None
     try:
         with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", _PATIENCE, uri=True)) as database:

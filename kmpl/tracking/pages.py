@@ -8,6 +8,7 @@ from urllib.parse import quote
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from kmpl.runtime.addresses import addresses_of_environment
 from kmpl.tracking.client import experiment_id, search
 
 _TRAINING_VIEW = "?workflowType=machine_learning"
@@ -39,7 +40,7 @@ def comparison_url(experiment: str, run_ids: Sequence[str]) -> str:
 
 
 def _base() -> str:
-    base = os.environ.get("MLFLOW_TRACKING_URI", "")
+    base = addresses_of_environment().tracking
     base = base if base.startswith("http") else os.environ.get("KMPL_MLFLOW_PAGES", "http://127.0.0.1:5000")
     return base.rstrip("/")
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from kmpl.errors import DamagedWarning, FileError, StoreError
+from kmpl.runtime.addresses import addresses_of_environment
 from kmpl.runtime.files import describe
 from kmpl.runtime.servers import masked
 
@@ -25,7 +25,7 @@ _BLOCK = 65_536  # bytes read at once from the end
 
 def storage_address(mlruns: Path, address: str = "") -> str:
     """Return ``address`` if there is one, else ``OPTUNA_STORAGE``, else the path of a journal in the folder of runs."""
-    return address or os.environ.get("OPTUNA_STORAGE", "") or str(mlruns.resolve() / "optuna.journal")
+    return address or addresses_of_environment().studies or str(mlruns.resolve() / "optuna.journal")
 
 
 def studies_file(address: str) -> Path | None:

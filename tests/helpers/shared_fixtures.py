@@ -35,6 +35,8 @@ from kmpl.tracking import client
 from kmpl.tuning import study, trial
 from kmpl.tuning.search_space import space
 
+CLUSTER = ("KMPL_STORE", "KMPL_DASK", "KMPL_SCRATCH", "KMPL_SCRATCH_GB", "PREFECT_API_URL", "AWS_PROFILE")
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
@@ -47,7 +49,7 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KMPL_CACHE", str(cache))
         patch.setenv("OPENBLAS_NUM_THREADS", "1")  # of the processes that tests start; see one_thread_at_first
-        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "OPTUNA_STORAGE"):
+        for name in ("MLFLOW_TRACKING_URI", "MLFLOW_RUN_ID", "MLFLOW_EXPERIMENT_NAME", "OPTUNA_STORAGE", *CLUSTER):
             patch.delenv(name, raising=False)
         for name, value in closed.items():
             patch.setenv(name, value)

@@ -16,8 +16,8 @@ from kmpl.datasets import registry
 from kmpl.datasets.image_folder import read_folder
 from kmpl.errors import UserError
 from kmpl.jobs import suggest_folder
+from kmpl.jobs.workspace import Workspace
 from kmpl.runtime.files import whole_file
-from kmpl.store.store import Store
 from kmpl.training.watch import Watch
 
 Set = tuple[np.ndarray, np.ndarray]
@@ -136,7 +136,7 @@ def draw(labels: np.ndarray, n: int, seed: int, balanced: bool) -> np.ndarray:
 
 def suggested(folder: Path, n: int, seed: int, mlruns: Path) -> np.ndarray:
     """Return the indices of the ``n`` images of a folder without labels that ``kmpl suggest`` chooses."""
-    store = Store(mlruns / "cache")
+    store = Workspace(mlruns).store
     best = suggest_folder.choose(read_folder(folder), n, overrides={"seed": seed}, store=store, watch=Watch())
     return np.sort(best.suggestions.images)
 
