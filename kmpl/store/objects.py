@@ -48,8 +48,12 @@ class Objects:
     An object is there whole or not at all, and is never overwritten. Requests that fail are tried again.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, retries: int | None = None) -> None:
         """Prepare access; nothing is sent yet.
+
+        Args:
+            address: ``s3://…``, ``gs://…`` or ``az://…``.
+            retries: how often a request that failed is tried again; None: as long as may help a job.
 
         Raises:
             UserError: no address of a store, or the library for it is not installed.
@@ -64,7 +68,7 @@ class Objects:
             ) from error
         self._library = obstore
         with self._one_line("cannot be opened"):
-            self._objects = _opened(self.address)
+            self._objects = _opened(self.address, RETRIES if retries is None else retries)
 
     def read(self, name: str) -> bytes | None:
         """Return an object's content; None where there is none.
@@ -137,7 +141,7 @@ class Objects:
             ) from error
 
 
-def reason(error: BaseException) -> str:
+def reason(error: BaseException | None) -> str:
     """Return what a failed request says in one line, without what may be a signature or a password.
 
     >>> reason(ValueError("GET https://a.example/x?sig=abc failed\\n\\nDebug source: …"))
@@ -145,19 +149,20 @@ def reason(error: BaseException) -> str:
     """
     text = str(error).strip().partition("Debug source")[0]
     code = re.search(r"<Code>(\w+)</Code>", text)
-    line = re.sub(r"\?[^\s:]*", "", masked(text.splitlines()[0] if text else type(error).__name__))
-    line = re.sub(r":\s*<\?xml.*", "", line)
+    line = masked(text.splitlines()[0] if text else type(error).__name__)
+    line = re.sub(r":\s*<\?xml.*|^Generic \w+ error: |, max_retries: .*?s(?=  - )", "", line)
+    line = re.sub(r"\?[^\s:]*", "", line)  # what is behind it may be a signature
     return f"{line.strip()} ({code[1]})" if code else line.strip()
 
 
-def _opened(address: str) -> "obstore.store.ObjectStore":
+def _opened(address: str, n_retries: int) -> "obstore.store.ObjectStore":
     from obstore.store import from_url
 
     client: Any = {"connect_timeout": timedelta(seconds=CONNECT_SECONDS), "timeout": timedelta(hours=1)}
     client |= {"read_timeout": timedelta(seconds=SILENCE_SECONDS)}
     if any(os.environ.get(name, "").startswith("http://") for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")):
         client["allow_http"] = True  # whoever names such an endpoint means it
-    retries: Any = {"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
+    retries: Any = {"max_retries": n_retries, "retry_timeout": timedelta(seconds=RETRY_SECONDS)}
     more = {"credential_provider": _aws_files()} if address.startswith("s3:") and _by_aws_files() else {}
     return from_url(address, client_options=client, retry_config=retries, **more)
 

@@ -1,0 +1,147 @@
+"""``kmpl doctor`` says where everything is kept, whether it answers, and nothing that is secret."""
+
+import itertools
+import socket
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from object_store import Bucket
+
+from kmpl.cli import main
+from kmpl.jobs import doctor_workers
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KMPL_SCRATCH", str(tmp_path / "scratch"))
+
+
+@pytest.fixture
+def dask() -> Iterator[str]:
+    """A Dask cluster in this process: a scheduler and two workers."""
+    distributed = pytest.importorskip("distributed")
+    workers = {"n_workers": 2, "threads_per_worker": 1, "processes": False, "dashboard_address": None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own machinery
+        with distributed.LocalCluster(**workers, protocol="tcp") as cluster:
+            yield cluster.scheduler_address
+
+
+@pytest.fixture
+def slow_clock() -> Iterator[str]:
+    """A page whose server's clock goes two minutes slow; what its text says is not what is tested."""
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response_only(200 if self.path == "/version" else 404)
+            self.send_header("Date", format_datetime(datetime.now(UTC) - timedelta(minutes=2), usegmt=True))
+            self.end_headers()
+            self.wfile.write(b"3.17.0")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_without_any_address_all_is_embedded_and_nothing_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["runs", "studies", "steps", "flows", "folder", "scratch", "here"]
+    assert sum("embedded: " in line for line in lines) == 4
+    assert f"runs     {tmp_path}/mlruns/mlflow.db  embedded" in lines[0]
+    assert "GB free" in lines[4]
+    assert "torch 2." in lines[-1]
+    assert not [*tmp_path.iterdir()]
+
+
+def test_what_does_not_answer_is_a_line_each_and_no_secret_is_shown(
+    bucket: Bucket, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{probe.getsockname()[1]}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:{bucket.secret}@{nobody}")
+    monkeypatch.setenv("OPTUNA_STORAGE", f"postgresql://me:{bucket.secret}@{nobody}/studies")
+    monkeypatch.setenv("KMPL_STORE", bucket.address)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{nobody}")
+    monkeypatch.setenv("PREFECT_API_URL", f"http://{nobody}/api")
+    monkeypatch.setenv("KMPL_DASK", f"tcp://{nobody}")
+    monkeypatch.setattr(doctor_workers, "PATIENCE_SECONDS", 0.3)
+    assert main(["doctor"]) == 2
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert [line.split()[1] for line in lines] == ["runs", "studies", "steps", "flows", "workers"]
+    assert all(line.startswith("kmpl: ") and " at " in line for line in lines)
+    assert f"kmpl: runs at http://me:***@{nobody}: does not answer (" in lines[0]
+    assert f"kmpl: studies at postgresql://me:***@{nobody}/studies: " in lines[1]
+    assert f"kmpl: steps at {bucket.address}: does not answer (Error performing PUT" in lines[2]
+    assert "Traceback" not in err
+    assert bucket.secret not in out + err
+
+
+def test_what_answers_says_its_version_and_its_clock(
+    bucket: Bucket, slow_clock: str, dask: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", slow_clock)
+    monkeypatch.setenv("KMPL_STORE", bucket.address)
+    monkeypatch.setenv("KMPL_DASK", dask)
+    assert main(["doctor"]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    ahead = float(lines["runs"].partition(f"{slow_clock}  MLflow 3.17.0, clock ")[2].removesuffix(" s"))
+    assert -122 < ahead < -119
+    assert "objects can be written, read and removed; clock " in lines["steps"]
+    assert "Dask's scheduler with 2 workers" in lines["workers"]
+    assert out.count("the same versions, clock +0.0 s") + out.count("the same versions, clock -0.0 s") == 2
+    assert out.count(f"GB free in {Path.cwd()}/scratch") == 2
+
+
+def test_a_worker_with_other_versions_and_one_that_reaches_nothing_are_named(
+    bucket: Bucket, dask: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here = doctor_workers.versions()
+    said = itertools.chain([here | {"torch": "1.0"}], itertools.repeat(here))
+    monkeypatch.setattr(doctor_workers, "versions", lambda: next(said))  # the first worker asks first
+    monkeypatch.setenv("KMPL_DASK", dask)
+    monkeypatch.setenv("KMPL_STORE", "s3://no-such-bucket/kmpl")
+    assert main(["doctor"]) == 2
+    errors = capsys.readouterr().err.splitlines()
+    assert sum("other versions: torch 1.0 (here 2." in line for line in errors) == 1
+    assert sum("steps at s3://no-such-bucket/kmpl: does not answer" in line for line in errors) == 3  # here and there
+    assert sum(line.startswith("kmpl: worker tcp://") for line in errors) == 2
+    assert "404 Not Found (NoSuchBucket))" in errors[0]
+    assert bucket.secret not in "".join(errors)
+
+
+@pytest.mark.parametrize("address", ["s3://key:secret@bucket/kmpl", "nonsense"])
+def test_an_address_that_is_none_is_one_line(
+    address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KMPL_STORE", address)
+    assert main(["doctor"]) == 2
+    out, err = capsys.readouterr()
+    assert len(err.splitlines()) == 1
+    assert "give s3://BUCKET/PREFIX" in err
+    assert "secret" not in out + err
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert main(["doctor", "--mlruns", "file/mlruns"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"kmpl: folder at {tmp_path}/file/mlruns: cannot be written (")
