@@ -1,5 +1,6 @@
 """The steps of the experiment as Prefect tasks: named for people, timed out, retried where the outside may fail."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 from prefect.tasks import exponential_backoff
 
+from flows.remote import sent_to
 from kmpl import tracking
 from kmpl.errors import PrunedError
 from kmpl.method.results import Voted
@@ -147,7 +149,10 @@ def distribute(
     if n_processes == 1 and elsewhere is None:
         yield from (partial(run, job) for job in jobs)
         return
-    with elsewhere or ProcessPoolTaskRunner(max_workers=n_processes) as runner:
+    with contextlib.ExitStack() as stack:
+        runner: TaskRunner[Any] = stack.enter_context(elsewhere or ProcessPoolTaskRunner(max_workers=n_processes))
+        if elsewhere is not None:
+            jobs = stack.enter_context(sent_to(runner, jobs))
         futures = [runner.submit(in_its_own_process, {"run": run, "job": job}) for job in jobs]
         yield from [future.result for future in futures]
         for future in futures:  # who takes them all at once is here before Prefect's threads have handed them on

@@ -14,6 +14,7 @@ from kmpl.datasets.types import UNLABELLED, Images
 from kmpl.errors import FileError, LabelsWarning, LeftOutWarning, ReadingWarning, UserError
 
 PREFIX = "folder:"
+_PLACES: dict[str, Path] = {}
 _ONE_TEST_IMAGE_IN = 5
 MAX_PATH_LENGTH = 480
 """Characters; MLflow names data sets by their path, in at most 500."""
@@ -34,7 +35,7 @@ def read(name: str, train: bool, size: int = 0) -> Images:
     Raises:
         UserError: no such folder, a path that is too long, or fewer than two classes with two different images each.
     """
-    root = _root(name)
+    root = root_of(name)
     folder = _read_once(root, size or DEFAULT_SIZE_PIXELS, _state(root))
     part = np.flatnonzero((folder.labels != UNLABELLED) & (is_test(folder) != train))
     return Images(
@@ -51,7 +52,7 @@ def content(name: str) -> str:
     Raises:
         UserError: as ``read``.
     """
-    root = _root(name)
+    root = root_of(name)
     folder = _read_once(root, DEFAULT_SIZE_PIXELS, _state(root))
     digest = hashlib.sha256()
     for file, image, label in zip(folder.files, folder.digests, folder.labels, strict=True):
@@ -62,7 +63,19 @@ def content(name: str) -> str:
     return digest.hexdigest()
 
 
-def _root(name: str) -> Path:
+def place(name: str, root: Path) -> None:
+    """Let this process read ``folder:PATH`` from another folder of the same content: PATH is another machine's."""
+    _PLACES[name] = root
+
+
+def root_of(name: str) -> Path:
+    """Return the folder that ``folder:PATH`` is read from.
+
+    Raises:
+        UserError: a path that is too long.
+    """
+    if name in _PLACES:
+        return _PLACES[name]
     path = name.removeprefix(PREFIX)
     if len(path) > MAX_PATH_LENGTH:
         raise UserError(

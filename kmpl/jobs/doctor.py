@@ -15,6 +15,7 @@ import httpx
 
 from kmpl.errors import StoreError, UserError
 from kmpl.jobs.workspace import Workspace
+from kmpl.runtime import proxies
 from kmpl.runtime.addresses import shown
 from kmpl.store.objects import Objects, check_address, reason
 
@@ -45,6 +46,7 @@ def examine(workspace: Workspace, engine: str) -> list[Finding]:
         workspace: whose addresses are asked.
         engine: address of Prefect's server; empty: none.
     """
+    os.environ.update(proxies.without_socks(os.environ))  # httpx would crash
     at = workspace.addresses
     studies = workspace.studies or at.studies
     found = [

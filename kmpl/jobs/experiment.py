@@ -9,6 +9,7 @@ from kmpl import tracking
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.errors import UserError
 from kmpl.jobs.journal import Journal
+from kmpl.jobs.remote import received
 from kmpl.jobs.workers import exit_with_parent
 from kmpl.jobs.workspace import Workspace
 from kmpl.method import experiment
@@ -34,6 +35,11 @@ class ExperimentJob:
     tags: tuple[tuple[str, str], ...]
     """What its run in MLflow is found by."""
 
+    @property
+    def needs_folder(self) -> bool:
+        """Whether processes agree by files in the folder of runs: each experiment is one process's alone."""
+        return False
+
 
 Wrap = Callable[[Steps, str], Steps]
 """Steps and the experiment's name → the same steps as the engine runs them."""
@@ -54,6 +60,8 @@ def without_test_set(workspace: Workspace, name: str) -> Steps:
 def run_experiment(wrap: Wrap, job: ExperimentJob) -> Summary:
     """Run one experiment with steps that are kept, track it, and return its summary."""
     exit_with_parent()
+    with error_context(job.name):
+        job = received(job)
     use_threads(job.config.threads)
     journal = Journal(job.workspace.events, cell=job.name)
     client = tracking.open_store(job.workspace.mlruns)

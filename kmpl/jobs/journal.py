@@ -4,6 +4,7 @@ import contextlib
 import json
 import math
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,38 @@ from kmpl.training.watch import Watch
 PAUSE_SECONDS = 0.2  # between two reads of the file, and between two batch events of one step
 
 
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """Events by way of Dask's scheduler, where a worker has no file that the terminal reads."""
+
+    name: str
+
+    def send(self, event: dict[str, Any]) -> None:
+        """Send one event; outside a worker it is dropped."""
+        from distributed import get_worker
+
+        with contextlib.suppress(ValueError):
+            get_worker().log_event(self.name, event)
+
+
 class Journal:
     """Writes an experiment's events. The experiment goes on if they cannot be written.
 
     Args:
-        path: file of the events; None: they are dropped.
+        path: file of the events, or the way to it; None: they are dropped.
         fields: fields of every event.
     """
 
-    def __init__(self, path: Path | None, **fields: str) -> None:
+    def __init__(self, path: Path | Topic | None, **fields: str) -> None:
         self.path = path
         self.fields = fields
         self.last_batch = 0.0
 
     def write(self, **event: Any) -> None:
         """Append one event. Its line is written by one call, so that the lines of several processes do not mix."""
-        if self.path is not None:
+        if isinstance(self.path, Topic):
+            self.path.send(self.fields | event)
+        elif self.path is not None:
             with contextlib.suppress(OSError), self.path.open("ab", buffering=0) as file:
                 file.write(json.dumps(self.fields | {"at": time.monotonic()} | event).encode() + b"\n")
 

@@ -13,25 +13,21 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from kmpl import tracking
-from kmpl.config.backbones import NO_BACKBONE
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
 from kmpl.config.sweep import SweepConfig, experiment_name, is_untuned, untuned
-from kmpl.datasets.registry import content
 from kmpl.errors import DivergedError, UserError
 from kmpl.jobs.experiment import ExperimentJob, Summary, Wrap, error_context, identity, run_experiment
 from kmpl.jobs.journal import Journal
+from kmpl.jobs.result_key import result_key
 from kmpl.jobs.sweep_report import conclude
 from kmpl.jobs.tune import TuningJob, run_tuning
 from kmpl.jobs.workers import children_stopped_on_signal, run_in_processes
 from kmpl.jobs.workspace import Workspace
 from kmpl.method import steps
-from kmpl.method.frozen_pool import backbone_of
 from kmpl.reports.comparison import SweepReport
 from kmpl.reports.studies import StudyRecord
-from kmpl.runtime.devices import cores, use_threads
-from kmpl.store.fingerprints import key
-from kmpl.store.kept_results import weights_digest
+from kmpl.runtime.devices import cores
 from kmpl.tracking.sweep_runs import SweepRun, refuse_other_settings, sweep_run
 
 
@@ -193,13 +189,7 @@ def _run_experiments(cells: Sequence[ExperimentJob], sweep: SweepRun, engine: En
 
 def _key(name: str, config: ExperimentConfig) -> str:
     """Return the key of an experiment in MLflow; tuned and untuned ones differ, even with equal settings."""
-    use_threads(config.threads)
-    untuned_mark: dict[str, object] = {"untuned": True} if is_untuned(name) else {}
-    settings = config.model_dump(mode="json")
-    backbone = {}
-    if config.backbone != NO_BACKBONE:
-        backbone["backbone"] = weights_digest(backbone_of(config.backbone, config.backbone_weights))
-    return key("experiment", config, settings=settings, **untuned_mark, **backbone, content=content(config.dataset))
+    return result_key(config, **({"untuned": True} if is_untuned(name) else {}))
 
 
 @contextlib.contextmanager

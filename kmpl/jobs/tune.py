@@ -6,6 +6,7 @@ from kmpl import tracking
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.jobs.experiment import Wrap, error_context, without_test_set
 from kmpl.jobs.journal import Journal
+from kmpl.jobs.remote import received
 from kmpl.jobs.workers import exit_with_parent
 from kmpl.jobs.workspace import Workspace
 from kmpl.reports.studies import StudyRecord
@@ -30,6 +31,11 @@ class TuningJob:
     draws: int = 1
     """Number of draws that decide a study."""
 
+    @property
+    def needs_folder(self) -> bool:
+        """Whether processes agree by files in the folder of runs: trials are claimed by locks there."""
+        return True
+
     def copies(self, jobs: int) -> list["TuningJob"]:
         """Return one copy for each of several processes, with names of their own."""
         return [self] if jobs == 1 else [replace(self, name=f"{self.name} {i}") for i in range(1, jobs + 1)]
@@ -40,6 +46,8 @@ def run_tuning(wrap: Wrap, job: TuningJob) -> Studies:
     from kmpl import tuning  # slow to import, and most sweeps do without
 
     exit_with_parent()
+    with error_context(job.name):
+        job = received(job)
     use_threads(job.config.threads)
     journal = Journal(job.workspace.events, cell=job.name)
     client = tracking.open_store(job.workspace.mlruns)

@@ -2,10 +2,28 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from kmpl.jobs.journal import Topic
 from kmpl.runtime.addresses import Addresses, addresses_of_environment, scratch
 from kmpl.store.remote_store import open_store
 from kmpl.store.store import Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """What a worker on another machine must find before it begins."""
+
+    by: str
+    """Name of the machine that sent the job."""
+    marks: tuple[Path, ...]
+    """Files that it made in the folders that the worker must share with it."""
+    environment: dict[str, Any]
+    """What numbers depend on besides data and settings."""
+    key: str
+    """Digest of all that the result depends on, as the sender would compute it."""
+    data: str | Path | None = None
+    """Where a folder of images is: its key in the store, or its path on a disk that is shared."""
 
 
 @dataclass(frozen=True)
@@ -14,12 +32,14 @@ class Workspace:
 
     mlruns: Path
     command: str = ""
-    events: Path | None = None
-    """File of the events that show progress."""
+    events: Path | Topic | None = None
+    """File of the events that show progress, or the way to it."""
     studies: str = ""
     """Address of Optuna's storage; empty: the environment's, or a journal in the folder."""
     addresses: Addresses = field(default_factory=addresses_of_environment)
     """Of tracking server, studies, store and scheduler, as they were where the job was started."""
+    sent: Sent | None = None
+    """What a worker elsewhere must find; None where the job was started."""
 
     @property
     def store(self) -> Store:

@@ -96,6 +96,8 @@ def test_what_does_not_answer_is_a_line_each_and_no_secret_is_shown(
 def test_what_answers_says_its_version_and_its_clock(
     bucket: Bucket, slow_clock: str, dask: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")  # as behind many a company's wall
+    monkeypatch.setenv("all_proxy", "socks5://127.0.0.1:9")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", slow_clock)
     monkeypatch.setenv("KMPL_STORE", bucket.address)
     monkeypatch.setenv("KMPL_DASK", dask)
