@@ -8,7 +8,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -72,7 +72,7 @@ def _studies(address: str, mlruns: Path) -> Finding:
         return Finding(what="studies", address=str(mlruns / "optuna.journal"), said="embedded: Optuna's journal file")
     if "://" in address:
         return _database("studies", address)
-    return _folder("studies", Path(address).parent)
+    return replace(_folder("studies", Path(address).parent), address=address)
 
 
 def _flows(address: str) -> Finding:
@@ -133,7 +133,7 @@ def _database(what: str, address: str) -> Finding:
     try:
         url = make_url(address)
         if url.drivername.startswith("sqlite"):
-            return _folder(what, Path(url.database or ".").parent)
+            return replace(_folder(what, Path(url.database or ".").parent), address=address)
         wait = {"connect_timeout": int(PATIENCE_SECONDS)} if url.drivername.startswith(("postgresql", "mysql")) else {}
         engine = create_engine(url, poolclass=NullPool, connect_args=wait)
         with engine.connect() as connection:

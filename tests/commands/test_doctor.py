@@ -15,6 +15,7 @@ from object_store import Bucket
 
 from kmpl.cli import main
 from kmpl.jobs import doctor_workers
+from kmpl.store.objects import Objects
 
 
 @pytest.fixture(autouse=True)
@@ -108,6 +109,7 @@ def test_what_answers_says_its_version_and_its_clock(
     ahead = float(lines["runs"].partition(f"{slow_clock}  MLflow 3.17.0, clock ")[2].removesuffix(" s"))
     assert -122 < ahead < -119
     assert "objects can be written, read and removed; clock " in lines["steps"]
+    assert Objects(bucket.address).sizes() == {}
     assert "Dask's scheduler with 2 workers" in lines["workers"]
     assert out.count("the same versions, clock +0.0 s") + out.count("the same versions, clock -0.0 s") == 2
     assert out.count(f"GB free in {Path.cwd()}/scratch") == 2
@@ -140,6 +142,20 @@ def test_an_address_that_is_none_is_one_line(
     assert len(err.splitlines()) == 1
     assert "give s3://BUCKET/PREFIX" in err
     assert "secret" not in out + err
+
+
+def test_files_that_the_environment_names_are_asked_for_room_and_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/runs.db")
+    monkeypatch.setenv("KMPL_STORE", f"file://{tmp_path}/share")
+    assert main(["doctor", "--storage", "studies.journal"]) == 0
+    runs, studies, steps, *_ = capsys.readouterr().out.splitlines()
+    assert runs.startswith(f"runs     sqlite:///{tmp_path}/runs.db  ")
+    assert studies.startswith("studies  studies.journal  ")
+    assert steps.startswith(f"steps    {tmp_path}/share  ")
+    assert all(line.endswith(" GB free") for line in (runs, studies, steps))
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

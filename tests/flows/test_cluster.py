@@ -45,7 +45,7 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of who starts sweeps."""
+        """The environment of who starts sweeps: what the guide's lines export, and behind a proxy that is dead."""
         addresses = {"KMPL_STORE": self.bucket.address, "KMPL_DASK": self.scheduler}
         own = {"MLFLOW_TRACKING_URI": self.tracking, "KMPL_SCRATCH": str(self.client / "scratch")}
         return behind_a_dead_proxy() | self.bucket.environment | addresses | own
@@ -128,7 +128,6 @@ def test_law_8_workers_that_share_addresses_alone_give_the_same_report(
         assert (well.returncode, well.stderr) == (0, "")
         assert well.stdout.count("the same versions") == 2
     assert not [*cluster.client.glob("mlruns/cache")]
-    assert not [*cluster.client.glob("mlruns/mlflow.db")]
     for home in cluster.workers:
         assert not [*home.rglob("mlflow.db")]
         assert [*home.glob("scratch/folders/*/*/*.png")]  # by content, not by the path of who started it
