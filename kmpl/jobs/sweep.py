@@ -118,6 +118,7 @@ def run(settings: SweepConfig, workspace: Workspace, engine: Engine | None = Non
             ]
             with children_stopped_on_signal():
                 summaries = _run_experiments(cells, sweep, engine, settings.jobs)
+            sweep.close_dead()  # Dask gives the work of a worker that dies to another
             last_step = partial(conclude, settings, workspace, sweep, summaries=summaries, studies=studies)
             return engine.conclude(last_step)
 

@@ -62,6 +62,10 @@ class SweepRun:
                 return dict(json.loads(summary))
         return None
 
+    def close_dead(self) -> None:
+        """Close as KILLED what still seems to run below this run, once nothing does: its worker died."""
+        kill_running(self.client, [run for run in search(self.client, sweep=self.name) if run.info.run_id != self.id])
+
     def adopt(self, runs: Sequence[str]) -> None:
         """Move runs of studies below this one."""
         for run in runs:
@@ -120,7 +124,7 @@ def sweep_run(client: MlflowClient, settings: SweepConfig, key: str, command: st
             raise
         except BaseException:  # interrupted, and its worker processes with it
             with contextlib.suppress(MlflowException, SQLAlchemyError):
-                kill_running(client, [r for r in search(client, sweep=settings.name) if r.info.run_id != run.id])
+                run.close_dead()
             raise
 
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from object_store import Bucket
-from sweeping import DIRECT, SILENT, by_prefect, here, kmpl
+from sweeping import DIRECT, SILENT, by_prefect, here, kmpl, start
 from terminal import behind_a_dead_proxy, one_line, without_prefect
 
 from kmpl.reports.comparison import SweepReport
@@ -77,16 +78,18 @@ def hidden(folder: Path, command: list[str]) -> list[str]:
 
 
 @contextlib.contextmanager
-def workers(cluster: Cluster, n: int) -> Iterator[None]:
+def workers(cluster: Cluster, n: int) -> Iterator[list[subprocess.Popen[bytes]]]:
     with contextlib.ExitStack() as stack:
+        started = []
         for number in range(n):
             home = cluster.folder / f"worker {len(cluster.workers)}"
             cluster.workers.append(home)
             own = {"KMPL_SCRATCH": str(home / "scratch"), "KMPL_CACHE": str(home / "cache"), "HOME": str(home)}
-            start = [str(BIN / "dask"), "worker", cluster.scheduler, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-            start += ["--name", str(number), "--local-directory", "."]
-            stack.enter_context(running(*hidden(cluster.client, start), cwd=home, env=cluster.keys | own))
-        yield
+            serve = [str(BIN / "dask"), "worker", cluster.scheduler, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
+            serve += ["--name", str(number), "--local-directory", "."]
+            command = hidden(cluster.client, serve)
+            started.append(stack.enter_context(running(*command, cwd=home, env=cluster.keys | own)))
+        yield started
 
 
 @pytest.fixture
@@ -138,6 +141,32 @@ def test_law_8_workers_that_share_addresses_alone_give_the_same_report(
     assert "epoch 2/2" not in again.stdout
     record_property("seconds", (round(seconds, 1), round(seconds_again, 1)))
     print(f"first {seconds:.1f} s, again from the store {seconds_again:.1f} s")
+
+
+def test_law_5_a_worker_that_is_killed_changes_no_number(cluster: Cluster, tmp_path: Path) -> None:
+    direct = tmp_path / "direct"
+    direct.mkdir()
+    longer = ("--name", "tiny", "--pretrain.epochs", "40")
+    assert here(*COMMAND, *longer, cwd=direct).returncode == 0
+    with (
+        workers(cluster, 2) as started,
+        start(*by_prefect(COMMAND), *longer, cwd=cluster.client, env=cluster.environment) as first,
+    ):
+        waiting = {"ratio 0.4, seed 0: pretrain: epoch 2/40", "ratio 0.2, seed 0: pretrain: epoch 2/40"}
+        assert first.stdout is not None
+        for line in first.stdout:
+            waiting -= {text for text in waiting if text in line}
+            if not waiting:
+                break
+        assert not waiting
+        started[0].kill()
+        out, errors = first.communicate(timeout=600)
+    assert first.returncode == 0, errors
+    assert out.count(": pretrain: epoch 1/40") == 1  # what the killed one was at is begun anew by the other
+    assert report(cluster.client).digest == report(direct).digest
+    client = MlflowClient(cluster.tracking)
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert {run.info.status for run in runs} == {"FINISHED", "KILLED"}
 
 
 def test_workers_that_do_not_see_the_folder_make_none_of_their_own(cluster: Cluster) -> None:
