@@ -82,7 +82,7 @@ def label_new(files: Files, settings: LabelOptions) -> None:
         lambda: label_new_files.label(
             files,
             files.out,
-            mlruns=_mlruns(),
+            mlruns=runs_folder(),
             again="prefect deployment run label-images/folder",
             command=_command(),
             device=settings.device,
@@ -94,10 +94,6 @@ def label_new(files: Files, settings: LabelOptions) -> None:
         get_run_logger().info("%s", line)
     text = "\n\n".join(f"{line}." for line in found) + "\n"
     create_markdown_artifact(text, key="new-files", description=f"New files of {files.folder}")
-
-
-def _mlruns() -> Path:
-    return Path(os.environ.get("KMPL_MLRUNS", "mlruns")).resolve()
 
 
 def label_files(files: Files, settings: LabelOptions) -> None:
