@@ -1,6 +1,6 @@
 """What a labelling of new files begins with: the model that is there, what has changed, the table, the given labels."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from kmpl.errors import FileError
 from kmpl.formats import kmpl_csv, writing
 from kmpl.formats.appending import can_append
 from kmpl.formats.given_labels import Rules
-from kmpl.formats.records import ASSIGNED, GIVEN, LabelRecord
+from kmpl.formats.records import ASSIGNED, CLUSTER, GIVEN, LabelRecord
 from kmpl.jobs.label_files import Files
 from kmpl.jobs.label_records import names_in_file, records_of_file
 from kmpl.labelling.reference import Reference
@@ -61,6 +61,16 @@ class Found:
     """What the user should know, a sentence each."""
 
 
+def learnt_from(records: Iterable[LabelRecord]) -> frozenset[str]:
+    """Return the images with a label that a person gave, if only as the name of their cluster.
+
+    >>> sources = ("given", "cluster", "assigned")
+    >>> sorted(learnt_from(LabelRecord(file=f"{source}.png", label="cat", source=source) for source in sources))
+    ['cluster.png', 'given.png']
+    """
+    return frozenset(record.file for record in records if record.source in (GIVEN, CLUSTER))
+
+
 def find(files: Files, out: Path | None, known: LabelledFolder, reference: Reference, *, mlruns: Path) -> Found:
     """Return the folder as it is now, beside what was labelled of it; nothing is changed.
 
@@ -79,7 +89,7 @@ def find(files: Files, out: Path | None, known: LabelledFolder, reference: Refer
     now, unreadable = digests_of(root, names)
     seen = reference.seen | known.seen
     every = sorted({*now, *seen})
-    learnt = frozenset(r.file for r in _kept(known.labels[:1]).values() if r.source == GIVEN)
+    learnt = learnt_from(_kept(known.labels[:1]).values())
     table = _table(files, out, known, reference, every)
     given, notes = _given(files, reference, table, every)
     if known.newer:
