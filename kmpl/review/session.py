@@ -1,7 +1,7 @@
 """A review that is open: images, features, journal, and the one place where decisions are taken. Shapes: N images."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,8 +62,7 @@ class Review:
         labels = {file: images.classes[c] for file, c in pairs if c != UNLABELLED}
         self.assigned = {file: label for file, label in labels.items() if file in images.unreviewed}
         self.by_cluster = {file: label for file, label in labels.items() if file in images.by_cluster}
-        unchecked = images.unreviewed | images.by_cluster
-        self.given = {file: label for file, label in labels.items() if file not in unchecked}
+        self.given = {file: labels[file] for file in labels if file not in self.assigned | self.by_cluster}
         self._seed = seed
         self._n_clusters = n_clusters
         self._rules = rules
@@ -231,14 +230,11 @@ class Review:
         if not isinstance(decision, ClusterNamed | ImagesNamed):
             return decision
         label = checked_label(decision.label, self._rules, may_be_empty=isinstance(decision, ImagesNamed))
-        if isinstance(decision, ImagesNamed):
-            self._check_files(decision.files)
+        files = decision.files if isinstance(decision, ImagesNamed) else ()
+        missing = [file for file in files if file not in self.index]
+        if missing:
+            raise DecisionError(f"{missing[0]}: there is no such image in the folder")
         return decision.model_copy(update={"label": label})
-
-    def _check_files(self, files: Sequence[str]) -> None:
-        for file in files:
-            if file not in self.index:
-                raise DecisionError(f"{file}: there is no such image in the folder")
 
     def _append(self, decision: Decision) -> None:
         if not isinstance(decision, RoundStarted | ImagesNamed):
