@@ -143,8 +143,9 @@ def test_the_pool_holds_no_true_label_of_an_unlabelled_image(digits: np.ndarray)
     assert (pool.labels[given:] == UNLABELLED).all(), "labelled images first, then unlabelled ones"
     assert {field.name for field in fields(Pool)} == {
         *("images", "labels", "sources", "views", "classes", "raw_shape", "digest", "conversion", "frozen"),
-        *("validation_images", "validation_labels", "validation_sources"),
+        *("validation_images", "validation_labels", "validation_sources", "certainty"),
     }
+    assert pool.certainty is None, "a data set's labels are all alike"
     np.testing.assert_array_equal(pool.validation_labels, digits[pool.validation_sources])
     order = np.diff(true[given:])
     assert (order < 0).sum() > SIZE / 4, "the order of the unlabelled images does not tell their classes"

@@ -234,7 +234,7 @@ def test_the_aliased_model_classifies_raw_images(registry: Registry, tmp_path: P
 
     registry.asked(registry.candidate(0.5))
     model = mlflow.pyfunc.load_model(f"models:/{registry.name}@{ALIAS}", dst_path=str(tmp_path))
-    pool, _ = load_pool(tiny)
+    pool, _ = load_pool(merge(tiny, {"pool": {"image_size": 28}}))  # the model takes pictures as they are
     shares = model.predict(pool.images[:50, 0].numpy())
     assert shares.shape == (50, 10)
     assert np.allclose(shares.sum(axis=1), 1, atol=1e-4)

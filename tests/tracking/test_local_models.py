@@ -8,10 +8,12 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow.utils import requirements_utils
 from PIL import Image
 
 from kmpl import tracking
@@ -183,3 +185,22 @@ def test_a_damaged_file_of_weights_is_passed_over(store: Path, written: tuple[Pa
     assert main(["predict", "grey", "--model", written[1]]) == 0
     assert capsys.readouterr().out == whole
     assert (store / "mlruns").is_dir()
+
+
+def test_to_log_a_model_not_all_installed_packages_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+
+    def packages() -> dict[str, list[str]]:
+        calls.append("more than a second")
+        return {}
+
+    monkeypatch.setattr(requirements_utils, "_MODULES_TO_PACKAGES", None)
+    monkeypatch.setattr(requirements_utils.importlib_metadata, "packages_distributions", packages)
+    logged(tmp_path, registry.read("MNIST", True).images[:6, 0].numpy(), "digits")
+    assert not calls
+    assert requirements_utils._MODULES_TO_PACKAGES is None, "who needs them all can find them still"
+    [needed] = (tmp_path / "mlruns").rglob("requirements.txt")
+    installed = [f"{name}=={metadata.version(name)}" for name in ("mlflow", "numpy", "torch")]
+    assert sorted(needed.read_text(encoding="utf-8").split()) == installed
