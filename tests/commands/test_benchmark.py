@@ -58,7 +58,13 @@ def test_the_fewest_labels_give_their_page_figure_and_numbers(tmp_path: Path) ->
         for step in ("pretrain", "retrain", "pretext.training")
         for name in ("epochs=1", "images-per-epoch=256")
     ]
-    few = ["--pool.size=1000", "--clustering.n-clusters=50", "--pretext.rounds=1", "--pseudo-labels.rounds=1"]
+    few = [
+        "--pool.size=1000",
+        "--pool.image-size=16",
+        "--clustering.n-clusters=50",
+        "--pretext.rounds=1",
+        "--pseudo-labels.rounds=1",
+    ]
     done = here("benchmark", "fewest", "--seeds", "1000", "--out", "results", *few, *brief, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     numbers = json.loads((tmp_path / "results" / "fewest.json").read_text(encoding="utf-8"))

@@ -12,7 +12,7 @@ from sweeping import here
 
 from kmpl.datasets import registry
 
-BRIEF = ["--threads=1", "--size=28", "--clustering.n-clusters=10", "--folds=2", "--pretext.up-to=0"]
+BRIEF = ["--threads=1", "--size=20", "--clustering.n-clusters=10", "--folds=2", "--pretext.up-to=0"]
 BRIEF += [f"--{step}.{name}" for step in ("pretrain", "retrain") for name in ("epochs=1", "images-per-epoch=400")]
 EARLY = ["--pseudo-labels.threshold=1", "--pseudo-labels.graph-threshold=1"]  # nothing is as sure as that
 pytestmark = [

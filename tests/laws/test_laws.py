@@ -14,6 +14,7 @@ from kmpl.datasets import registry
 from kmpl.datasets.folder_pool import folds
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import UNLABELLED, Pool
+from kmpl.images.transforms import resize, to_float, to_uint8
 from kmpl.labelling import cross_fitting
 from kmpl.labelling import job as labelling
 from kmpl.labelling.cross_fitting import CrossFit
@@ -182,7 +183,7 @@ def test_validation_is_never_trained_on(tiny: ExperimentConfig, report: Report) 
     )
 
 
-OWN = {"threads": 1, "seed": 4, "size": 28, "expect_accuracy": 0.8, "folds": 2, "clustering": {"n_clusters": 20}}
+OWN = {"threads": 1, "seed": 4, "size": 16, "expect_accuracy": 0.8, "folds": 2, "clustering": {"n_clusters": 20}}
 OWN |= {name: {"epochs": 2, "images_per_epoch": 400, "batch_size": 32} for name in ("pretrain", "retrain")}
 OWN |= {"pseudo_labels": {"rounds": 2, "threshold": 0.3, "graph_threshold": 0.3}}
 
@@ -202,7 +203,7 @@ def own() -> tuple[FolderImages, np.ndarray]:
     return FolderImages(
         root=Path("digits"),
         files=names,
-        images=data.images[chosen],
+        images=to_uint8(resize(to_float(data.images[chosen]), 16)),
         labels=given,
         classes=("0", "1", "2"),
         digests=digests,
