@@ -71,11 +71,13 @@ def _check(folder: Path, options: LabelFiles, overrides: Mapping[str, Any]) -> N
 
 
 def _print(written: "Written", mlruns: Path, console: Console) -> None:
-    from kmpl.labelling.new_files_summary import lines, nothing_line
+    from kmpl.labelling.new_files_summary import lines, nothing_line, verdict_line
 
     summary = written.summary
     if not written.run:
-        console.print(f"{escape(nothing_line(summary))}.", highlight=False, soft_wrap=True)
+        table = f"{written.files.out} ({written.rows:,} rows)" if written.rows else "nothing"
+        for line in (nothing_line(summary), verdict_line(summary.verdict), f"Written: {table}"):
+            console.print(f"{escape(line)}.", highlight=False, soft_wrap=True)
         return
     for line in lines(summary):
         console.print(f"{escape(line)}.", highlight=False, soft_wrap=True)

@@ -49,7 +49,8 @@ class MissingImages:
         if self.entries:
             where, name = self.entries[0]
             others = f" (and {len(self.entries) - 1} more)" if len(self.entries) > 1 else ""
-            problem = f"{self.root} has no image {name}{others}; give paths relative to {self.root}"
+            problem = f"{self.root} has no image {name}{others}; give paths relative to {self.root}, or remove the "
+            problem += "row of an image that is gone"
             raise FileError(f"{self.path} {where}: {problem}", self.path)
 
     @property

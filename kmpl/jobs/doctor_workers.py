@@ -1,5 +1,6 @@
 """What ``kmpl doctor`` finds on Dask's workers: versions, clocks, room, and which addresses they do not reach."""
 
+import asyncio
 import logging
 import platform
 import shutil
@@ -52,6 +53,7 @@ def examine_workers(workspace: Workspace, engine: str) -> list[Finding]:
         return [Finding(what="workers", address=shown(address), said=said, answers=False)]
     logging.getLogger("distributed").setLevel(logging.CRITICAL)  # one line is enough
     try:
+        asyncio.run(_knock(address))
         with Client(address, timeout=PATIENCE_SECONDS, set_as_default=False) as client:
             told = client.run(of_this_worker, workspace, engine, on_error="return")
             begin = time.time()
@@ -64,8 +66,24 @@ def examine_workers(workspace: Workspace, engine: str) -> list[Finding]:
     if not told:
         said = "the scheduler has no workers; start some: dask worker ADDRESS"
         return [Finding(what="workers", address=shown(address), said=said, answers=False)]
-    scheduler = Finding(what="workers", address=shown(address), said=f"Dask's scheduler with {len(told)} workers")
+    workers = "a worker" if len(told) == 1 else f"{len(told)} workers"
+    scheduler = Finding(what="workers", address=shown(address), said=f"Dask's scheduler with {workers}")
     return [scheduler, *(one for name in sorted(told) for one in _worker(name, told[name], clocks[name], middle))]
+
+
+async def _knock(address: str) -> None:
+    """Connect to a scheduler. A client of Dask's (2026.8) waits for ever where another server listens.
+
+    Raises:
+        TimeoutError: no scheduler answers.
+    """
+    from distributed.comm import connect
+
+    try:
+        comm = await asyncio.wait_for(connect(address, timeout=PATIENCE_SECONDS), 2 * PATIENCE_SECONDS)
+    except TimeoutError as error:
+        raise TimeoutError(str(error) or "another server listens there") from error
+    comm.abort()
 
 
 def _worker(name: str, told: Any, clock: Any, now: float) -> list[Finding]:

@@ -40,7 +40,7 @@ class Written:
 
     summary: NewFilesSummary
     rows: int
-    """Rows that were added or replaced; 0: there was nothing to do, and nothing was written."""
+    """Rows that were added or replaced, or of a new table; 0: there was nothing to do, and nothing was written."""
     files: Files
     """With the table as ``out``."""
     run: str = ""
@@ -84,7 +84,8 @@ def label(
         found = replace(found, changes=found.changes.without(left_out))
         _warn(found, files.folder, left_out)
         if not seen.files and not found.changes.moved:
-            return Written(summary=_summary(found, seen, None, {}), rows=0, files=files)
+            rows = 0 if found.table.exists else _write_table(found.table, {}, files)
+            return Written(summary=_summary(found, seen, None, {}), rows=rows, files=files)
         name = f"label {folder_name(files.folder)}, new files"
         with labelling_run(
             client, name=name, folder=files.folder, locks=mlruns / "locks", command=command, model_of=known.run
@@ -154,13 +155,15 @@ def _rows(found: Found, names: list[str], new: NewImages | None) -> dict[str, La
     return {file: rows[file] for file in sorted(rows) if file not in by_person}
 
 
-def _write_table(table: Table, rows: dict[str, LabelRecord], files: Files) -> None:
+def _write_table(table: Table, rows: dict[str, LabelRecord], files: Files) -> int:
+    """Write the rows, and all that runs wrote before if there is no table; return the number of rows written."""
     if table.exists:
         stale = {name for file in rows for name in table.spelt.get(file, ())}
         append(list(rows.values()), table.path, files.folder, table.form, instead_of=stale)
-        return
+        return len(rows)
     there = {file: record for file, record in table.records.items() if (files.folder / file).is_file()} | rows
     writing.write([there[file] for file in sorted(there)], table.path, files.folder, table.form)
+    return len(there)
 
 
 def _summary(found: Found, seen: Seen, new: NewImages | None, rows: dict[str, LabelRecord]) -> NewFilesSummary:

@@ -61,7 +61,7 @@ def count_line(changes: FolderChanges) -> str:
 def nothing_line(summary: NewFilesSummary) -> str:
     """Return that there is nothing to label."""
     gone = f"; {len(summary.changes.gone):,} gone" if summary.changes.gone else ""
-    return f"No file is new since run {summary.run}: nothing is written{gone}"
+    return f"No file is without a name of run {summary.run} or of those after it{gone}"
 
 
 def lines(summary: NewFilesSummary) -> list[str]:

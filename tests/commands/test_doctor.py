@@ -161,5 +161,20 @@ def test_files_that_the_environment_names_are_asked_for_room_and_not_made(
 def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("no folder")
     assert main(["doctor", "--mlruns", "file/mlruns"]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    line = capsys.readouterr().err.splitlines()[-1]
     assert line.startswith(f"kmpl: folder at {tmp_path}/file/mlruns: cannot be written (")
+
+
+def test_another_server_in_the_scheduler_s_place_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Dask's client itself waits for ever there: MLflow's port, or the dashboard's."""
+    monkeypatch.chdir(tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("KMPL_DASK", f"tcp://127.0.0.1:{server.server_port}")
+        monkeypatch.setattr(doctor_workers, "PATIENCE_SECONDS", 0.3)
+        assert main(["doctor"]) == 2
+        server.shutdown()
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert "the scheduler does not answer (" in line

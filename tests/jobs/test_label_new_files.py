@@ -108,7 +108,9 @@ def test_new_files_get_rows_and_all_else_stays_byte_for_byte(place: Place, capsy
 
     after = place.out.read_bytes()
     assert place.again() == 0
-    assert capsys.readouterr().out.splitlines() == [f"No file is new since run {place.run}: nothing is written."]
+    said = capsys.readouterr().out
+    assert said.startswith(f"No file is without a name of run {place.run}")
+    assert said.endswith("no new label came.\nWritten: nothing.\n")
     assert place.out.read_bytes() == after
 
 
@@ -194,6 +196,9 @@ def test_a_new_table_of_any_format_gets_the_labels_of_the_run_and_the_new_ones(p
     assert {file: place.rows(out)[file]["source"] for file in place.truth} == {
         row["file"]: row["source"] for row in csv.DictReader(place.before[place.out].decode().splitlines())
     }
+    out.unlink()
+    assert place.again("--out", str(out)) == 0, "nothing is new, and the table is gone: it is written again"
+    assert set(place.rows(out)) == {*place.truth, *first, *second}
     write_photographs(place.folder, per_class=1, seed=33)
     folder = tmp_path / "by class"
     assert place.again("--out", str(folder), "--out-format", "imagefolder") == 0
@@ -217,7 +222,7 @@ def test_a_file_that_cannot_be_read_is_left_out(place: Place, capsys: pytest.Cap
     assert place.again() == 0
     written = capsys.readouterr()
     assert "1 file cannot be read and is left out: broken.jpg" in written.err
-    assert written.out.startswith(f"No file is new since run {place.run}")
+    assert written.out.startswith(f"No file is without a name of run {place.run}")
     assert place.out.read_bytes() == place.before[place.out]
     truth = write_photographs(place.folder, per_class=1, seed=61)
     assert place.again() == 0
