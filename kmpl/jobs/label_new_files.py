@@ -3,6 +3,7 @@
 import json
 import tempfile
 import warnings
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from kmpl.runtime.files import whole_file
 from kmpl.tracking.client import open_existing
 from kmpl.tracking.labelled_folders import SEEN
 from kmpl.tracking.labelled_folders import find as find_labelled
-from kmpl.tracking.labelling_runs import labelling_run
+from kmpl.tracking.labelling_runs import LabellingRun, labelling_run
 from kmpl.training.watch import ignore
 
 
@@ -87,18 +88,24 @@ def label(
             rows = 0 if found.table.exists else _write_table(found.table, {}, files)
             return Written(summary=_summary(found, seen, None, {}), rows=rows, files=files)
         name = f"label {folder_name(files.folder)}, new files"
-        with labelling_run(
+        run = labelling_run(
             client, name=name, folder=files.folder, locks=mlruns / "locks", command=command, model_of=known.run
-        ) as tracked:
-            written, texts = _written(found, seen, files)
-            verdict = written.summary.verdict
-            tracked.log_new_files(
-                new_files_summary.metrics_of(written.summary),
-                note=new_files_summary.note(written.summary),
-                tags={"train_again": verdict.answer, "why": verdict.why},
-                files=texts,
-            )
-        return replace(written, run=tracked.id)
+        )
+        return _tracked(run, found, seen, files)
+
+
+def _tracked(run: AbstractContextManager[LabellingRun], found: Found, seen: Seen, files: Files) -> Written:
+    """Write the new rows in a run of their own."""
+    with run as tracked:
+        written, texts = _written(found, seen, files)
+        verdict = written.summary.verdict
+        tracked.log_new_files(
+            new_files_summary.metrics_of(written.summary),
+            note=new_files_summary.note(written.summary),
+            tags={"train_again": verdict.answer, "why": verdict.why},
+            files=texts,
+        )
+    return replace(written, run=tracked.id)
 
 
 def _warn(found: Found, root: Path, left_out: dict[str, str]) -> None:
