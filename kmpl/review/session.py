@@ -58,8 +58,7 @@ class Review:
         """What is being computed, while no decision can be taken; empty otherwise."""
         self.state = replay(journal.rows)
         self.index = {file: i for i, file in enumerate(images.files)}
-        pairs = zip(images.files, images.labels, strict=True)
-        labels = {file: images.classes[c] for file, c in pairs if c != UNLABELLED}
+        labels = {f: images.classes[c] for f, c in zip(images.files, images.labels, strict=True) if c != UNLABELLED}
         self.assigned = {file: label for file, label in labels.items() if file in images.unreviewed}
         self.by_cluster = {file: label for file, label in labels.items() if file in images.by_cluster}
         self.given = {file: labels[file] for file in labels if file not in self.assigned | self.by_cluster}

@@ -47,14 +47,7 @@ def find(client: MlflowClient, folder: Path, *, reference: str, into: Path, agai
     Raises:
         UserError: it was not labelled, its run was deleted, it left no model, or a file of the run is gone.
     """
-    root = str(folder.resolve())
-    runs = [run for run in _of_folder(search(client, kind=LABELLING), root) if run.info.status == "FINISHED"]
-    if not runs:
-        deleted = _of_folder(search_deleted(client, kind=LABELLING), root)
-        was = f" (its run {deleted[0].info.run_id} was deleted in MLflow, and can be restored there)" if deleted else ""
-        raise UserError(
-            f"{folder}: no finished `kmpl label` of it is among the runs at {client.tracking_uri}{was}; first: {again}"
-        )
+    runs = _finished_runs(client, folder, again)
     with_model = [run for run in runs if run.outputs and run.outputs.model_outputs]
     if not with_model:
         raise UserError(
@@ -84,6 +77,23 @@ def find(client: MlflowClient, folder: Path, *, reference: str, into: Path, agai
         seen=seen,
         newer="" if run is runs[0] else str(runs[0].info.run_id),
     )
+
+
+def _finished_runs(client: MlflowClient, folder: Path, again: str) -> list[Run]:
+    """Return the labellings of a folder, newest first.
+
+    Raises:
+        UserError: there is none.
+    """
+    root = str(folder.resolve())
+    runs = [run for run in _of_folder(search(client, kind=LABELLING), root) if run.info.status == "FINISHED"]
+    if not runs:
+        deleted = _of_folder(search_deleted(client, kind=LABELLING), root)
+        was = f" (its run {deleted[0].info.run_id} was deleted in MLflow, and can be restored there)" if deleted else ""
+        raise UserError(
+            f"{folder}: no finished `kmpl label` of it is among the runs at {client.tracking_uri}{was}; first: {again}"
+        )
+    return runs
 
 
 def _of_folder(runs: Sequence[Run], root: str) -> list[Run]:

@@ -68,8 +68,12 @@ def run_trial(
         _store_result(trial, trial_run, progress, numbers=numbers, figures=figures, state=state, why=why)
         mark.check()
         trial.study.tell(trial, numbers.get("value"), state=optuna_state)
+    _tell(spec, context, trial, f"validation {numbers['validation/accuracy']:.2%}" if numbers else f"{state}: {why}")
+
+
+def _tell(spec: StudySpec, context: StudyContext, trial: optuna.Trial, result: str) -> None:
+    """Tell whoever watches what a trial gave, and how many of the study are done."""
     finished = sum(is_finished(t) for t in trial.study.get_trials(deepcopy=False))
-    result = f"validation {numbers['validation/accuracy']:.2%}" if numbers else f"{state}: {why}"
     message = f"{trial.study.study_name}: trial {trial.number}, {finished} of {spec.trials} done: {result}"
     context.on_trial(message, spec.progress(finished))
 
