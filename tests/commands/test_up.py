@@ -4,17 +4,23 @@ import contextlib
 import io
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+import httpx
 import pytest
 from honcho.environ import parse_procfile
 from rich.console import Console
+from sweeping import kmpl, runs
 from terminal import behind_a_dead_proxy, one_line, without_prefect
 
 from kmpl.commands import up
@@ -165,6 +171,18 @@ def wait_until_said(text: str, out: Path, process: subprocess.Popen[bytes], seco
     return out.read_text(encoding="utf-8")
 
 
+def wait_until(true: Callable[[], bool], seconds: float = 240) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def flow_run(server: str, number: str) -> dict[str, Any]:
+    answer = httpx.get(f"{server}/api/flow_runs/{number}", trust_env=False)
+    return dict(answer.raise_for_status().json())
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_one_command_starts_everything_and_ctrl_c_stops_it(tmp_path: Path) -> None:
@@ -199,6 +217,34 @@ def test_one_command_starts_everything_and_ctrl_c_stops_it(tmp_path: Path) -> No
         assert process.wait(60) == 0
     assert all_gone(running)
     assert not any(map(answers, addresses.values()))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_moved_store_goes_on_at_its_new_place_and_a_run_cancelled_there_is_no_failure(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    done = kmpl("sweep", "--name", "first", "--config", "tiny.toml", "--ratios", "0.1", cwd=before)
+    assert done.returncode == 0, done.stderr
+    before.rename(after)
+    with started(after) as (process, addresses):
+        wait_until_said("Ctrl-C stops everything", after / "out", process)
+        environment = os.environ | {"PREFECT_API_URL": f"{addresses['prefect']}/api", "COLUMNS": "200"}
+        prefect = partial(subprocess.check_output, env=environment, cwd=after, text=True)
+        endless = TINY | {"pretrain": {"epochs": 10_000, "images_per_epoch": 600}}
+        parameters = {"name": "second", "ratios": [0.1], "trials": 0, "experiment": endless}
+        words = [word for name, value in parameters.items() for word in ("--param", f"{name}={json.dumps(value)}")]
+        said = prefect([BIN / "prefect", "deployment", "run", "semi-supervised/quick", *words])
+        [number] = re.findall(r"UUID: ([0-9a-f-]{36})", said)
+        wait_until(lambda: [run.info.status for run in runs(after, sweep="second", kind="experiment")] == ["RUNNING"])
+        prefect([BIN / "prefect", "flow-run", "cancel", number])  # the page's button sends the same
+        wait_until(lambda: flow_run(addresses["prefect"], number)["state_type"] == "CANCELLED")
+    assert {run.info.status for run in runs(after, sweep="second")} == {"KILLED"}
+    assert {run.info.status for run in runs(after, sweep="first")} == {"FINISHED"}
+    assert {urlsplit(run.info.artifact_uri).path.startswith(f"{after}/") for run in runs(after)} == {True}
+    report = kmpl("report", "first", "--out", "report.html", cwd=after)
+    assert report.returncode == 0, report.stderr
+    assert not before.exists()
 
 
 @pytest.mark.slow
