@@ -2,14 +2,16 @@
 
 import gc
 import os
+import re
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 from cyclopts import App, CycloptsError, Group, MissingArgumentError
 
 from kmpl import __version__
-from kmpl.errors import IncompleteError, UserError
+from kmpl.errors import IncompleteError, SettingError, UserError
 
 HELP = ("--help", "-h", "--help-all")
 IMAGES = Group("Your images", sort_key=1)
@@ -96,22 +98,36 @@ def fail(message: str, status: int = 2) -> int:
     return status
 
 
-def _reason(error: CycloptsError) -> str:
+def _reason(error: CycloptsError, words: list[str]) -> str:
     """Return one line for what cyclopts refused: what is missing, and settings out of their range, in words of ours."""
     from pydantic import ValidationError  # slow to import, so only when it is needed
 
-    from kmpl.config.presets import one_line
+    from kmpl.config.presets import setting_error
 
     missing = None
     if isinstance(cause := error.__cause__, ValidationError):
         first = cause.errors()[0]
         if first["type"] != "missing":
-            return one_line(cause)
+            return setting_error(cause).called(_as_typed(words))
         missing = f"--{first['loc'][0]}".replace("_", "-")
     elif isinstance(error, MissingArgumentError) and error.argument and not (error.keyword or error.argument.tokens):
         missing = error.argument.name
     command = " ".join(["kmpl", *(error.command_chain or ())])
     return f"{missing} is missing; see {command} --help" if missing else str(error)
+
+
+def _as_typed(words: list[str]) -> Callable[[str], str]:
+    """Return what gives the flag of a setting, or of a part of one (``seeds.0``), where the typed command has it."""
+    from kmpl.commands.flags import flag
+
+    command = app.parse_commands(words)[1][-1]
+    known = {name for argument in command.assemble_argument_collection() for name in argument.names}
+
+    def typed(setting: str) -> str:
+        name = flag(re.sub(r"(\.\d+)+$", "", setting))
+        return name if name in known else setting
+
+    return typed
 
 
 _as_python_does = warnings.formatwarning
@@ -144,9 +160,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except CycloptsError as error:
-        return fail(_reason(error))
+        return fail(_reason(error, words))
     except IncompleteError as error:
         return fail(str(error), 1)
+    except SettingError as error:  # in a file it stands under its own name, here it is typed as a flag
+        return fail(str(error) if error.is_in_file else error.context + error.called(_as_typed(words)))
     except UserError as error:
         return fail(str(error))
     except BrokenPipeError:  # the reader of our output went away: nobody is left to tell

@@ -1,6 +1,6 @@
 """What may go wrong from outside, said in one line: what was wrong, where, and what would be right."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
@@ -37,10 +37,24 @@ class SettingError(UserError):
     'pseudo_labels.k 9: there are 5 prototypes; give 1 to 5'
     """
 
-    def __init__(self, setting: str, value: object, reason: str, allowed: str = "", *, line: str = "") -> None:
+    is_in_file: bool = False
+    """A file of settings gives the value, under the dotted name."""
+
+    def __init__(
+        self,
+        setting: str,
+        value: object,
+        reason: str,
+        allowed: str = "",
+        *,
+        line: str = "",
+        also: tuple[str, ...] = (),
+    ) -> None:
         super().__init__(setting, value, reason, allowed)
         self.setting = setting
         """Its dotted name."""
+        self.also = also
+        """Dotted names of other settings that ``line`` begins with."""
         self.value = value
         self.reason = reason
         """Why it cannot be."""
@@ -52,11 +66,23 @@ class SettingError(UserError):
     @property
     def message(self) -> str:
         """Setting, value, reason, and what would be right."""
-        return self.line or self.called(self.setting)
+        return self.line or f"{self.setting} {self.value}: {self.reason}" + (
+            f"; give {self.allowed}" if self.allowed else ""
+        )
 
-    def called(self, name: str) -> str:
-        """Return the message with another name for the setting, for who knows it by that."""
-        return f"{name} {self.value}: {self.reason}" + (f"; give {self.allowed}" if self.allowed else "")
+    def called(self, name: Callable[[str], str]) -> str:
+        """Return the message with other names for the settings that it begins with, for who knows them by those.
+
+        >>> error = SettingError("a.k", 9, "", line="a.k and a.l: one is enough", also=("a.l",))
+        >>> error.called(lambda name: f"--{name}")
+        '--a.k and --a.l: one is enough'
+        """
+        begin, colon, rest = self.message.partition(":")
+        words = begin.split(" ")
+        known = (self.setting, *self.also)
+        if not colon or words[0] not in known:
+            return self.message
+        return " ".join(name(word) if word in known else word for word in words) + colon + rest
 
 
 class UnknownNameError(UserError):

@@ -45,7 +45,7 @@ def suggest(
     sheet = options.sheet
     check_apart({"--out": options.out, "--labels": options.labels, "--sheet": sheet})
     if options.budget < 1:
-        raise UserError(f"budget {options.budget}: give at least 1")
+        raise UserError(f"--budget {options.budget}: give at least 1")
     options.check(folder)
     if sheet is not None:
         check_target(sheet, "--sheet", options.overwrite)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from pydantic import Field
 
@@ -10,7 +10,7 @@ from kmpl.config.backbones import AUTO, BACKBONES_DESCRIBED, NO_BACKBONE
 from kmpl.config.base import flatten
 from kmpl.config.experiment import ExperimentConfig, Learning
 from kmpl.config.presets import merge
-from kmpl.errors import UserError
+from kmpl.errors import SettingError
 
 
 class LabelOptions(Learning):
@@ -111,9 +111,9 @@ def check_choice(given: Mapping[str, Any]) -> None:
     """
     choosing = [name for name in ("expect_accuracy", "threshold", "guarantee") if given.get(name) is not None]
     if len(choosing) > 1:
-        raise UserError(f"{' and '.join(choosing)}: each chooses the threshold; give one of them")
+        _refuse(given, *choosing, reason="each chooses the threshold; give one of them")
     if given.get("check") == "off" and choosing not in ([], ["threshold"]):
-        raise UserError(f"{choosing[0]} needs the check: leave out check off")
+        _refuse(given, choosing[0], reason="needs the check, which is off; let it be on")
 
 
 def check_new_files(given: Mapping[str, Any]) -> None:
@@ -127,6 +127,10 @@ def check_new_files(given: Mapping[str, Any]) -> None:
     """
     names = [name for name in flatten(given) if name not in _OPEN]
     if names:
-        raise UserError(
-            f"{names[0]}: the model that is there decides for new files; leave it out, or label the whole folder anew"
-        )
+        reason = "the model that is there decides for new files; leave it out, or label the whole folder anew"
+        _refuse(flatten(given), names[0], reason=reason)
+
+
+def _refuse(given: Mapping[str, Any], name: str, *more: str, reason: str) -> NoReturn:
+    line = f"{' and '.join((name, *more))}: {reason}"
+    raise SettingError(name, given[name], reason, line=line, also=more)

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from kmpl.config.experiment import ExperimentConfig, Learning
-from kmpl.errors import FileError, SettingError, UserError, look_up, unknown
+from kmpl.errors import FileError, SettingError, look_up, unknown
 
 M = TypeVar("M", bound=Learning)
 
@@ -119,7 +119,7 @@ def merge(config: M, change: Mapping[str, Any]) -> M:
     try:
         return type(config).model_validate(overlay(config.model_dump(), change))
     except ValidationError as error:
-        raise _setting_error(error, type(config)) from error
+        raise setting_error(error, type(config)) from error
 
 
 def load(
@@ -140,7 +140,8 @@ def layered(base: M, preset: str, file: Path | None, change: Mapping[str, Any] |
         tree = _read(file)
         try:
             config = merge(config, tree)
-        except UserError as error:
+        except SettingError as error:
+            error.is_in_file = True
             error.add_context(str(file))
             raise
     return merge(config, change or {})
@@ -165,7 +166,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise FileError(f"{file} is no valid TOML: {error}", file) from error
 
 
-def _setting_error(error: ValidationError, model: type[BaseModel]) -> SettingError:
+def setting_error(error: ValidationError, model: type[BaseModel] = ExperimentConfig) -> SettingError:
+    """Return the first thing that is wrong, as ``one_line`` says it."""
     first = error.errors()[0]
     setting = ".".join(str(part) for part in first["loc"])
     return SettingError(setting, first["input"], first["msg"], line=one_line(error, model))

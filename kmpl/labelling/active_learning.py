@@ -19,7 +19,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from kmpl.datasets.types import UNLABELLED
-from kmpl.errors import UserError
+from kmpl.errors import SettingError, UserError
 from kmpl.method.kmeans import kmeans
 from kmpl.method.results import Clusters
 
@@ -55,11 +55,11 @@ def check_budget(labels: np.ndarray, budget: int) -> None:
     """
     unlabelled = int((labels == UNLABELLED).sum())
     if budget < 1:
-        raise UserError(f"budget {budget}: give at least 1")
+        raise SettingError("budget", budget, "", line=f"budget {budget}: give at least 1")
     if not unlabelled:
         raise UserError(f"all {len(labels)} images are labelled: there is nothing to suggest")
     if budget > unlabelled:
-        raise UserError(f"budget {budget}: {unlabelled} images have no label; give 1 to {unlabelled}")
+        raise SettingError("budget", budget, f"{unlabelled} images have no label", f"1 to {unlabelled}")
 
 
 def suggest(

@@ -148,7 +148,7 @@ class KMeansPseudoLabeller(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             try:
                 model, stopped = self_train(model, rounds.vote, rounds.retrain, rounds=voting.rounds)
             except SettingError as error:
-                raise ValueError(error.called(error.setting.rpartition(".")[2])) from error
+                raise ValueError(error.called(lambda name: name.rpartition(".")[2])) from error
             except UserError as error:
                 raise ValueError(str(error)) from error
         self.estimator_ = model

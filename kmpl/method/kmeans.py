@@ -44,7 +44,7 @@ def prepare(features: np.ndarray, settings: Clustering, seed: int) -> np.ndarray
 
 def _check(n_clusters: int, n_points: int) -> None:
     if not 1 <= n_clusters <= n_points:
-        raise SettingError("n_clusters", n_clusters, f"there are {n_points} points", f"1 to {n_points}")
+        raise SettingError("clustering.n_clusters", n_clusters, f"there are {n_points} points", f"1 to {n_points}")
 
 
 def _without_empty(assignment: np.ndarray, centroids: np.ndarray, inertia: float) -> Clusters:
@@ -131,7 +131,7 @@ def seeded_kmeans(
         raise UserError("seeded K-means needs labelled points; none has a label")
     if n_clusters < len(classes):
         reason = f"seeded K-means needs one for each of {len(classes)} classes"
-        raise SettingError("n_clusters", n_clusters, reason)
+        raise SettingError("clustering.n_clusters", n_clusters, reason)
     owner = np.sort(np.resize(np.arange(len(classes)), n_clusters))
     centroids = _starts(features, labels, classes, owner=owner, seed=seed)
     clamped = [(np.flatnonzero(labels == c), np.flatnonzero(owner == i)) for i, c in enumerate(classes)]

@@ -89,11 +89,11 @@ def test_the_fewest_labels_give_their_page_figure_and_numbers(tmp_path: Path) ->
         (("benchmark", "ingredients", "--labels", "5"), "labels 5: fewer labels than the 10 classes"),
         (("benchmark", "ingredients", "--pool.size", "60000"), "all 60000 training images are in the pool"),
         (("benchmark", "cost", "--sizes", "1000,1000"), "sizes: 1000 comes twice"),
-        (("benchmark", "cost", "--sizes", "1000,10"), "sizes.1: Input should be greater than or equal to 1000"),
+        (("benchmark", "cost", "--sizes", "1000,10"), "--sizes: Input should be greater than or equal to 1000"),
         (("benchmark", "cost", "--network", "vgg"), "unknown network 'vgg'"),
         (("benchmark", "cost", "--out", "tiny.toml"), "--out tiny.toml: is a file; name a folder"),
         (("audit", "--out", "tiny.toml"), "--out tiny.toml: is a file; name a folder"),
-        (("audit", "--ratios", "2"), "ratios.0: Input should be less than 1"),
+        (("audit", "--ratios", "2"), "--ratios: Input should be less than 1"),
         (("audit", "--network", "vgg"), "unknown network 'vgg'"),
     ],
 )

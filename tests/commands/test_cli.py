@@ -158,7 +158,7 @@ def test_a_process_that_refuses_its_input_says_one_line_and_ends_with_status_2(t
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--ratio", "0"], "ratio: Input should be greater than 0"),
+        (["--ratio", "0"], "--ratio: Input should be greater than 0"),
         (["--ratio", "1"], "ratio: Input should be less than 1"),
         (["--ratio", "-0.5"], "ratio: Input should be greater than 0"),
         (["--ratio", "nan"], "ratio: Input should be a finite number"),
@@ -166,10 +166,10 @@ def test_a_process_that_refuses_its_input_says_one_line_and_ends_with_status_2(t
         (["--labels", "9"], "fewer labels than the 10 classes"),
         (["--labels", "60000", "--protocol", "literature"], "some must stay unlabelled"),
         (["--labels", "100", "--ratio", "0.1"], "give ratio or labels, not both"),
-        (["--clustering.n-clusters", "0"], "clustering.n_clusters: Input should be greater than or equal to 1"),
-        (["--clustering.n-clusters", "40000"], "clustering.n_clusters 40000: the pool has 29700 images"),
-        (["--arms", "notebook", "--pseudo-labels.k", "51"], "pseudo_labels.k 51: there are 50 prototypes"),
-        (["--arms", "notebook", "--labels", "50"], "clustering.n_prototypes 50: 40 images are labelled"),
+        (["--clustering.n-clusters", "0"], "--clustering.n-clusters: Input should be greater than or equal to 1"),
+        (["--clustering.n-clusters", "40000"], "--clustering.n-clusters 40000: the pool has 29700 images"),
+        (["--arms", "notebook", "--pseudo-labels.k", "51"], "--pseudo-labels.k 51: there are 50 prototypes"),
+        (["--arms", "notebook", "--labels", "50"], "--clustering.n-prototypes 50: 40 images are labelled"),
         (["--protocol", "notbook"], "unknown protocol 'notbook'; did you mean 'notebook'?"),
         (["--arms", "labelled-onl"], "unknown arm 'labelled-onl'; did you mean 'labelled-only'?"),
         (["--network", "vgg"], "unknown network 'vgg'; did you mean 'vgg16'?"),

@@ -234,7 +234,8 @@ def test_what_cannot_be_is_refused_in_one_line(place: Place, refused: Refused, t
     begin = ["label", str(place.folder), "--new-files", "--mlruns", str(place.root / "mlruns")]
     decides = "the model that is there decides for new files; leave it out, or label the whole folder anew"
     assert decides in refused(*begin, "--backbone=none")
-    assert "pseudo_labels.strategy: the model" in refused(*begin, "--pseudo-labels.strategy=cluster-vote")
+    assert f"--expect-accuracy: {decides}" in refused(*begin, "--expect-accuracy=0.9")
+    assert "--pseudo-labels.strategy: the model" in refused(*begin, "--pseudo-labels.strategy=cluster-vote")
     assert "--gallery: shows a whole labelling" in refused(*begin, "--gallery=page.html")
     assert "there are no runs in" in refused(
         "label", str(place.folder), "--new-files", "--mlruns", str(tmp_path / "no")

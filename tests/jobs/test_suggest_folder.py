@@ -150,8 +150,8 @@ def test_less_is_given_and_said_where_all_others_are_alike(folder: Path, capsys:
     ("more", "said"),
     [
         (["--budget", "0"], "budget 0: give at least 1"),
-        (["--budget", "62"], "budget 62: 61 images have no label; give 1 to 61"),
-        (["--budget", "5", "--pretext.n-clusters", "1"], "n_clusters: Input should be greater than"),
+        (["--budget", "62"], "--budget 62: 61 images have no label; give 1 to 61"),
+        (["--budget", "5", "--pretext.n-clusters", "1"], "--pretext.n-clusters: Input should be greater than"),
         (["--budget", "5", "--size", "4"], "size: Input should be greater than or equal to 8"),
         (["--budget", "5", "--sheet", "nowhere/sheet.png"], "--sheet nowhere/sheet.png: there is no folder"),
         (["--budget", "5", "--sheet", "sheet.jpg"], "--sheet sheet.jpg: is a PNG; name it sheet.png"),

@@ -201,7 +201,7 @@ def test_seeded_kmeans_only_improves_with_more_iterations(
 
 def test_seeded_kmeans_needs_a_cluster_for_each_class() -> None:
     features, labels = np.arange(6.0)[:, None], np.array([0, 1, 2, -1, -1, -1])
-    with pytest.raises(UserError, match=r"^n_clusters 2: seeded K-means needs one for each of 3 classes$"):
+    with pytest.raises(UserError, match=r"^clustering.n_clusters 2: seeded K-means needs one for each of 3 classes$"):
         seeded_kmeans(features, labels, n_clusters=2, seed=0)
     assert len(seeded_kmeans(features, labels, n_clusters=3, seed=0).sizes) == 3
 
