@@ -14,9 +14,9 @@ from kmpl.formats.given_labels import Rules, Trust
 from kmpl.jobs import folder_images, label_folder, label_new_files
 from kmpl.jobs.label_files import Files
 from kmpl.jobs.reading_warnings import MAX_NAMED_FILES
+from kmpl.jobs.table_lock import table_lock
 from kmpl.labelling.label_table import LabelTable
 from kmpl.labelling.new_files_summary import lines as new_files_lines
-from kmpl.labelling.new_files_summary import nothing_line
 from kmpl.labelling.summary import (
     check_line,
     class_summaries,
@@ -70,7 +70,8 @@ def label_images(
     if new_files:
         label_new(files, settings)
     else:
-        label_files(files, settings)
+        with table_lock(files.out, runs_folder(), _command()):
+            label_files(files, settings)
 
 
 def label_new(files: Files, settings: LabelOptions) -> None:
@@ -89,7 +90,7 @@ def label_new(files: Files, settings: LabelOptions) -> None:
             threads=settings.threads,
         ),
     )
-    found = new_files_lines(done.summary) if done.run else [nothing_line(done.summary)]
+    found = new_files_lines(done.summary)
     for line in found:
         get_run_logger().info("%s", line)
     text = "\n\n".join(f"{line}." for line in found) + "\n"

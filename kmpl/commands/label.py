@@ -60,6 +60,7 @@ def label(
     learning = _checked(folder, options, overrides)
     # Heavy modules are imported only now that the settings are valid.
     from kmpl.jobs import label_folder, progress_bars
+    from kmpl.jobs.table_lock import table_lock
 
     console = Console(quiet=options.quiet)
     files = options.files(folder)
@@ -68,7 +69,7 @@ def label(
         if name != "label":
             console.print(f"{name}:")
 
-    with warnings_in_one_line():
+    with table_lock(files.out, options.mlruns, typed_command()), warnings_in_one_line():
         images = read_from_options(files, learning.size, console)
         trainings = label_folder.trainings(images, overrides)  # what cannot be labelled is refused here
         images = embed_from_options(images, overrides, options.mlruns, console)
@@ -161,3 +162,5 @@ def _print_next_steps(
         return
     command = escape(next_command("predict", "more-images", "--model", run_id, mlruns=mlruns))
     console.print(f"The model labels more: [bold]{command}[/bold]", soft_wrap=True)
+    command = escape(next_command("label", str(files.folder), "--new-files", mlruns=mlruns))
+    console.print(f"New pictures in the folder later: [bold]{command}[/bold]", soft_wrap=True)

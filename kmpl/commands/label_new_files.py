@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
+from kmpl.commands.flags import flags_of
 from kmpl.commands.folder_options import file_progress, warnings_in_one_line
 from kmpl.commands.label_files import LabelFiles
 from kmpl.config.labelling import LabelOptions, check_new_files
@@ -51,7 +52,7 @@ def label_new_files(folder: Path, options: LabelFiles, overrides: Mapping[str, A
             threads=learning.threads,
             on_progress=on_progress,
         )
-    _print(written, options.mlruns, console)
+    _print(written, options, console)
 
 
 def _check(folder: Path, options: LabelFiles, overrides: Mapping[str, Any]) -> None:
@@ -70,27 +71,35 @@ def _check(folder: Path, options: LabelFiles, overrides: Mapping[str, Any]) -> N
             look_up(FORMATS, name, "format")
 
 
-def _print(written: "Written", mlruns: Path, console: Console) -> None:
-    from kmpl.labelling.new_files_summary import lines, nothing_line, verdict_line
+def _print(written: "Written", options: LabelFiles, console: Console) -> None:
+    from kmpl.labelling.new_files_summary import lines
 
-    summary = written.summary
-    if not written.run:
-        table = f"{written.files.out} ({written.rows:,} rows)" if written.rows else "nothing"
-        for line in (nothing_line(summary), verdict_line(summary.verdict), f"Written: {table}"):
-            console.print(f"{escape(line)}.", highlight=False, soft_wrap=True)
-        return
-    for line in lines(summary):
+    for line in lines(written.summary):
         console.print(f"{escape(line)}.", highlight=False, soft_wrap=True)
     files = written.files
     rows = f"{written.rows:,} row{'' if written.rows == 1 else 's'}"
-    names = escape(f"{files.out} ({rows} of new files), {files.new_files_file}")
-    console.print(f"Written: [bold]{names}[/bold]", highlight=False, soft_wrap=True)
-    if summary.verdict.answer == "no":
-        return
-    known = ["--labels", str(files.out), "--trust", "given"]
-    if summary.verdict.answer == "yes":
-        words = ["label", str(files.folder), *known, "--out", str(free_name(files.out))]
+    done = f"{files.out} ({rows})" + (f", {files.new_files_file}" if written.run else "") if written.rows else "nothing"
+    console.print(f"Written: [bold]{escape(done)}[/bold]", highlight=False, soft_wrap=True)
+    if step := _next_step(written, options):
+        console.print(f"Next{escape(step)}", highlight=False, soft_wrap=True)
+
+
+def _next_step(written: "Written", options: LabelFiles) -> str:
+    """Return the command that comes next, behind what it is for; empty where there is none."""
+    summary, files = written.summary, written.files
+    source = summary.about.source
+    same = [f"--class-named={name}" for name in options.class_named or source.class_named] + flags_of(source.settings)
+    if FORMATS[files.format].read is not None:  # it has the labels of all files of labels, the folder's own have not
+        known = ["--labels", str(files.out), "--trust", "given"]
     else:
-        words = ["suggest", str(files.folder), *known, "--budget", "20", "--out", str(free_name(Path("to_label.csv")))]
-    command = escape(next_command(*words, mlruns=mlruns))
-    console.print(f"Next: [bold]{command}[/bold]", highlight=False, soft_wrap=True)
+        known = ["--labels", str(options.labels or source.labels_file)] if options.labels or source.labels_file else []
+    learn = next_command(
+        *("label", str(files.folder), *known, "--out", str(free_name(files.out)), *same), mlruns=options.mlruns
+    )
+    if summary.verdict.answer == "yes":
+        return f": {learn}"
+    if summary.verdict.answer == "label first":
+        to_label = str(free_name(Path("to_label.csv")))
+        words = ["suggest", str(files.folder), *known, "--budget", "20", "--out", to_label, *same]
+        return f": {next_command(*words, mlruns=options.mlruns)}"
+    return f", to learn from the later labels all the same: {learn}" if summary.later.all else ""

@@ -74,7 +74,7 @@ def suggest(
 
 def _next_step(folder: Path, options: SuggestFiles, settings: dict[str, Any], *, labelled: bool) -> str:
     """Return the next step for a person, and the command that labels the folder after it, with the same settings."""
-    from kmpl.datasets.image_folder import labels_file
+    from kmpl.datasets.image_files import labels_file
 
     labels = labels_file(folder, options.labels)
     task = f"fill in the column label of {options.out}"
@@ -85,6 +85,7 @@ def _next_step(folder: Path, options: SuggestFiles, settings: dict[str, Any], *,
     arguments = [str(folder)]
     if labels is not None or not labelled:
         arguments += ["--labels", str(labels or options.out)]
+        arguments += ["--trust", options.trust] if labels and options.trust else []
     arguments += ["--out", str(free_name(Path("pseudo_labels.csv"))), *options.reading_flags(), *flags_of(settings)]
     command = next_command("label", *arguments, mlruns=options.mlruns)
     return f"Next: {escape(task)}, then: [bold]{escape(command)}[/bold]"

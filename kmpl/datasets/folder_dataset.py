@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kmpl.datasets.image_folder import DEFAULT_SIZE_PIXELS, LABELS_FILE, FolderImages, read_folder, scan
+from kmpl.datasets.image_files import LABELS_FILE, scan
+from kmpl.datasets.image_folder import DEFAULT_SIZE_PIXELS, FolderImages, read_folder
 from kmpl.datasets.types import UNLABELLED, Images
 from kmpl.errors import FileError, LabelsWarning, LeftOutWarning, ReadingWarning, UserError
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from kmpl.images.reading import OnProgress
-from kmpl.runtime.devices import cores
+from kmpl.runtime.cores import cores
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ from kmpl.images.conversion import Conversion
 from kmpl.images.decoding import PictureError, read_picture, read_undecided
 from kmpl.images.transparency import Transparent, decide_ground, ground_sentence
 from kmpl.images.value_ranges import Extent, Ranges, decide, sentences
-from kmpl.runtime.devices import cores
+from kmpl.runtime.cores import cores
 
 _AHEAD = 64
 """Pictures that are read before they are asked for, at most."""

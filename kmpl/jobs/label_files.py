@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from kmpl.datasets.image_folder import LABELS_FILE
+from kmpl.datasets.image_files import LABELS_FILE
 from kmpl.formats import writing
 from kmpl.formats.given_labels import NO_RULES, Rules
 from kmpl.runtime.output_paths import check_apart, check_target

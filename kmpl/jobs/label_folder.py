@@ -21,8 +21,9 @@ from kmpl.labelling.job import Job, prepare, run
 from kmpl.labelling.label_table import LabelTable, records_of, to_csv
 from kmpl.labelling.making_reference import reference_of
 from kmpl.labelling.reference import Source
-from kmpl.labelling.summary import check_record, folder_name, metrics_of, run_note
+from kmpl.labelling.summary import check_record, metrics_of, run_note
 from kmpl.labelling.ways import choose
+from kmpl.labelling.words import folder_name
 from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.models.frozen_network import sees_images
 from kmpl.runtime.files import whole_file
@@ -91,14 +92,15 @@ def _label_tracked(
     texts = _texts(labels, choice.job, command)
     kept: dict[str, str | bytes] = dict(texts)
     if labels.has_model:
-        kept[reference.FILE] = reference.to_bytes(reference_of(choice.job, labelling, labels, _source(files, images)))
+        source = _source(files, images, overrides)
+        kept[reference.FILE] = reference.to_bytes(reference_of(choice.job, labelling, labels, source))
     tracked.log_result(
         pools[0], labelling, numbers=metrics_of(labels), curve=labels.curve, note=run_note(labels), files=kept
     )
     return labels, texts
 
 
-def _source(files: Files, images: FolderImages) -> Source:
+def _source(files: Files, images: FolderImages, overrides: Mapping[str, Any]) -> Source:
     """Return where labels were read and written."""
     return Source(
         out=str(files.out.resolve()),
@@ -107,6 +109,7 @@ def _source(files: Files, images: FolderImages) -> Source:
         class_named=files.rules.class_named,
         trust=files.rules.trust,
         format=files.rules.format,
+        settings=dict(overrides),
     )
 
 

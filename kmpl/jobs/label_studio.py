@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from kmpl.datasets.image_folder import scan
+from kmpl.datasets.image_files import scan
 from kmpl.errors import UserError
 from kmpl.formats.given_labels import NO_RULES, GivenLabels, Rules
 from kmpl.formats.records import LabelRecord, class_names

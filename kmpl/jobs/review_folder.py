@@ -10,7 +10,8 @@ import numpy as np
 
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.presets import merge
-from kmpl.datasets.image_folder import LABELS_FILE, FolderImages, OnProgress, read_folder
+from kmpl.datasets.image_files import LABELS_FILE
+from kmpl.datasets.image_folder import FolderImages, OnProgress, read_folder
 from kmpl.errors import FileError
 from kmpl.jobs.folder_images import features_of
 from kmpl.jobs.label_files import Files

@@ -27,15 +27,24 @@ class Seen(NamedTuple):
     features: np.ndarray
     probabilities: np.ndarray
 
+    @classmethod
+    def none(cls) -> "Seen":
+        """Return that no image was seen."""
+        nothing = np.zeros((0, 0), dtype=np.float32)
+        return cls([], nothing, nothing)
 
-def see_new_files(found: Found, root: Path, device: str, on_progress: OnProgress) -> tuple[Seen, dict[str, str]]:
+
+def see_new_files(
+    found: Found, trained: TrainedModel, root: Path, device: str, on_progress: OnProgress
+) -> tuple[Seen, dict[str, str]]:
     """Return new and changed images as the model sees them, and the files that cannot be read, with the reason."""
     wanted = found.changes.unseen
     left_out: dict[str, str] = {}
     names: list[str] = []
     features: list[np.ndarray] = []
     probabilities: list[np.ndarray] = []
-    model = found.model.classifier
+    model = trained.classifier
+    kept = found.known.reference
 
     def unread(path: Path, reason: str) -> None:
         left_out[path.relative_to(root).as_posix()] = reason
@@ -43,13 +52,13 @@ def see_new_files(found: Found, root: Path, device: str, on_progress: OnProgress
     for readable, images, n in read_batches(model, [root / file for file in wanted], unread):
         if readable:
             names += [path.relative_to(root).as_posix() for path in readable]
-            one, other = _embedded(found.model, images, device, found.reference.about.precision)
+            one, other = _embedded(trained, images, device, kept.about.precision)
             features.append(one)
             probabilities.append(other)
         on_progress(n, len(wanted))
     for kind in sorted(model.unknown):
         warnings.warn(f"{root}: {unknown_sentence(kind)}", ReadingWarning, stacklevel=3)
-    dimension = found.reference.centroids.shape[1]
+    dimension = kept.centroids.shape[1]
     none = np.zeros((0, dimension), dtype=np.float32), np.zeros((0, len(model.classes)), dtype=np.float32)
     return Seen(names, np.concatenate([none[0], *features]), np.concatenate([none[1], *probabilities])), left_out
 

@@ -27,7 +27,7 @@ from kmpl.jobs.workspace import Workspace
 from kmpl.method import steps
 from kmpl.reports.comparison import SweepReport
 from kmpl.reports.studies import StudyRecord
-from kmpl.runtime.devices import cores
+from kmpl.runtime.cores import cores
 from kmpl.tracking.sweep_runs import SweepRun, refuse_other_settings, sweep_run
 
 

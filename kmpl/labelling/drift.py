@@ -96,6 +96,11 @@ class Drift:
     """Classes whose share differs from that of the old images, the largest excess first."""
 
     @property
+    def more_unlike(self) -> bool:
+        """Whether more of the new images than of the old ones are unlike anything labelled."""
+        return self.unlike_p < SIGNIFICANT
+
+    @property
     def reasons(self) -> list[str]:
         """In what the new images are unlike the old ones; empty if in nothing that matters."""
         found = []
@@ -103,7 +108,7 @@ class Drift:
             found.append("they lie farther from all clusters")
         if self.unsureness.matters:
             found.append("the model is less sure of them")
-        if self.unlike_p < SIGNIFICANT:
+        if self.more_unlike:
             found.append("more of them are unlike anything labelled")
         return found
 

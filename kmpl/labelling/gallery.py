@@ -15,15 +15,14 @@ from kmpl.images.thumbnail import encode, is_pixelated
 from kmpl.labelling.label_table import LabelTable
 from kmpl.labelling.summary import (
     ClassSummary,
-    abbreviate,
     check_line,
     class_summaries,
-    folder_name,
     remark_lines,
     summary_line,
     validation_line,
     warning_lines,
 )
+from kmpl.labelling.words import abbreviate, folder_name
 
 _THUMBNAIL_PIXELS = 96  # side, at most
 _IMAGES_PER_STRIP = 10

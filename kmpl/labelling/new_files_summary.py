@@ -1,14 +1,16 @@
 """What was made of the new files of a folder: in lines, as plain values, and as metrics."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kmpl.datasets.new_files import FolderChanges
-from kmpl.labelling.drift import Drift
 from kmpl.labelling.reference import About
-from kmpl.labelling.training_again import Check, Verdict
+from kmpl.labelling.training_again import Check, LaterLabels, Verdict
+
+if TYPE_CHECKING:  # it imports PyTorch, which a look at a folder without new files does not need
+    from kmpl.labelling.drift import Drift
 
 _ANSWERS = {
     "yes": "Training again is worth it",
@@ -33,9 +35,10 @@ class NewFilesSummary:
     """New images below the threshold, left empty."""
     expected: float
     """Mean confidence of the assigned labels; NaN if there is none."""
-    drift: Drift | None
+    drift: "Drift | None"
     """None if there is no new image."""
     check: Check
+    later: LaterLabels
     verdict: Verdict
 
     @property
@@ -47,37 +50,35 @@ class NewFilesSummary:
 def count_line(changes: FolderChanges) -> str:
     """Return how the folder has changed, in one sentence.
 
-    >>> count_line(FolderChanges(new=("a", "b"), changed=(), moved={"c": "d"}, gone=("e",)))
-    '2 new files, 1 renamed or copied, 1 gone'
+    >>> count_line(FolderChanges(new=("a", "b"), changed=("f",), moved={"c": "d"}, gone=("e",)))
+    '3 new images (1 in the place of an old one), 1 renamed or copied, 1 gone'
     """
-    n = len(changes.new)
-    parts = [f"{n:,} new file{'' if n == 1 else 's'}"]
-    parts += [f"{len(changes.changed):,} changed"] if changes.changed else []
+    n, changed = len(changes.unseen), len(changes.changed)
+    parts = [f"{n:,} new image{'' if n == 1 else 's'}" + (f" ({changed:,} in the place of an old one)" * bool(changed))]
     parts += [f"{len(changes.moved):,} renamed or copied"] if changes.moved else []
     parts += [f"{len(changes.gone):,} gone"] if changes.gone else []
     return ", ".join(parts)
 
 
-def nothing_line(summary: NewFilesSummary) -> str:
-    """Return that there is nothing to label."""
-    gone = f"; {len(summary.changes.gone):,} gone" if summary.changes.gone else ""
-    return f"No file is without a name of run {summary.run} or of those after it{gone}"
-
-
 def lines(summary: NewFilesSummary) -> list[str]:
     """Return what a person should read, a line each, without full stops."""
-    found = [f"{count_line(summary.changes)}; the model of run {summary.run} names them"]
-    if summary.drift is None:
-        return [*found, verdict_line(summary.verdict)]
-    found.append(labels_line(summary))
+    if not summary.changes.unseen and not summary.changes.moved:
+        gone = f"; {len(summary.changes.gone):,} gone" if summary.changes.gone else ""
+        found = [f"No image is new since run {summary.run}, or since those after it{gone}"]
+    else:
+        found = [f"{count_line(summary.changes)}; the model of run {summary.run} names them"]
+    if summary.drift is not None:
+        found.append(labels_line(summary))
     if summary.check.labels:
         found.append(check_line(summary))
-    return [*found, *drift_lines(summary.drift), verdict_line(summary.verdict)]
+    if summary.later.all:
+        found.append(later_line(summary))
+    return [*found, *(drift_lines(summary.drift) if summary.drift else []), verdict_line(summary.verdict)]
 
 
 def labels_line(summary: NewFilesSummary) -> str:
     """Return how many of the new images have a label, and how many of them are expected to be right."""
-    line = f"{summary.images:,} new images: {summary.given:,} labels given, {summary.assigned:,} assigned, "
+    line = f"Their labels: {summary.given:,} given, {summary.assigned:,} assigned, "
     line += f"{summary.unsure:,} unsure and left empty"
     threshold = summary.about.threshold
     if threshold is None:
@@ -94,27 +95,42 @@ def check_line(summary: NewFilesSummary) -> str:
     """Return how many given labels of new images the model names."""
     check = summary.check
     low, high = check.interval
-    line = f"Of {_of(check.labels, 'given label')} of new images the model names {check.right:,} right"
-    line += f" ({low:.0%} to {high:.0%} of all such)"
+    n = f"{check.labels:,} given label{'' if check.labels == 1 else 's'}"
+    line = f"Before it knows them, the model names {check.right:,} of {n} of these new images right"
     promised = summary.about.expected_of_all
-    return line + (f"; {promised:.0%} were expected of the old ones" if promised is not None else "")
+    expected = "" if promised is None else f"; {promised:.0%} were expected of the old ones"
+    return f"{line} (so {low:.0%} to {high:.0%} of all such){expected}"
 
 
-def drift_lines(drift: Drift) -> list[str]:
-    """Return how unlike the old images the new ones are, a line each."""
-    low, high = drift.far_interval
-    far = f"Drift: {drift.far:,} of {drift.images:,} lie farther from all clusters than 95 % of the old images do"
-    far += f" ({low:.0%} to {high:.0%}; alike would be 5 %); a new one is farther than an old one in "
-    far += f"{drift.distance.effect:.0%} of pairs ({_p(drift.distance.p)})"
-    sure = f"The model is less sure of a new one in {drift.unsureness.effect:.0%} of pairs ({_p(drift.unsureness.p)}): "
-    sure += f"confidence {drift.expected:.1%} on average, {drift.old_expected:.1%} of the old ones"
+def later_line(summary: NewFilesSummary) -> str:
+    """Return that labels came which the model does not know, and what they do."""
+    later = summary.later
+    does = "It stands in the table and changes" if later.all == 1 else "They stand in the table and change"
+    known = f"{later.counted} came since the model learnt"
+    return f"{known}. {does} no other label until the whole folder is labelled again"
+
+
+def drift_lines(drift: "Drift") -> list[str]:
+    """Return how unlike the old images the new ones are: in words first, then the numbers; a line each."""
+    n = f"{drift.images:,}"
+    far = f"The new images look {'unlike' if drift.distance.matters else 'like'} the old ones: {drift.far:,} of {n} "
+    far += f"{'is' if drift.far == 1 else 'are'} far from all clusters, as 5% of the old ones are "
+    far += f"({_pairs('farther', drift.distance.effect, drift.distance.p)})"
+    than = "less sure of them than" if drift.unsureness.matters else "about as sure of them as"
+    sure = f"The model is {than} of the old ones: confidence {drift.expected:.1%} on average, {drift.old_expected:.1%} "
+    sure += f"of the old ({_pairs('less sure', drift.unsureness.effect, drift.unsureness.p)})"
     found = [far, sure]
     if drift.unlike is not None and drift.old_unlike is not None:
-        share = f"{drift.unlike:,} of {drift.images:,} are unlike what is labelled"
-        found.append(f"{share}, {drift.old_unlike:.0%} of the old ones ({_p(drift.unlike_p)})")
+        begin = "More of them than of the old ones" if drift.more_unlike else "No more of them than of the old ones"
+        share = f"{drift.unlike:,} of {n}, {drift.old_unlike:.0%} of the old ({_p(drift.unlike_p)})"
+        found.append(f"{begin} are unlike what is labelled: {share}")
     if drift.classes:
         found.append(f"Classes whose share is another than before: {', '.join(drift.classes)}")
     return found
+
+
+def _pairs(what: str, effect: float, p: float) -> str:
+    return f"{what} in {effect:.0%} of pairs of a new and an old one; alike is 50%; {_p(p)}"
 
 
 def verdict_line(verdict: Verdict) -> str:
@@ -139,6 +155,8 @@ def record(summary: NewFilesSummary) -> dict[str, Any]:
         "threshold": summary.about.threshold,
         "given_labels_named_right": check.right,
         "given_labels_checked": check.labels,
+        "later_labels_of_new_images": summary.later.of_new,
+        "later_labels_of_old_images": summary.later.of_old,
         "drift": None if drift is None else {name: _finite(value) for name, value in _numbers(drift).items()},
         "differing_classes": [] if drift is None else list(drift.classes),
         "train_again": summary.verdict.answer,
@@ -169,7 +187,7 @@ def note(summary: NewFilesSummary) -> str:
     return "\n\n".join(f"{line}." for line in lines(summary))
 
 
-def _numbers(drift: Drift) -> dict[str, float]:
+def _numbers(drift: "Drift") -> dict[str, float]:
     unlike = np.nan if drift.unlike is None else drift.unlike / drift.images
     return {
         "far": drift.far / drift.images,
@@ -193,7 +211,3 @@ def _finite(value: float) -> float | None:
 
 def _p(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
-
-
-def _of(n: int, what: str) -> str:
-    return f"{n:,} {what}{'' if n == 1 else 's'}"

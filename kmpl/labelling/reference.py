@@ -12,10 +12,11 @@ not know, R kept features.
 import json
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 from safetensors import SafetensorError, safe_open
 from scipy.special import softmax
 
@@ -39,6 +40,8 @@ class Source(Settings):
     trust: str | None = None
     format: str | None = None
     """Rules by which the given labels were read."""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    """Given settings, as a tree."""
 
 
 class About(Settings):

@@ -1,8 +1,6 @@
 """The summary of a labelled folder: one line per class, the expected accuracy, and warnings."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +9,7 @@ from kmpl.datasets.types import UNLABELLED
 from kmpl.labelling import class_shares
 from kmpl.labelling.label_table import UNLIKE, LabelTable
 from kmpl.labelling.stopping import curve_line
+from kmpl.labelling.words import abbreviate
 from kmpl.reports.findings import why_early
 
 _ADVICE = "more labels help most (kmpl suggest says which); --threshold 0 writes all the same"
@@ -20,15 +19,6 @@ _ADVICE_TO_LEARN = (
 )
 _MAX_NAMED = 5  # doubtful labels in a line
 _MIN_EXPECTED_IMAGES = 3  # a class with fewer expected images may have none by chance
-
-
-def abbreviate(names: Sequence[str], limit: int, between: str = ", ") -> str:
-    """Return the first names, and the number of the others.
-
-    >>> abbreviate(["a", "b", "c"], 2), abbreviate(["a", "b"], 2)
-    ('a, b, and 1 more', 'a, b')
-    """
-    return between.join(names[:limit]) + (f", and {len(names) - limit:,} more" if len(names) > limit else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -187,8 +177,3 @@ def run_note(table: LabelTable) -> str:
     """Return the text at the top of the run's page in MLflow, as markdown."""
     lines = [check_line(table), table.way, *warning_lines(table), *remark_lines(table), summary_line(table)]
     return "\n\n".join(f"{line}." for line in lines if line)
-
-
-def folder_name(root: Path) -> str:
-    """Return the name of a folder for titles."""
-    return root.absolute().name or str(root)

@@ -1,7 +1,6 @@
 """Devices, precision and threads of the computation."""
 
 import ctypes
-import os
 from functools import cache
 from typing import TypeVar
 
@@ -9,6 +8,7 @@ import torch
 from torch import nn
 
 from kmpl.errors import SettingError
+from kmpl.runtime.cores import cores
 
 N = TypeVar("N", bound=nn.Module)
 
@@ -60,11 +60,6 @@ def to_device(network: N, device: str, precision: str) -> N:
     target = pick_device(device)
     network.precision = pick_precision(precision, target)  # type: ignore[assignment]
     return network.to(target)
-
-
-def cores() -> int:
-    """Return how many CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def use_threads(threads: int) -> None:

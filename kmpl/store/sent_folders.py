@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from kmpl.datasets.image_folder import LABELS_FILE, scan
+from kmpl.datasets.image_files import LABELS_FILE, scan
 from kmpl.errors import FileError
 from kmpl.runtime.files import describe
 from kmpl.store.store import Store

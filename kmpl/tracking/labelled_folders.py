@@ -1,4 +1,4 @@
-"""What MLflow knows of a folder that was labelled: its newest run with a model, and the runs of new files since."""
+"""What MLflow knows of folders that were labelled: their newest runs with a model, and the runs of new files since."""
 
 import json
 from collections.abc import Sequence
@@ -11,8 +11,11 @@ from mlflow.exceptions import MlflowException
 
 from kmpl.errors import UserError
 from kmpl.tracking.client import search, search_deleted
-from kmpl.tracking.labelling_runs import LABELLING, NEW_FILES
 
+LABELLING = "labelling"
+"""Kind of the run of ``kmpl label``."""
+NEW_FILES = "new-files"
+"""Kind of the run of ``kmpl label --new-files``."""
 SEEN = "seen.json"
 """File of a run of new files: the digest of each file that it labelled, by name."""
 _LABELS = "labels.csv"
@@ -24,18 +27,28 @@ class LabelledFolder:
 
     run: str
     """Its id."""
+    folder: Path
+    """Where the folder lay."""
     reference: Path
     """What it kept of its images; a copy if the store is remote."""
-    labels: tuple[Path, ...]
-    """The labels that it wrote, and those of new files since, oldest first."""
-    seen: dict[str, str]
-    """Digest of each file that was labelled since, by name."""
     newer: str = ""
     """Id of a newer run, which left no model; empty if there is none."""
 
 
-def find(client: MlflowClient, folder: Path, *, reference: str, into: Path, again: str) -> LabelledFolder:
-    """Return what is known of a folder.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Since:
+    """What a labelling and the runs of new files after it wrote."""
+
+    labels: tuple[Path, ...]
+    """The labels that it wrote, and those of new files since, oldest first."""
+    seen: dict[str, str]
+    """Digest of each file that was labelled since, by name."""
+    unlike: tuple[str, ...]
+    """In what the latest of them that were unlike the old ones were so; empty if none were."""
+
+
+def of_path(client: MlflowClient, folder: Path, *, reference: str, into: Path, again: str) -> LabelledFolder | None:
+    """Return the labelling of the folder that lies, or lay, at a path; None if there is none.
 
     Args:
         client: of the store.
@@ -45,10 +58,12 @@ def find(client: MlflowClient, folder: Path, *, reference: str, into: Path, agai
         again: the command that labels the folder.
 
     Raises:
-        UserError: it was not labelled, its run was deleted, it left no model, or a file of the run is gone.
+        UserError: its run left no model, or no reference.
     """
-    runs = _finished_runs(client, folder, again)
-    with_model = [run for run in runs if run.outputs and run.outputs.model_outputs]
+    runs = _of_folder(_finished(client), str(folder.resolve()))
+    if not runs:
+        return None
+    with_model = [run for run in runs if _has_model(run)]
     if not with_model:
         raise UserError(
             f"{folder}: its run {runs[0].info.run_id} left no model, as the features came from a file or from another "
@@ -56,44 +71,79 @@ def find(client: MlflowClient, folder: Path, *, reference: str, into: Path, agai
         )
     run = with_model[0]
     run_id = str(run.info.run_id)
-    copies = into / run_id
-    if reference not in {file.path for file in client.list_artifacts(run_id)}:
+    if not _holds(client, run, reference):
         raise UserError(
             f"{folder}: its run {run_id} holds no {reference}, which says what the old images were like (it is of an "
             f"earlier version, or was removed); label anew: {again}"
         )
-    labels = [_fetch(client, run_id, _LABELS, copies)]
-    seen: dict[str, str] = {}
-    since = [one for one in search(client, kind=NEW_FILES) if one.data.tags.get("labelling") == run_id]
-    for one in reversed(since):  # oldest first
-        if one.info.status == "FINISHED":
-            later = str(one.info.run_id)
-            seen |= json.loads(_fetch(client, later, SEEN, into / later).read_text(encoding="utf-8"))
-            labels.append(_fetch(client, later, _LABELS, into / later))
+    newer = "" if run is runs[0] else str(runs[0].info.run_id)
     return LabelledFolder(
         run=run_id,
-        reference=_fetch(client, run_id, reference, copies),
-        labels=tuple(labels),
-        seen=seen,
-        newer="" if run is runs[0] else str(runs[0].info.run_id),
+        folder=folder.resolve(),
+        reference=_fetch(client, run_id, reference, into / run_id),
+        newer=newer,
     )
 
 
-def _finished_runs(client: MlflowClient, folder: Path, again: str) -> list[Run]:
-    """Return the labellings of a folder, newest first.
+def of_others(client: MlflowClient, folder: Path, *, reference: str, into: Path) -> list[LabelledFolder]:
+    """Return the newest labelling with a model and a reference of each other folder, newest first."""
+    found: dict[str, LabelledFolder] = {}
+    for run in _finished(client):
+        root, run_id = run.data.tags.get("folder", ""), str(run.info.run_id)
+        if root and root not in (*found, str(folder.resolve())) and _has_model(run) and _holds(client, run, reference):
+            kept = _fetch(client, run_id, reference, into / run_id)
+            found[root] = LabelledFolder(run=run_id, folder=Path(root), reference=kept)
+    return list(found.values())
+
+
+def refuse_unknown(client: MlflowClient, folder: Path, again: str) -> None:
+    """Refuse a folder that was never labelled.
 
     Raises:
-        UserError: there is none.
+        UserError: always; if its run was deleted, it says so.
     """
-    root = str(folder.resolve())
-    runs = [run for run in _of_folder(search(client, kind=LABELLING), root) if run.info.status == "FINISHED"]
-    if not runs:
-        deleted = _of_folder(search_deleted(client, kind=LABELLING), root)
-        was = f" (its run {deleted[0].info.run_id} was deleted in MLflow, and can be restored there)" if deleted else ""
-        raise UserError(
-            f"{folder}: no finished `kmpl label` of it is among the runs at {client.tracking_uri}{was}; first: {again}"
-        )
-    return runs
+    deleted = _of_folder(search_deleted(client, kind=LABELLING), str(folder.resolve()))
+    was = f" (its run {deleted[0].info.run_id} was deleted in MLflow, and can be restored there)" if deleted else ""
+    raise UserError(
+        f"{folder}: no finished `kmpl label` of it is among the runs at {client.tracking_uri}{was}; first: {again}"
+    )
+
+
+def since(client: MlflowClient, run: str, into: Path) -> Since:
+    """Return what a labelling and the runs of new files after it wrote.
+
+    Args:
+        client: of the store.
+        run: id of the labelling.
+        into: folder for copies of remote files.
+
+    Raises:
+        UserError: a file of a run is gone.
+    """
+    labels = [_fetch(client, run, _LABELS, into / run)]
+    seen: dict[str, str] = {}
+    unlike: tuple[str, ...] = ()
+    later = [one for one in search(client, kind=NEW_FILES) if one.data.tags.get("labelling") == run]
+    for one in reversed(later):  # oldest first
+        if one.info.status == "FINISHED":
+            name = str(one.info.run_id)
+            seen |= json.loads(_fetch(client, name, SEEN, into / name).read_text(encoding="utf-8"))
+            labels.append(_fetch(client, name, _LABELS, into / name))
+            unlike = tuple(filter(None, one.data.tags.get("unlike", "").split("; "))) or unlike
+    return Since(labels=tuple(labels), seen=seen, unlike=unlike)
+
+
+def _finished(client: MlflowClient) -> list[Run]:
+    """Return all finished labellings, newest first."""
+    return [run for run in search(client, kind=LABELLING) if run.info.status == "FINISHED"]
+
+
+def _has_model(run: Run) -> bool:
+    return bool(run.outputs and run.outputs.model_outputs)
+
+
+def _holds(client: MlflowClient, run: Run, name: str) -> bool:
+    return name in {file.path for file in client.list_artifacts(run.info.run_id)}
 
 
 def _of_folder(runs: Sequence[Run], root: str) -> list[Run]:

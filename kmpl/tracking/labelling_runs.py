@@ -23,13 +23,9 @@ from kmpl.runtime.locks import hold, is_held
 from kmpl.tracking.client import closing, kill_running, link_successor, search
 from kmpl.tracking.environment import environment
 from kmpl.tracking.experiment_runs import log_metrics, log_params, start
+from kmpl.tracking.labelled_folders import LABELLING, NEW_FILES
 from kmpl.tracking.log_model import log_model
 from kmpl.tracking.run_metrics import finite_metrics, training_metrics
-
-LABELLING = "labelling"
-"""Kind of the run of ``kmpl label``."""
-NEW_FILES = "new-files"
-"""Kind of the run of ``kmpl label --new-files``."""
 
 
 class LabellingRun:

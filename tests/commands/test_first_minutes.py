@@ -68,7 +68,8 @@ def test_it_says_why_the_rounds_ended_early_and_what_to_do_next(
     task, again = next_step(said)
     assert task == "look at page.html, correct the column label of out.csv"
     assert again.startswith("kmpl label photos --labels out.csv --out out_2.csv --")
-    command = shlex.split(said.split("The model labels more: ")[1].strip())
+    assert said.splitlines()[-1] == "New pictures in the folder later: kmpl label photos --new-files"
+    command = shlex.split(said.split("The model labels more: ")[1].splitlines()[0])
     assert command[:3] == ["kmpl", "predict", "more-images"]
     done = here("predict", "photos", *command[3:], cwd=folder)
     assert (done.returncode, done.stdout.count("\n")) == (0, 41)

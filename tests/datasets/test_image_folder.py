@@ -12,7 +12,8 @@ import pytest
 from deep_files import write_png, write_tiff
 from PIL import Image
 
-from kmpl.datasets.image_folder import FolderImages, read_folder, scan
+from kmpl.datasets.image_files import scan
+from kmpl.datasets.image_folder import FolderImages, read_folder
 from kmpl.datasets.registry import read
 from kmpl.datasets.types import UNLABELLED
 from kmpl.errors import UserError

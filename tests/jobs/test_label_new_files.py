@@ -2,6 +2,8 @@
 
 import csv
 import json
+import os
+import shlex
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +20,9 @@ from tracking_names import undocumented, unseen
 from kmpl.cli import main
 from kmpl.datasets.new_files import FolderChanges, compare, digests_of
 from kmpl.formats.huggingface import FILE
+from kmpl.jobs.table_lock import table_lock
 from kmpl.runtime.files import sha256
+from kmpl.runtime.typed_command import next_command
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
 
@@ -96,7 +100,9 @@ def test_new_files_get_rows_and_all_else_stays_byte_for_byte(place: Place, capsy
     assert np.mean([rows[file]["label"] == truth[file] for file in assigned]) > 0.8
     assert all(rows[file]["assigned"] == rows[file]["label"] for file in truth)
     assert all(0 <= float(rows[file]["confidence"]) <= 1 and rows[file]["cluster"] for file in truth)
-    assert f"24 new files; the model of run {place.run} names them." in said
+    assert f"24 new images; the model of run {place.run} names them." in said
+    assert "\nThe new images look like the old ones: " in said
+    assert "\nThe model is about as sure of them as of the old ones: confidence " in said
     assert "Training again is not worth it: nothing that matters tells the new images from the old ones" in said
     [run] = place.runs("new-files")
     assert run.info.status == "FINISHED"
@@ -109,8 +115,8 @@ def test_new_files_get_rows_and_all_else_stays_byte_for_byte(place: Place, capsy
     after = place.out.read_bytes()
     assert place.again() == 0
     said = capsys.readouterr().out
-    assert said.startswith(f"No file is without a name of run {place.run}")
-    assert said.endswith("no new label came.\nWritten: nothing.\n")
+    assert said.startswith(f"No image is new since run {place.run}")
+    assert said.endswith("no label came that the model does not know.\nWritten: nothing\n")
     assert place.out.read_bytes() == after
 
 
@@ -166,9 +172,11 @@ def test_given_labels_of_new_files_stay_and_test_the_model(place: Place, capsys:
     assert place.said()["given_labels_named_right"] == 1
     assert unseen(place.runs("new-files"), "new-files") == []
     said = capsys.readouterr().out
-    assert "Of 3 given labels of new images the model names 1 right (6% to 79% of all such)" in said
+    assert "Before it knows them, the model names 1 of 3 given labels of these new images right (so 6% to 79%" in said
+    assert "\n3 given labels of new images came since the model learnt. They stand in the table and change no " in said
     assert "Training again is worth it: 1 given label of classes that the model does not know: zebra." in said
-    assert f"label {place.folder} --labels {place.out} --trust given --out {place.root / 'out_2.csv'}" in said
+    again = f"label {place.folder} --labels {place.out} --trust given --out {place.root / 'out_2.csv'}"
+    assert f"Next: kmpl {again} --backbone=efficientnet-lite0 --threads=1 --mlruns" in said.replace(kmpl(), "kmpl")
 
 
 def test_images_of_another_kind_are_said_to_be_unlike(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
@@ -181,8 +189,143 @@ def test_images_of_another_kind_are_said_to_be_unlike(place: Place, capsys: pyte
     assert drift["far_low"] > 0.8
     assert drift["distance_p"] < 0.001
     said = capsys.readouterr().out
-    assert "Label some of the new images first, then training again is worth it: the new images are unlike" in said
+    assert "\nThe new images look unlike the old ones: 30 of 30 are far from all clusters" in said
+    assert (
+        "Label some of the new images first, then training again is worth it: images that came since are unlike" in said
+    )
     assert f"suggest {place.folder} --labels {place.out} --trust given --budget 20" in said
+
+    label_in_table(place, [f"digit {number:02}.png" for number in range(4)])
+    assert place.again() == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"No image is new since run {place.run}")
+    assert "4 given labels of new images came since the model learnt. They stand in the table" in said
+    assert "only 4 given labels of new images came, and it takes 5." in said
+    label_in_table(place, ["digit 04.png"])
+    assert place.again() == 0
+    said = capsys.readouterr().out
+    assert "Training again is worth it: images that came since are unlike the old ones" in said
+    words = shlex.split(said.split("\nNext: ")[1])[1:]
+    assert main(words) == 0, "what it says is typed"
+    rows = place.rows(place.root / "out_2.csv")
+    assert {rows[f"digit {number:02}.png"]["source"] for number in range(5)} == {"given"}
+    assert place.again("--out", str(place.out)) == 0
+    assert "came since" not in capsys.readouterr().out.split("Written: ")[-1]
+
+
+def kmpl() -> str:
+    return next_command().split(" --mlruns")[0]
+
+
+def label_in_table(place: Place, files: list[str]) -> None:
+    """Write other labels into the table by hand than stand there."""
+    rows = place.rows()
+    text = place.out.read_text(encoding="utf-8")
+    for file in files:
+        [line] = [line for line in text.splitlines() if line.startswith(f"{file},")]
+        label = rows[file]["label"]
+        other = next(name for name in CLASSES if name != label)
+        text = text.replace(line, line.replace(f"{file},{label},", f"{file},{other},", 1))
+    place.out.write_text(text, encoding="utf-8")
+
+
+def test_labels_given_later_go_to_the_table_and_are_said_to_change_nothing_else(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = write_photographs(place.folder, per_class=1, seed=71)
+    assert place.again() == 0
+    before = place.rows()
+    new = sorted(truth)[0]
+    old = [file for file in sorted(place.truth) if before[file]["source"] == "assigned"][:3]
+    with place.labels.open("a", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([(name, CLASSES[1]) for name in (new, *old)])
+    capsys.readouterr()
+    assert place.again() == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"No image is new since run {place.run}")
+    assert (
+        "4 given labels (1 of new images, 3 of old ones) came since the model learnt. They stand in the table" in said
+    )
+    assert "Training again is not worth it: 4 given labels (1 of new images, 3 of old ones) came since" in said
+    assert f"Written: {place.out} (4 rows)" in said
+    learn = said.split("Next, to learn from the later labels all the same: ")[1]
+    assert f"label {place.folder} --labels {place.out} --trust given" in learn
+    rows = place.rows()
+    changed = {name: (row["label"], row["source"]) for name, row in rows.items() if row != before[name]}
+    assert changed == dict.fromkeys((new, *old), (CLASSES[1], "given"))
+    assert rows[new]["cluster"] == before[new]["cluster"]
+    assert place.said()["later_labels_of_old_images"] == 3
+    assert undocumented(place.runs("new-files")) == set()
+    assert place.again() == 0
+    assert capsys.readouterr().out.count("Written: nothing") == 1
+
+
+def test_names_of_clusters_stay_names_of_clusters_and_test_nothing(
+    place: Place, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truth = write_photographs(place.folder, per_class=1, seed=81)
+    mine, cluster = sorted(truth)[:2]
+    given = "".join(f"{file},{label},given\n" for file, label in {mine: truth[mine]}.items())
+    text = place.labels.read_text(encoding="utf-8").replace("file,label\n", "file,label,source\n")
+    lines = [line if line.count(",") == 2 else f"{line},given" for line in text.splitlines()]
+    place.labels.write_text("\n".join(lines) + f"\n{given}{cluster},{truth[cluster]},cluster\n", encoding="utf-8")
+    assert place.again() == 0
+    assert place.rows()[cluster]["source"] == "cluster"
+    assert place.rows()[cluster]["confidence"] == ""
+    assert place.said()["given_labels_checked"] == 1
+    assert "1 given label of new images came since" in capsys.readouterr().out
+
+
+def test_a_folder_that_was_moved_is_known_by_its_images(
+    place: Place, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    project = tmp_path / "elsewhere"
+    shutil.copytree(place.root, project, ignore=shutil.ignore_patterns("mlruns"))
+    there = project / "renamed"
+    (project / "pictures").rename(there)
+    truth = write_photographs(there, per_class=1, seed=91)
+    begin = ["label", str(there), "--new-files", "--threads=1", "--mlruns", str(place.root / "mlruns")]
+    assert main(begin) == 0
+    said = capsys.readouterr()
+    line = f"kmpl: {there}: is the folder that run {place.run} labelled as {place.folder}: it holds 60 of its 60 images"
+    assert said.err.splitlines() == [line]
+    assert f"Written: {project / 'out.csv'} (6 rows)" in said.out, "the table that lies to the folder as it lay then"
+    assert set(place.rows(project / "out.csv")) == {*place.truth, *truth}
+    assert place.out.read_bytes() == place.before[place.out]
+
+
+def test_a_copy_of_the_folder_and_another_folder_in_its_place_are_refused(
+    place: Place, refused: Refused, tmp_path: Path
+) -> None:
+    mlruns = ["--mlruns", str(place.root / "mlruns"), "--threads=1"]
+    shutil.copytree(place.folder, tmp_path / "copy")
+    line = refused("label", str(tmp_path / "copy"), "--new-files", *mlruns)
+    assert f"holds the images that run {place.run} labelled in {place.folder}, which is still there" in line
+    aside = place.folder.rename(place.root / "aside")
+    try:
+        write_photographs(place.folder, per_class=1, seed=95)
+        line = refused("label", str(place.folder), "--new-files", *mlruns)
+        assert f"is another folder than the one that run {place.run} labelled there: none of its 60 images" in line
+        assert place.again("--out", str(tmp_path / "others.csv")) == 0
+        assert len(place.rows(tmp_path / "others.csv")) == 6
+        assert place.out.read_bytes() == place.before[place.out]
+    finally:
+        shutil.rmtree(place.folder)
+        aside.rename(place.folder)
+
+
+def test_of_two_at_once_the_second_says_who_holds_the_table(place: Place, refused: Refused) -> None:
+    write_photographs(place.folder, per_class=1, seed=99)
+    mlruns = ["--mlruns", str(place.root / "mlruns")]
+    with table_lock(place.out, place.root / "mlruns", "kmpl label pictures --new-files"):
+        line = refused("label", str(place.folder), "--new-files", *mlruns)
+        assert f"{place.out}: `kmpl label pictures --new-files` (process {os.getpid()}, since " in line
+        assert line.rstrip().endswith("writes it now; wait until that is done, or name another file with --out")
+        words = ["label", str(place.folder), "--labels", str(place.labels), "--out", str(place.out), "--overwrite"]
+        assert "writes it now" in refused(*words, *mlruns)
+        assert place.out.read_bytes() == place.before[place.out]
+        assert place.again("--out", str(place.root / "another.csv")) == 0
+    assert place.again() == 0
 
 
 def test_a_new_table_of_any_format_gets_the_labels_of_the_run_and_the_new_ones(place: Place, tmp_path: Path) -> None:
@@ -222,7 +365,7 @@ def test_a_file_that_cannot_be_read_is_left_out(place: Place, capsys: pytest.Cap
     assert place.again() == 0
     written = capsys.readouterr()
     assert "1 file cannot be read and is left out: broken.jpg" in written.err
-    assert written.out.startswith(f"No file is without a name of run {place.run}")
+    assert written.out.startswith(f"No image is new since run {place.run}")
     assert place.out.read_bytes() == place.before[place.out]
     truth = write_photographs(place.folder, per_class=1, seed=61)
     assert place.again() == 0
@@ -240,7 +383,7 @@ def test_what_cannot_be_is_refused_in_one_line(place: Place, refused: Refused, t
     assert "there are no runs in" in refused(
         "label", str(place.folder), "--new-files", "--mlruns", str(tmp_path / "no")
     )
-    (tmp_path / "other").mkdir()
+    write_photographs(tmp_path / "other", per_class=1)
     other = ["label", str(tmp_path / "other"), "--new-files", "--mlruns", str(place.root / "mlruns")]
     assert "no finished `kmpl label` of it is among the runs" in refused(*other)
     (tmp_path / "other.csv").write_text("file,label,source\nelsewhere.png,cat,given\n", encoding="utf-8")
@@ -265,6 +408,7 @@ def test_a_run_that_is_deleted_or_whose_model_is_gone_is_said_to_be(place: Place
     assert f"(its run {place.run} was deleted in MLflow, and can be restored there)" in refused(*begin)
     client.restore_run(place.run)
     artifacts = place.root / "mlruns" / "artifacts" / place.run / "artifacts"
+    write_photographs(place.folder, per_class=1, seed=55)
     for name, text in (("network.safetensors", "network.safetensors"), ("reference.safetensors", "holds no reference")):
         (artifacts / name).rename(artifacts / "aside")
         assert text in refused(*begin)

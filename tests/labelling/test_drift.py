@@ -17,7 +17,7 @@ from kmpl.labelling.drift import Drift, drift_of, look_at
 from kmpl.labelling.job import prepare, run
 from kmpl.labelling.making_reference import reference_of
 from kmpl.labelling.reference import Reference, Source, distances
-from kmpl.labelling.training_again import Check, worth
+from kmpl.labelling.training_again import Check, LaterLabels, worth
 from kmpl.method.kmeans import kmeans
 from kmpl.method.step_interface import Steps, no_test_set
 from kmpl.models.frozen_network import FrozenNetwork
@@ -148,17 +148,31 @@ NO_LABELS = Check(right=0, labels=0)
 
 
 def test_what_decides_whether_training_again_is_worth_it(done: Done) -> None:
-    alike = done.drift(VALUES[KNOWN[N : N + 300]])
-    other = done.drift(VALUES[np.flatnonzero(_TRUTH >= CLASSES)[:100]])
-    rule = partial(worth, promised=0.9, given=40)
-    assert rule(alike, NO_LABELS, more=0).answer == "no"
-    assert rule(other, NO_LABELS, more=0).answer == "label first"
-    assert rule(other, Check(right=9, labels=10), more=10).answer == "yes"
-    assert rule(alike, Check(right=9, labels=9), more=9).answer == "no"
-    assert rule(alike, Check(right=10, labels=10), more=10).answer == "yes"  # a quarter more
-    wrong = rule(alike, Check(right=3, labels=8), more=8)
+    alike = done.drift(VALUES[KNOWN[N : N + 300]]).reasons
+    other = done.drift(VALUES[np.flatnonzero(_TRUTH >= CLASSES)[:100]]).reasons
+    none = LaterLabels()
+    rule = partial(worth, promised=0.9, given=40, new=True)
+    assert rule(alike, NO_LABELS, none).answer == "no"
+    assert rule(other, NO_LABELS, none).answer == "label first"
+    of_new = LaterLabels(of_new=9)
+    assert rule(other, Check(right=9, labels=9), of_new).answer == "yes"
+    assert rule(alike, Check(right=9, labels=9), of_new).answer == "no"
+    assert rule(alike, Check(right=10, labels=10), LaterLabels(of_new=10)).answer == "yes"  # a quarter more
+    wrong = rule(alike, Check(right=3, labels=8), of_new)
     assert wrong.answer == "yes"
-    assert wrong.why == "3 of 8 given labels of new images are found, at most 69% of all such; 90% were expected"
-    assert worth(alike, Check(right=3, labels=8), promised=None, given=40, more=8).answer == "no"
-    unknown = rule(alike, Check(right=8, labels=9, unknown=("8",), n_unknown=1), more=9)
+    assert wrong.why.startswith("the model names 3 of 8 given labels of new images right, so at most 69% of all such")
+    assert worth(alike, Check(right=3, labels=8), of_new, promised=None, given=40, new=True).answer == "no"
+    unknown = rule(alike, Check(right=8, labels=9), LaterLabels(of_old=9, unknown=("8",), n_unknown=1))
     assert unknown.why == "1 given label of classes that the model does not know: 8"
+
+
+def test_labels_of_old_images_say_nothing_of_new_ones_that_are_unlike_them() -> None:
+    rule = partial(worth, ("they lie farther from all clusters",), NO_LABELS, promised=0.9, given=40, new=True)
+    assert rule(LaterLabels(of_old=9)).answer == "label first"
+    four = rule(LaterLabels(of_new=4, of_old=2))
+    assert four.answer == "label first"
+    assert four.why.endswith("; only 4 given labels of new images came, and it takes 5")
+    assert rule(LaterLabels(of_new=5)).answer == "yes"
+    assert rule(LaterLabels(of_new=1, of_old=9)).why == (
+        "10 given labels (1 of new images, 9 of old ones) came since, and the model learnt from 40"
+    )
