@@ -1,9 +1,13 @@
 """Cross-fitting: hide the given labels fold by fold, and test whether the method finds them again.
 
 Shapes: N images, C classes, F folds, V hidden labels.
+
+Source: Northcutt et al. 2021, "Confident learning", https://arxiv.org/abs/1911.00068, for labels that a model which did
+not know them contradicts.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -33,6 +37,9 @@ class CrossFit:
     """(V,) class that it was named instead of, or as, its label."""
     judgement: Judgement | None = None
     """What judges say of the hidden labels, each by judges that did not know it; None without frozen features."""
+    suspects: Mapping[int, int] = field(default_factory=dict)
+    """Given labels that look like another class: index of the image → that class. Names of clusters may be among them,
+    though they are no evidence."""
 
     def mean_confidence(self, probabilities: np.ndarray, guesses: np.ndarray) -> np.ndarray:
         """Return the probability of each guess, averaged over all networks, (N,) in [0, 1].
@@ -90,6 +97,7 @@ def cross_fit(folder: FolderImages, config: ExperimentConfig, *, n_folds: int, s
         images=np.concatenate([none, *(part.images for part in parts)]),
         guesses=np.concatenate([none, *(part.guesses for part in parts)]),
         judgement=joined([part.judgement for part in parts if part.judgement]) if folder.frozen else None,
+        suspects={i: c for part in parts for i, c in part.suspects.items()},
     )
 
 
@@ -107,6 +115,7 @@ def _fold(folder: FolderImages, config: ExperimentConfig, hidden: np.ndarray, st
     in_fold = (hidden & folder.checked)[unlabelled]
     images = unlabelled[in_fold]
     guesses = predicted[images].argmax(axis=1)
+    judgement = judge(pool, labelling).take(np.argsort(pool.sources)) if pool.frozen else None
     return CrossFit(
         hidden=HiddenLabels(
             confidence_ranks(predicted[unlabelled].max(axis=1))[in_fold], guesses == folder.labels[images]
@@ -114,8 +123,27 @@ def _fold(folder: FolderImages, config: ExperimentConfig, hidden: np.ndarray, st
         probabilities=predicted[None],
         images=images,
         guesses=guesses,
-        judgement=judge(pool, labelling).take(np.argsort(pool.sources)).take(images) if pool.frozen else None,
+        judgement=judgement.take(images) if judgement else None,
+        suspects=_suspects(folder, hidden, predicted.argmax(axis=1), judgement) if judgement else {},
     )
+
+
+def _suspects(folder: FolderImages, hidden: np.ndarray, guesses: np.ndarray, judgement: Judgement) -> dict[int, int]:
+    """Return hidden labels by people that look like another class.
+
+    Both judges, who did not know the label, name the same other class, and give it more than half. Of an image whose
+    cluster was named they may know the other members, and still they contradict where single labels do; judges that
+    knew single labels alone named wrong ones in two of three cases (docs/log/attempts-labelling.md).
+
+    Args:
+        folder: the images and given labels.
+        hidden: (N,) bool, the labels of the fold.
+        guesses: (N,) classes by the method, without them.
+        judgement: of all images, in the order of the folder.
+    """
+    by_person = np.array([file not in folder.unreviewed for file in folder.files], dtype=bool)
+    doubtful = hidden & by_person & (guesses != folder.labels) & judgement.agree & (judgement.odds > 0)
+    return {int(i): int(guesses[i]) for i in np.flatnonzero(doubtful)}
 
 
 def in_folder_order(pool: Pool, rows: np.ndarray) -> np.ndarray:

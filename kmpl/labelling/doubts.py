@@ -1,10 +1,9 @@
-"""Doubts about single images: given labels that look like another class, and images unlike anything labelled.
+"""Doubts about single images: those that are unlike anything labelled.
 
-Nothing is changed by a doubt: it is written beside the image, for a person to look at. Shapes: N images, V hidden
-labels, L given labels.
+Nothing is changed by a doubt: it is written beside the image, for a person to look at. Given labels that look like
+another class are found where labels are hidden (``kmpl.labelling.cross_fitting``). Shapes: N images, L given labels.
 
-Source: Northcutt et al. 2021, "Confident learning", https://arxiv.org/abs/1911.00068, for labels that a model which did
-not know them contradicts; Vovk et al. 2005, "Algorithmic learning in a random world", for ranks among given labels.
+Source: Vovk et al. 2005, "Algorithmic learning in a random world", for ranks among given labels.
 Measured: docs/log/attempts-pictures.md.
 """
 
@@ -14,21 +13,10 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from kmpl.datasets.types import UNLABELLED
-from kmpl.labelling.cross_fitting import CrossFit
 
 _RARE = 0.05
 """Share of given labels that are as far from the others, at most."""
 _NEIGHBOURS = 10
-
-
-def suspects(fit: CrossFit) -> dict[int, int]:
-    """Return given labels that look like another class: index of the image → that class.
-
-    Both judges, who did not know the label, name the same other class, and give it more than half.
-    """
-    assert fit.judgement is not None, "the folder has frozen features"
-    doubtful = ~fit.hidden.right & fit.judgement.agree & (fit.judgement.odds > 0)
-    return {int(i): int(guess) for i, guess in zip(fit.images[doubtful], fit.guesses[doubtful], strict=True)}
 
 
 def unlike(features: np.ndarray, labels: np.ndarray) -> np.ndarray:

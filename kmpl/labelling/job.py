@@ -17,7 +17,7 @@ from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.errors import UserError, look_up
 from kmpl.labelling.agreement import Judgement, agreement_of, as_sure, calibrate, expected_accuracy, judge
 from kmpl.labelling.cross_fitting import CrossFit, cross_fit, in_folder_order
-from kmpl.labelling.doubts import suspects, unlike
+from kmpl.labelling.doubts import unlike
 from kmpl.labelling.label_table import LabelTable, assemble
 from kmpl.labelling.stopping import expected_by_labels
 from kmpl.labelling.thresholds import (
@@ -154,7 +154,7 @@ def _judged(job: Job, table: LabelTable, judgement: Judgement, pool: Pool, fit: 
     curve = expected_by_labels(
         frozen, by_person, n_classes=n_classes, seed=job.options.seed, in_all=float(confidence.mean())
     )
-    table = replace(table, suspects=suspects(fit), unlike=unlike(frozen.values, job.folder.labels), curve=tuple(curve))
+    table = replace(table, suspects=fit.suspects, unlike=unlike(frozen.values, job.folder.labels), curve=tuple(curve))
     return _with_threshold(job, table, hidden, confidence)
 
 

@@ -72,7 +72,13 @@ def check_line(table: LabelTable) -> str:
     nothing_assigned = table.choice.target_accuracy is not None and not table.assigned.any()
     coverage = f"{table.coverage:.1%} of the unlabelled images got a label"
     advice = _ADVICE if table.folder.frozen else _ADVICE_TO_LEARN
-    return f"{table.choice.message}; {advice if nothing_assigned else coverage}"
+    line = f"{table.choice.message}; {advice if nothing_assigned else coverage}"
+    if n := len(table.folder.by_cluster):
+        worth = "weighs half, and is no evidence until someone looks at the image"
+        if n > 1:
+            worth = "weigh half, and are no evidence until someone looks at the images"
+        line += f"; {n:,} given label{'s that only name clusters' if n > 1 else ' that only names a cluster'} {worth}"
+    return line
 
 
 def doubt_lines(table: LabelTable) -> list[str]:
@@ -149,6 +155,7 @@ def check_record(table: LabelTable) -> dict[str, Any]:
         "found_again": choice.n_found_again,
         "images": len(table.folder.files),
         "given": int(table.given.sum()),
+        "given_by_cluster": len(table.folder.by_cluster),
         "assigned": int(table.assigned.sum()),
     }
 
