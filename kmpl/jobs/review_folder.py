@@ -1,6 +1,5 @@
 """A review of a folder: read the images, have features of them, and take up the journal where it ends."""
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from kmpl.errors import FileError
 from kmpl.jobs.folder_images import features_of
 from kmpl.jobs.label_files import Files
 from kmpl.jobs.reading_warnings import warn_of_reading
+from kmpl.jobs.review_place import find_place, keep_place
 from kmpl.jobs.workspace import Workspace
 from kmpl.review.journal import open_journal
 from kmpl.review.session import Review
@@ -53,12 +53,6 @@ def features(images: FolderImages, overrides: Mapping[str, Any], *, mlruns: Path
     return features_of(images, merge(LabelOptions(), overrides), store=Workspace(mlruns).store, watch=watch)
 
 
-def journal_folder(folder: Path, mlruns: Path) -> Path:
-    """Return the folder of the journal: one for each folder of images, wherever its labels are written."""
-    root = folder.resolve()
-    return mlruns / "reviews" / f"{root.name}-{hashlib.sha256(str(root).encode()).hexdigest()[:8]}"
-
-
 @contextmanager
 def open_review(
     files: Files, images: FolderImages, features: np.ndarray, *, mlruns: Path, seed: int, n_clusters: int | None
@@ -74,11 +68,14 @@ def open_review(
         n_clusters: of each round; None = by the number of images.
 
     Raises:
-        UserError: the journal is damaged, or the file to write exists and is no file of this review.
+        UserError: the journal is damaged or another folder's, or the file to write is there and none of this review's.
     """
     out = files.out
     may_replace = frozenset([sha256(out)]) if files.overwrite and out.exists() else frozenset()
-    with open_journal(journal_folder(files.folder, mlruns)) as journal:
+    place = find_place(images, mlruns)
+    with open_journal(place) as journal:
+        if not journal.read_only:
+            keep_place(images, place)
         review = Review(
             images,
             features,

@@ -204,9 +204,13 @@ class Review:
             return f"{path}: {n_labels:,} labels of {len(there):,} images{gone}"
 
     def replaceable(self) -> set[str]:
-        """Return the SHA-256 of all contents of the target that may be replaced: those that the review wrote."""
+        """Return the SHA-256 of all contents of the target that may be replaced: those that the review wrote.
+
+        It wrote them there, or where nothing lies any more: then the file was moved, with its folder perhaps.
+        """
         path = str(self.target.path.resolve())
-        ours = {row.digest for row in self.journal.rows if isinstance(row, Written) and row.file == path}
+        written = [row for row in self.journal.rows if isinstance(row, Written)]
+        ours = {row.digest for row in written if row.file == path or not Path(row.file).exists()}
         return ours | self.target.may_replace
 
     def is_written(self) -> bool:

@@ -67,8 +67,9 @@ class Place:
 
     def restore(self) -> None:
         client = MlflowClient(f"sqlite:///{self.root}/mlruns/mlflow.db")
-        for run in self.runs("new-files"):
-            client.delete_run(run.info.run_id)
+        for run in [*self.runs("new-files"), *self.runs("labelling")]:
+            if run.info.run_id != self.run:
+                client.delete_run(run.info.run_id)
         for path in self.root.rglob("*"):
             if path.is_file() and self._is_own(path) and path not in self.before:
                 path.unlink()
