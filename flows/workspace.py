@@ -1,9 +1,9 @@
 """The workspace of a flow run: the one that ``kmpl sweep`` passes, else ``KMPL_MLRUNS``, else ``mlruns``."""
 
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from pathlib import Path
 
 from prefect import get_run_logger
 from prefect.runtime import deployment
@@ -13,7 +13,6 @@ from kmpl import tracking
 from kmpl.config.sweep import SweepConfig
 from kmpl.jobs import progress
 from kmpl.jobs.workspace import Workspace
-from kmpl.runtime import locks
 from kmpl.runtime.addresses import runs_folder
 
 # Not in the flow's module: Prefect pickles a flow with its globals for other processes, and a ContextVar cannot be
@@ -49,15 +48,12 @@ def current_workspace(settings: SweepConfig) -> Iterator[Workspace]:
 
 @contextmanager
 def flow_lock(workspace: Workspace, run_id: str) -> Iterator[None]:
-    """Hold the lock of a flow run during the block. The operating system releases it when this process dies."""
-    with locks.hold(_lock_file(workspace, run_id)):
+    """Give a sign of the flow run's life during the block; it ends when this process dies."""
+    with workspace.locks.living(f"flow-{run_id}"):
         yield
 
 
 def is_alive(workspace: Workspace, run_id: str) -> bool:
     """Say whether the process of a flow run in this workspace is alive."""
-    return locks.is_held(_lock_file(workspace, run_id), remove_dead=True)
-
-
-def _lock_file(workspace: Workspace, run_id: str) -> Path:
-    return workspace.mlruns / "locks" / f"flow-{run_id}.lock"
+    locks = workspace.locks
+    return bool(locks.is_living(locks.address(f"flow-{run_id}"), platform.node()))

@@ -1,7 +1,7 @@
 """How tests are shared out among processes, the longest first.
 
-The fixtures are in ``tests/helpers/shared_fixtures.py`` and ``object_store.py``. Only processes that run tests load
-them: they import all of kmpl, and the process that hands tests out needs none of it.
+The fixtures are in ``tests/helpers/shared_fixtures.py``, ``object_store.py`` and ``postgres.py``. Only processes that
+run tests load them: they import all of kmpl, and the process that hands tests out needs none of it.
 """
 
 import gc
@@ -55,6 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hands_out:
         config.pluginmanager.import_plugin("shared_fixtures")
         config.pluginmanager.import_plugin("object_store")
+        config.pluginmanager.import_plugin("postgres")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -60,13 +60,13 @@ def label(
         UserError: an error of ``kmpl.labelling.job.prepare``, or a file cannot be written.
     """
     images = prepare(images, overrides).folder  # what cannot be labelled is refused before a run is opened
-    client = tracking.open_store(mlruns)
+    client, workspace = tracking.open_store(mlruns), Workspace(mlruns)
     pools: list[Pool] = []
     no_test = no_test_set("a folder of one's own has no test set")
     plain = Steps(evaluate=no_test, watch=watch or Watch(), begun=pools.append, entering=entering)
-    steps = wrap(cached(plain, Workspace(mlruns).store), f"label {images.root.name}")
+    steps = wrap(cached(plain, workspace.store), f"label {images.root.name}")
     run_of_folder = labelling_run(
-        client, name=f"label {folder_name(images.root)}", folder=images.root, locks=mlruns / "locks", command=command
+        client, name=f"label {folder_name(images.root)}", folder=images.root, locks=workspace.locks, command=command
     )
     with tracking.store_answers(), run_of_folder as tracked:
         labels, texts = _label_tracked(files, images, overrides, tracked, pools, steps=steps, command=command)

@@ -15,6 +15,7 @@ from kmpl.jobs.label_files import Files
 from kmpl.jobs.new_files import Found
 from kmpl.jobs.new_rows import Written, nothing_new, warn, write_table
 from kmpl.jobs.see_new_files import Seen, see_new_files
+from kmpl.jobs.workspace import Workspace
 from kmpl.labelling import new_files_summary
 from kmpl.labelling.drift import NewImages, drift_of, look_at
 from kmpl.labelling.label_table import UNLIKE
@@ -60,7 +61,7 @@ def name_new_files(
         client,
         name=f"label {folder_name(files.folder)}, new files",
         folder=files.folder,
-        locks=mlruns / "locks",
+        locks=Workspace(mlruns).locks,
         command=command,
         model_of=found.known.labelling.run,
     )

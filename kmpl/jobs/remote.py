@@ -18,7 +18,7 @@ from kmpl.errors import FileError, UserError
 from kmpl.jobs.journal import Topic
 from kmpl.jobs.result_key import result_key
 from kmpl.jobs.workspace import Sent, Workspace
-from kmpl.runtime.addresses import STORE, TRACKING, is_elsewhere
+from kmpl.runtime.addresses import LOCKS, STORE, STUDIES, TRACKING, is_elsewhere
 from kmpl.runtime.devices import use_threads
 from kmpl.runtime.files import describe
 from kmpl.store.fingerprints import code_version, environment_key
@@ -160,9 +160,11 @@ def _lost_line(job: Job, sent: Sent, folder: Path) -> str:
     needed = [] if is_elsewhere(at.tracking) else [f"{TRACKING}=http://…"]
     needed += [] if is_elsewhere(at.store) else [f"{STORE}=s3://…"]
     why = f"worker {platform.node()} does not see {folder} of {sent.by}"
-    if needed:
-        return f"{why}; give {' and '.join(needed)}, which all machines reach, or run workers that share this disk"
-    return f"{why}, by whose locks processes that tune agree; tune with workers that share this disk"
+    if job.needs_folder:  # to tune: studies and locks lie there
+        studies = job.workspace.studies or at.studies
+        needed.append(f"{LOCKS if is_elsewhere(studies) else STUDIES}=postgresql://…")
+    needed = needed or [f"{STORE}=s3://…"]
+    return f"{why}; give {' and '.join(needed)}, which all machines reach, or run workers that share this disk"
 
 
 def _environment(config: ExperimentConfig) -> dict[str, Any]:

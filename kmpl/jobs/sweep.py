@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from kmpl import tracking
 from kmpl.config.experiment import ExperimentConfig
 from kmpl.config.presets import merge
@@ -195,7 +193,7 @@ def _key(name: str, config: ExperimentConfig) -> str:
 
 @contextlib.contextmanager
 def _sweep_lock(workspace: Workspace, settings: SweepConfig) -> Iterator[None]:
-    """Hold the sweep's lock during the block. The operating system releases it, however this process ends.
+    """Hold the sweep's lock during the block. It is released however this process ends.
 
     Processes that have tuned together wait here for the one that runs the experiments.
 
@@ -203,17 +201,12 @@ def _sweep_lock(workspace: Workspace, settings: SweepConfig) -> Iterator[None]:
         UserError: another process holds the lock, and the sweep does not tune.
     """
     name = settings.name
-    lock = FileLock(workspace.locks() / f"sweep-{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout as error:
-        if not settings.trials:
-            raise UserError(
-                f"sweep '{name}' is running already; wait for it, or give this one another --name"
-            ) from error
-        Journal(workspace.events, cell=name).write_trial(f"{name}: all trials are done; another process does the rest")
-        lock.acquire()
-    try:
+    with workspace.locks.try_hold(f"sweep-{name}") as is_first:
+        if is_first:
+            yield
+            return
+    if not settings.trials:
+        raise UserError(f"sweep '{name}' is running already; wait for it, or give this one another --name")
+    Journal(workspace.events, cell=name).write_trial(f"{name}: all trials are done; another process does the rest")
+    with workspace.locks.hold(f"sweep-{name}"):
         yield
-    finally:
-        lock.release()

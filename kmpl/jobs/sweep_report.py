@@ -35,7 +35,7 @@ def conclude(
     if previous and is_same and candidates.is_registered():
         return previous
     details: dict[str, Any] = {
-        "champion": candidates.promote_best(workspace.locks() / "champion.lock"),
+        "champion": candidates.promote_best(workspace.locks),
         "run": sweep.id,
         "runs": {name: str(summary["mlflow_run_id"]) for name, summary in summaries.items()},
         "environment": environment() | {"command": workspace.command, "experiment": sweep.experiment, "date": now()},

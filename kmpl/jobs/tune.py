@@ -33,8 +33,8 @@ class TuningJob:
 
     @property
     def needs_folder(self) -> bool:
-        """Whether processes agree by files in the folder of runs: trials are claimed by locks there."""
-        return True
+        """Whether processes agree by files in the folder of runs: by studies or by locks that lie there."""
+        return not self.workspace.shares_studies
 
     def copies(self, jobs: int) -> list["TuningJob"]:
         """Return one copy for each of several processes, with names of their own."""
@@ -57,6 +57,7 @@ def run_tuning(wrap: Wrap, job: TuningJob) -> Studies:
         context = tuning.StudyContext(
             storage=tuning.open_studies(address),
             client=client,
+            locks=job.workspace.study_locks,
             mlruns=job.workspace.mlruns,
             sweep=job.sweep,
             on_trial=journal.write_trial,

@@ -6,6 +6,8 @@ from typing import Any
 
 from kmpl.jobs.journal import Topic
 from kmpl.runtime.addresses import Addresses, addresses_of_environment, scratch
+from kmpl.runtime.database_locks import open_locks
+from kmpl.runtime.locks import Locks
 from kmpl.store.remote_store import open_store
 from kmpl.store.store import Store
 
@@ -55,8 +57,28 @@ class Workspace:
         """The folder for what this machine can make or fetch again."""
         return scratch()
 
-    def locks(self) -> Path:
-        """Return the folder of the locks; create it if it is missing."""
-        folder = self.mlruns / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+    @property
+    def locks(self) -> Locks:
+        """The locks by which processes agree on runs: on a sweep's name, the champion, who is alive.
+
+        Raises:
+            UserError: their address is of no PostgreSQL database.
+        """
+        at = self.addresses
+        return open_locks(at.locks_for(at.tracking, self.studies or at.studies), self.mlruns / "locks")
+
+    @property
+    def shares_studies(self) -> bool:
+        """Whether processes of all machines can tune together: neither studies nor locks lie in a folder."""
+        at = self.addresses
+        return bool(at.locks_for(self.studies or at.studies, at.tracking))
+
+    @property
+    def study_locks(self) -> Locks:
+        """The locks by which processes agree on the trials of studies.
+
+        Raises:
+            UserError: their address is of no PostgreSQL database.
+        """
+        at = self.addresses
+        return open_locks(at.locks_for(self.studies or at.studies, at.tracking), self.mlruns / "locks")

@@ -15,6 +15,7 @@ from kmpl.runtime.servers import masked
 TRACKING = "MLFLOW_TRACKING_URI"
 STUDIES = "OPTUNA_STORAGE"
 STORE = "KMPL_STORE"
+LOCKS = "KMPL_LOCKS"
 SCHEDULER = "KMPL_DASK"
 SCRATCH = "KMPL_SCRATCH"
 SCRATCH_GB = "KMPL_SCRATCH_GB"
@@ -36,14 +37,35 @@ class Addresses:
     """The store of finished steps: ``KMPL_STORE``."""
     scheduler: str = ""
     """Dask's scheduler: ``KMPL_DASK``."""
+    locks: str = ""
+    """The database by whose locks machines agree: ``KMPL_LOCKS``."""
+
+    def locks_for(self, kept: str, *others: str) -> str:
+        """Return the database by whose locks machines agree on what is kept at an address; empty: files do.
+
+        A folder's processes agree by files in it. What a server keeps is agreed on in the database that ``KMPL_LOCKS``
+        names, else in the server itself, if it is PostgreSQL, else in one of the others that is.
+
+        >>> at = Addresses(tracking="http://host:5000", studies="postgresql://host/studies")
+        >>> at.locks_for(at.tracking, at.studies), at.locks_for("", at.studies)
+        ('postgresql://host/studies', '')
+        >>> Addresses(locks="postgresql://host/locks").locks_for(at.studies)
+        'postgresql://host/locks'
+        """
+        if not is_elsewhere(kept):
+            return ""
+        return self.locks or next((one for one in (kept, *others) if is_postgresql(one)), "")
 
     def use(self) -> None:
         """Put them into this process's environment: a worker works with the addresses of who gave it the work."""
-        for name, value in ((TRACKING, self.tracking), (STUDIES, self.studies), (STORE, self.store)):
+        for name, value in self._variables():
             if value:
                 os.environ[name] = value
             else:
                 os.environ.pop(name, None)
+
+    def _variables(self) -> tuple[tuple[str, str], ...]:
+        return (TRACKING, self.tracking), (STUDIES, self.studies), (STORE, self.store), (LOCKS, self.locks)
 
 
 def addresses_of_environment() -> Addresses:
@@ -53,6 +75,7 @@ def addresses_of_environment() -> Addresses:
         studies=os.environ.get(STUDIES, ""),
         store=os.environ.get(STORE, ""),
         scheduler=os.environ.get(SCHEDULER, ""),
+        locks=os.environ.get(LOCKS, ""),
     )
 
 
@@ -97,6 +120,15 @@ def is_elsewhere(address: str) -> bool:
     """
     scheme = urlsplit(address).scheme if "://" in address else ""
     return scheme.partition("+")[0] not in _FILES
+
+
+def is_postgresql(address: str) -> bool:
+    """Say whether an address is of a PostgreSQL database.
+
+    >>> [is_postgresql(a) for a in ("postgresql+psycopg://host/db", "postgres://host/db", "mysql://host/db", "")]
+    [True, True, False, False]
+    """
+    return urlsplit(address).scheme.partition("+")[0] in ("postgresql", "postgres")
 
 
 def shown(address: str) -> str:

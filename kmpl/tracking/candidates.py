@@ -1,13 +1,11 @@
 """The networks of a sweep that may become champion, and those whose runs were deleted in MLflow."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-
-from filelock import FileLock
 
 from kmpl.config.experiment import AFTER
 from kmpl.config.sweep import SweepConfig
+from kmpl.runtime.locks import Locks
 from kmpl.tracking.champion import Candidate, has_champion_and_version, promote
 from kmpl.tracking.sweep_runs import SweepRun, restore_command
 
@@ -45,17 +43,18 @@ class Candidates:
         runs = {candidate.run for candidate in self.candidates} | set(self.deleted.values())
         return not runs or has_champion_and_version(self.sweep.client, self.settings.model, runs)
 
-    def promote_best(self, lock: Path) -> str:
+    def promote_best(self, locks: Locks) -> str:
         """Promote the best network by validation if it beats the champion; return the decision in words.
 
         Args:
-            lock: held during the comparison, so that two sweeps that end at once are compared one after the other.
+            locks: one is held during the comparison, so that two sweeps that end at once are compared one after the
+                other.
         """
         if not self.candidates:
             reason = self._deletion_text() or "no pseudo-label network with a validation set"
             return f"no candidate: {reason}"
         best = max(self.candidates, key=lambda candidate: candidate.rank)
-        with FileLock(lock):
+        with locks.hold("champion"):
             decision = promote(self.sweep.client, self.settings.model, best)
         return f"{decision}; left out: {self._deletion_text()}" if self.deleted else decision
 

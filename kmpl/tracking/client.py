@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import mlflow
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
@@ -19,7 +18,8 @@ from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from sqlalchemy.exc import SQLAlchemyError
 
 from kmpl.errors import FileError, StoreError
-from kmpl.runtime.addresses import TRACKING, addresses_of_environment
+from kmpl.runtime.addresses import TRACKING, addresses_of_environment, is_postgresql
+from kmpl.runtime.database_locks import open_locks
 from kmpl.runtime.files import describe
 from kmpl.runtime.servers import masked
 from kmpl.tracking.local_models import EXPERIMENT, check_there
@@ -64,7 +64,7 @@ def open_store(folder: Path) -> MlflowClient:
         os.environ.pop(TRACKING, None)
     try:
         # Processes that open a fresh database at once would each migrate it, and all but one would fail.
-        with FileLock(folder / ".opening.lock"):
+        with open_locks(uri if is_postgresql(uri) else "", folder).hold(".opening"):
             if not from_environment:
                 _create_database(folder)
             check_schema(uri)
@@ -105,7 +105,11 @@ def _open_experiment(uri: str, folder: Path) -> MlflowClient:
         location = f"{folder.resolve().as_uri()}/artifacts" if uri.startswith("sqlite:") else None
         database = database_file(uri)
         home = {HOME: str(database.parent)} if database else {}
-        client.create_experiment(EXPERIMENT, location, {"mlflow.experimentKind": "custom_model_development"} | home)
+        try:
+            client.create_experiment(EXPERIMENT, location, {"mlflow.experimentKind": "custom_model_development"} | home)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another machine was faster, at the same server
+                raise
     elif experiment.lifecycle_stage != "active":
         raise StoreError(_deleted_line(uri, experiment.experiment_id), masked(uri))
     return client

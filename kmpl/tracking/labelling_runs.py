@@ -19,7 +19,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from kmpl.datasets.types import Pool
 from kmpl.method.results import Labelling
 from kmpl.models.frozen_network import sees_images
-from kmpl.runtime.locks import hold, is_held
+from kmpl.runtime.locks import Locks
 from kmpl.tracking.client import closing, kill_running, link_successor, search
 from kmpl.tracking.environment import environment
 from kmpl.tracking.experiment_runs import log_metrics, log_params, start
@@ -32,13 +32,21 @@ class LabellingRun:
     """The open run of a labelling."""
 
     def __init__(
-        self, client: MlflowClient, *, name: str, folder: Path, command: str, lock: Path, tags: Mapping[str, str]
+        self,
+        client: MlflowClient,
+        *,
+        name: str,
+        folder: Path,
+        command: str,
+        life: str,
+        locks: Locks,
+        tags: Mapping[str, str],
     ) -> None:
         self.client = client
-        dead = _close_dead(client, tags["kind"])
+        dead = _close_dead(client, tags["kind"], locks)
         root = str(folder.resolve())
         tags = {**tags, "folder": root, "command": command} | environment()
-        tags |= {"host": platform.node(), "lock": str(lock)}
+        tags |= {"host": platform.node(), "lock": life}
         self.id = start(client, name, tags)
         link_successor(client, [run for run in dead if run.data.tags.get("folder") == root], self.id)
 
@@ -113,7 +121,7 @@ def labelling_run(
     *,
     name: str,
     folder: Path,
-    locks: Path,
+    locks: Locks,
     command: str = "",
     model_of: str = "",
 ) -> Iterator[LabellingRun]:
@@ -123,28 +131,26 @@ def labelling_run(
         client: of the store.
         name: of the run.
         folder: of the images; the latest run of the same folder whose process died is linked.
-        locks: folder of the locks; the process of a run is alive while its lock is held.
+        locks: by which the process of a run gives a sign of life.
         command: command line that started the labelling.
         model_of: id of the labelling run whose model labels new files; empty: the whole folder is labelled.
     """
     tags = {"kind": NEW_FILES, "labelling": model_of} if model_of else {"kind": LABELLING}
-    lock = locks.resolve() / f"labelling-{os.getpid()}-{uuid.uuid4().hex[:8]}.lock"
-    with hold(lock):
-        run = LabellingRun(client, name=name, folder=folder, command=command, lock=lock, tags=tags)
+    with locks.living(f"labelling-{os.getpid()}-{uuid.uuid4().hex[:8]}") as life:
+        run = LabellingRun(client, name=name, folder=folder, command=command, life=life, locks=locks, tags=tags)
         with closing(client, run.id):
             yield run
 
 
-def _close_dead(client: MlflowClient, kind: str) -> list[Run]:
-    """Close as KILLED the runs of dead processes of this machine, and return those runs, newest first."""
-    dead = [run for run in search(client, kind=kind) if _is_dead(run)]
+def _close_dead(client: MlflowClient, kind: str, locks: Locks) -> list[Run]:
+    """Close as KILLED the runs whose processes are known to be dead, and return those runs, newest first."""
+    dead = [run for run in search(client, kind=kind) if _is_dead(run, locks)]
     kill_running(client, dead)
     return dead
 
 
-def _is_dead(run: Run) -> bool:
-    """Say whether a run is RUNNING although its process, on this machine, holds its lock no more."""
-    host = run.data.tags.get("host", "")
-    lock = run.data.tags.get("lock", "")
-    on_this_machine = bool(lock) and host == platform.node()
-    return run.info.status == "RUNNING" and on_this_machine and not is_held(Path(lock), remove_dead=True)
+def _is_dead(run: Run, locks: Locks) -> bool:
+    """Say whether a run is RUNNING although its process gives no sign of life any more."""
+    tags = run.data.tags
+    running = run.info.status == "RUNNING"
+    return running and locks.is_living(tags.get("lock", ""), tags.get("host", "")) is False

@@ -8,7 +8,6 @@ import hashlib
 import time
 
 import optuna
-from filelock import FileLock, Timeout
 from optuna.trial import FrozenTrial, TrialState
 
 from kmpl.errors import DivergedError
@@ -25,8 +24,8 @@ N_FINALISTS = 3
 def reevaluate(spec: StudySpec, context: StudyContext, study: optuna.Study, mark: StudyMark) -> None:
     """Compute the missing values of the finalists, alone or beside other processes; return when none is missing.
 
-    The study stores the values, because a finished trial accepts no more. Processes on other machines do not see each
-    other's locks: they may compute a value twice, and it is the same value.
+    The study stores the values, because a finished trial accepts no more. Processes that do not see each other's locks
+    may compute a value twice, and it is the same value.
     """
     while missing := _missing(spec, study):
         for trial, seed in missing:
@@ -39,19 +38,16 @@ def _reevaluate_trial(
 ) -> None:
     key = _key(trial, seed)
     lock = hashlib.sha256(f"{study.study_name}, {key}".encode()).hexdigest()[:16]
-    try:
-        with FileLock(context.locks / f"final-{lock}.lock", timeout=0):
-            if key in study.user_attrs:
-                return
-            try:
-                fit, _ = spec.train(trial.params, TrialProgress(ignore), seed)
-                value = objective(fit.validation_accuracy, fit.validation_loss)
-            except DivergedError:
-                value = 0.0
-            mark.check()
-            study.set_user_attr(key, value)
-    except Timeout:
-        return
+    with context.locks.try_hold(f"final-{lock}") as is_mine:
+        if not is_mine or key in study.user_attrs:
+            return
+        try:
+            fit, _ = spec.train(trial.params, TrialProgress(ignore), seed)
+            value = objective(fit.validation_accuracy, fit.validation_loss)
+        except DivergedError:
+            value = 0.0
+        mark.check()
+        study.set_user_attr(key, value)
     message = f"{study.study_name}: trial {trial.number} again, on seed {seed}: validation {value:.2%}"
     context.on_trial(message, spec.progress(spec.trials))
 

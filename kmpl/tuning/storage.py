@@ -52,7 +52,8 @@ def open_studies(address: str) -> BaseStorage:
                 f"--storage {masked(address)}: Redis cannot store studies; give a journal file or a database",
                 masked(address),
             )
-        return RDBStorage(address)
+        more = {} if address.startswith("sqlite") else {"pool_pre_ping": True}  # a server may have been started anew
+        return RDBStorage(address, engine_kwargs=more)
     except ImportError as error:  # nothing to start: the database's driver is not installed
         raise StoreError(
             f"the studies' storage {masked(address)} does not answer: its driver is not installed; install "

@@ -26,7 +26,7 @@ from kmpl.tuning.study_mark import StudyMark
 from kmpl.tuning.study_records import study_note, study_record
 from kmpl.tuning.study_task import StudyContext, StudySpec
 from kmpl.tuning.trial import run_trial
-from kmpl.tuning.trial_claims import TrialClaims, Worker, claim_lock
+from kmpl.tuning.trial_claims import CLAIM, TrialClaims, Worker
 
 _PRUNER = MedianPruner(
     n_startup_trials=5,  # complete ones, before any is pruned
@@ -42,7 +42,7 @@ def run_study(spec: StudySpec, context: StudyContext) -> StudyRecord:
         UserError: the study exists with other settings or another space, or all its trials diverged.
     """
     study, earlier_values = _open_study(spec, context)
-    with claim_lock(context.locks):
+    with context.locks.hold(CLAIM):
         mark = StudyMark(study)
     claims = TrialClaims(
         study=study,
@@ -55,7 +55,7 @@ def run_study(spec: StudySpec, context: StudyContext) -> StudyRecord:
         studies_file=context.studies_file,
     )
     with Worker(context.locks, context.studies_file) as worker, mark.deletion_reported():
-        with claims.lock():
+        with claims.locks.hold(CLAIM):
             run = _open_run(spec, context, claims)
         with _closed_on_error(run, claims, worker):
             while claim := claims.claim(worker):
@@ -71,7 +71,7 @@ def run_study(spec: StudySpec, context: StudyContext) -> StudyRecord:
                 )
             if run.open:
                 note = study_note(spec, record)
-                with claims.lock():
+                with claims.locks.hold(CLAIM):
                     mark.check()
                     run.finish({name: png(figure) for name, figure in of_study(record).items()}, note)
                     save_note(study, note)
@@ -117,7 +117,7 @@ def _has_other_workers(claims: TrialClaims, worker: Worker) -> bool:
         trials = claims.study.get_trials(deepcopy=False)
     except Exception:  # deleted
         return False
-    return any(claims.is_running(t) and t.user_attrs.get("worker", {}).get("lock") != str(worker.path) for t in trials)
+    return any(claims.is_running(t) and t.user_attrs.get("worker", {}).get("lock") != worker.life for t in trials)
 
 
 _DEFAULTS = flatten(ExperimentConfig().model_dump(mode="json"))

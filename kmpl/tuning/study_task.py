@@ -10,6 +10,7 @@ from optuna.storages import BaseStorage
 from kmpl.config.experiment import AFTER
 from kmpl.datasets.types import Pool
 from kmpl.method.results import Round
+from kmpl.runtime.locks import Locks
 from kmpl.tracking.client import Client
 from kmpl.training.history import Fit
 from kmpl.training.watch import ignore
@@ -60,14 +61,11 @@ class StudyContext:
 
     storage: BaseStorage
     client: Client
+    locks: Locks
+    """By which processes agree on trials."""
     mlruns: Path
     sweep: str
     on_trial: Callable[[str, float], None] = ignore
     """Receives one line about each finished trial, and the finished share of both studies' trials."""
     studies_file: Path | None = None
     """File of the studies; None if a server stores them."""
-
-    @property
-    def locks(self) -> Path:
-        """Folder of the locks."""
-        return self.mlruns / "locks"

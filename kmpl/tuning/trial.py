@@ -67,7 +67,7 @@ def run_trial(
         _attach_figures(trial, context.mlruns / "studies", figures)
         _store_result(trial, trial_run, progress, numbers=numbers, figures=figures, state=state, why=why)
         mark.check()
-        trial.study.tell(trial, numbers.get("value"), state=optuna_state)
+        trial.study.tell(trial, numbers.get("value"), state=optuna_state, skip_if_finished=True)
     _tell(spec, context, trial, f"validation {numbers['validation/accuracy']:.2%}" if numbers else f"{state}: {why}")
 
 

@@ -1,5 +1,6 @@
 """Claims on trials by the processes that share a study: a lease with a heartbeat; trials of the dead are run again."""
 
+import contextlib
 import os
 import platform
 import time
@@ -11,41 +12,42 @@ from pathlib import Path
 from typing import Any
 
 import optuna
-from filelock import FileLock
 from optuna.trial import FrozenTrial, TrialState
 
-from kmpl.runtime.locks import is_held
+from kmpl.runtime.locks import Locks
 from kmpl.runtime.seeds import derive
 from kmpl.tuning.search_space import Space
 from kmpl.tuning.study_mark import StudyMark
 
-_LEASE = timedelta(hours=1)  # without a heartbeat for so long, a process on another machine counts as dead
+CLAIM = "claim"
+"""Name of the lock of claims: one process at a time claims a trial, or all would see the last one free."""
+_LEASE = timedelta(hours=1)  # without a heartbeat for so long, a process whose locks are not seen here counts as dead
 _HEARTBEAT_SECONDS = 60.0
 _CLAIM_TIMEOUT = timedelta(seconds=20)  # from the creation of a trial on another machine to its claim
 _STARTUP_TRIALS = 6  # random trials, before the sampler learns from earlier ones
 
 
 class Worker:
-    """A process that runs trials. It holds a lock; the operating system releases it, however the process ends."""
+    """A process that runs trials. It gives a sign of life, which ends however the process ends."""
 
-    def __init__(self, folder: Path, studies_file: Path | None = None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+    def __init__(self, locks: Locks, studies_file: Path | None = None) -> None:
         self.studies_file = studies_file
-        self.path = folder / f"worker-{os.getpid()}-{uuid.uuid4().hex[:8]}.lock"
-        self.lock = FileLock(self.path)
+        self.locks = locks
+        self.life = ""
         self.last_heartbeat = 0.0
+        self._alive = contextlib.ExitStack()
 
     def __enter__(self) -> "Worker":
-        self.lock.acquire()
+        name = f"worker-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.life = self._alive.enter_context(self.locks.living(name))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.lock.release()
-        self.path.unlink(missing_ok=True)
+        self._alive.close()
 
     def claim(self, trial: optuna.Trial) -> None:
-        """Write host and lock of this process into the trial."""
-        owner = {"host": platform.node(), "lock": str(self.path), "studies": str(self.studies_file or "")}
+        """Write host and sign of life of this process into the trial."""
+        owner = {"host": platform.node(), "lock": self.life, "studies": str(self.studies_file or "")}
         trial.set_user_attr("worker", owner)
         self.heartbeat(trial, always=True)
 
@@ -62,11 +64,12 @@ def is_finished(trial: FrozenTrial) -> bool:
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or diverged
 
 
-def is_running(trial: FrozenTrial, studies_file: Path | None = None) -> bool:
+def is_running(trial: FrozenTrial, locks: Locks, studies_file: Path | None = None) -> bool:
     """Say whether a living process runs a trial.
 
     Args:
         trial: of a study.
+        locks: by which processes give signs of life.
         studies_file: file that the study was read from. If that file is a copy, a process that claimed the trial in the
             original runs it there, not here.
     """
@@ -77,10 +80,12 @@ def is_running(trial: FrozenTrial, studies_file: Path | None = None) -> bool:
     if owner is None:
         start = trial.datetime_start
         return start is not None and datetime.now() - start < _CLAIM_TIMEOUT
-    if owner["host"] == platform.node():
-        if studies_file and owner.get("studies") and not _same_file(Path(owner["studies"]), studies_file):
-            return False
-        return is_held(Path(owner["lock"]), remove_dead=True)
+    is_original = not (studies_file and owner.get("studies")) or _same_file(Path(owner["studies"]), studies_file)
+    if owner["host"] == platform.node() and not is_original:
+        return False
+    is_living = locks.is_living(owner["lock"], owner["host"])
+    if is_living is not None:
+        return is_living
     return heartbeat is not None and datetime.now().astimezone() - datetime.fromisoformat(heartbeat) < _LEASE
 
 
@@ -100,8 +105,8 @@ class TrialClaims:
     first_values: Sequence[Mapping[str, Any]]
     """Values of the first trials."""
     seed: int
-    locks: Path
-    """Folder of the locks."""
+    locks: Locks
+    """By which processes agree on trials."""
     studies_file: Path | None = None
     """File of the study; None if a server stores it."""
 
@@ -111,7 +116,7 @@ class TrialClaims:
         The trial of a dead process is marked as failed, and its values are tried again.
         """
         while True:
-            with self.lock():
+            with self.locks.hold(CLAIM):
                 self.mark.check()
                 trials = self.requeue_dead()
                 finished = [t for t in trials if is_finished(t)]
@@ -126,7 +131,7 @@ class TrialClaims:
 
     def is_running(self, trial: FrozenTrial) -> bool:
         """Say whether a living process runs a trial."""
-        return is_running(trial, self.studies_file)
+        return is_running(trial, self.locks, self.studies_file)
 
     def requeue_dead(self) -> list[FrozenTrial]:
         """Mark the trials of dead processes as failed and enqueue their values again; return all trials after that."""
@@ -157,16 +162,6 @@ class TrialClaims:
         if is_surplus:
             self.study.tell(trial, state=TrialState.FAIL)
         return is_surplus
-
-    def lock(self) -> FileLock:
-        """Return what lets one process at a time claim a trial, or all would see the last one free and claim it."""
-        return claim_lock(self.locks)
-
-
-def claim_lock(locks: Path) -> FileLock:
-    """Return the lock of claims in a folder of locks, which is made."""
-    locks.mkdir(parents=True, exist_ok=True)
-    return FileLock(locks / "claim.lock")
 
 
 def _suggest(trial: optuna.Trial, name: str, space: Space) -> float:

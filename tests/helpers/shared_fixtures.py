@@ -35,7 +35,7 @@ from kmpl.tracking import client
 from kmpl.tuning import study, trial
 from kmpl.tuning.search_space import space
 
-CLUSTER = ("KMPL_STORE", "KMPL_DASK", "KMPL_SCRATCH", "KMPL_SCRATCH_GB", "PREFECT_API_URL", "AWS_PROFILE")
+CLUSTER = ("KMPL_STORE", "KMPL_LOCKS", "KMPL_DASK", "KMPL_SCRATCH", "KMPL_SCRATCH_GB", "PREFECT_API_URL", "AWS_PROFILE")
 
 
 @pytest.fixture(scope="session", autouse=True)

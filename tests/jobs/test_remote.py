@@ -20,6 +20,7 @@ from kmpl.jobs.remote import received, sending
 from kmpl.jobs.tune import TuningJob
 from kmpl.jobs.workspace import Workspace
 from kmpl.runtime.addresses import Addresses
+from kmpl.runtime.database_locks import DatabaseLocks
 from kmpl.store.sent_folders import fetch_folder, put_folder
 from kmpl.store.store import Store
 
@@ -28,7 +29,7 @@ HOST = platform.node()
 
 @pytest.fixture(autouse=True)
 def own_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("MLFLOW_TRACKING_URI", "OPTUNA_STORAGE", "KMPL_STORE"):
+    for name in ("MLFLOW_TRACKING_URI", "OPTUNA_STORAGE", "KMPL_STORE", "KMPL_LOCKS"):
         monkeypatch.setenv(name, "")  # a worker sets them, and they are undone
     monkeypatch.setenv("KMPL_SCRATCH", str(tmp_path / "scratch"))
     monkeypatch.setattr(folder_dataset, "_PLACES", {})
@@ -89,7 +90,36 @@ def test_a_worker_that_does_not_see_the_folder_makes_none_of_its_own(
     assert line.startswith(f"worker {HOST} does not see {tmp_path / 'mlruns'} of {HOST}")
     assert ("MLFLOW_TRACKING_URI=http://" in line) == (which in ("all", "no tracking"))
     assert ("KMPL_STORE=s3://" in line) == (which in ("all", "no store"))
-    assert ("tune with workers that share this disk" in line) == (which == "tuning")
+    assert ("OPTUNA_STORAGE=postgresql://" in line) == (which == "tuning")
+
+
+@pytest.mark.parametrize(
+    ("studies", "locks", "line"),
+    [
+        ("postgresql://127.0.0.1:9/studies", "", ""),
+        ("mysql://127.0.0.1:9/studies", "postgresql://127.0.0.1:9/locks", ""),
+        ("mysql://127.0.0.1:9/studies", "", "give KMPL_LOCKS=postgresql://…, which all machines reach"),
+        ("", "postgresql://127.0.0.1:9/locks", "give OPTUNA_STORAGE=postgresql://…, which all machines reach"),
+    ],
+)
+def test_workers_tune_together_where_studies_and_locks_lie_in_no_folder(
+    studies: str, locks: str, line: str, tmp_path: Path, bucket: Bucket
+) -> None:
+    addresses = replace(everywhere(tmp_path, bucket).addresses, studies=studies, locks=locks)
+    here = Workspace(tmp_path / "mlruns", addresses=addresses)
+    one = TuningJob(name="ratio 0.2, tuning", sweep="s", config=config(), workspace=here, trials=2)
+    with sending([one], "topic") as (sent,):
+        assert (tmp_path / "mlruns").exists() == bool(line)
+        (tmp_path / "mlruns").mkdir(exist_ok=True)
+        (tmp_path / "mlruns").rename(tmp_path / "another machine's")
+        if line:
+            with pytest.raises(UserError, match=line):
+                received(sent)
+            return
+        there = received(sent).workspace
+    assert isinstance(there.study_locks, DatabaseLocks)
+    assert there.study_locks.database == (locks or studies)
+    assert os.environ["KMPL_LOCKS"] == locks if locks else "KMPL_LOCKS" not in os.environ
 
 
 def test_a_folder_of_the_same_name_on_another_disk_is_not_taken_for_it(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from kmpl import tracking
+from kmpl.runtime.locks import FileLocks
 from kmpl.tracking.client import search
 from kmpl.tracking.labelling_runs import labelling_run
 
@@ -53,7 +54,7 @@ def at_work(folder: Path, mlruns: Path) -> Iterator[subprocess.Popen[str]]:
 
 def test_a_killed_labelling_is_closed_by_the_next_one_and_one_that_lives_is_not(folder: Path, tmp_path: Path) -> None:
     mlruns = tmp_path / "mlruns"
-    about: dict[str, Any] = {"name": "label", "folder": folder, "locks": mlruns / "locks"}
+    about: dict[str, Any] = {"name": "label", "folder": folder, "locks": FileLocks(mlruns / "locks")}
 
     def states() -> dict[str, Run]:
         return {run.info.run_id: run for run in search(tracking.open_store(mlruns), kind="labelling")}

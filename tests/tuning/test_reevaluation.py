@@ -16,6 +16,7 @@ from kmpl.method.results import Round
 from kmpl.method.step_inputs import StepInput
 from kmpl.method.steps import load, pretrain
 from kmpl.reports.studies import StudyRecord
+from kmpl.runtime.locks import FileLocks
 from kmpl.training.history import Epoch, Fit
 from kmpl.training.watch import Watch
 from kmpl.tuning import StudyContext, open_studies
@@ -76,6 +77,7 @@ class Landscape:
         context = StudyContext(
             storage=open_studies(str(folder / "optuna.journal")),
             client=tracking.open_store(folder),
+            locks=FileLocks(folder / "locks"),
             mlruns=folder,
             sweep="tiny",
         )

@@ -29,6 +29,7 @@ from kmpl.method.step_interface import Steps
 from kmpl.method.steps import load, pretrain
 from kmpl.models.registry import build
 from kmpl.reports.studies import StudyRecord
+from kmpl.runtime.locks import FileLocks
 from kmpl.tracking.client import search
 from kmpl.training.history import Epoch, Fit
 from kmpl.training.watch import Watch
@@ -63,6 +64,7 @@ def run(
     context = StudyContext(
         storage=open_studies(str(folder / "optuna.journal")),
         client=tracking.open_store(folder),
+        locks=FileLocks(folder / "locks"),
         mlruns=folder,
         sweep="tiny",
     )
@@ -160,6 +162,7 @@ def test_a_trial_below_the_median_is_pruned_and_short_trainings_are_not_pruned_f
     context = StudyContext(
         storage=open_studies(str(tmp_path / "optuna.journal")),
         client=tracking.open_store(tmp_path),
+        locks=FileLocks(tmp_path / "locks"),
         mlruns=tmp_path,
         sweep="tiny",
     )
@@ -230,6 +233,7 @@ def simple(
     context = StudyContext(
         storage=open_studies(where),
         client=tracking.open_store(folder),
+        locks=FileLocks(folder / "locks"),
         mlruns=folder,
         sweep="tiny",
         studies_file=studies_file(where),

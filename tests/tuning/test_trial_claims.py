@@ -8,16 +8,20 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import optuna
 import pytest
 from optuna.trial import TrialState
 
+from kmpl.runtime import database_locks
+from kmpl.runtime.database_locks import DatabaseLocks
+from kmpl.runtime.locks import FileLocks
 from kmpl.tuning.search_space import Range
 from kmpl.tuning.storage import open_studies
 from kmpl.tuning.study_mark import StudyMark
-from kmpl.tuning.trial_claims import TrialClaims, Worker, claim_lock, is_finished, is_running
+from kmpl.tuning.trial_claims import CLAIM, TrialClaims, Worker, is_finished, is_running
 
 SPACE = {"x": Range(0, 1, whole=False, log=False), "n": Range(1, 100, whole=True, log=True)}
 START = {"x": 0.5, "n": 10}
@@ -26,17 +30,16 @@ START = {"x": 0.5, "n": 10}
 def claims(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = ()) -> TrialClaims:
     storage = open_studies(str(folder / "optuna.journal"))
     study = optuna.create_study(storage=storage, study_name="one", direction="maximize", load_if_exists=True)
-    with claim_lock(folder / "locks"):
+    locks = FileLocks(folder / "locks")
+    with locks.hold(CLAIM):
         mark = StudyMark(study)
-    return TrialClaims(
-        study=study, mark=mark, space=SPACE, trials=trials, first_values=starts, seed=7, locks=folder / "locks"
-    )
+    return TrialClaims(study=study, mark=mark, space=SPACE, trials=trials, first_values=starts, seed=7, locks=locks)
 
 
 def work(folder: Path, trials: int, starts: tuple[dict[str, float], ...] = (), seconds: float = 0.0) -> TrialClaims:
     """Run what is missing of the study, as one process; each trial takes some seconds."""
     one = claims(folder, trials, starts)
-    with Worker(folder / "locks") as worker:
+    with Worker(one.locks) as worker:
         while claimed := one.claim(worker):
             trial, values = claimed
             time.sleep(seconds)
@@ -78,7 +81,7 @@ def killed_at_work(tmp_path_factory: pytest.TempPathFactory) -> dict[int, tuple[
         for _ in range(2):
             name, pid, number = working.stdout.readline().split()
             [trial] = [t for t in claims(folder / name, 8).study.trials if t.number == int(number)]
-            assert is_running(trial)
+            assert is_running(trial, FileLocks(folder / name / "locks"))
             os.kill(int(pid), signal.SIGKILL)
             found[int(name)] = (folder / name, int(number))
         assert working.wait() == 0
@@ -119,12 +122,12 @@ def test_law_5_a_trial_of_a_dead_process_is_failed_and_its_values_are_tried_agai
 
 
 def test_a_trial_at_work_is_left_to_its_process(tmp_path: Path) -> None:
-    with Worker(tmp_path / "locks") as first:
+    with Worker(FileLocks(tmp_path / "locks")) as first:
         one = claims(tmp_path, 2)
         claimed = one.claim(first)
         assert claimed
         assert len([t for t in one.requeue_dead() if t.state == TrialState.RUNNING]) == 1
-        with Worker(tmp_path / "locks") as second:
+        with Worker(FileLocks(tmp_path / "locks")) as second:
             other = claims(tmp_path, 2).claim(second)
             assert other
             assert other[0].number != claimed[0].number
@@ -133,7 +136,7 @@ def test_a_trial_at_work_is_left_to_its_process(tmp_path: Path) -> None:
 
 def test_a_diverged_trial_counts_and_a_killed_one_does_not(tmp_path: Path) -> None:
     one = claims(tmp_path, 2)
-    with Worker(tmp_path / "locks") as worker:
+    with Worker(FileLocks(tmp_path / "locks")) as worker:
         first, _ = one.claim(worker) or pytest.fail("nothing to claim")
         first.set_user_attr("diverged", "at epoch 1")
         one.study.tell(first, state=TrialState.FAIL)
@@ -146,39 +149,58 @@ def test_a_diverged_trial_counts_and_a_killed_one_does_not(tmp_path: Path) -> No
 
 def test_a_process_that_dies_once_its_trial_has_diverged_leaves_nothing_to_do_again(tmp_path: Path) -> None:
     one = claims(tmp_path, 1)
-    with Worker(tmp_path / "locks") as worker:
+    with Worker(FileLocks(tmp_path / "locks")) as worker:
         trial, _ = one.claim(worker) or pytest.fail("nothing to claim")
         trial.set_user_attr("diverged", "at epoch 1")
-    with Worker(tmp_path / "locks") as worker:
+    with Worker(FileLocks(tmp_path / "locks")) as worker:
         assert one.claim(worker) is None
     assert [t.state for t in one.study.trials] == [TrialState.FAIL]
 
 
 def test_in_a_copy_nobody_is_at_work_on_the_originals_trials(tmp_path: Path) -> None:
     original = tmp_path / "original"
-    with Worker(original / "locks", original / "optuna.journal") as worker:
+    with Worker(FileLocks(original / "locks"), original / "optuna.journal") as worker:
         claimed = claims(original, 2).claim(worker)
         assert claimed
         shutil.copytree(original, tmp_path / "copy")
         copied = replace(claims(tmp_path / "copy", 2), studies_file=tmp_path / "copy" / "optuna.journal")
         first = copied.requeue_dead()[0]
-        assert (first.state, worker.path.exists()) == (TrialState.FAIL, True)
+        assert (first.state, Path(worker.life).exists()) == (TrialState.FAIL, True)
         mine = replace(claims(original, 2), studies_file=original / "optuna.journal")
         assert mine.is_running(mine.requeue_dead()[0])  # whatever was done in the copy
         by_link = tmp_path / "link.journal"
         by_link.symlink_to(original / "optuna.journal")
-        assert is_running(mine.study.trials[0], by_link)
+        assert is_running(mine.study.trials[0], mine.locks, by_link)
 
 
 def test_a_process_elsewhere_is_alive_while_it_gives_signs(tmp_path: Path) -> None:
     one = claims(tmp_path, 1)
-    with Worker(tmp_path / "locks") as worker:
+    with Worker(FileLocks(tmp_path / "locks")) as worker:
         claimed = one.claim(worker)
         assert claimed
         claimed[0].set_user_attr("worker", {"host": "elsewhere", "lock": "/nowhere"})
-        assert is_running(one.study.trials[0])
+        assert is_running(one.study.trials[0], one.locks)
         claimed[0].set_user_attr("seen", "2020-01-01T00:00:00+00:00")
-        assert not is_running(one.study.trials[0])
+        assert not is_running(one.study.trials[0], one.locks)
+
+
+def test_on_machines_that_share_a_database_who_dies_is_noticed_whatever_machine_it_was(
+    tmp_path: Path, postgres: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_locks, "DEAD_SECONDS", 0.2)
+    monkeypatch.setattr(database_locks, "RESTART_SECONDS", 0.0)
+    locks = DatabaseLocks(postgres)
+    with Worker(locks) as worker:
+        one = replace(claims(tmp_path, 2), locks=locks)
+        claimed = one.claim(worker)
+        assert claimed
+        owner = claimed[0].user_attrs["worker"]
+        claimed[0].set_user_attr("worker", owner | {"host": "another"})
+        claimed[0].set_user_attr("seen", "2020-01-01T00:00:00+00:00")  # a long step: no heartbeat, and no matter
+        assert one.is_running(one.study.trials[0])
+    assert not one.is_running(one.study.trials[0])
+    claimed[0].set_user_attr("seen", datetime.now().astimezone().isoformat())
+    assert one.requeue_dead()[0].state == TrialState.FAIL  # at once, not after an hour
 
 
 def test_three_processes_share_a_study_without_a_lost_or_doubled_trial(tmp_path: Path) -> None:
