@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.remote import check_scheduler
 from kmpl.config.sweep import SweepConfig
 from kmpl.errors import UserError
 from kmpl.jobs.workspace import Workspace
@@ -70,6 +71,7 @@ def run_here(settings: SweepConfig, workspace: Workspace) -> SweepReport:
     """
     os.environ.setdefault("PREFECT_INTERNAL_LOGGING_LEVEL", "CRITICAL")
     logging.raiseExceptions = False  # a log record that does not reach the server must not disturb the display
+    check_scheduler(workspace.addresses.scheduler)  # before a server is started
     with server(workspace.mlruns), _exit_without_server(os.environ["PREFECT_API_URL"]):
         # Imported here, because prefect reads the environment when it is imported.
         from flows.semi_supervised import semi_supervised

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
@@ -11,11 +11,11 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterName, Flo
 from prefect.client.schemas.objects import State, StateType
 from prefect.runtime import flow_run
 from prefect.states import Crashed
-from prefect.task_runners import TaskRunner
 from pydantic import Field
 
 from flows import workspace
 from flows.parameters import checked
+from flows.remote import dask_runner
 from flows.tasks import as_tasks, distribute, run_task
 from kmpl import tracking
 from kmpl.config.base import Ratios, Seeds
@@ -95,20 +95,10 @@ def semi_supervised(
     with workspace.current_workspace(settings) as here, workspace.flow_lock(here, flow_run.id):
         engine = sweep.Engine(
             wrap=as_tasks,
-            distribute=partial(distribute, elsewhere=_dask_runner()),
+            distribute=partial(distribute, elsewhere=dask_runner(addresses_of_environment().scheduler)),
             conclude=partial(_conclude_as_task, here),
         )
         return sweep.run(settings, here, engine)
-
-
-def _dask_runner() -> TaskRunner[Any] | None:
-    """Return the runner of the Dask scheduler that ``KMPL_DASK`` names; None if it is not set."""
-    address = addresses_of_environment().scheduler
-    if not address:
-        return None
-    from prefect_dask import DaskTaskRunner
-
-    return DaskTaskRunner(address=address)
 
 
 def _conclude_as_task(here: Workspace, conclude: Callable[[], SweepReport]) -> SweepReport:

@@ -13,7 +13,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 from prefect.tasks import exponential_backoff
 
-from flows.remote import sent_to
+from flows.remote import sent_to, waiting
 from kmpl import tracking
 from kmpl.errors import PrunedError
 from kmpl.method.results import Voted
@@ -154,6 +154,9 @@ def distribute(
         if elsewhere is not None:
             jobs = stack.enter_context(sent_to(runner, jobs))
         futures = [runner.submit(in_its_own_process, {"run": run, "job": job}) for job in jobs]
-        yield from [future.result for future in futures]
+        if elsewhere is None:
+            yield from [future.result for future in futures]
+        else:
+            yield from [waiting(future, job) for future, job in zip(futures, jobs, strict=True)]
         for future in futures:  # who takes them all at once is here before Prefect's threads have handed them on
             future.wait()

@@ -139,6 +139,10 @@ class ScratchWarning(UserWarning):
     """This machine has no room for copies of what is kept elsewhere; nothing is lost but time."""
 
 
+class WaitingWarning(UserWarning):
+    """All waits until somebody starts what does the work."""
+
+
 class MovedWarning(UserWarning):
     """The folder of runs is not where it was; what it says of itself was brought up to date."""
 

@@ -21,10 +21,12 @@ def doctor(*, mlruns: Folder = MLRUNS, storage: str = "") -> None:
     from kmpl.runtime.addresses import engine_address
 
     workspace, engine = Workspace(mlruns.resolve(), studies=storage), engine_address()
-    found = examine(workspace, engine) + examine_workers(workspace, engine)
+    found = examine(workspace, engine)
+    found += examine_workers(workspace, engine, known=found)
     console = Console(highlight=False, soft_wrap=True)
     for one in found:
-        console.print(f"{one.what:<8} {one.address}  {one.said}", markup=False)
+        if one.answers:
+            console.print(f"{one.what:<8} {one.address}  {one.said}", markup=False)
     console.print(f"{'here':<8} {', '.join(f'{name} {version}' for name, version in versions().items())}", markup=False)
     *most, last = [None, *(one.line() for one in found if not one.answers)]
     for line in most:

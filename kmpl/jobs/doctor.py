@@ -16,8 +16,8 @@ import httpx
 from kmpl.errors import StoreError, UserError
 from kmpl.jobs.workspace import Workspace
 from kmpl.runtime import proxies
-from kmpl.runtime.addresses import shown
-from kmpl.store.objects import Objects, check_address, reason
+from kmpl.runtime.addresses import LOCKS, is_elsewhere, is_postgresql, shown
+from kmpl.store.objects import MissingBucketError, Objects, check_address, reason
 
 PATIENCE_SECONDS = 5.0
 """Time within which an address must answer."""
@@ -28,7 +28,7 @@ class Finding:
     """One address or folder, as it may be printed."""
 
     what: str
-    """``runs``, ``studies``, ``steps``, ``flows``, ``workers``, ``folder`` or ``scratch``."""
+    """``runs``, ``studies``, ``locks``, ``steps``, ``flows``, ``workers``, ``folder`` or ``scratch``."""
     address: str
     said: str
     """What it answered, or why it did not."""
@@ -52,6 +52,7 @@ def examine(workspace: Workspace, engine: str) -> list[Finding]:
     found = [
         _runs(at.tracking, workspace.mlruns),
         _studies(studies, workspace.mlruns),
+        _locks(workspace),
         _steps(at.store, workspace.mlruns),
         _flows(engine),
     ]
@@ -87,12 +88,14 @@ def _steps(address: str, mlruns: Path) -> Finding:
     try:
         check_address(address)
         if address.startswith("file:"):
-            return _folder("steps", Path(address.removeprefix("file://")))
+            return _shared_disk(Path(address.removeprefix("file://")))
         with _probe(Objects(address, retries=1)) as ahead:
             said = f"objects can be written, read and removed; {_clock(ahead)}"
             return Finding(what="steps", address=shown(address), said=said)
     except UserError as error:
         said = f"does not answer ({reason(error.__cause__)})" if isinstance(error, StoreError) else str(error)
+        if isinstance(error, MissingBucketError):
+            said = "the server answers, and has no such bucket; make it, or name another"
         return Finding(what="steps", address=shown(address), said=said, answers=False)
 
 
@@ -147,6 +150,30 @@ def _database(what: str, address: str) -> Finding:
     except (SQLAlchemyError, OSError, ValueError) as error:
         said = f"does not answer ({reason(error)})"
     return Finding(what=what, address=shown(address), said=said, answers=False)
+
+
+def _shared_disk(folder: Path) -> Finding:
+    """Say whether a disk that machines share is there: where it is not mounted, each would make its own."""
+    if not folder.is_dir():
+        said = "there is no such folder; mount the disk that holds it, or make it"
+        return Finding(what="steps", address=str(folder), said=said, answers=False)
+    return _folder("steps", folder)
+
+
+def _locks(workspace: Workspace) -> Finding:
+    """Say by what processes agree on runs and trials; the databases of the others are not asked again."""
+    at = workspace.addresses
+    database = at.locks_for(at.tracking, workspace.studies or at.studies)
+    if database and not is_postgresql(database):
+        said = "only PostgreSQL's locks end with who held them; give postgresql://HOST/DATABASE"
+        return Finding(what="locks", address=shown(database), said=said, answers=False)
+    if database == at.locks != "":
+        return _database("locks", database)
+    if database:
+        return Finding(what="locks", address=shown(database), said="in that database: machines agree by it")
+    alone = f"; machines that share runs do not see them, give {LOCKS}=postgresql://…" if at.tracking else ""
+    said = f"embedded: files, for the processes of this machine{alone if is_elsewhere(at.tracking) else ''}"
+    return Finding(what="locks", address=str(workspace.mlruns / "locks"), said=said)
 
 
 def _folder(what: str, folder: Path) -> Finding:

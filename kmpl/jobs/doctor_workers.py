@@ -5,6 +5,8 @@ import logging
 import platform
 import shutil
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from importlib import metadata
 from typing import Any
@@ -41,8 +43,14 @@ def of_this_worker(workspace: Workspace, engine: str) -> dict[str, Any]:
     }
 
 
-def examine_workers(workspace: Workspace, engine: str) -> list[Finding]:
-    """Return what is found of the workspace's scheduler and of each of its workers; nothing without a scheduler."""
+def examine_workers(workspace: Workspace, engine: str, known: Sequence[Finding] = ()) -> list[Finding]:
+    """Return what is found of the workspace's scheduler and of each of its workers; nothing without a scheduler.
+
+    Args:
+        workspace: whose scheduler is asked.
+        engine: address of Prefect's server; empty: none.
+        known: what this machine found; a fault that a worker finds too is none of its own.
+    """
     address = workspace.addresses.scheduler
     if not address:
         return []
@@ -51,9 +59,8 @@ def examine_workers(workspace: Workspace, engine: str) -> list[Finding]:
     except ImportError:
         said = "its library is not installed; install kmpl[cluster], or unset KMPL_DASK"
         return [Finding(what="workers", address=shown(address), said=said, answers=False)]
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # one line is enough
     try:
-        asyncio.run(_knock(address))
+        knock(address)
         with Client(address, timeout=PATIENCE_SECONDS, set_as_default=False) as client:
             told = client.run(of_this_worker, workspace, engine, on_error="return")
             begin = time.time()
@@ -68,19 +75,31 @@ def examine_workers(workspace: Workspace, engine: str) -> list[Finding]:
         return [Finding(what="workers", address=shown(address), said=said, answers=False)]
     workers = "a worker" if len(told) == 1 else f"{len(told)} workers"
     scheduler = Finding(what="workers", address=shown(address), said=f"Dask's scheduler with {workers}")
-    return [scheduler, *(one for name in sorted(told) for one in _worker(name, told[name], clocks[name], middle))]
+    lost = {(one.address, one.said) for one in known if not one.answers}
+    of_workers = [one for name in sorted(told) for one in _worker(name, told[name], clocks[name], middle)]
+    return [scheduler, *(one for one in of_workers if (one.address, one.said) not in lost)]
 
 
-async def _knock(address: str) -> None:
+def knock(address: str) -> None:
     """Connect to a scheduler. A client of Dask's (2026.8) waits for ever where another server listens.
 
     Raises:
-        TimeoutError: no scheduler answers.
+        OSError: nobody answers.
+        ValueError: that is no address.
+        TimeoutError: another server answers.
     """
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # one line is enough
+    with ThreadPoolExecutor(1) as thread:  # this one may run a loop of events already
+        thread.submit(asyncio.run, _connect(address)).result()
+
+
+async def _connect(address: str) -> None:
+    from distributed import Security
     from distributed.comm import connect
 
+    keys = Security().get_connection_args("client")  # for tls://, from Dask's own settings
     try:
-        comm = await asyncio.wait_for(connect(address, timeout=PATIENCE_SECONDS), 2 * PATIENCE_SECONDS)
+        comm = await asyncio.wait_for(connect(address, timeout=PATIENCE_SECONDS, **keys), 2 * PATIENCE_SECONDS)
     except TimeoutError as error:
         raise TimeoutError(str(error) or "another server listens there") from error
     comm.abort()

@@ -25,8 +25,9 @@ from kmpl.jobs.workspace import Workspace
 from kmpl.method import steps
 from kmpl.reports.comparison import SweepReport
 from kmpl.reports.studies import StudyRecord
+from kmpl.runtime.addresses import is_elsewhere
 from kmpl.runtime.cores import cores
-from kmpl.tracking.sweep_runs import SweepRun, refuse_other_settings, sweep_run
+from kmpl.tracking.sweep_runs import SweepRun, refuse_other_settings, refuse_unseen, sweep_run
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,14 @@ def run(settings: SweepConfig, workspace: Workspace, engine: Engine | None = Non
     client = tracking.open_store(workspace.mlruns)
     refuse_other_settings(client, settings)
     studies = _tune(settings, configs, workspace, engine) if settings.trials else ()
-    with _sweep_lock(workspace, settings):
+    with _sweep_lock(workspace, settings) as lock:
         refuse_other_settings(client, settings)  # another process may have used the name since
+        if is_elsewhere(workspace.addresses.tracking):
+            refuse_unseen(client, settings.name, lock)
         configs = with_tuned(configs, studies)
         keys = {name: _key(name, config) for name, config in configs.items()}
         sweep_key = hashlib.sha256("".join(keys.values()).encode()).hexdigest()
-        with tracking.store_answers(), sweep_run(client, settings, sweep_key, workspace.command) as sweep:
+        with tracking.store_answers(), sweep_run(client, settings, sweep_key, workspace.command, lock) as sweep:
             sweep.adopt([study.run for study in studies])
             cells = [
                 ExperimentJob(
@@ -192,21 +195,22 @@ def _key(name: str, config: ExperimentConfig) -> str:
 
 
 @contextlib.contextmanager
-def _sweep_lock(workspace: Workspace, settings: SweepConfig) -> Iterator[None]:
-    """Hold the sweep's lock during the block. It is released however this process ends.
+def _sweep_lock(workspace: Workspace, settings: SweepConfig) -> Iterator[str]:
+    """Hold the sweep's lock during the block, and yield its address. It is released however this process ends.
 
     Processes that have tuned together wait here for the one that runs the experiments.
 
     Raises:
         UserError: another process holds the lock, and the sweep does not tune.
     """
-    name = settings.name
-    with workspace.locks.try_hold(f"sweep-{name}") as is_first:
+    name, locks = settings.name, workspace.locks
+    lock = f"sweep-{name}"
+    with locks.try_hold(lock) as is_first:
         if is_first:
-            yield
+            yield locks.address(lock)
             return
     if not settings.trials:
         raise UserError(f"sweep '{name}' is running already; wait for it, or give this one another --name")
     Journal(workspace.events, cell=name).write_trial(f"{name}: all trials are done; another process does the rest")
-    with workspace.locks.hold(f"sweep-{name}"):
-        yield
+    with locks.hold(lock):
+        yield locks.address(lock)

@@ -24,6 +24,7 @@ SILENCE_SECONDS = 30.0
 RETRY_SECONDS = 60.0
 """Time within which a request is tried again, with exponential back-off."""
 RETRIES = 8
+_NO_BUCKET = re.compile("NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)  # S3, Azure, Google
 
 
 def check_address(address: str) -> None:
@@ -40,6 +41,10 @@ def check_address(address: str) -> None:
         raise SettingError(STORE, masked(address).partition("?")[0], reason, _ALLOWED)
     if parts.scheme not in SCHEMES or not parts.netloc:
         raise SettingError(STORE, address, "that is no address of a store", _ALLOWED)
+
+
+class MissingBucketError(StoreError):
+    """The server of an object store answers, and has no such bucket."""
 
 
 class Objects:
@@ -134,6 +139,12 @@ class Objects:
         try:
             yield
         except (self._library.exceptions.BaseError, OSError, ValueError) as error:
+            if _NO_BUCKET.search(str(error)):
+                raise MissingBucketError(
+                    f"the store {self.address} {what}: there is no bucket {urlsplit(self.address).netloc} at its "
+                    f"server; make it, or name another by {STORE}",
+                    self.address,
+                ) from error
             raise StoreError(
                 f"the store {self.address} {what}: {reason(error)}; all finished steps are kept: run the same command "
                 "again when it answers",

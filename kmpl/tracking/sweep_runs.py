@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import platform
 import shlex
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +19,7 @@ from kmpl.config.base import flatten
 from kmpl.config.sweep import SweepConfig
 from kmpl.errors import UserError
 from kmpl.reports.comparison import SweepReport
+from kmpl.runtime.addresses import LOCKS
 from kmpl.runtime.servers import masked
 from kmpl.tracking.client import closing, experiment_id, kill_running, link_successor, search, search_deleted
 from kmpl.tracking.environment import environment
@@ -31,7 +33,7 @@ _VERSION = "version.kmpl"  # tag
 class SweepRun:
     """The parent run of a sweep. Finished experiments of earlier, killed runs of the sweep are moved below it."""
 
-    def __init__(self, client: MlflowClient, settings: SweepConfig, key: str, command: str) -> None:
+    def __init__(self, client: MlflowClient, settings: SweepConfig, key: str, command: str, lock: str = "") -> None:
         self.client = client
         self.name = settings.name
         self.experiment = experiment_id(client)
@@ -44,7 +46,7 @@ class SweepRun:
             self.id = str(finished[0].info.run_id)
             return
         tags = {"kind": "sweep", "sweep": settings.name, "key": key, "command": command}
-        tags["settings"] = settings.configuration()
+        tags |= {"settings": settings.configuration()} | ({"host": platform.node(), "lock": lock} if lock else {})
         self.id = start(client, settings.name, environment() | tags)
         log_params(client, self.id, settings.model_dump(mode="json"))
         link_successor(client, earlier, self.id)
@@ -114,9 +116,19 @@ class SweepRun:
 
 
 @contextlib.contextmanager
-def sweep_run(client: MlflowClient, settings: SweepConfig, key: str, command: str) -> Iterator[SweepRun]:
-    """Yield a new run of the sweep, which is closed at the end, or the finished run with the same key."""
-    run = SweepRun(client, settings, key, command)
+def sweep_run(
+    client: MlflowClient, settings: SweepConfig, key: str, command: str, lock: str = ""
+) -> Iterator[SweepRun]:
+    """Yield a new run of the sweep, which is closed at the end, or the finished run with the same key.
+
+    Args:
+        client: of the store.
+        settings: of the sweep.
+        key: digest of all that its results depend on.
+        command: command line that started it.
+        lock: address of the sweep's lock, which the caller holds.
+    """
+    run = SweepRun(client, settings, key, command, lock)
     with contextlib.nullcontext() if run.is_finished else closing(client, run.id):
         try:
             yield run
@@ -131,6 +143,27 @@ def sweep_run(client: MlflowClient, settings: SweepConfig, key: str, command: st
 def restore_command(client: MlflowClient, run: str) -> str:
     """Return MLflow's command that restores a deleted run."""
     return f"MLFLOW_TRACKING_URI={shlex.quote(masked(client.tracking_uri))} mlflow runs restore --run-id {run}"
+
+
+def refuse_unseen(client: MlflowClient, name: str, lock: str) -> None:
+    """Refuse a sweep that is at work on another machine, whose lock is not seen here: the two would mix.
+
+    Args:
+        client: of a store that machines share.
+        name: of the sweep.
+        lock: address of the sweep's lock, which the caller holds.
+
+    Raises:
+        UserError: there is one.
+    """
+    for run in search(client, kind="sweep", sweep=name):
+        host, seen = run.data.tags.get("host", ""), run.data.tags.get("lock") == lock
+        if run.info.status == "RUNNING" and host not in ("", platform.node()) and not seen:
+            delete = f"MLFLOW_TRACKING_URI={shlex.quote(masked(client.tracking_uri))} mlflow runs delete --run-id"
+            raise UserError(
+                f"sweep '{name}' runs on {host}, and this machine does not see its lock; give both {LOCKS}=postgresql:"
+                f"//…, and it is noticed when one dies; if {host} died without it: {delete} {run.info.run_id}"
+            )
 
 
 def refuse_other_settings(client: MlflowClient, settings: SweepConfig) -> None:

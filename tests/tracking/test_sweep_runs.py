@@ -22,7 +22,7 @@ from kmpl.jobs.workspace import Workspace
 from kmpl.reports.comparison import SweepReport
 from kmpl.tracking.client import experiment_id, search
 from kmpl.tracking.experiment_runs import start
-from kmpl.tracking.sweep_runs import SweepRun, find_report, sweep_run
+from kmpl.tracking.sweep_runs import SweepRun, find_report, refuse_unseen, sweep_run
 
 PARENT = "mlflow.parentRunId"
 _TRAINING = {"epochs": 1, "images_per_epoch": 300, "batch_size": 64, "ema": 0.0}
@@ -279,6 +279,24 @@ def test_each_of_many_killed_attempts_has_the_next_as_its_successor(client: Mlfl
     assert [run.info.status for run in runs] == ["KILLED"] * 3 + ["FINISHED"]
     assert [run.data.tags.get("successor") for run in runs] == [*turns[1:], None]
     assert [run.data.tags.get("predecessor") for run in runs] == [None, *turns[:-1]]
+
+
+def test_a_sweep_on_a_machine_whose_lock_is_not_seen_is_refused_and_one_whose_lock_is_here_is_dead(
+    client: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = "/here/locks/sweep-far.lock", "/there/locks/sweep-far.lock"
+    monkeypatch.setattr("platform.node", lambda: "another-machine")
+    far = SweepRun(client, merge_options({"name": "far"}), "key", "the command", there)
+    refuse_unseen(client, "far", there)  # itself, after a kill: there is one lock, and it is held by who asks
+    refuse_unseen(client, "far", here)
+    monkeypatch.setattr("platform.node", lambda: "this-machine")
+    with pytest.raises(UserError, match=r"^sweep 'far' runs on another-machine, and [^\n]* give both KMPL_LOCKS=postg"):
+        refuse_unseen(client, "far", here)
+    refuse_unseen(client, "far", there)  # a database's lock: it is held here, so the other is dead
+    with pytest.raises(UserError, match=rf"mlflow runs delete --run-id {far.id}$"):
+        refuse_unseen(client, "far", here)
+    client.delete_run(far.id)
+    refuse_unseen(client, "far", here)
 
 
 def test_runs_of_other_processes_are_killed_with_their_cancelled_sweep(client: MlflowClient) -> None:
