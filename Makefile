@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: demo test test-fast test-slow lint docs install constraints clean
+.PHONY: cluster demo test test-fast test-slow lint docs install constraints clean
 
 demo: $(INSTALLED) ## the main job: labels on 80, 40 and 10 % of a real MNIST pool, before and after pseudo-labelling
 	$(BIN)/kmpl sweep --preset quick --name demo
@@ -16,6 +16,9 @@ test-fast: $(INSTALLED) ## the tests among them
 
 test-slow: $(INSTALLED) ## checks that need minutes
 	$(BIN)/pytest -m slow --timeout 3600
+
+cluster: $(INSTALLED) ## a cluster on this machine, to try or to break: all servers, and two workers that share no folder
+	@$(BIN)/python tests/helpers/loopback.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -150,7 +150,10 @@ def distribute(
         yield from (partial(run, job) for job in jobs)
         return
     with contextlib.ExitStack() as stack:
-        runner: TaskRunner[Any] = stack.enter_context(elsewhere or ProcessPoolTaskRunner(max_workers=n_processes))
+        # A runner of Dask's can be entered once; a sweep that tunes spreads work for each labelled ratio, and at its end.
+        runner: TaskRunner[Any] = stack.enter_context(
+            elsewhere.duplicate() if elsewhere else ProcessPoolTaskRunner(max_workers=n_processes)
+        )
         if elsewhere is not None:
             jobs = stack.enter_context(sent_to(runner, jobs))
         futures = [runner.submit(in_its_own_process, {"run": run, "job": job}) for job in jobs]

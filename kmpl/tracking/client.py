@@ -17,7 +17,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking._tracking_service.utils import _artifact_repos_cache
 from sqlalchemy.exc import SQLAlchemyError
 
-from kmpl.errors import FileError, StoreError
+from kmpl.errors import FileError, StoreError, UserError
 from kmpl.runtime.addresses import TRACKING, addresses_of_environment, is_postgresql
 from kmpl.runtime.database_locks import open_locks
 from kmpl.runtime.files import describe
@@ -201,6 +201,9 @@ def closing(client: MlflowClient, run: str) -> Iterator[None]:
     """Close a run when the block ends: FINISHED, FAILED after an ``Exception``, KILLED after an interruption.
 
     Ctrl-C and Prefect's signal for a cancelled flow run are interruptions: they are no ``Exception``.
+
+    Raises:
+        UserError: another process has closed the run: it took this one for dead, and does its work.
     """
     try:
         yield
@@ -212,6 +215,9 @@ def closing(client: MlflowClient, run: str) -> Iterator[None]:
                     client.set_tag(run, "error", (str(error) or type(error).__name__)[:4000])
                 client.set_terminated(run, "KILLED" if interrupted else "FAILED")
         raise
+    if client.get_run(run).info.status == "KILLED":
+        # A worker of Dask's goes on with a task whose sweep was killed; started again, the sweep does it anew.
+        raise UserError(f"run {run} was closed by another process, which does its work; nothing is lost")
     client.set_terminated(run, "FINISHED")
 
 

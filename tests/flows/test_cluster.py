@@ -1,180 +1,255 @@
-"""A sweep on workers that share no disk with who starts it: addresses alone, and the same report (law 8)."""
+"""Sweeps on workers that share no disk with who starts them: addresses alone, the same report (law 8), whoever dies
+(law 5). PostgreSQL, MLflow, Prefect, Dask and an S3 server are real, on this machine."""
 
-import contextlib
-import os
+import json
+import logging
+import random
+import re
 import signal
 import subprocess
-import sys
+import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import optuna
 import pytest
+from loopback import LoopbackCluster, cluster_in
 from mlflow import MlflowClient
-from object_store import Bucket
-from sweeping import DIRECT, SILENT, by_prefect, here, kmpl, start
+from mlflow.entities import Run
+from processes import wait_until
+from sweeping import DIRECT, by_prefect, here, kmpl, start
 from terminal import behind_a_dead_proxy, one_line, without_prefect
 
 from kmpl.reports.comparison import SweepReport
-from kmpl.runtime.servers import free_port, wait_for
+from kmpl.tuning.trial_claims import is_finished
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning"),
 ]
-BIN = Path(sys.prefix) / "bin"
-COMMAND = ("sweep", *DIRECT, "--config", "tiny.toml", "--ratios", "0.4,0.2", "--json", "report.json")
+COMMAND = ("sweep", *DIRECT, "--config", "tiny.toml", "--json", "report.json")
+TWO = ("--ratios", "0.4,0.2")
+LONGER = (*TWO, "--pretrain.epochs", "40")
+TUNING = ("--ratios", "0.4", "--trials", "3", "--pseudo-labels.rounds", "1", "--name", "tuned")
 
 
-@dataclass
-class Cluster:
-    """Servers and workers on this machine, each in a folder of its own."""
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LoopbackCluster]:
+    """All servers; each test starts the workers that it needs."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with cluster_in(tmp_path_factory.mktemp("machines") / "cluster", without_prefect()) as made:
+        yield made
 
-    folder: Path
-    bucket: Bucket
-    scheduler: str
-    tracking: str
-    client: Path
-    """Folder of who starts sweeps; the workers do not see it."""
-    workers: list[Path] = field(default_factory=list)
 
-    @property
-    def keys(self) -> dict[str, str]:
-        """The environment with credentials and no address."""
-        return without_prefect() | self.bucket.environment
+@pytest.fixture(autouse=True)
+def without_workers(cluster: LoopbackCluster) -> Iterator[None]:
+    """Leave no worker to the next test."""
+    yield
+    for worker in cluster.workers:
+        cluster.kill(worker)
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """The environment of who starts sweeps: what the guide's lines export, and behind a proxy that is dead."""
-        addresses = {"KMPL_STORE": self.bucket.address, "KMPL_DASK": self.scheduler}
-        own = {"MLFLOW_TRACKING_URI": self.tracking, "KMPL_SCRATCH": str(self.client / "scratch")}
-        return behind_a_dead_proxy() | self.bucket.environment | addresses | own
+
+def environment(cluster: LoopbackCluster) -> dict[str, str]:
+    """The environment of who starts sweeps: what the guide's lines export, and behind a proxy that is dead."""
+    own = {"KMPL_SCRATCH": str(cluster.client / "scratch")}
+    return behind_a_dead_proxy() | cluster.store.bucket.environment | cluster.addresses | own
 
 
 def report(cwd: Path) -> SweepReport:
     return SweepReport.model_validate_json((cwd / "report.json").read_text(encoding="utf-8"))
 
 
-@contextlib.contextmanager
-def running(*command: str, cwd: Path, env: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    cwd.mkdir(parents=True, exist_ok=True)
-    with subprocess.Popen([*command], cwd=cwd, env=env, start_new_session=True, **SILENT) as process:
-        try:
-            yield process
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+def direct(folder: Path, *more: str) -> SweepReport:
+    """What the same command finds on this machine alone."""
+    folder.mkdir()
+    assert here(*COMMAND, *more, cwd=folder).returncode == 0
+    return report(folder)
 
 
-def hidden(folder: Path, command: list[str]) -> list[str]:
-    """Return a command for whom a folder is empty, where the system lets us: another machine's disk is not there."""
-    hide = ["unshare", "--mount", "sh", "-c", f'mount -t tmpfs none "{folder}" && exec "$@"', "sh"]
-    try:
-        allowed = subprocess.run([*hide, "true"], check=False, capture_output=True).returncode == 0
-    except FileNotFoundError:
-        allowed = False
-    return [*hide, *command] if allowed else command
+def runs(cluster: LoopbackCluster, sweep: str) -> list[Run]:
+    client = MlflowClient(cluster.tracking)
+    return list(client.search_runs([e.experiment_id for e in client.search_experiments()], f"tags.sweep = '{sweep}'"))
 
 
-@contextlib.contextmanager
-def workers(cluster: Cluster, n: int) -> Iterator[list[subprocess.Popen[bytes]]]:
-    with contextlib.ExitStack() as stack:
-        started = []
-        for number in range(n):
-            home = cluster.folder / f"worker {len(cluster.workers)}"
-            cluster.workers.append(home)
-            own = {"KMPL_SCRATCH": str(home / "scratch"), "KMPL_CACHE": str(home / "cache"), "HOME": str(home)}
-            serve = [str(BIN / "dask"), "worker", cluster.scheduler, "--nthreads", "1", "--no-nanny", "--no-dashboard"]
-            serve += ["--name", str(number), "--local-directory", "."]
-            command = hidden(cluster.client, serve)
-            started.append(stack.enter_context(running(*command, cwd=home, env=cluster.keys | own)))
-        yield started
+def kinds(found: list[Run], kind: str) -> Counter[tuple[str, str]]:
+    """Count a sweep's runs of a kind by the key of what they did, and by how they ended."""
+    return Counter((run.data.tags["key"], run.info.status) for run in found if run.data.tags["kind"] == kind)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path, bucket: Bucket) -> Iterator[Cluster]:
-    port, tracking = free_port(), f"http://127.0.0.1:{free_port()}"
-    made = Cluster(tmp_path, bucket, f"tcp://127.0.0.1:{port}", tracking, tmp_path / "client")
-    made.client.mkdir()
-    serve = [str(BIN / "mlflow"), "server", "--host", "127.0.0.1", "--port", tracking.rpartition(":")[2]]
-    serve += ["--backend-store-uri", "sqlite:///mlflow.db", "--artifacts-destination", "artifacts"]
-    schedule = [str(BIN / "dask"), "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard"]
-    lean = made.keys | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with (
-        running(*serve, cwd=tmp_path / "mlflow", env=lean),
-        running(*schedule, cwd=tmp_path / "scheduler", env=made.keys),
-    ):
-        assert wait_for(f"{tracking}/health", 120)
-        yield made
+@dataclass
+class Command:
+    """A command at work; what it says is read while it works."""
 
+    process: subprocess.Popen[str]
+    lines: list[str] = field(default_factory=list)
 
-def sweep(cluster: Cluster, *more: str) -> tuple[subprocess.CompletedProcess[str], float]:
-    begin = time.monotonic()
-    done = kmpl(*by_prefect(COMMAND), *more, cwd=cluster.client, env=cluster.environment)
-    return done, time.monotonic() - begin
+    def __post_init__(self) -> None:
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        self.lines += iter(self.process.stdout.readline, "")
+
+    def says(self, text: str, seconds: float = 600) -> bool:
+        """Wait until a new line has a text, or the command has ended; say whether it works on."""
+        before = len(self.lines)
+        wait_until(
+            lambda: any(re.search(text, line) for line in self.lines[before:]) or self.process.poll() is not None,
+            seconds,
+        )
+        return self.process.poll() is None
+
+    def end(self) -> tuple[int, str]:
+        """Return the exit status, and what was said of errors."""
+        assert self.process.stderr is not None
+        errors = self.process.stderr.read()
+        self.reader.join()
+        return self.process.wait(), errors
 
 
 def test_law_8_workers_that_share_addresses_alone_give_the_same_report(
-    cluster: Cluster, tmp_path: Path, record_property: Callable[[str, object], None]
+    cluster: LoopbackCluster, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
-    direct = tmp_path / "direct"
-    direct.mkdir()
-    assert here(*COMMAND, "--name", "tiny", cwd=direct).returncode == 0
-    with workers(cluster, 2):
-        first, seconds = sweep(cluster, "--name", "tiny")
-        assert first.returncode == 0, first.stderr
-        assert (report(cluster.client).digest) == report(direct).digest
-        for line in ("ratio 0.4, seed 0: begun", "epoch 2/2", "ratio 0.2, seed 0: finished"):  # told from elsewhere
-            assert line in first.stdout
-        well = kmpl("doctor", cwd=cluster.client, env=cluster.environment)
-        assert (well.returncode, well.stderr) == (0, "")
-        assert well.stdout.count("the same versions") == 2
+    whole = direct(tmp_path / "direct", *TWO, "--name", "tiny")
+    homes = [cluster.folder / f"worker-{len(cluster.workers) + i}" for i in range(2)]
+    for _ in homes:
+        cluster.start_worker()
+    begin = time.monotonic()
+    first = kmpl(*by_prefect(COMMAND), *TWO, "--name", "tiny", cwd=cluster.client, env=environment(cluster))
+    seconds = time.monotonic() - begin
+    assert first.returncode == 0, first.stderr
+    assert report(cluster.client).digest == whole.digest
+    for line in ("ratio 0.4, seed 0: begun", "epoch 2/2", "ratio 0.2, seed 0: finished"):  # told from elsewhere
+        assert line in first.stdout
+    well = kmpl("doctor", cwd=cluster.client, env=environment(cluster))
+    assert (well.returncode, well.stderr) == (0, "")
+    assert well.stdout.count("the same versions") == 2
     assert not [*cluster.client.glob("mlruns/cache")]
-    for home in cluster.workers:
+    assert not [*cluster.client.glob("mlruns/locks/*")]
+    for home in homes:
         assert not [*home.rglob("mlflow.db")]
         assert [*home.glob("scratch/folders/*/*/*.png")]  # by content, not by the path of who started it
-    with workers(cluster, 2):  # others, whose disks are empty
-        again, seconds_again = sweep(cluster, "--name", "again")
+    for worker in cluster.workers:
+        cluster.kill(worker)
+    cluster.start_worker()  # whose disk is empty
+    begin = time.monotonic()
+    again = kmpl(*by_prefect(COMMAND), *TWO, "--name", "again", cwd=cluster.client, env=environment(cluster))
     assert again.returncode == 0, again.stderr
     assert "found in the store" in again.stdout
     assert "epoch 2/2" not in again.stdout
-    record_property("seconds", (round(seconds, 1), round(seconds_again, 1)))
-    print(f"first {seconds:.1f} s, again from the store {seconds_again:.1f} s")
+    record_property("seconds", (round(seconds, 1), round(time.monotonic() - begin, 1)))
+    print(f"first {seconds:.1f} s, again from the store {time.monotonic() - begin:.1f} s")
 
 
-def test_law_5_a_worker_that_is_killed_changes_no_number(cluster: Cluster, tmp_path: Path) -> None:
-    direct = tmp_path / "direct"
-    direct.mkdir()
-    longer = ("--name", "tiny", "--pretrain.epochs", "40")
-    assert here(*COMMAND, *longer, cwd=direct).returncode == 0
-    with (
-        workers(cluster, 2) as started,
-        start(*by_prefect(COMMAND), *longer, cwd=cluster.client, env=cluster.environment) as first,
-    ):
-        waiting = {"ratio 0.4, seed 0: pretrain: epoch 2/40", "ratio 0.2, seed 0: pretrain: epoch 2/40"}
-        assert first.stdout is not None
-        for line in first.stdout:
-            waiting -= {text for text in waiting if text in line}
-            if not waiting:
-                break
-        assert not waiting
-        started[0].kill()
-        out, errors = first.communicate(timeout=600)
-    assert first.returncode == 0, errors
-    assert out.count(": pretrain: epoch 1/40") == 1  # what the killed one was at is begun anew by the other
-    assert report(cluster.client).digest == report(direct).digest
-    client = MlflowClient(cluster.tracking)
-    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
-    assert {run.info.status for run in runs} == {"FINISHED", "KILLED"}
+def test_law_5_whoever_dies_no_experiment_is_lost_and_none_is_doubled(cluster: LoopbackCluster, tmp_path: Path) -> None:
+    """The same command is started again whenever it ends; what is hit, and in which order, is fixed, when is not."""
+    whole = direct(tmp_path / "direct", "--name", "hit", *LONGER)
+    for _ in range(2):
+        cluster.start_worker()
+    done: list[str] = []
+
+    def restart_postgres() -> None:
+        cluster.postgres.stop()
+        time.sleep(1)
+        cluster.postgres.start()
+
+    def store_gone() -> None:
+        cluster.store.stop()
+        time.sleep(20)
+        cluster.store.start()
+
+    def kill_worker() -> None:
+        cluster.kill(cluster.workers[-1])
+        cluster.start_worker()
+
+    def restart_mlflow() -> None:
+        cluster.kill(cluster.servers["mlflow"])
+        cluster.start_server("mlflow")
+
+    def kill_client() -> None:
+        working.process.send_signal(signal.SIGKILL)
+
+    hits = [kill_worker, restart_postgres, store_gone, kill_client, restart_mlflow]
+    command = [*by_prefect(COMMAND), "--name", "hit", *LONGER]
+    status, turns = -1, 0
+    while status != 0 and turns < 8:
+        turns += 1
+        with start(*command, cwd=cluster.client, env=environment(cluster)) as process:
+            working = Command(process)
+            while hits and working.says(r"epoch \d+/40"):
+                time.sleep(random.uniform(0, 1))
+                done.append(hits[0].__name__)
+                hits.pop(0)()
+            status, errors = working.end()
+        print(done, status, errors)
+        assert "Traceback" not in errors
+    assert status == 0, errors
+    assert len(done) >= 4, f"the sweep ended before the others: {done}"
+    assert report(cluster.client).digest == whole.digest
+    found = runs(cluster, "hit")
+    assert {run.info.status for run in found} <= {"FINISHED", "KILLED", "FAILED"}
+    finished = [n for (_, how), n in kinds(found, "experiment").items() if how == "FINISHED"]
+    assert finished == [1, 1]
 
 
-def test_workers_that_do_not_see_the_folder_make_none_of_their_own(cluster: Cluster) -> None:
-    with workers(cluster, 1):
-        environment = {k: v for k, v in cluster.environment.items() if k not in ("KMPL_STORE", "MLFLOW_TRACKING_URI")}
-        done = kmpl(*by_prefect(COMMAND), "--name", "tiny", cwd=cluster.client, env=environment)
+def test_law_5_tuning_on_workers_that_share_no_disk_loses_and_doubles_no_trial(
+    cluster: LoopbackCluster, tmp_path: Path
+) -> None:
+    whole = direct(tmp_path / "direct", *TUNING)
+    for _ in range(2):
+        cluster.start_worker()
+    command = [*by_prefect(COMMAND), *TUNING, "--jobs", "2"]
+    with start(*command, cwd=cluster.client, env=environment(cluster)) as process:
+        working = Command(process)
+        assert working.says(r"trial 1\b")
+        cluster.kill(cluster.workers[-1])
+        status, errors = working.end()
+    assert status == 0, errors
+    found = report(cluster.client)
+    assert [len(study.trials) for study in found.studies] == [3, 3]
+    assert [[t.params for t in study.trials] for study in found.studies] == [
+        [t.params for t in study.trials] for study in whole.studies
+    ]
+    assert found.digest == whole.digest
+    storage = optuna.storages.RDBStorage(cluster.addresses["OPTUNA_STORAGE"])
+    for summary in optuna.get_all_study_summaries(storage):
+        kept = [t for t in optuna.load_study(study_name=summary.study_name, storage=storage).trials if is_finished(t)]
+        assert len(kept) == 3
+    storage.remove_session()
+    assert not [run for run in runs(cluster, "tuned") if run.info.status == "RUNNING"]
+
+
+def test_two_machines_that_start_one_sweep_never_mix(cluster: LoopbackCluster) -> None:
+    cluster.start_worker()
+    other = cluster.folder / "another client"
+    other.mkdir()
+    command = [*by_prefect(COMMAND), "--name", "both", *LONGER]
+    with start(*command, cwd=cluster.client, env=environment(cluster)) as process:
+        first = Command(process)
+        assert first.says(r"epoch \d+/40")
+        second = kmpl(*command, cwd=other, env=environment(cluster))
+        assert first.end()[0] == 0
+    assert second.returncode == 2
+    assert one_line(second.stderr) == (
+        "kmpl: sweep 'both' is running already; wait for it, or give this one another --name\n"
+    )
+    assert [*kinds(runs(cluster, "both"), "experiment").values()] == [1, 1]
+    again = kmpl(*command, cwd=other, env=environment(cluster))  # it finds all finished
+    assert again.returncode == 0, again.stderr
+    assert json.loads((other / "report.json").read_text())["run"] == report(cluster.client).run
+
+
+def test_workers_that_do_not_see_the_folder_make_none_of_their_own(cluster: LoopbackCluster) -> None:
+    cluster.start_worker()
+    home = cluster.folder / f"worker-{len(cluster.workers) - 1}"
+    embedded = {k: v for k, v in environment(cluster).items() if k not in ("KMPL_STORE", "MLFLOW_TRACKING_URI")}
+    done = kmpl(*by_prefect(COMMAND), *TWO, "--name", "embedded", cwd=cluster.client, env=embedded)
     assert done.returncode == 2
     line = one_line(done.stderr)
     assert f"does not see {cluster.client}/mlruns of " in line
     assert "give MLFLOW_TRACKING_URI=http://… and KMPL_STORE=s3://…, which all machines reach" in line
-    assert not [*cluster.workers[0].rglob("*.safetensors")]
+    assert not [*home.rglob("*.safetensors")]

@@ -1,10 +1,13 @@
 """A PostgreSQL server on this machine, one for all tests of a process, and a database of its own for each test."""
 
+import contextlib
 import importlib.util
 import itertools
 import os
 import pwd
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,12 +37,18 @@ def programs() -> Path:
 
 
 class PostgresServer:
-    """A server in a folder of its own, which is made at its first start. PostgreSQL does not run as root."""
+    """A server in a folder of its own, which is made at its first start and removed with ``close``.
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
-        self.folder = folder
-        self.port = port or free_port()
+    PostgreSQL does not run as root, and pytest keeps its folders for their user alone: this one is beside them.
+    """
+
+    def __init__(self) -> None:
         self.programs = programs()
+        self.port = free_port()
+        self.folder = Path(tempfile.mkdtemp(prefix="kmpl-postgres-"))
+        if os.getuid() == 0:
+            nobody = pwd.getpwnam("nobody")
+            os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
 
     @property
     def address(self) -> str:
@@ -50,13 +59,6 @@ class PostgresServer:
         """Start the server; return when it answers."""
         data = self.folder / "data"
         if not data.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            if os.getuid() == 0:
-                nobody = pwd.getpwnam("nobody")
-                os.chown(self.folder, nobody.pw_uid, nobody.pw_gid)
-                for parent in self.folder.parents:  # pytest's folders are for their user alone
-                    if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                        parent.chmod(parent.stat().st_mode | 0o011)
             self._run("initdb", "-D", data, "-U", USER, "--auth=trust", "-N", "-E", "UTF8", "--locale=C")
         how = f"-p {self.port} -h 127.0.0.1 -c unix_socket_directories= -c fsync=off -c shared_buffers=16MB"
         self._run("pg_ctl", "-D", data, "-w", "-l", self.folder / "log", "-o", how, "start")
@@ -64,6 +66,12 @@ class PostgresServer:
     def stop(self, mode: str = "immediate") -> None:
         """Stop the server: as a crash would, or ``fast``, as its own machine does when it is shut down."""
         self._run("pg_ctl", "-D", self.folder / "data", "-w", "-m", mode, "stop")
+
+    def close(self) -> None:
+        """Stop the server, if it runs, and remove its folder."""
+        with contextlib.suppress(RuntimeError):
+            self.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def make(self, name: str) -> str:
         """Make a database and return its address."""
@@ -84,12 +92,14 @@ class PostgresServer:
 
 
 @pytest.fixture(scope="session")
-def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+def postgres_server() -> Iterator[PostgresServer]:
     """A real server on loopback."""
-    server = PostgresServer(tmp_path_factory.mktemp("postgres"))
-    server.start()
-    yield server
-    server.stop()
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -89,11 +90,21 @@ def test_a_process_that_is_killed_is_dead_and_its_locks_are_free(postgres: str) 
             assert locks.is_living(life, "another machine") is False
 
 
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """A server that a test may stop."""
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
 def test_a_server_that_is_started_anew_frees_nothing(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = PostgresServer(tmp_path_factory.mktemp("restarted"))
-    server.start()
+    server = own_server
     monkeypatch.setattr(database_locks, "RESTART_SECONDS", 2.0)
     here, there = DatabaseLocks(server.address), DatabaseLocks(server.address)
     with here.living("worker-1") as life, here.hold("sweep-a"):
