@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forked import run_forked
 from mlflow import MlflowClient
-from sweeping import KMPL, here, kmpl, start, wait_for_line
+from sweeping import KMPL, forked, here, kmpl, wait_for_line
 from terminal import one_line
 
 from kmpl.cli import main
@@ -217,7 +218,7 @@ def statuses(mlruns: Path) -> list[str]:
 
 
 def test_ctrl_c_exits_with_130_and_closes_the_run_as_killed(folder: Path) -> None:
-    with start(*RUN, "--pretrain.epochs", "500", "--mlruns", "stopped", cwd=folder) as process:
+    with forked(*RUN, "--pretrain.epochs", "500", "--mlruns", "stopped", cwd=folder) as process:
         wait_for_line(process, "epoch 1/500")
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
@@ -227,11 +228,13 @@ def test_ctrl_c_exits_with_130_and_closes_the_run_as_killed(folder: Path) -> Non
 
 
 def test_full_disk_while_writing_a_checkpoint_is_one_line_and_leaves_no_half_file(folder: Path) -> None:
-    def no_large_files() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1_300_000, 1_300_000))  # the database fits, the network does not
-
-    done = kmpl(*RUN, "--arms", "labelled-only", "--mlruns", "full", cwd=folder, preexec_fn=no_large_files)
+    no_large_files = (
+        "import resource, signal, sys; from kmpl.cli import main; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1_300_000, 1_300_000))  # the database fits, the network does not\n"
+        "sys.exit(main())"
+    )
+    command = [sys.executable, "-c", no_large_files, *RUN, "--arms", "labelled-only", "--mlruns", "full"]
+    done = run_forked(command, cwd=folder)
     assert done.returncode == 2, done.stderr
     assert "Traceback" not in done.stderr
     assert one_line(done.stderr)

@@ -2,12 +2,13 @@
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 import torch
+from forked import Forked
 from torchvision.datasets import MNIST
 
 from kmpl.datasets import mnist
@@ -136,8 +137,7 @@ def test_processes_that_start_together_on_an_empty_cache_all_succeed(tmp_path: P
     )
     environment = os.environ | {"KMPL_CACHE": str(tmp_path)}
     readers = [
-        subprocess.Popen([sys.executable, "-c", code], env=environment, stdin=-1, stdout=-1, stderr=-1, text=True)
-        for _ in range(3)
+        Forked([sys.executable, "-c", code], env=environment, stdin=PIPE, stdout=PIPE, stderr=PIPE) for _ in range(3)
     ]
     for reader in readers:
         assert reader.stdout is not None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from forked import Forked
 from PIL import Image
 from terminal import without_prefect
 
@@ -120,9 +121,7 @@ def _answer(request: urllib.request.Request) -> tuple[int, bytes]:
 def running(digits: Digits, cwd: Path, *more: str) -> Iterator[Running]:
     """Run ``kmpl review`` in a folder until the block ends."""
     words = [sys.executable, "-m", "kmpl.cli", "review", str(digits.folder), "--no-browser", *digits.flags(), *more]
-    with subprocess.Popen(
-        words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=without_prefect()
-    ) as process:
+    with Forked(words, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=without_prefect()) as process:
         try:
             assert process.stdout is not None
             lines = iter(process.stdout.readline, "")

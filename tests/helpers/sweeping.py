@@ -12,6 +12,7 @@ from unittest import mock
 
 import numpy as np
 from databases import copy_database
+from forked import Forked
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
@@ -44,6 +45,7 @@ n_prototypes = 10
 rounds = 2
 threshold = 0.0
 """
+PIPES: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 SILENT: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 DIRECT = ("--engine", "direct")
 
@@ -75,13 +77,22 @@ def prepare(cwd: Path) -> None:
 
 def start(*arguments: str, cwd: Path, **more: Any) -> subprocess.Popen[str]:
     """Start kmpl in a folder that has the settings, their images and, for a sweep, an empty database."""
+    _prepare_runs(arguments[0], cwd)
+    return subprocess.Popen([KMPL, *arguments], cwd=cwd, text=True, **(PIPES | more))
+
+
+def forked(*arguments: str, cwd: Path, **more: Any) -> Forked:
+    """Do the same in a process that has imported kmpl already."""
+    _prepare_runs(arguments[0], cwd)
+    return Forked([KMPL, *arguments], cwd=cwd, **(PIPES | more))
+
+
+def _prepare_runs(command: str, cwd: Path) -> None:
     prepare(cwd)
     mlruns = cwd / "mlruns"
-    if arguments[0] in ("sweep", "tune") and not mlruns.exists():
+    if command in ("sweep", "tune") and not mlruns.exists():
         mlruns.mkdir()
         copy_database(mlruns / "mlflow.db")
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen([KMPL, *arguments], cwd=cwd, **(pipes | more))
 
 
 def kmpl(*arguments: str, cwd: Path, **more: Any) -> subprocess.CompletedProcess[str]:

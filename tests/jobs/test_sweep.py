@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from mlflow import MlflowClient
-from sweeping import DIRECT, SILENT, by_prefect, here, kmpl, runs, start, wait_for_line
+from sweeping import DIRECT, SILENT, by_prefect, forked, here, kmpl, runs, start, wait_for_line
 from terminal import behind_a_dead_proxy, one_line, without_prefect
 
 from kmpl.runtime.servers import free_port, wait_for
@@ -148,7 +148,7 @@ def kill_once(folder: Path, after: float) -> bool:
 
 def kill_at_line(folder: Path, number: int, after: float) -> None:
     """Start the sweep and kill it, and all it started, so many seconds after it has told so many lines."""
-    with start(*COMMAND, "--json", "report.json", cwd=folder, start_new_session=True) as process:
+    with forked(*COMMAND, "--json", "report.json", cwd=folder, start_new_session=True) as process:
         assert process.stdout is not None
         assert all(process.stdout.readline() for _ in range(number)), "it ended before"
         time.sleep(after)
@@ -204,7 +204,7 @@ def test_law_5_killed_at_ten_random_moments(folder: Path, tmp_path: Path) -> Non
 def test_while_a_sweep_runs_a_second_of_its_name_is_refused_and_ctrl_c_closes_all_runs_as_killed(
     tmp_path: Path,
 ) -> None:
-    with start(*COMMAND, "--pretrain.epochs", "500", cwd=tmp_path, start_new_session=True) as first:
+    with forked(*COMMAND, "--pretrain.epochs", "500", cwd=tmp_path, start_new_session=True) as first:
         try:
             wait_for_line(first, "epoch 1/500")
             second = here(*COMMAND, "--pretrain.epochs", "500", cwd=tmp_path)

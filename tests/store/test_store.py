@@ -5,12 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from forked import run_forked
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -22,10 +23,9 @@ from kmpl.store import store
 from kmpl.store.store import Store
 
 
-def run(script: str, *arguments: object, flags: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     """Run a script in a process of its own, because limits and kills spread."""
-    command = [sys.executable, *flags, "-c", script, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return run_forked([sys.executable, "-c", script, *map(str, arguments)], timeout=120)
 
 
 def test_a_finished_file_is_there_alone_with_all_its_bytes(tmp_path: Path) -> None:
@@ -351,9 +351,10 @@ def test_a_writer_killed_half_way_leaves_what_was_there_before(which: str, tmp_p
 
 
 MANY = """
-import os, sys, torch
+import os, sys, torch, warnings
 from pathlib import Path
 from kmpl.store.store import Store
+warnings.simplefilter("error")
 other = os.fork()  # before anything is computed with threads
 store, tensors = Store(Path(sys.argv[1])), {"w": torch.arange(200_000.0)}
 for i in range(60):
@@ -366,7 +367,7 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) if other else 0)
 
 
 def test_two_processes_that_write_the_same_entries_at_once_both_read_whole_ones(tmp_path: Path) -> None:
-    both = run(MANY, tmp_path, flags=("-W", "error"))
+    both = run(MANY, tmp_path)
     assert (both.returncode, both.stderr) == (0, "")
     assert sorted(p.name for p in (tmp_path / "v1").rglob("*") if p.is_file()) == [
         f"{i:04x}.safetensors" for i in range(3)

@@ -3,12 +3,12 @@
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from databases import copy_database
+from forked import run_forked
 from mlflow.exceptions import MlflowException
 from prefect.exceptions import TerminationSignal
 from sqlalchemy.exc import OperationalError
@@ -62,8 +62,8 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(other, 0)[1]) if other else 0)
 
 
 def test_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
-    both = subprocess.run([sys.executable, "-c", BOTH, str(tmp_path)], stderr=subprocess.PIPE, check=False)
-    assert (both.returncode, both.stderr) == (0, b"")
+    both = run_forked([sys.executable, "-c", BOTH, str(tmp_path)])
+    assert (both.returncode, both.stderr) == (0, "")
     assert experiment_id(tracking.open_store(tmp_path))
 
 
@@ -150,9 +150,8 @@ for statements in map(int, sys.argv[2:]):  # a process for each
 
 def test_a_kill_while_the_database_is_made_leaves_no_half_of_it(tmp_path: Path) -> None:
     moments = ("30", "150")
-    killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(tmp_path), *moments], capture_output=True, text=True, check=True
-    )
+    killed = run_forked([sys.executable, "-c", KILLED, str(tmp_path), *moments])
+    assert killed.returncode == 0, killed.stderr
     assert killed.stdout.split() == [f"-{signal.SIGKILL:d}"] * len(moments)
     for folder in (tmp_path / statements for statements in moments):
         assert list(folder.glob(".mlflow-*"))

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from forked import Forked
 from mlflow.entities import Run
 from PIL import Image
 from sklearn.datasets import load_digits
@@ -39,11 +40,11 @@ def folder(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def at_work(folder: Path, mlruns: Path) -> Iterator[subprocess.Popen[str]]:
+def at_work(folder: Path, mlruns: Path) -> Iterator[Forked]:
     """Give ``kmpl label`` as it trains, for hours if it is let."""
     words = ["label", str(folder), "--out", str(folder.parent / "out.csv"), "--mlruns", str(mlruns), "--threads=1"]
     words += ["--pretrain.epochs=1000", "--pretrain.images-per-epoch=64", "--pretrain.batch-size=32"]
-    with subprocess.Popen([sys.executable, "-m", "kmpl.cli", *words], stdout=subprocess.PIPE, text=True) as process:
+    with Forked([sys.executable, "-m", "kmpl.cli", *words], stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline().startswith("pretrain: epoch")

@@ -1,13 +1,14 @@
 """What MLflow keeps of a sweep, of one that was killed, and what it refuses to mix. On a real store."""
 
 import json
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import copy_database
+from forked import run_forked
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from prefect.exceptions import TerminationSignal
@@ -100,13 +101,15 @@ class Story:
 
 @pytest.fixture(scope="module")
 def mlruns(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("mlruns")
+    folder = tmp_path_factory.mktemp("mlruns")
+    copy_database(folder / "mlflow.db")
+    return folder
 
 
 @pytest.fixture(scope="module")
 def story(mlruns: Path) -> Story:
     command = [sys.executable, "-c", KILLED, str(mlruns), SETTINGS.model_dump_json()]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=200)
+    done = run_forked(command, timeout=200)
     assert done.returncode == -9, done.stderr
     client, place = tracking.open_store(mlruns), Workspace(mlruns, "kmpl sweep --name small")
     killed = all_runs(client)

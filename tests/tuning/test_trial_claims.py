@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import forked
 import optuna
 import pytest
 from optuna.trial import TrialState
@@ -51,11 +52,12 @@ def values(one: TrialClaims) -> list[dict[str, float]]:
     return [t.params for t in one.study.trials if is_finished(t)]
 
 
-def process(script: str, *arguments: object) -> subprocess.Popen[str]:
+def process(script: str, *arguments: object) -> forked.Forked:
     """Start a process that has this file as ``t``; it imports it once for all that it forks."""
-    imports = f"import os, signal, sys; from pathlib import Path; sys.path.insert(0, {str(Path(__file__).parent)!r})"
+    folders = [str(Path(file).parent) for file in (__file__, forked.__file__)]
+    imports = f"import os, signal, sys; from pathlib import Path; sys.path[:0] = {folders}"
     command = [sys.executable, "-c", f"{imports}\nimport test_trial_claims as t\n{script}", *map(str, arguments)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return forked.Forked(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
 
 CLAIMING = """
