@@ -15,7 +15,7 @@ from kmpl.commands.folder_options import embed_from_options, read_from_options, 
 from kmpl.commands.label_files import LabelFiles
 from kmpl.commands.label_new_files import label_new_files
 from kmpl.commands.options import overrides_of
-from kmpl.config.backbones import check_backbone
+from kmpl.config.backbones import check_backbone, why_no_model
 from kmpl.config.labelling import LabelOptions, check_choice
 from kmpl.config.networks import NETWORKS
 from kmpl.errors import look_up
@@ -158,7 +158,9 @@ def _print_next_steps(
     again_command = escape(next_command(*again, mlruns=mlruns))
     console.print(f"Next: {escape(task)}, then: [bold]{again_command}[/bold]", highlight=False, soft_wrap=True)
     if not labels.has_model:
-        console.print("No model is left: the features come from a file, or from another runtime", soft_wrap=True)
+        name = labels.folder.frozen.name if labels.folder.frozen else ""
+        line = f"No model is left for kmpl predict and --new-files: {why_no_model(name)}"
+        console.print(escape(line), highlight=False, soft_wrap=True)
         return
     command = escape(next_command("predict", "more-images", "--model", run_id, mlruns=mlruns))
     console.print(f"The model labels more: [bold]{command}[/bold]", soft_wrap=True)

@@ -18,6 +18,9 @@ BACKBONE_SIDE_PIXELS = 224
 FEATURES = "features"
 """Kind of what is no network: ``features:FILE`` holds features that somebody computed."""
 
+ONNX = "onnx"
+"""Kind of a network of another runtime: ``onnx:FILE``."""
+
 BACKBONES = by_name(
     Choice(
         DEFAULT_BACKBONE,
@@ -26,7 +29,7 @@ BACKBONES = by_name(
     ),
     Choice("timm", "kmpl.models.backbones.timm_models:open_timm", "timm:NAME"),
     Choice("torchvision", "kmpl.models.backbones.torchvision_models:open_torchvision", "torchvision:NAME"),
-    Choice("onnx", "kmpl.models.backbones.onnx_models:open_onnx", "onnx:FILE"),
+    Choice(ONNX, "kmpl.models.backbones.onnx_models:open_onnx", "onnx:FILE"),
 )
 
 BACKBONES_DESCRIBED = f"{', '.join(choice.help for choice in BACKBONES.values())} or {FEATURES}:FILE"
@@ -42,6 +45,20 @@ def kind_of(backbone: str) -> str:
     return backbone.partition(":")[0]
 
 
+def why_no_model(backbone: str) -> str:
+    """Return why features of a backbone leave no model to predict with, and what does; empty where one is left.
+
+    >>> why_no_model("features:mine.npz").partition(";")[0]
+    'features:mine.npz holds features of these images alone'
+    >>> why_no_model("efficientnet-lite0")
+    ''
+    """
+    why = {FEATURES: "holds features of these images alone", ONNX: "is a network of another runtime"}
+    reason = why.get(kind_of(backbone))
+    others = ", ".join(choice.help for kind, choice in BACKBONES.items() if kind != ONNX)
+    return f"{backbone} {reason}; --backbone with one of {others} leaves one" if reason else ""
+
+
 def check_backbone(backbone: str) -> None:
     """Refuse, before anything heavy is imported, a backbone of an unknown kind and a file that is not there.
 
@@ -52,6 +69,6 @@ def check_backbone(backbone: str) -> None:
     known = (*BACKBONES, FEATURES, NO_BACKBONE, AUTO)
     if kind not in known:
         raise UnknownNameError("backbone", backbone, known)
-    if kind in (FEATURES, "onnx") and not Path(name).expanduser().is_file():
+    if kind in (FEATURES, ONNX) and not Path(name).expanduser().is_file():
         what = "file of features" if kind == FEATURES else "ONNX file"
         raise FileError(f"backbone {backbone}: there is no such {what}", name)

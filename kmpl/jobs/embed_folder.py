@@ -9,7 +9,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from kmpl.config.backbones import FEATURES, kind_of
 from kmpl.config.experiment import Learning
@@ -19,7 +18,7 @@ from kmpl.datasets.types import FrozenFeatures
 from kmpl.errors import UserError
 from kmpl.images.reading import OnProgress, read_in_order
 from kmpl.models.backbones.backbone import Backbone
-from kmpl.models.backbones.embedding import embed_batch
+from kmpl.models.backbones.embedding import embed_in_batches
 from kmpl.models.backbones.registry import open_backbone
 from kmpl.models.frozen_network import directions
 from kmpl.runtime.devices import use_threads
@@ -29,7 +28,6 @@ from kmpl.store.kept_results import weights_digest
 from kmpl.store.store import Store
 from kmpl.training.watch import ignore
 
-_BATCH_IMAGES = 32
 _KEPT_TOGETHER = 256
 """Images whose features are kept in one entry: after a kill, at most so many are computed again."""
 
@@ -89,13 +87,13 @@ def _by_content(
     pictures = read_in_order(
         images.root, [images.files[i] for _, i in new], size=backbone.size, channels=3, conversion=images.conversion
     )
-    device = learning.device, learning.precision
     for part in _parts([digest for digest, _ in new], _KEPT_TOGETHER):
         computed: dict[str, np.ndarray] = {}
-        for batch in _parts(part, _BATCH_IMAGES):
-            pixels = np.stack(list(islice(pictures, len(batch))))
-            computed |= zip(batch, embed_batch(backbone, torch.from_numpy(pixels), *device), strict=True)
-            done += len(batch)
+        missing = iter(part)
+        ours = islice(pictures, len(part))
+        for values in embed_in_batches(backbone, ours, learning.device, learning.precision):
+            computed |= zip(islice(missing, len(values)), values, strict=True)
+            done += len(values)
             on_progress(done, len(images.files))
         kept.write(computed)
         rows |= computed

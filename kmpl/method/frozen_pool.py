@@ -14,12 +14,10 @@ from kmpl.errors import SettingError
 from kmpl.method.frozen_structure import with_structure
 from kmpl.method.step_inputs import StepInput
 from kmpl.models.backbones.backbone import Backbone
-from kmpl.models.backbones.embedding import embed_batch
+from kmpl.models.backbones.embedding import embed_in_batches
 from kmpl.models.backbones.registry import open_backbone
 from kmpl.models.frozen_network import directions
 from kmpl.runtime.seeds import derive
-
-_BATCH_IMAGES = 32
 
 
 @lru_cache(maxsize=2)
@@ -49,8 +47,8 @@ def embed_pool(inputs: StepInput) -> np.ndarray:
     """Return features (N + V, D) float32 of ``in_order``."""
     config = inputs.config
     backbone = backbone_of(config.backbone, config.backbone_weights)
-    batches = in_order(inputs.pool).permute(0, 2, 3, 1).split(_BATCH_IMAGES)
-    return np.concatenate([embed_batch(backbone, batch, config.device, config.precision) for batch in batches])
+    pictures = in_order(inputs.pool).permute(0, 2, 3, 1).numpy()
+    return np.concatenate(list(embed_in_batches(backbone, pictures, config.device, config.precision)))
 
 
 def with_features(pool: Pool, values: np.ndarray, config: Learning, seed: int) -> Pool:

@@ -5,16 +5,14 @@ from os import PathLike
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from kmpl.config.backbones import DEFAULT_BACKBONE
 from kmpl.errors import UserError
 from kmpl.images.reading import read_files, read_in_order
-from kmpl.models.backbones.embedding import embed_batch
+from kmpl.models.backbones.embedding import embed_in_batches
 from kmpl.models.backbones.registry import open_backbone
 from kmpl.models.frozen_network import directions
 
-_BATCH_IMAGES = 32
 _MEASURED_PIXELS = 8  # side of the first reading, which only finds what all files decide together
 
 
@@ -50,11 +48,4 @@ def embed_files(
     network = open_backbone(backbone, weights)
     measured = read_files(Path("/"), paths, size=_MEASURED_PIXELS, channels=None, on_progress=lambda *_: None)
     pictures = read_in_order(Path("/"), paths, size=network.size, channels=3, conversion=measured.conversion)
-    values: list[np.ndarray] = []
-    batch: list[np.ndarray] = []
-    for number, picture in enumerate(pictures, start=1):
-        batch.append(picture)
-        if len(batch) == _BATCH_IMAGES or number == len(paths):
-            values.append(embed_batch(network, torch.from_numpy(np.stack(batch)), device, precision))
-            batch = []
-    return directions(np.concatenate(values))[0]
+    return directions(np.concatenate(list(embed_in_batches(network, pictures, device, precision))))[0]

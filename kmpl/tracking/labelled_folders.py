@@ -9,6 +9,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 
+from kmpl.config.backbones import why_no_model
 from kmpl.errors import UserError
 from kmpl.tracking.client import search, search_deleted
 
@@ -66,8 +67,8 @@ def of_path(client: MlflowClient, folder: Path, *, reference: str, into: Path, a
     with_model = [run for run in runs if _has_model(run)]
     if not with_model:
         raise UserError(
-            f"{folder}: its run {runs[0].info.run_id} left no model, as the features came from a file or from another "
-            f"runtime; label anew: {again}"
+            f"{folder}: its run {runs[0].info.run_id} left no model: "
+            f"{why_no_model(runs[0].data.tags.get('backbone', '')) or 'its model was removed'}; label anew: {again}"
         )
     run = with_model[0]
     run_id = str(run.info.run_id)

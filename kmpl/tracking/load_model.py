@@ -11,6 +11,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models.model import ModelInfo
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
+from kmpl.config.backbones import why_no_model
 from kmpl.errors import UserError
 from kmpl.images.conversion import Conversion
 from kmpl.models.model_file import TrainedModel, read_description
@@ -87,7 +88,8 @@ def _info(client: MlflowClient, address: str) -> tuple[str, ModelInfo]:
         return uri, mlflow.models.get_model_info(uri)
     except (MlflowException, OSError) as error:
         hint = "`kmpl sweep` trains models and registers the best as models:/kmpl@champion"
-        labelled = [run.info.run_id for run in search(client, kind="labelling") if run.info.status == "FINISHED"]
+        finished = [run for run in search(client, kind="labelling") if run.info.status == "FINISHED"]
+        labelled = [run.info.run_id for run in finished if _models(run)]
         hint += f"; the last `kmpl label` left a model, too: --model {labelled[0]}" if labelled else ""
         raise UserError(f"there is no {address} among the runs at {client.tracking_uri}; {hint}") from error
 
@@ -98,8 +100,11 @@ def _address_of_run(client: MlflowClient, run_id: str) -> str:
     Raises:
         UserError: the run has no model; the text names the runs below it that have one.
     """
-    if _models(client.get_run(run_id)):
+    run = client.get_run(run_id)
+    if _models(run):
         return f"runs:/{run_id}/model"
+    if why := why_no_model(run.data.params.get("backbone", "") or run.data.tags.get("backbone", "")):
+        raise UserError(f"run {run_id} has no model: {why}")
     children = [run for run in search(client, **{MLFLOW_PARENT_RUN_ID: run_id}) if _models(run)]
     names = ", ".join(f"{run.info.run_id} ({run.data.tags.get('arm', run.info.run_name)})" for run in children)
     hint = f"those below it have: {names}" if children else "name an arm's run"

@@ -57,10 +57,11 @@ def lacks(mlruns: Path, address: str) -> bool:
 
 
 def last_labelling(mlruns: Path) -> str | None:
-    """Return the run of the last folder that was labelled; None where there is none, too."""
+    """Return the run of the last folder that was labelled and left a model; None where there is none, too."""
     ask = (
         "SELECT run_uuid FROM runs JOIN tags USING (run_uuid) WHERE tags.key = 'kind' AND tags.value = 'labelling' "
-        "AND status = 'FINISHED' AND lifecycle_stage = 'active' ORDER BY end_time DESC"
+        "AND status = 'FINISHED' AND lifecycle_stage = 'active' "
+        "AND run_uuid IN (SELECT source_id FROM inputs WHERE source_type = 'RUN_OUTPUT') ORDER BY end_time DESC"
     )
     found = _ask(mlruns, lambda database: database.execute(ask).fetchone())
     return str(found[0]) if found else None

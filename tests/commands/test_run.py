@@ -20,8 +20,8 @@ from kmpl.datasets import mnist
 from kmpl.datasets.pool import PROTOCOLS
 from kmpl.datasets.types import Images
 from kmpl.images.views import VIEWS, View
-from kmpl.method import frozen_pool
 from kmpl.method.pseudo_labels import Evidence, Guess
+from kmpl.models.backbones import embedding
 from kmpl.models.network import Network
 
 
@@ -96,7 +96,7 @@ def test_a_folder_of_photographs_is_a_data_set_for_a_backbone(
     accuracy = {arm: numbers["test_accuracy"] for arm, numbers in first["arms"].items()}
     assert accuracy["labelled-only"] > 0.6
     assert accuracy["oracle"] >= accuracy["pseudo-label"] - 0.1
-    monkeypatch.setattr(frozen_pool, "embed_batch", never)
+    monkeypatch.setattr(embedding, "embed_batch", never)
     more = ["--json=second.json", "--pseudo-labels.strategy=consensus", f"--arms={arms}"]
     assert main([*command, *more]) == 0
     second = json.loads((tmp_path / "second.json").read_text(encoding="utf-8"))

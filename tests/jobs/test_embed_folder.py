@@ -15,6 +15,7 @@ from kmpl.datasets.image_folder import FolderImages, read_folder
 from kmpl.errors import UserError
 from kmpl.images.conversion import Conversion
 from kmpl.jobs import embed_folder
+from kmpl.models.backbones import embedding
 from kmpl.models.backbones.backbone import Backbone
 from kmpl.store.store import Store
 
@@ -31,13 +32,13 @@ def folder(tmp_path: Path) -> Path:
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of images of each batch that went through the backbone."""
     batches: list[int] = []
-    embed_batch = embed_folder.embed_batch
+    embed_batch = embedding.embed_batch
 
     def counted(backbone: Backbone, images: torch.Tensor, device: str, precision: str) -> np.ndarray:
         batches.append(len(images))
         return embed_batch(backbone, images, device, precision)
 
-    monkeypatch.setattr(embed_folder, "embed_batch", counted)
+    monkeypatch.setattr(embedding, "embed_batch", counted)
     return batches
 
 

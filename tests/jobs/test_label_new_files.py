@@ -17,12 +17,14 @@ from PIL import Image
 from sklearn.datasets import load_digits
 from tracking_names import undocumented, unseen
 
+from kmpl import tracking
 from kmpl.cli import main
 from kmpl.datasets.new_files import FolderChanges, compare, digests_of
 from kmpl.formats.huggingface import FILE
 from kmpl.jobs.table_lock import table_lock
 from kmpl.runtime.files import sha256
 from kmpl.runtime.typed_command import next_command
+from kmpl.tracking.client import search
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # MLflow, of its own types
 
@@ -417,7 +419,9 @@ def test_a_run_that_is_deleted_or_whose_model_is_gone_is_said_to_be(place: Place
     assert place.again() == 0
 
 
-def test_a_labelling_by_features_of_a_file_leaves_no_model(tmp_path: Path, refused: Refused) -> None:
+def test_a_labelling_by_features_of_a_file_leaves_no_model_and_says_what_leaves_one(
+    tmp_path: Path, refused: Refused, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = tmp_path / "digits"
     data = load_digits()
     for i in range(40):
@@ -430,8 +434,17 @@ def test_a_labelling_by_features_of_a_file_leaves_no_model(tmp_path: Path, refus
     place = ["--mlruns", str(tmp_path / "mlruns")]
     features = f"--backbone=features:{tmp_path / 'features.npy'}"
     assert main(["label", str(folder), "--out", str(tmp_path / "out.csv"), features, "--threads=1", *place]) == 0
+    why = f"features:{tmp_path / 'features.npy'} holds features of these images alone; --backbone with one of "
+    last = capsys.readouterr().out.replace("\n", " ").strip()
+    assert f"No model is left for kmpl predict and --new-files: {why}efficientnet-lite0" in last
     line = refused("label", str(folder), "--new-files", *place)
-    assert "left no model, as the features came from a file or from another runtime; label anew: " in line
+    assert f"left no model: {why}" in line
+    assert "; label anew: " in line
+    (run,) = search(tracking.open_store(tmp_path / "mlruns"), kind="labelling")
+    assert f"run {run.info.run_id} has no model: {why}" in refused(
+        "predict", str(folder), "--model", run.info.run_id, *place
+    )
+    assert "left a model, too" not in refused("predict", str(folder), *place)
 
 
 def test_files_are_told_by_their_content(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""One pass of a backbone. Shapes: B images, D feature dimension."""
+"""One pass of a backbone, and the one loop over batches. Shapes: B images, D feature dimension."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -8,9 +11,28 @@ from kmpl.images.transforms import to_float
 from kmpl.models.backbones.backbone import Backbone
 from kmpl.runtime.devices import pick_device, pick_precision
 
+BATCH_IMAGES = 32
+"""Pictures that pass through a backbone at once: more are no faster on a CPU, and take more memory."""
+
+
+def embed_in_batches(
+    backbone: Backbone, pictures: Iterable[np.ndarray], device: str = "auto", precision: str = "auto"
+) -> Iterator[np.ndarray]:
+    """Yield features (B, D) float32 of each 32 pictures, in their order; pictures are asked for batch by batch.
+
+    Args:
+        backbone: as for ``embed_batch``.
+        pictures: each (height, width, 1 or 3) uint8, all of one size.
+        device: auto, cpu, cuda or mps.
+        precision: of convolutions: auto, float32 or bfloat16.
+    """
+    coming = iter(pictures)
+    while batch := list(islice(coming, BATCH_IMAGES)):
+        yield embed_batch(backbone, torch.from_numpy(np.stack(batch)), device, precision)
+
 
 def embed_batch(backbone: Backbone, images: Tensor, device: str = "auto", precision: str = "auto") -> np.ndarray:
-    """Return features (B, D) float32 of images (B, height, width, 3) uint8.
+    """Return features (B, D) float32 of images (B, height, width, 1 or 3) uint8.
 
     Args:
         backbone: the network; it is moved to the device, and stays there.
