@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from kmpl.commands.flags import flags_of
-from kmpl.commands.folder_options import embed_from_options, read_from_options, warnings_in_one_line
+from kmpl.commands.folder_options import embed_from_options, file_progress, read_from_options, warnings_in_one_line
 from kmpl.commands.label_files import LabelFiles
 from kmpl.commands.label_new_files import label_new_files
 from kmpl.commands.options import overrides_of
@@ -59,33 +60,60 @@ def label(
         return
     learning = _checked(folder, options, overrides)
     # Heavy modules are imported only now that the settings are valid.
-    from kmpl.jobs import label_folder, progress_bars
+    from kmpl.jobs import sharded_folder
     from kmpl.jobs.table_lock import table_lock
 
     console = Console(quiet=options.quiet)
     files = options.files(folder)
-
-    def print_part(name: str) -> None:
-        if name != "label":
-            console.print(f"{name}:")
-
+    labelled = _label_in_shards if sharded_folder.wanted(folder, overrides) else _label_at_once
     with table_lock(files.out, options.mlruns, typed_command()), warnings_in_one_line():
-        images = read_from_options(files, learning.size, console)
-        trainings = label_folder.trainings(images, overrides)  # what cannot be labelled is refused here
-        images = embed_from_options(images, overrides, options.mlruns, console)
-        with progress_bars.show_training(console, trainings) as watch:
-            labels, run_id = label_folder.label(
-                files,
-                images,
-                overrides,
-                mlruns=options.mlruns,
-                command=typed_command(),
-                watch=watch,
-                entering=print_part,
-            )
-    _print_labels(labels, console)
+        labels, run_id = labelled(files, learning, overrides, options.mlruns, console)
     flags = options.reading_flags() + flags_of(overrides)
+    _print_labels(labels, console)
     _print_next_steps(files, labels, run_id, flags=flags, mlruns=options.mlruns, console=console)
+
+
+def _label_at_once(
+    files: "Files", learning: LabelOptions, overrides: Mapping[str, Any], mlruns: Path, console: Console
+) -> tuple["LabelTable", str]:
+    """Label a folder that fits into memory; return the labels and the run."""
+    from kmpl.jobs import label_folder, progress_bars
+
+    images = read_from_options(files, learning.size, console)
+    trainings = label_folder.trainings(images, overrides)  # what cannot be labelled is refused here
+    images = embed_from_options(images, overrides, mlruns, console)
+    with progress_bars.show_training(console, trainings) as watch:
+        return label_folder.label(
+            files,
+            images,
+            overrides,
+            mlruns=mlruns,
+            command=typed_command(),
+            watch=watch,
+            entering=partial(_print_part, console),
+        )
+
+
+def _label_in_shards(
+    files: "Files", learning: LabelOptions, overrides: Mapping[str, Any], mlruns: Path, console: Console
+) -> tuple["LabelTable", str]:
+    """Label a folder that need not fit into memory, by features in shards; return the labels and the run."""
+    from kmpl.jobs import label_sharded
+
+    with file_progress(console, "embed images") as on_progress:
+        return label_sharded.label(
+            files,
+            overrides,
+            mlruns=mlruns,
+            command=typed_command(),
+            on_progress=on_progress,
+            entering=partial(_print_part, console),
+        )
+
+
+def _print_part(console: Console, name: str) -> None:
+    if name != "label":
+        console.print(f"{name}:")
 
 
 def _checked(folder: Path, options: LabelFiles, overrides: Mapping[str, Any]) -> LabelOptions:
@@ -141,10 +169,11 @@ def _print_next_steps(
     """Print which files were written, and the next commands; ``flags`` are those that a next labelling takes, too."""
     written = escape(", ".join(str(path) for path in (files.out, files.check_file, files.gallery) if path is not None))
     console.print(f"Written: [bold]{written}[/bold]", soft_wrap=True)
-    from kmpl.labelling.label_table import records_of
+    if files.format != "csv":  # which holds whatever there is
+        from kmpl.labelling.label_table import records_of
 
-    for remark in remarks(records_of(labels), files.out, files.format):
-        print(f"kmpl: {remark}", file=sys.stderr)
+        for remark in remarks(records_of(labels), files.out, files.format):
+            print(f"kmpl: {remark}", file=sys.stderr)
     look = f"look at {files.gallery}, " if files.gallery else ""
     if labels.assigned.any() and FORMATS[files.format].read is not None:
         task = f"{look}{_CORRECT.get(files.format, 'correct the labels in {}').format(files.out)}"

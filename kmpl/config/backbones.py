@@ -16,7 +16,7 @@ DEFAULT_BACKBONE = "efficientnet-lite0"
 BACKBONE_SIDE_PIXELS = 224
 """Side that images of a folder are read at for a backbone, where a data set is made of them."""
 FEATURES = "features"
-"""Kind of what is no network: ``features:FILE`` holds features that somebody computed."""
+"""Kind of what is no network: ``features:FILE``, or a folder of shards, holds features that somebody computed."""
 
 ONNX = "onnx"
 """Kind of a network of another runtime: ``onnx:FILE``."""
@@ -69,6 +69,7 @@ def check_backbone(backbone: str) -> None:
     known = (*BACKBONES, FEATURES, NO_BACKBONE, AUTO)
     if kind not in known:
         raise UnknownNameError("backbone", backbone, known)
-    if kind in (FEATURES, ONNX) and not Path(name).expanduser().is_file():
+    path = Path(name).expanduser()
+    if kind in (FEATURES, ONNX) and not (path.is_file() or (kind == FEATURES and path.is_dir())):
         what = "file of features" if kind == FEATURES else "ONNX file"
         raise FileError(f"backbone {backbone}: there is no such {what}", name)

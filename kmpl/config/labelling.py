@@ -41,11 +41,15 @@ class LabelOptions(Learning):
     """Probability that the guarantee is broken."""
     folds: int = Field(default=5, ge=2, le=20)
     """Folds of the check."""
+    shards: int = Field(default=0, ge=0, le=1_000_000)
+    """Number of parts in which a large folder is embedded and labelled, so that its features need no memory. 0 = as
+    many as hold 4,096 images each, for more than 50,000 images with a backbone that is named; else one, in memory."""
 
 
 FROZEN: dict[str, Any] = {"pseudo_labels": {"strategy": "cluster-ensemble", "rounds": 1}}
 """Settings that go with features of a backbone; docs/log/attempts-pictures.md has the others."""
-_OWN = ("size", "seed", "validation", "threshold", "check", "expect_accuracy", "guarantee", "at_risk", "folds")
+_OF_CHECK = ("threshold", "check", "expect_accuracy", "guarantee", "at_risk", "folds")
+_OWN = ("size", "seed", "validation", "shards", *_OF_CHECK)
 
 _OPEN = ("device", "threads")
 """Settings that a model leaves open."""
@@ -114,6 +118,31 @@ def check_choice(given: Mapping[str, Any]) -> None:
         _refuse(given, *choosing, reason="each chooses the threshold; give one of them")
     if given.get("check") == "off" and choosing not in ([], ["threshold"]):
         _refuse(given, choosing[0], reason="needs the check, which is off; let it be on")
+
+
+IMAGES_PER_SHARD = 4_096
+MOST_IN_MEMORY = 50_000
+"""Images of a folder that are labelled in memory, at most, where nobody says how many shards there are."""
+_OF_SHARDS = (
+    *("backbone", "backbone_weights", "device", "precision", "threads", "seed", "shards", *_OF_CHECK),
+    *("clustering.n_clusters", "pseudo_labels.threshold", "pseudo_labels.weighted", "pseudo_labels.labelled_share"),
+)
+
+
+def check_shards(given: Mapping[str, Any]) -> None:
+    """Refuse settings that a labelling in shards cannot honour.
+
+    Args:
+        given: what was said, as a tree.
+
+    Raises:
+        UserError: in one line.
+    """
+    if str(given.get("backbone", AUTO)) in (AUTO, NO_BACKBONE):
+        raise UserError("shards hold features of a backbone; name one, such as --backbone efficientnet-lite0")
+    names = [name for name in flatten(given) if name not in _OF_SHARDS]
+    if names:
+        raise UserError(f"{names[0]}: a labelling in shards does not know it; leave it out")
 
 
 def check_new_files(given: Mapping[str, Any]) -> None:

@@ -66,6 +66,11 @@ class FolderImages:
         return (self.labels != UNLABELLED) & np.array([file not in unchecked for file in self.files], dtype=bool)
 
     @property
+    def by_person(self) -> np.ndarray:
+        """(N,) bool: images with a label that a person gave, to the image or to its cluster."""
+        return (self.labels != UNLABELLED) & np.array([file not in self.unreviewed for file in self.files], dtype=bool)
+
+    @property
     def conflicts(self) -> list[tuple[str, ...]]:
         """Groups of labelled files with the same content and different labels."""
         copies = defaultdict(list)
@@ -103,7 +108,7 @@ def read_folder(
     given = given_labels(root, table, files, rules)
     reading = read_files(root, files, size=size, channels=channels or None, on_progress=on_progress)
     images, unreadable = _by_outcome(root, dict(zip(files, reading.images, strict=True)))
-    classes, class_numbers = _numbered([given.labels.get(file) for file in images])
+    classes, class_numbers = numbered([given.labels.get(file) for file in images])
     return FolderImages(
         root=root,
         files=tuple(images),
@@ -131,7 +136,7 @@ def _by_outcome(root: Path, readings: dict[str, ReadImage | str]) -> tuple[dict[
     return images, reasons
 
 
-def _numbered(names: Sequence[str | None]) -> tuple[tuple[str, ...], np.ndarray]:
+def numbered(names: Sequence[str | None]) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the C class names, sorted, and the number of each image's class, (N,); None, no label, becomes −1."""
     classes = tuple(sorted({name for name in names if name is not None}))
     numbers = {name: number for number, name in enumerate(classes)}

@@ -2,8 +2,9 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TextIO
 
 from kmpl.formats.csv_labels import open_labels
 from kmpl.formats.csv_rows import Row, Table
@@ -20,10 +21,16 @@ def text(records: Sequence[LabelRecord]) -> str:
     that column alone, so a later reading can tell the person's labels from the others.
     """
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEADER)
-    writer.writerows(map(_row, records))
+    write_rows(records, out, with_header=True)
     return out.getvalue()
+
+
+def write_rows(records: Iterable[LabelRecord], out: TextIO, *, with_header: bool) -> None:
+    """Write records to an open file, a row each."""
+    writer = csv.writer(out, lineterminator="\n")
+    if with_header:
+        writer.writerow(HEADER)
+    writer.writerows(map(_row, records))
 
 
 def _row(record: LabelRecord) -> tuple[str, ...]:

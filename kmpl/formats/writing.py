@@ -1,6 +1,7 @@
 """Write records in a format: the name of the file tells which, and it is written whole or not at all."""
 
 import contextlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -99,7 +100,7 @@ def write(
     """
     form = FORMATS[name]
     try:
-        with (_whole_folder if form.is_folder else whole_file)(path) as draft:
+        with (whole_folder if form.is_folder else whole_file)(path) as draft:
             form.write(records, draft, root)
             on_ready(draft)
     except ValueError as error:
@@ -107,8 +108,12 @@ def write(
 
 
 @contextlib.contextmanager
-def _whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, *, replace: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``; on success move it to ``path``, on any failure remove it.
+
+    Args:
+        path: where it goes.
+        replace: remove the folder that is there, at the end.
 
     Raises:
         UserError: the file system refuses.
@@ -119,6 +124,8 @@ def _whole_folder(path: Path) -> Iterator[Path]:
             draft = Path(folder) / path.name
             draft.mkdir()
             yield draft
+            if replace:
+                shutil.rmtree(path, ignore_errors=True)
             draft.rename(path)
     except OSError as error:
         raise FileError(describe(error, path), path) from error

@@ -48,7 +48,7 @@ class ReadFiles:
     """What the user should know of it, a sentence each."""
 
 
-_Undecided = tuple[np.ndarray | Transparent, str]
+Undecided = tuple[np.ndarray | Transparent, str]
 """A picture that may still need its ground, and the digest of its file."""
 
 
@@ -65,14 +65,14 @@ def read_files(
         on_progress: called after each file.
     """
     with ThreadPoolExecutor(cores()) as pool:  # Pillow lets other threads run while it decodes
-        results: list[_Undecided | str | Extent] = []
-        for result in pool.map(lambda file: _read(root / file, size, channels), files):
+        results: list[Undecided | str | Extent] = []
+        for result in pool.map(lambda file: read_file(root / file, size, channels), files):
             results.append(result)
             on_progress(len(results), len(files))
         extents = [result for result in results if isinstance(result, Extent)]
         ranges = decide(extents)
         deep = [index for index, result in enumerate(results) if isinstance(result, Extent)]
-        second = pool.map(lambda index: _read(root / files[index], size, channels, ranges), deep)
+        second = pool.map(lambda index: read_file(root / files[index], size, channels, ranges), deep)
         for n, (index, result) in enumerate(zip(deep, second, strict=True), start=1):
             results[index] = result
             on_progress(len(files) + n, len(files) + len(deep))
@@ -110,7 +110,7 @@ def read_in_order(
             yield ahead.popleft().result()
 
 
-def _read(path: Path, size: int, channels: int | None, ranges: Ranges | None = None) -> _Undecided | str | Extent:
+def read_file(path: Path, size: int, channels: int | None, ranges: Ranges | None = None) -> Undecided | str | Extent:
     """Return an image, or the reason why it cannot be read; without ``ranges``, the extent of a deep picture."""
     try:
         picture = read_undecided(path, (size, size), channels, ranges)
@@ -125,7 +125,7 @@ def _read(path: Path, size: int, channels: int | None, ranges: Ranges | None = N
     return picture, digest
 
 
-def _read_image(result: _Undecided | str, ground: int | None, channels: int | None) -> ReadImage | str:
+def _read_image(result: Undecided | str, ground: int | None, channels: int | None) -> ReadImage | str:
     """Return an image with its ground, or the reason why there is none."""
     if isinstance(result, str):
         return result

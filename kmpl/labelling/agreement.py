@@ -68,7 +68,11 @@ def judge(pool: Pool, labelling: Labelling) -> Judgement:
     assert isinstance(network, FrozenNetwork), "a classifier on frozen features"
     by_classifier = network.probabilities(pool.frozen.values).astype(np.float64)
     by_graph = spread_labels(pool.frozen, pool.labels, n_classes=len(pool.classes))
-    named = labelling.vote.probabilities.argmax(axis=1)
+    return judgement_of(by_classifier, by_graph, labelling.vote.probabilities.argmax(axis=1))
+
+
+def judgement_of(by_classifier: np.ndarray, by_graph: np.ndarray, named: np.ndarray) -> Judgement:
+    """Return what two judges, shares (n, C) each, say of the classes (n,) that images were named."""
     share = (by_classifier + by_graph)[np.arange(len(named)), named] / 2
     return Judgement(
         odds=logit(np.clip(share, _CERTAIN, 1 - _CERTAIN)),
@@ -157,7 +161,12 @@ def as_sure(labelling: Labelling, pool: Pool, confidence: float) -> Labelling:
     network = labelling.fit.network
     assert isinstance(network, FrozenNetwork), "a classifier on frozen features"
     assert pool.frozen is not None, "the pool has features of a backbone"
-    logits = network.logits(pool.frozen.values[~pool.labelled])
+    temperature = temperature_for(network.logits(pool.frozen.values[~pool.labelled]), confidence)
+    return replace(labelling, fit=replace(labelling.fit, network=network.tempered(temperature)))
+
+
+def temperature_for(logits: np.ndarray, confidence: float) -> float:
+    """Return the temperature by which logits (n, C) are divided to be as sure, on average, as ``confidence``."""
 
     def excess(log_temperature: float) -> float:
         return float(softmax(logits / np.exp(log_temperature), axis=1).max(axis=1).mean()) - confidence
@@ -168,5 +177,4 @@ def as_sure(labelling: Labelling, pool: Pool, confidence: float) -> Labelling:
         log_temperature = -_WIDEST
     else:
         log_temperature = float(brentq(excess, -_WIDEST, _WIDEST))
-    tempered = network.tempered(float(np.exp(log_temperature)))
-    return replace(labelling, fit=replace(labelling.fit, network=tempered))
+    return float(np.exp(log_temperature))

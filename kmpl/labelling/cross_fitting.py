@@ -17,6 +17,7 @@ from kmpl.datasets.folder_pool import folds, pool_of
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.labelling.agreement import Judgement, joined, judge
+from kmpl.labelling.doubts import suspects
 from kmpl.labelling.thresholds import HiddenLabels, confidence_ranks
 from kmpl.method import experiment
 from kmpl.method.step_inputs import StepInput
@@ -131,19 +132,14 @@ def _fold(folder: FolderImages, config: ExperimentConfig, hidden: np.ndarray, st
 def _suspects(folder: FolderImages, hidden: np.ndarray, guesses: np.ndarray, judgement: Judgement) -> dict[int, int]:
     """Return hidden labels by people that look like another class.
 
-    Both judges, who did not know the label, name the same other class, and give it more than half. Of an image whose
-    cluster was named they may know the other members, and still they contradict where single labels do; judges that
-    knew single labels alone named wrong ones in two of three cases (docs/log/attempts-labelling.md).
-
     Args:
         folder: the images and given labels.
         hidden: (N,) bool, the labels of the fold.
         guesses: (N,) classes by the method, without them.
         judgement: of all images, in the order of the folder.
     """
-    by_person = np.array([file not in folder.unreviewed for file in folder.files], dtype=bool)
-    doubtful = hidden & by_person & (guesses != folder.labels) & judgement.agree & (judgement.odds > 0)
-    return {int(i): int(guesses[i]) for i in np.flatnonzero(doubtful)}
+    some = np.flatnonzero(hidden & folder.by_person)
+    return suspects(some, guesses[some], folder.labels[some], judgement.take(some))
 
 
 def in_folder_order(pool: Pool, rows: np.ndarray) -> np.ndarray:

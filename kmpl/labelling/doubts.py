@@ -1,7 +1,6 @@
-"""Doubts about single images: those that are unlike anything labelled.
+"""Doubts about single images: given labels that look like another class, and images unlike anything labelled.
 
-Nothing is changed by a doubt: it is written beside the image, for a person to look at. Given labels that look like
-another class are found where labels are hidden (``kmpl.labelling.cross_fitting``). Shapes: N images, L given labels.
+Nothing is changed by a doubt: it is written beside the image, for a person to look at. Shapes: N images, L given labels.
 
 Source: Vovk et al. 2005, "Algorithmic learning in a random world", for ranks among given labels.
 Measured: docs/log/attempts-pictures.md.
@@ -13,10 +12,28 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from kmpl.datasets.types import UNLABELLED
+from kmpl.labelling.agreement import Judgement
 
 _RARE = 0.05
 """Share of given labels that are as far from the others, at most."""
 _NEIGHBOURS = 10
+
+
+def suspects(images: np.ndarray, guesses: np.ndarray, labels: np.ndarray, judgement: Judgement) -> dict[int, int]:
+    """Return given labels that look like another class: index of the image → that class.
+
+    Both judges, who did not know the label, name the same other class, and give it more than half. Of an image whose
+    cluster was named they may know the other members, and still they contradict where single labels do; judges that
+    knew single labels alone named wrong ones in two of three cases (docs/log/attempts-labelling.md).
+
+    Args:
+        images: (L,) indices of images with a hidden label.
+        guesses: (L,) classes by the method, without it.
+        labels: (L,) the hidden labels.
+        judgement: of these images.
+    """
+    doubtful = (guesses != labels) & judgement.agree & (judgement.odds > 0)
+    return {int(i): int(guess) for i, guess in zip(images[doubtful], guesses[doubtful], strict=True)}
 
 
 def unlike(features: np.ndarray, labels: np.ndarray) -> np.ndarray:

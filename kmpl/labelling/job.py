@@ -155,7 +155,7 @@ def _judged(job: Job, table: LabelTable, judgement: Judgement, pool: Pool, fit: 
         frozen, by_person, n_classes=n_classes, seed=job.options.seed, in_all=float(confidence.mean())
     )
     table = replace(table, suspects=fit.suspects, unlike=unlike(frozen.values, job.folder.labels), curve=tuple(curve))
-    return _with_threshold(job, table, hidden, confidence)
+    return with_threshold(job, table, hidden, confidence)
 
 
 def _calibrated(job: Job, table: LabelTable, probabilities: np.ndarray, fit: CrossFit) -> LabelTable:
@@ -173,10 +173,10 @@ def _calibrated(job: Job, table: LabelTable, probabilities: np.ndarray, fit: Cro
     if len(hidden.right):
         confidence = calibrated_confidence(hidden, confidence_ranks(confidence))
         hidden = replace(hidden, confidence=calibrated_confidence(hidden, hidden.ranks))
-    return _with_threshold(job, table, hidden, confidence)
+    return with_threshold(job, table, hidden, confidence)
 
 
-def _with_threshold(job: Job, table: LabelTable, hidden: HiddenLabels, confidence: np.ndarray) -> LabelTable:
+def with_threshold(job: Job, table: LabelTable, hidden: HiddenLabels, confidence: np.ndarray) -> LabelTable:
     """Return the table with calibrated confidence (unlabelled images,) and the threshold that follows from it."""
     options = job.options
     unlabelled = ~table.given

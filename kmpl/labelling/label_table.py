@@ -1,6 +1,6 @@
 """The table of labels of a folder: one row per image, given or assigned label. N images, C classes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -132,12 +132,16 @@ def to_csv(table: LabelTable) -> str:
 
 def records_of(table: LabelTable) -> list[LabelRecord]:
     """Return the labels of all images, sorted by file; below the threshold the label is empty."""
+    return list(each_record(table))
+
+
+def each_record(table: LabelTable) -> Iterator[LabelRecord]:
+    """Yield the labels of all images, as ``records_of``, without holding them all."""
     names = table.folder.classes
     classes = table.classes
     assigned = table.assigned
     checked = table.folder.checked
     is_known = checked | (~table.given & table.has_confidence)  # of a label that nobody checked nothing was measured
-    records = []
     for i, file in enumerate(table.folder.files):
         has_label = bool(classes[i] != UNLABELLED)
         source = GIVEN if has_label else ""
@@ -145,18 +149,15 @@ def records_of(table: LabelTable) -> list[LabelRecord]:
             source = ASSIGNED
         elif file in table.folder.by_cluster:
             source = CLUSTER
-        records.append(
-            LabelRecord(
-                file=file,
-                label=names[classes[i]] if has_label else "",
-                confidence=round(float(table.confidence[i]), 4) if is_known[i] else None,
-                source=source,
-                cluster=int(table.clusters[i]) if table.clusters[i] != UNLABELLED else None,
-                round=int(table.rounds[i]) if has_label else None,
-                note=note_of(table, i, is_empty=not has_label),
-            )
+        yield LabelRecord(
+            file=file,
+            label=names[classes[i]] if has_label else "",
+            confidence=round(float(table.confidence[i]), 4) if is_known[i] else None,
+            source=source,
+            cluster=int(table.clusters[i]) if table.clusters[i] != UNLABELLED else None,
+            round=int(table.rounds[i]) if has_label else None,
+            note=note_of(table, i, is_empty=not has_label),
         )
-    return records
 
 
 def note_of(table: LabelTable, i: int, *, is_empty: bool) -> str:

@@ -26,13 +26,13 @@ from kmpl.runtime.seeds import derive
 
 NEIGHBOURS = 10
 """Nearest images that an image is linked with."""
-_SHARE = 0.8  # of what a point hears from its neighbours
+SHARE = 0.8  # of what a point hears from its neighbours
 _COMPONENTS = 64  # more hold noise that tells clusters nothing
 _IMAGES_PER_CLUSTER = (16, 10, 6, 4)
 _MOST_CLUSTERS = 1_000
 _STARTS = 4  # clusterings of each size
-_WEIGHT_OF_GIVEN = 3.0  # votes of a given label, where an unlabelled member has one
-_LEAST = 1e-4  # no judge rules a class out alone
+WEIGHT_OF_GIVEN = 3.0  # votes of a given label, where an unlabelled member has one
+LEAST = 1e-4  # no judge rules a class out alone
 
 
 def cluster_ensemble(e: Evidence) -> Guess:
@@ -47,8 +47,8 @@ def cluster_ensemble(e: Evidence) -> Guess:
     graph = neighbour_graph(e.features, NEIGHBOURS) if frozen is None or frozen.graph is None else frozen.graph
     assignments = (frozen.clusterings if frozen else ()) or clusterings(e.features, seed=e.seed)
     votes = one_hot(e.labels, e.probabilities.shape[1])
-    judged = product_of((e.probabilities, propagate_labels(graph, votes, share=_SHARE)))
-    votes = np.where(votes.any(axis=1, keepdims=True), _WEIGHT_OF_GIVEN * votes, judged)
+    judged = product_of((e.probabilities, propagate_labels(graph, votes, share=SHARE)))
+    votes = np.where(votes.any(axis=1, keepdims=True), WEIGHT_OF_GIVEN * votes, judged)
     judged = product_of((judged, members_vote(assignments, votes)))
     shown = cluster(e.features, e.labels, e.clustering, seed=e.seed, previous=e.previous)
     return Guess(classes=judged.argmax(axis=1), confidence=judged.max(axis=1), clusters=shown)
@@ -65,7 +65,7 @@ def one_hot(labels: np.ndarray, n_classes: int) -> np.ndarray:
 def spread_labels(frozen: FrozenFeatures, labels: np.ndarray, *, n_classes: int) -> np.ndarray:
     """Return what reaches each image of each class over the graph, as shares (N, C); even where nothing does."""
     graph = neighbour_graph(frozen.values, NEIGHBOURS) if frozen.graph is None else frozen.graph
-    reached = np.maximum(propagate_labels(graph, one_hot(labels, n_classes), share=_SHARE), _LEAST)
+    reached = np.maximum(propagate_labels(graph, one_hot(labels, n_classes), share=SHARE), LEAST)
     return np.asarray(reached / reached.sum(axis=1, keepdims=True))
 
 
@@ -95,15 +95,34 @@ def clusterings(features: np.ndarray, *, seed: int) -> list[np.ndarray]:
 
     Features of many dimensions are clustered by the direction of their 64 principal components.
     """
-    if min(features.shape) > _COMPONENTS:
-        with threadpool_limits(1):
-            pca = PCA(_COMPONENTS, svd_solver="covariance_eigh")
-            features = normalize(pca.fit_transform(np.asarray(features, dtype=np.float64))).astype(np.float32)
-    n = len(features)
-    numbers = [min(max(2, n // size), _MOST_CLUSTERS, n) for size in _IMAGES_PER_CLUSTER]
+    features = reduced(features, fit_reduction(features))
     return [
-        kmeans(features, n_clusters, seed=derive(seed, "ensemble", size, start)).assignment
-        for size, n_clusters in zip(_IMAGES_PER_CLUSTER, numbers, strict=True)
+        kmeans(features, number, seed=derive(seed, "ensemble", size, start)).assignment
+        for size, start, number in numbers_of_clusters(len(features))
+    ]
+
+
+def fit_reduction(features: np.ndarray) -> PCA | None:
+    """Return the 64 principal components of features (N, D); None where they have no more numbers, or rows."""
+    if min(features.shape) <= _COMPONENTS:
+        return None
+    with threadpool_limits(1):
+        return PCA(_COMPONENTS, svd_solver="covariance_eigh").fit(np.asarray(features, dtype=np.float64))
+
+
+def reduced(features: np.ndarray, reduction: PCA | None) -> np.ndarray:
+    """Return what is clustered of features (N, D): the direction of their components, or they themselves."""
+    if reduction is None:
+        return features
+    with threadpool_limits(1):
+        return normalize(reduction.transform(np.asarray(features, dtype=np.float64))).astype(np.float32)
+
+
+def numbers_of_clusters(n_images: int) -> list[tuple[int, int, int]]:
+    """Return images a cluster, start and number of clusters of each clustering."""
+    return [
+        (size, start, min(max(2, n_images // size), _MOST_CLUSTERS, n_images))
+        for size in _IMAGES_PER_CLUSTER
         for start in range(_STARTS)
     ]
 
@@ -129,6 +148,6 @@ def members_vote(assignments: Sequence[np.ndarray], votes: np.ndarray) -> np.nda
 
 def product_of(judges: Sequence[np.ndarray]) -> np.ndarray:
     """Return the normalised product of opinions (N, C); a row of zeros is no opinion, and no zero is a veto."""
-    logs = np.sum([np.log(np.maximum(opinion, _LEAST)) for opinion in judges], axis=0)
+    logs = np.sum([np.log(np.maximum(opinion, LEAST)) for opinion in judges], axis=0)
     product = np.exp(logs - logs.max(axis=1, keepdims=True))
     return product / product.sum(axis=1, keepdims=True)

@@ -36,8 +36,14 @@ def directions(features: np.ndarray) -> tuple[np.ndarray, bool]:
     ([[0.6, 0.8], [0.0, 1.0]], True)
     """
     root = bool((features >= 0).all())
+    return directions_of(features, root=root), root
+
+
+def directions_of(features: np.ndarray, *, root: bool) -> np.ndarray:
+    """Return features (N, D) of length one, float32, with square roots taken or not."""
     with torch.inference_mode():
-        return Direction(root)(torch.from_numpy(np.ascontiguousarray(features, dtype=np.float32))).numpy(), root
+        result: np.ndarray = Direction(root)(torch.from_numpy(np.array(features, dtype=np.float32))).numpy()
+    return result
 
 
 class FrozenNetwork(Network):

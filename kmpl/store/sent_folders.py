@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -32,8 +32,17 @@ def put_folder(store: Store, root: Path) -> str:
     Raises:
         UserError: a file cannot be read, or the store does not answer.
     """
+    return put_files(store, root, _names(root))
+
+
+def put_files(store: Store, root: Path, names: Iterable[str]) -> str:
+    """Keep some files of a folder as ``put_folder`` keeps all of them, in their order; return the key.
+
+    Raises:
+        UserError: a file cannot be read, or the store does not answer.
+    """
     packs, listed = list[str](), list[File]()
-    for files, content in _packs(root):
+    for files, content in _packs(root, names):
         pack = hashlib.sha256(content).hexdigest()
         if pack not in packs:
             tensor = torch.from_numpy(np.frombuffer(content, dtype=np.uint8).copy())
@@ -91,10 +100,10 @@ def _unpack(store: Store, key: str, draft: Path) -> None:
             at += size
 
 
-def _packs(root: Path) -> Iterator[tuple[list[File], bytes]]:
+def _packs(root: Path, names: Iterable[str]) -> Iterator[tuple[list[File], bytes]]:
     """Yield files and their bytes, in packs of about ``PACK_BYTES``."""
     files, parts, size = list[File](), list[bytes](), 0
-    for name in _names(root):
+    for name in names:
         try:
             content = (root / name).read_bytes()
         except OSError as error:

@@ -74,8 +74,8 @@ def of_path(client: MlflowClient, folder: Path, *, reference: str, into: Path, a
     run_id = str(run.info.run_id)
     if not _holds(client, run, reference):
         raise UserError(
-            f"{folder}: its run {run_id} holds no {reference}, which says what the old images were like (it is of an "
-            f"earlier version, or was removed); label anew: {again}"
+            f"{folder}: its run {run_id} holds no {reference}, which says what the old images were like (it was "
+            f"labelled in shards, is of an earlier version, or was removed); label anew: {again}"
         )
     newer = "" if run is runs[0] else str(runs[0].info.run_id)
     return LabelledFolder(

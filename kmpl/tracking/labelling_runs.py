@@ -19,6 +19,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 from kmpl.datasets.types import Pool
 from kmpl.method.results import Labelling
 from kmpl.models.frozen_network import sees_images
+from kmpl.models.network import Network
 from kmpl.runtime.locks import Locks
 from kmpl.tracking.client import closing, kill_running, link_successor, search
 from kmpl.tracking.environment import environment
@@ -83,14 +84,28 @@ class LabellingRun:
             note: markdown that MLflow's page shows at the top of the run.
             files: contents to log as files, by file name.
         """
-        numbers_at_0 = finite_metrics((name, value, 0) for name, value in numbers.items())
         by_labels = finite_metrics(("labels/expected_by_labels", share, n) for n, share in curve)
-        log_metrics(self.client, self.id, training_metrics(labelling.rounds) + numbers_at_0 + by_labels)
-        self._log_files(files)
+        log_metrics(self.client, self.id, training_metrics(labelling.rounds) + by_labels)
         self.client.set_tag(self.id, "stop_reason", labelling.stop_reason)
+        self.log_labels(pool, labelling.fit.network, numbers=numbers, note=note, files=files)
+
+    def log_labels(
+        self, pool: Pool, network: Network, *, numbers: Mapping[str, float], note: str, files: Mapping[str, str | bytes]
+    ) -> None:
+        """Log what was labelled, and the network that did it, unless it sees no images.
+
+        Args:
+            pool: images of the folder, as ``log_model`` takes them.
+            network: the last one.
+            numbers: metrics by name; values that are not finite are left out.
+            note: markdown that MLflow's page shows at the top of the run.
+            files: contents to log as files, by file name.
+        """
+        log_metrics(self.client, self.id, finite_metrics((name, value, 0) for name, value in numbers.items()))
+        self._log_files(files)
         self.client.set_tag(self.id, MLFLOW_RUN_NOTE, note)
-        if sees_images(labelling.fit.network):
-            log_model(self.client, self.id, network=labelling.fit.network, pool=pool, title="the labelling")
+        if sees_images(network):
+            log_model(self.client, self.id, network=network, pool=pool, title="the labelling")
 
     def log_new_files(
         self, numbers: Mapping[str, float], *, note: str, tags: Mapping[str, str], files: Mapping[str, str | bytes]
