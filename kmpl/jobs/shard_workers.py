@@ -87,7 +87,7 @@ def _in_turn(client: Any, jobs: Iterator[Sent]) -> Iterator[int]:
     """Yield what is done, as it is done; a few shards wait for each worker, the others are not sent yet."""
     from distributed import KilledWorker, as_completed
 
-    waiting = as_completed()
+    waiting = as_completed(loop=client.loop)
     limit = _AHEAD * max(1, len(client.scheduler_info()["workers"]))
     for _, job in zip(range(limit), jobs, strict=False):
         waiting.add(client.submit(embed_sent, job, pure=False))
