@@ -150,7 +150,7 @@ def distribute(
         yield from (partial(run, job) for job in jobs)
         return
     with contextlib.ExitStack() as stack:
-        # A runner of Dask's can be entered once; a sweep that tunes spreads work for each labelled ratio, and at its end.
+        # A runner of Dask's can be entered once; a sweep that tunes spreads work for each ratio, and at its end.
         runner: TaskRunner[Any] = stack.enter_context(
             elsewhere.duplicate() if elsewhere else ProcessPoolTaskRunner(max_workers=n_processes)
         )

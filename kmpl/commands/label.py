@@ -21,6 +21,7 @@ from kmpl.config.labelling import LabelOptions, check_choice
 from kmpl.config.networks import NETWORKS
 from kmpl.errors import look_up
 from kmpl.formats.registry import FORMATS
+from kmpl.formats.shard_files import folder_beside
 from kmpl.formats.writing import remarks
 from kmpl.runtime.output_paths import check_apart, free_name
 from kmpl.runtime.typed_command import next_command, typed_command
@@ -65,21 +66,26 @@ def label(
 
     console = Console(quiet=options.quiet)
     files = options.files(folder)
-    labelled = _label_in_shards if sharded_folder.wanted(folder, overrides) else _label_at_once
+    in_shards = sharded_folder.wanted(folder, overrides)
     with table_lock(files.out, options.mlruns, typed_command()), warnings_in_one_line():
-        labels, run_id = labelled(files, learning, overrides, options.mlruns, console)
+        if in_shards:
+            labels, run_id = _label_in_shards(files, overrides, options.mlruns, console)
+        else:
+            labels, run_id = _label_at_once(files, learning.size, overrides, options.mlruns, console)
     flags = options.reading_flags() + flags_of(overrides)
     _print_labels(labels, console)
+    if in_shards:
+        console.print(f"Parquet, a file a shard: [bold]{escape(str(folder_beside(files.out)))}[/bold]", soft_wrap=True)
     _print_next_steps(files, labels, run_id, flags=flags, mlruns=options.mlruns, console=console)
 
 
 def _label_at_once(
-    files: "Files", learning: LabelOptions, overrides: Mapping[str, Any], mlruns: Path, console: Console
+    files: "Files", size: int, overrides: Mapping[str, Any], mlruns: Path, console: Console
 ) -> tuple["LabelTable", str]:
     """Label a folder that fits into memory; return the labels and the run."""
     from kmpl.jobs import label_folder, progress_bars
 
-    images = read_from_options(files, learning.size, console)
+    images = read_from_options(files, size, console)
     trainings = label_folder.trainings(images, overrides)  # what cannot be labelled is refused here
     images = embed_from_options(images, overrides, mlruns, console)
     with progress_bars.show_training(console, trainings) as watch:
@@ -95,7 +101,7 @@ def _label_at_once(
 
 
 def _label_in_shards(
-    files: "Files", learning: LabelOptions, overrides: Mapping[str, Any], mlruns: Path, console: Console
+    files: "Files", overrides: Mapping[str, Any], mlruns: Path, console: Console
 ) -> tuple["LabelTable", str]:
     """Label a folder that need not fit into memory, by features in shards; return the labels and the run."""
     from kmpl.jobs import label_sharded

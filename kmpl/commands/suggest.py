@@ -8,7 +8,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from kmpl.commands.flags import flags_of
-from kmpl.commands.folder_options import FolderOptions, embed_from_options, read_from_options, warnings_in_one_line
+from kmpl.commands.folder_options import (
+    FolderOptions,
+    embed_from_options,
+    file_progress,
+    read_from_options,
+    warnings_in_one_line,
+)
 from kmpl.commands.options import overrides_of
 from kmpl.config.backbones import check_backbone
 from kmpl.config.labelling import LabelOptions
@@ -54,22 +60,30 @@ def suggest(
     overrides = overrides_of(settings)
     learning = LabelOptions.model_validate(overrides)
     check_backbone(learning.backbone)
-    from kmpl.jobs import folder_images, progress_bars, suggest_folder, whole_job
+    from kmpl.jobs import folder_images, progress_bars, sharded_folder, suggest_folder, suggest_sharded, whole_job
     from kmpl.jobs.workspace import Workspace
 
     console = Console(quiet=options.quiet)
+    workspace = Workspace(options.mlruns)
     with warnings_in_one_line():
-        images = read_from_options(options.files(folder), learning.size, console)
-        chosen = folder_images.settings_for(images, overrides)
-        images = embed_from_options(images, chosen, options.mlruns, console)
-        with progress_bars.show_training(console, whole_job.of_pretext(learning, len(images.files))) as watch:
-            store = Workspace(options.mlruns).store
-            suggestions = suggest_folder.choose(images, options.budget, overrides=chosen, store=store, watch=watch)
+        if sharded_folder.wanted(folder, overrides):
+            with file_progress(console, "embed images") as on_progress:
+                suggestions = suggest_sharded.choose(
+                    options.files(folder), options.budget, overrides, workspace=workspace, on_progress=on_progress
+                )
+        else:
+            images = read_from_options(options.files(folder), learning.size, console)
+            chosen = folder_images.settings_for(images, overrides)
+            images = embed_from_options(images, chosen, options.mlruns, console)
+            with progress_bars.show_training(console, whole_job.of_pretext(learning, len(images.files))) as watch:
+                suggestions = suggest_folder.choose(
+                    images, options.budget, overrides=chosen, store=workspace.store, watch=watch
+                )
         suggest_folder.write(suggestions, options.out, sheet)
     console.print(f"{suggest_folder.summary_line(suggestions)}.", highlight=False, soft_wrap=True)
     written = escape(" and ".join(str(path) for path in (options.out, sheet) if path is not None))
     console.print(f"Written: [bold]{written}[/bold]", soft_wrap=True)
-    console.print(_next_step(folder, options, overrides, labelled=bool(images.classes)), soft_wrap=True)
+    console.print(_next_step(folder, options, overrides, labelled=bool(suggestions.images.classes)), soft_wrap=True)
 
 
 def _next_step(folder: Path, options: SuggestFiles, settings: dict[str, Any], *, labelled: bool) -> str:

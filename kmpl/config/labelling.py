@@ -138,11 +138,13 @@ def check_shards(given: Mapping[str, Any]) -> None:
     Raises:
         UserError: in one line.
     """
-    if str(given.get("backbone", AUTO)) in (AUTO, NO_BACKBONE):
-        raise UserError("shards hold features of a backbone; name one, such as --backbone efficientnet-lite0")
+    backbone = str(given.get("backbone", AUTO))
+    if backbone in (AUTO, NO_BACKBONE):
+        reason = "shards hold features of a backbone"
+        raise SettingError("backbone", backbone, reason, "the name of one, such as efficientnet-lite0")
     names = [name for name in flatten(given) if name not in _OF_SHARDS]
     if names:
-        raise UserError(f"{names[0]}: a labelling in shards does not know it; leave it out")
+        _refuse(flatten(given), names[0], reason="a labelling in shards does not know it; leave it out")
 
 
 def check_new_files(given: Mapping[str, Any]) -> None:

@@ -12,6 +12,7 @@ from kmpl import tracking
 from kmpl.datasets.feature_shards import ShardFolder
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import Pool
+from kmpl.errors import UserError
 from kmpl.formats import shard_files
 from kmpl.images.reading import OnProgress
 from kmpl.jobs.label_files import Files
@@ -52,6 +53,9 @@ def label(
     Raises:
         UserError: an error of ``kmpl.jobs.sharded_folder.read`` or of ``prepare``, or a file cannot be written.
     """
+    shard_files.check_place(files.out, overwrite=files.overwrite)
+    if files.gallery is not None:
+        raise UserError("--gallery: shows pictures that are in memory; leave it out with shards")
     workspace = Workspace(mlruns)
     with own_folder(workspace.scratch) as folder:
         sharded = read(files, overrides, workspace=workspace, folder=folder, on_progress=on_progress)

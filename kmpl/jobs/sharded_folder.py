@@ -14,9 +14,7 @@ from kmpl.config.presets import merge
 from kmpl.datasets.feature_shards import ShardFolder, named_shards
 from kmpl.datasets.image_folder import FolderImages, given_labels, labels_file, numbered
 from kmpl.datasets.types import UNLABELLED, FrozenFeatures
-from kmpl.errors import UserError
 from kmpl.formats.hand_labels import check_overwrite
-from kmpl.formats.shard_files import check_place
 from kmpl.images.conversion import PLAIN
 from kmpl.images.file_tree import walk
 from kmpl.images.reading import OnProgress
@@ -78,9 +76,6 @@ def read(
     """
     check_shards(overrides)
     files.check()
-    check_place(files.out, overwrite=files.overwrite)
-    if files.gallery is not None:
-        raise UserError("--gallery: shows pictures that are in memory; leave it out with shards")
     learning = merge(LabelOptions(), overrides)
     use_threads(learning.threads)
     kind, _, place = learning.backbone.partition(":")

@@ -27,7 +27,7 @@ from kmpl.store.store import Store
 from kmpl.training.watch import Watch
 
 _MAX_IMAGES_ON_SHEET = 200  # with more, nobody could tell them apart
-_OF_THE_CHECK = ("expect_accuracy", "guarantee", "at_risk")
+OF_THE_CHECK = ("expect_accuracy", "guarantee", "at_risk")
 HEADER = ("file", "label", "rank", "cluster", "reason", "confidence")
 
 
@@ -39,6 +39,8 @@ class SuggestedImages:
     suggestions: Suggestions
     budget: int
     """Number of images that were requested."""
+    n_images: int
+    """Number of images of the folder; ``images`` may be those alone that are suggested."""
 
 
 def choose(
@@ -65,13 +67,13 @@ def choose(
     suggestions = suggest(
         features, images.labels, budget=budget, seed=options.seed, confidence=confidence, digests=images.digests
     )
-    return SuggestedImages(images=images, suggestions=suggestions, budget=budget)
+    return SuggestedImages(images=images, suggestions=suggestions, budget=budget, n_images=len(images.files))
 
 
 def _confidence(images: FolderImages, *, overrides: Mapping[str, Any], store: Store, watch: Watch) -> np.ndarray:
     """Return the confidence of ``kmpl label``'s last network, (N,), from the store if it holds it."""
     steps = cached(Steps(evaluate=no_test_set("a folder of one's own has no test set"), watch=watch), store)
-    without_check = {name: value for name, value in overrides.items() if name not in _OF_THE_CHECK} | {"check": "off"}
+    without_check = {name: value for name, value in overrides.items() if name not in OF_THE_CHECK} | {"check": "off"}
     _, labelled = run(prepare(images, without_check), steps)
     return labelled.confidence
 
@@ -82,7 +84,7 @@ def summary_line(suggested: SuggestedImages) -> str:
     n_images = len(suggested.suggestions.images)
     reasons = ", ".join(f"{count} × {reason}" for reason, count in counts.items())
     fewer = f"; {suggested.budget} were asked for, but all others are near-duplicates"
-    line = f"{n_images} of {len(suggested.images.files):,} images to label next: {reasons}"
+    line = f"{n_images} of {suggested.n_images:,} images to label next: {reasons}"
     return line + (fewer if n_images < suggested.budget else "")
 
 
@@ -109,7 +111,7 @@ def contact_sheet(suggested: SuggestedImages) -> bytes:
     cells = [Cell(image=_read(images, int(i)), caption=images.files[i], reason=reason) for i, reason in shown]
     name = images.root.resolve().name or str(images.root)
     first = f" (the first {_MAX_IMAGES_ON_SHEET} are shown)" if n_images > _MAX_IMAGES_ON_SHEET else ""
-    return png(sheet(cells, f"{name}: {n_images} of {len(images.files):,} images to label next{first}"))
+    return png(sheet(cells, f"{name}: {n_images} of {suggested.n_images:,} images to label next{first}"))
 
 
 def _read(images: FolderImages, i: int) -> np.ndarray:

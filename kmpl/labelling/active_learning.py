@@ -88,8 +88,9 @@ def suggest(
         UserError: as ``check_budget``.
     """
     check_budget(labels, budget)
-    clusters = kmeans(features, _n_clusters(labels, budget), seed=seed)
-    selection = _Selection(features, labels, near=near, digests=digests)
+    clusters = kmeans(features, clusters_for(labels, budget), seed=seed)
+    near_distance = near * float(np.sqrt(features.var(axis=0).sum()))
+    selection = Selection(features, labels, near_distance=near_distance, digests=digests)
     selection.add(_unlabelled_clusters(features, labels, clusters), limit=budget)
     n_typical = len(selection.images)
     certainty = None
@@ -107,20 +108,22 @@ def suggest(
     )
 
 
-def _n_clusters(labels: np.ndarray, budget: int) -> int:
+def clusters_for(labels: np.ndarray, budget: int) -> int:
     """Return the number of labels after this round of labelling, so that each cluster may get one; at most N / 20."""
     n_labels = int((labels != UNLABELLED).sum())
     return min(n_labels + budget, max(1, len(labels) // _MIN_IMAGES_PER_CLUSTER))
 
 
-class _Selection:
+class Selection:
     """The images chosen so far, and the candidates: unlabelled, no near-duplicate of a labelled or a chosen image."""
 
-    def __init__(self, features: np.ndarray, labels: np.ndarray, *, near: float, digests: Sequence[str] | None) -> None:
+    def __init__(
+        self, features: np.ndarray, labels: np.ndarray, *, near_distance: float, digests: Sequence[str] | None
+    ) -> None:
         n = len(features)
         labelled = np.flatnonzero(labels != UNLABELLED)
         self.features = features
-        self.near_distance = near * float(np.sqrt(features.var(axis=0).sum()))
+        self.near_distance = near_distance
         self.content = np.unique(digests, return_inverse=True)[1] if digests is not None else np.arange(n)
         self.candidates = (labels == UNLABELLED) & ~np.isin(self.content, self.content[labelled])
         if len(labelled):

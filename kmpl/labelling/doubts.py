@@ -1,6 +1,7 @@
 """Doubts about single images: given labels that look like another class, and images unlike anything labelled.
 
-Nothing is changed by a doubt: it is written beside the image, for a person to look at. Shapes: N images, L given labels.
+Nothing is changed by a doubt: it is written beside the image, for a person to look at. Shapes: N images, L given
+labels.
 
 Source: Vovk et al. 2005, "Algorithmic learning in a random world", for ranks among given labels.
 Measured: docs/log/attempts-pictures.md.

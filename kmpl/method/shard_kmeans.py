@@ -112,8 +112,15 @@ def inertia_of(shards: Shards, centroids: np.ndarray) -> float:
 
 def nearest(features: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     """Return the index (n,) int64 of the centroid nearest to each point of one shard (n, D)."""
-    found = [part for _, part, _ in _blocks(features, centroids)]
-    return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+    return nearest_and_distance(features, centroids)[0]
+
+
+def nearest_and_distance(features: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nearest centroid of each point of one shard, (n,) int64, and its squared distance (n,)."""
+    parts = [(found, distances) for _, found, distances in _blocks(features, centroids)]
+    none = np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)
+    found, distances = zip(*parts, strict=True) if parts else ([none[0]], [none[1]])
+    return np.concatenate(found), np.concatenate(distances)
 
 
 def each(work: Callable[..., R], *shards: Sequence[Any]) -> Iterator[R]:
