@@ -80,7 +80,7 @@ def label(
 
 
 def _label_at_once(
-    files: "Files", size: int, overrides: Mapping[str, Any], mlruns: Path, console: Console
+    files: "Files", size: int, overrides: dict[str, Any], mlruns: Path, console: Console
 ) -> tuple["LabelTable", str]:
     """Label a folder that fits into memory; return the labels and the run."""
     from kmpl.jobs import label_folder, progress_bars
@@ -101,7 +101,7 @@ def _label_at_once(
 
 
 def _label_in_shards(
-    files: "Files", overrides: Mapping[str, Any], mlruns: Path, console: Console
+    files: "Files", overrides: dict[str, Any], mlruns: Path, console: Console
 ) -> tuple["LabelTable", str]:
     """Label a folder that need not fit into memory, by features in shards; return the labels and the run."""
     from kmpl.jobs import label_sharded

@@ -22,7 +22,8 @@ from kmpl.jobs.workspace import Workspace
 from kmpl.labelling.job import Job, prepare
 from kmpl.labelling.label_table import LabelTable, each_record
 from kmpl.labelling.shard_labels import label_shards
-from kmpl.labelling.summary import check_record, folder_name, metrics_of, run_note
+from kmpl.labelling.summary import check_record, metrics_of, run_note
+from kmpl.labelling.words import folder_name
 from kmpl.method.shard_structure import find_structure
 from kmpl.models.frozen_network import FrozenNetwork, sees_images
 from kmpl.runtime.files import whole_file
