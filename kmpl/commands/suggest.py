@@ -1,7 +1,8 @@
 """``kmpl suggest``: which images of a folder to label next."""
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -19,8 +20,16 @@ from kmpl.commands.options import overrides_of
 from kmpl.config.backbones import check_backbone
 from kmpl.config.labelling import LabelOptions
 from kmpl.errors import FileError, UserError
+from kmpl.formats.writing import check_place, check_suggestions, name_for
 from kmpl.runtime.output_paths import check_apart, check_target, free_name
 from kmpl.runtime.typed_command import next_command
+
+if TYPE_CHECKING:
+    from kmpl.jobs.label_files import Files
+    from kmpl.jobs.suggest_folder import SuggestedImages
+
+_TASKS = {"label-studio": "import {} into Label Studio, annotate it there, export it as JSON to the same name"}
+"""What a person does next with the suggestions, by format."""
 
 
 class SuggestFiles(FolderOptions):
@@ -29,9 +38,12 @@ class SuggestFiles(FolderOptions):
     budget: int
     """How many images you will label."""
     out: Path
-    """CSV to write: these images, the most useful first, with an empty column for their labels."""
+    """File to write: these images, the most useful first, without labels: .csv, .parquet, .json (Label Studio) or
+    metadata.jsonl (Hugging Face)."""
+    out_format: str | None = None
+    """Format of --out, if its name does not tell it."""
     sheet: Path | None = None
-    """Picture (PNG) to write: these images, numbered as in the CSV."""
+    """Picture (PNG) to write: these images, numbered by their rank."""
 
 
 def suggest(
@@ -52,6 +64,9 @@ def suggest(
     check_apart({"--out": options.out, "--labels": options.labels, "--sheet": sheet})
     if options.budget < 1:
         raise UserError(f"--budget {options.budget}: give at least 1")
+    form = name_for(options.out, options.out_format)
+    check_suggestions(options.out, form)
+    check_place(options.out, folder, form)
     options.check(folder)
     if sheet is not None:
         check_target(sheet, "--sheet", options.overwrite)
@@ -60,38 +75,56 @@ def suggest(
     overrides = overrides_of(settings)
     learning = LabelOptions.model_validate(overrides)
     check_backbone(learning.backbone)
-    from kmpl.jobs import folder_images, progress_bars, sharded_folder, suggest_folder, suggest_sharded, whole_job
-    from kmpl.jobs.workspace import Workspace
+    from kmpl.jobs import sharded_folder, suggest_folder
 
     console = Console(quiet=options.quiet)
-    workspace = Workspace(options.mlruns)
     with warnings_in_one_line():
         if sharded_folder.wanted(folder, overrides):
-            with file_progress(console, "embed images") as on_progress:
-                suggestions = suggest_sharded.choose(
-                    options.files(folder), options.budget, overrides, workspace=workspace, on_progress=on_progress
-                )
+            suggestions = _suggest_in_shards(options.files(folder), options, overrides, console)
         else:
-            images = read_from_options(options.files(folder), learning.size, console)
-            chosen = folder_images.settings_for(images, overrides)
-            images = embed_from_options(images, chosen, options.mlruns, console)
-            with progress_bars.show_training(console, whole_job.of_pretext(learning, len(images.files))) as watch:
-                suggestions = suggest_folder.choose(
-                    images, options.budget, overrides=chosen, store=workspace.store, watch=watch
-                )
-        suggest_folder.write(suggestions, options.out, sheet)
+            files = replace(options.files(folder), out_format=form)
+            suggestions = _suggest_at_once(files, options, learning, overrides, console)
+        suggest_folder.write(suggestions, options.out, sheet, form)
     console.print(f"{suggest_folder.summary_line(suggestions)}.", highlight=False, soft_wrap=True)
     written = escape(" and ".join(str(path) for path in (options.out, sheet) if path is not None))
     console.print(f"Written: [bold]{written}[/bold]", soft_wrap=True)
-    console.print(_next_step(folder, options, overrides, labelled=bool(suggestions.images.classes)), soft_wrap=True)
+    is_labelled = bool(suggestions.images.classes)
+    console.print(_next_step(folder, options, overrides, form, labelled=is_labelled), soft_wrap=True)
 
 
-def _next_step(folder: Path, options: SuggestFiles, settings: dict[str, Any], *, labelled: bool) -> str:
+def _suggest_at_once(
+    files: "Files", options: SuggestFiles, learning: LabelOptions, overrides: dict[str, Any], console: Console
+) -> "SuggestedImages":
+    """Choose among the images of a folder that fits into memory."""
+    from kmpl.jobs import folder_images, progress_bars, suggest_folder, whole_job
+    from kmpl.jobs.workspace import Workspace
+
+    images = read_from_options(files, learning.size, console)
+    chosen = folder_images.settings_for(images, overrides)
+    images = embed_from_options(images, chosen, options.mlruns, console)
+    with progress_bars.show_training(console, whole_job.of_pretext(learning, len(images.files))) as watch:
+        store = Workspace(options.mlruns).store
+        return suggest_folder.choose(images, options.budget, overrides=chosen, store=store, watch=watch)
+
+
+def _suggest_in_shards(
+    files: "Files", options: SuggestFiles, overrides: dict[str, Any], console: Console
+) -> "SuggestedImages":
+    """Choose among the images of a folder that need not fit into memory, by features in shards."""
+    from kmpl.jobs import suggest_sharded
+    from kmpl.jobs.workspace import Workspace
+
+    workspace = Workspace(options.mlruns)
+    with file_progress(console, "embed images") as on_progress:
+        return suggest_sharded.choose(files, options.budget, overrides, workspace=workspace, on_progress=on_progress)
+
+
+def _next_step(folder: Path, options: SuggestFiles, settings: dict[str, Any], form: str, *, labelled: bool) -> str:
     """Return the next step for a person, and the command that labels the folder after it, with the same settings."""
     from kmpl.datasets.image_files import labels_file
 
     labels = labels_file(folder, options.labels)
-    task = f"fill in the column label of {options.out}"
+    task = _TASKS.get(form, "fill in the column label of {}").format(options.out)
     if labels is not None:
         task += f" and add its files and labels to {labels}"
     elif labelled:

@@ -54,8 +54,9 @@ def _found(path: Path, number: int, line: str) -> FoundLabel:
 def write_csv(records: Sequence[LabelRecord], path: Path, root: Path) -> None:  # noqa: ARG001  (as all writers)
     """Write a ``metadata.csv``; it lies in the folder of the images."""
     rows = [_row(record) for record in records]
+    columns = (*_COLUMNS, _RANK) if any(_RANK in row for row in rows) else _COLUMNS
     with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=_COLUMNS, lineterminator="\n", restval="")
+        writer = csv.DictWriter(file, fieldnames=columns, lineterminator="\n", restval="")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -82,11 +83,13 @@ def write_folder(records: Sequence[LabelRecord], path: Path, root: Path) -> None
 
 
 _COLUMNS = (FILE, _LABEL, "confidence", "source", "cluster", "round", "assigned", "note")
+_RANK = "rank"
 
 
 def _row(record: LabelRecord) -> dict[str, Any]:
     values = (record.file, record.label or None, record.confidence, record.source, record.cluster, record.round)
-    return dict(zip(_COLUMNS, (*values, assigned_label(record), record.note), strict=True))
+    row = dict(zip(_COLUMNS, (*values, assigned_label(record), record.note), strict=True))
+    return row if record.rank is None else row | {_RANK: record.rank}
 
 
 _PART = re.compile(

@@ -12,6 +12,7 @@ from kmpl.formats.label_rows import FoundLabel
 from kmpl.formats.records import LabelRecord, assigned_label
 
 HEADER = ("file", "label", "confidence", "cluster", "round", "source", "assigned", "note")
+_RANK = "rank"
 
 
 def text(records: Sequence[LabelRecord]) -> str:
@@ -21,16 +22,17 @@ def text(records: Sequence[LabelRecord]) -> str:
     that column alone, so a later reading can tell the person's labels from the others.
     """
     out = io.StringIO()
-    write_rows(records, out, with_header=True)
+    ranked = any(record.rank is not None for record in records)
+    write_rows(records, out, with_header=True, ranked=ranked)
     return out.getvalue()
 
 
-def write_rows(records: Iterable[LabelRecord], out: TextIO, *, with_header: bool) -> None:
-    """Write records to an open file, a row each."""
+def write_rows(records: Iterable[LabelRecord], out: TextIO, *, with_header: bool, ranked: bool = False) -> None:
+    """Write records to an open file, a row each; ``ranked`` adds a column of their ranks."""
     writer = csv.writer(out, lineterminator="\n")
     if with_header:
-        writer.writerow(HEADER)
-    writer.writerows(map(_row, records))
+        writer.writerow((*HEADER, _RANK) if ranked else HEADER)
+    writer.writerows((*_row(record), _text(record.rank)) if ranked else _row(record) for record in records)
 
 
 def _row(record: LabelRecord) -> tuple[str, ...]:
@@ -38,12 +40,16 @@ def _row(record: LabelRecord) -> tuple[str, ...]:
         record.file,
         record.label,
         "" if record.confidence is None else f"{record.confidence:.4f}",
-        "" if record.cluster is None else str(record.cluster),
-        "" if record.round is None else str(record.round),
+        _text(record.cluster),
+        _text(record.round),
         record.source,
         assigned_label(record),
         record.note,
     )
+
+
+def _text(number: int | None) -> str:
+    return "" if number is None else str(number)
 
 
 def write(records: Sequence[LabelRecord], path: Path, root: Path) -> None:  # noqa: ARG001  (as all writers)
@@ -64,6 +70,7 @@ def read(path: Path) -> Iterator[FoundLabel]:
 
 def _record(table: Table, row: Row, file_column: str) -> LabelRecord:
     cells = dict(zip(table.columns, row.cells, strict=False))
+    rank = cells.get(_RANK, "")
     return LabelRecord(
         file=cells[file_column],
         label=cells.get("label", ""),
@@ -71,5 +78,6 @@ def _record(table: Table, row: Row, file_column: str) -> LabelRecord:
         source=cells.get("source", ""),
         cluster=int(cells["cluster"]) if cells.get("cluster") else None,
         round=int(cells["round"]) if cells.get("round") else None,
-        note=cells.get("note", ""),
+        note=cells.get("note", "") or cells.get("reason", ""),
+        rank=int(rank) if rank.isdecimal() else None,
     )

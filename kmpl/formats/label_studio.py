@@ -128,6 +128,7 @@ def task(record: LabelRecord, folder: str) -> dict[str, Any]:
         folder: name of the folder of the images, below the root of the local storage.
     """
     details = {
+        "rank": record.rank,
         "confidence": record.confidence,
         "cluster": record.cluster,
         "round": record.round,

@@ -11,7 +11,7 @@ from kmpl.formats.records import LabelRecord, assigned_label, record_of
 
 _ROWS_PER_BATCH = 65_536
 _TEXTS = ("label", "source", "note")
-_NUMBERS = ("cluster", "round")
+_NUMBERS = ("cluster", "round", "rank")
 
 
 def write(records: Sequence[LabelRecord], path: Path, root: Path) -> None:  # noqa: ARG001  (as all writers)
@@ -38,11 +38,16 @@ def write_table(
         columns[name] = pyarrow.array([getattr(record, name) or None for record in records], pyarrow.string())
     columns["assigned"] = pyarrow.array([assigned_label(record) or None for record in records], pyarrow.string())
     columns["confidence"] = pyarrow.array([record.confidence for record in records], pyarrow.float64())
-    for name in _NUMBERS:
+    for name in numbers_of(records):
         columns[name] = pyarrow.array([getattr(record, name) for record in records], pyarrow.int64())
     if original is not None:
         columns["original"] = pyarrow.array(list(original), pyarrow.string())
     pyarrow.parquet.write_table(pyarrow.table(columns), path)
+
+
+def numbers_of(records: Sequence[LabelRecord]) -> list[str]:
+    """Return the columns of numbers; there is one of ranks only where some record has one."""
+    return [name for name in _NUMBERS if name != "rank" or any(record.rank is not None for record in records)]
 
 
 def read(path: Path, file_columns: Sequence[str]) -> Iterator[FoundLabel]:

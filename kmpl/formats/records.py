@@ -29,7 +29,9 @@ class LabelRecord:
     round: int | None = None
     """Round that first assigned the label; 0 = given."""
     note: str = ""
-    """What a person should know: why the label is doubtful, or why there is none."""
+    """What a person should know: why the label is doubtful, why there is none, or why it is asked for."""
+    rank: int | None = None
+    """Place among the images that a person should label next; 1 = the most useful."""
 
 
 def assigned_label(record: LabelRecord) -> str:
@@ -51,7 +53,7 @@ def record_of(row: Mapping[str, Any], file: str) -> LabelRecord:
     """
     label = row.get("label")
     confidence = row.get("confidence")
-    numbers = {name: row[name] for name in ("cluster", "round") if type(row.get(name)) is int}
+    numbers = {name: row[name] for name in ("cluster", "round", "rank") if type(row.get(name)) is int}
     return LabelRecord(
         file=file,
         label="" if label is None else str(label),

@@ -56,6 +56,25 @@ def check_place(path: Path, root: Path, name: str) -> None:
         raise FileError(f"--out {path}: Hugging Face reads it beside the images; name {root / path.name}", path)
 
 
+def check_suggestions(path: Path, name: str) -> None:
+    """Refuse a format that could not hold images without a label, in an order, with a reason.
+
+    Raises:
+        FileError: it could not, or kmpl could not read the labels back.
+    """
+    form = FORMATS[name]
+    if form.is_folder or form.read is None:
+        problem = "is a folder, in which no label can be filled in"
+    elif not form.keeps_unlabelled:
+        problem = "knows no image without a label"
+    elif not form.keeps >= {"rank", "cluster", "note", "confidence"}:
+        problem = "has no place for order and reason beside an image without a label"
+    else:
+        return
+    able = "a .csv, .parquet, .json (Label Studio) or metadata.jsonl (Hugging Face)"
+    raise FileError(f"--out {path}: {name} {problem}; name {able}", path)
+
+
 def remarks(records: Sequence[LabelRecord], path: Path, name: str) -> list[str]:
     """Return what a person should know of records in a format, a sentence each.
 

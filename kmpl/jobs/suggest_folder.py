@@ -1,4 +1,4 @@
-"""Suggestions for a folder of image files: a CSV of the images to label next, and a contact sheet of them."""
+"""Suggestions for a folder of image files: a file of the images to label next, and a contact sheet of them."""
 
 import csv
 import io
@@ -14,6 +14,8 @@ import numpy as np
 from kmpl.config.labelling import LabelOptions
 from kmpl.config.presets import merge
 from kmpl.datasets.image_folder import FolderImages
+from kmpl.formats import writing
+from kmpl.formats.records import LabelRecord
 from kmpl.images.decoding import read_picture
 from kmpl.jobs.folder_images import features_of
 from kmpl.labelling.active_learning import Suggestions, check_budget, suggest
@@ -91,14 +93,11 @@ def summary_line(suggested: SuggestedImages) -> str:
 def table(suggested: SuggestedImages) -> str:
     """Return the suggestions as CSV: the columns of a CSV of labels with an empty label, then rank and reason."""
     out = io.StringIO()
-    suggestions = suggested.suggestions
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADER)
-    for rank, (i, reason) in enumerate(zip(suggestions.images, suggestions.reasons, strict=True), start=1):
-        values = suggestions.confidence if reason == "least certain" else None
-        confidence = "" if values is None else f"{values[i]:.4f}"
-        cluster = suggestions.clusters.assignment[i]
-        writer.writerow((suggested.images.files[i], "", rank, cluster, reason, confidence))
+    for record in records(suggested):
+        confidence = "" if record.confidence is None else f"{record.confidence:.4f}"
+        writer.writerow((record.file, "", record.rank, record.cluster, record.note, confidence))
     return out.getvalue()
 
 
@@ -119,14 +118,38 @@ def _read(images: FolderImages, i: int) -> np.ndarray:
     return read_picture(images.root / images.files[i], (SIDE_PIXELS, SIDE_PIXELS), conversion=images.conversion)
 
 
-def write(suggested: SuggestedImages, out: Path, sheet_file: Path | None) -> None:
-    """Write the CSV and, if ``sheet_file`` is given, the contact sheet.
+def records(suggested: SuggestedImages) -> list[LabelRecord]:
+    """Return the suggestions as records without a label, the most useful first: the note is the reason."""
+    found = suggested.suggestions
+    return [
+        LabelRecord(
+            file=suggested.images.files[i],
+            confidence=_confidence_of(found, i, reason),
+            cluster=int(found.clusters.assignment[i]),
+            note=reason,
+            rank=rank,
+        )
+        for rank, (i, reason) in enumerate(zip(found.images, found.reasons, strict=True), start=1)
+    ]
+
+
+def _confidence_of(suggestions: Suggestions, i: int, reason: str) -> float | None:
+    """Return how sure the network is of an image, where that is why it is asked for."""
+    values = suggestions.confidence if reason == "least certain" else None
+    return None if values is None else round(float(values[i]), 4)
+
+
+def write(suggested: SuggestedImages, out: Path, sheet_file: Path | None, form: str = "csv") -> None:
+    """Write the suggestions in a format and, if ``sheet_file`` is given, the contact sheet.
 
     Raises:
         UserError: a file cannot be written.
     """
-    with whole_file(out) as draft:
-        draft.write_text(table(suggested), encoding="utf-8", newline="")
+    if form == "csv":
+        with whole_file(out) as draft:
+            draft.write_text(table(suggested), encoding="utf-8", newline="")
+    else:
+        writing.write(records(suggested), out, suggested.images.root, form)
     if sheet_file is not None:
         with whole_file(sheet_file) as draft:
             draft.write_bytes(contact_sheet(suggested))

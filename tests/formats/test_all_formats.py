@@ -22,7 +22,7 @@ RECORDS = (
     LabelRecord(file="a.png", label="cat", confidence=1.0, source=GIVEN, round=0),
     LabelRecord(file="b ü.png", label="dog", confidence=0.75, source=ASSIGNED, cluster=3, round=1),
     LabelRecord(file='sub dir/c, "d"; e.png', label="cat", confidence=0.5, source=CLUSTER, cluster=0),
-    LabelRecord(file="sub dir/é+%#.png", confidence=0.25, cluster=2, note="unlike what is labelled"),
+    LabelRecord(file="sub dir/é+%#.png", confidence=0.25, cluster=2, note="unlike what is labelled", rank=4),
     LabelRecord(file="sub dir/a.png", label="007", confidence=0.9, source=ASSIGNED, note="looks like cat"),
     LabelRecord(file="deep/er/f.png"),
     LabelRecord(file="x_test.jpg", label="Käse süß", source=GIVEN),

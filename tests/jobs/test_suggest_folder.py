@@ -1,6 +1,7 @@
 """``kmpl suggest`` as a person meets it: a folder in, a CSV to fill in and a sheet out."""
 
 import csv
+import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,6 +18,9 @@ from terminal import one_line
 from kmpl.cli import main
 from kmpl.datasets import mnist
 from kmpl.datasets.image_folder import read_folder
+from kmpl.formats import kmpl_csv
+from kmpl.formats.registry import FORMATS
+from kmpl.formats.writing import name_for
 from kmpl.jobs import folder_images, suggest_folder
 from kmpl.labelling import job as labelling
 from kmpl.labelling.label_table import to_csv
@@ -98,6 +102,25 @@ def test_the_csv_filled_in_is_a_csv_of_labels(folder: Path) -> None:
     assert not {row["file"] for row in first} & {row["file"] for row in second}
 
 
+def test_each_format_that_can_hold_them_has_order_and_reason(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    known = suggest(folder, budget=3)
+    want = [(row["file"], int(row["rank"]), int(row["cluster"]), row["reason"]) for row in known]
+    for out in (Path("next.json"), Path("next.parquet"), folder / "metadata.jsonl", folder / "metadata.csv"):
+        capsys.readouterr()
+        assert main(["suggest", str(folder), "--budget", "3", "--out", str(out), *QUICK]) == 0
+        read = FORMATS[name_for(out)].read
+        assert read is not None
+        entries = kmpl_csv.read(out) if out.suffix == ".csv" else read(out)
+        records = [entry.record for entry in entries]
+        assert [(r.file, r.rank, r.cluster, r.note) for r in records] == want, out
+        assert {r.label for r in records} == {""}
+    first = json.loads(Path("next.json").read_text(encoding="utf-8"))[0]["data"]
+    assert (first["rank"], first["note"]) == (1, "no label in its cluster")
+    out = Path("in label studio.json")
+    assert main(["suggest", str(folder), "--budget", "3", "--out", str(out), *QUICK]) == 0
+    assert "Next: import in label studio.json into Label Studio, annotate it there, export" in capsys.readouterr().out
+
+
 def test_copies_are_never_suggested_twice_nor_beside_their_label(folder: Path) -> None:
     copies = {"copy.png", "digit 00.png"}
     assert len({row["file"] for row in suggest(folder, budget=60)} & copies) <= 1
@@ -156,12 +179,17 @@ def test_less_is_given_and_said_where_all_others_are_alike(folder: Path, capsys:
         (["--budget", "5", "--sheet", "nowhere/sheet.png"], "--sheet nowhere/sheet.png: there is no folder"),
         (["--budget", "5", "--sheet", "sheet.jpg"], "--sheet sheet.jpg: is a PNG; name it sheet.png"),
         (["--budget", "twenty"], "budget: give a whole number, got 'twenty'"),
+        (["--budget", "5", "--out", "labels.json"], "--out labels.json: fiftyone has no place for order and reason"),
+        (["--budget", "5", "--out-format", "lightly"], "--out next.csv: lightly knows no image without a label"),
+        (["--budget", "5", "--out-format", "imagefolder"], "imagefolder is a folder, in which no label can be filled"),
+        (["--budget", "5", "--out", "next.xlsx"], "--out next.xlsx: its suffix is no format's; end it with .csv"),
         (["--budget", "5", "--labels", "."], "--labels .: is a folder; name a CSV"),
         (["--budget", "5", "--labels", "none.csv"], "--labels none.csv: there is no such file"),
     ],
 )
 def test_bad_input_gets_one_line(folder: Path, refused: Callable[..., str], more: list[str], said: str) -> None:
-    assert said in refused("suggest", str(folder), "--out", "next.csv", *QUICK, *more)
+    out = [] if "--out" in more else ["--out", "next.csv"]
+    assert said in refused("suggest", str(folder), *out, *QUICK, *more)
     assert not Path("next.csv").exists()
 
 
