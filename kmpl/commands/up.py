@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shlex
-import subprocess
 import sys
 import threading
 import time
@@ -11,21 +10,21 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
-import httpx
 from cyclopts import Parameter, validators
 from filelock import FileLock, Timeout
 from honcho.environ import parse_procfile
 from rich.console import Console
 
 from kmpl.commands.flags import MLRUNS, Folder
+from kmpl.commands.up_elsewhere import Elsewhere
+from kmpl.commands.up_prefect import deploy, make_pool
 from kmpl.errors import UserError
 from kmpl.runtime import proxies
+from kmpl.runtime.addresses import TRACKING
 from kmpl.runtime.processes import Processes
 from kmpl.runtime.servers import HOST, answers, check_port, prefect_settings
 
 ROOT = Path(__file__).resolve().parents[2]
-POOL = "kmpl"
-RUNS_AT_ONCE = 1  # a sweep takes all cores of the machine
 QUICK = "semi-supervised/quick"
 WHOLE = "semi-supervised/ratio-sweep"
 PATIENCE_SECONDS = 180.0
@@ -42,6 +41,9 @@ def up(
     prefect_port: Port = PREFECT_PORT,
     mlflow_port: Port = 5000,
     optuna_port: Port = 8080,
+    postgres: str = "",
+    store: str = "",
+    dask: str = "",
 ) -> None:
     """Start Prefect, a worker, MLflow's and Optuna's pages, for this machine only. Ctrl-C stops them all.
 
@@ -50,26 +52,33 @@ def up(
         prefect_port: Port of Prefect's pages on 127.0.0.1.
         mlflow_port: Port of MLflow's pages on 127.0.0.1.
         optuna_port: Port of Optuna's dashboard on 127.0.0.1.
+        postgres: Address of a PostgreSQL server that keeps runs, studies and flows: postgresql://USER@HOST.
+        store: Address of the store of finished steps and of MLflow's files: s3://BUCKET/PREFIX.
+        dask: Address of a Dask scheduler whose workers compute: tcp://HOST:8786.
     """
     ports = {"prefect": prefect_port, "mlflow": mlflow_port, "optuna": optuna_port}
     procfile = _procfile()
     _check_ports(ports)
+    elsewhere = Elsewhere(postgres=postgres, store=store, dask=dask)
+    elsewhere.check()
     console = Console(highlight=False, soft_wrap=True)
     begin = time.monotonic()
     console.print("Starting Prefect, a worker, MLflow and Optuna: about half a minute.")
-    environment, runs_page = _prepare(mlruns, ports)
+    environment, runs_page = _prepare(mlruns, ports, elsewhere)
     pages = {name: _address(port) for name, port in ports.items()} | {"mlflow": runs_page}
     path = mlruns / "logs" / "up.log"
-    with _alone(mlruns), path.open("w", encoding="utf-8") as output:
+    with _alone(mlruns), contextlib.ExitStack() as held, path.open("w", encoding="utf-8") as output:
         processes = Processes(output)
         for name, command in procfile.items():
             processes.add_process(name, command, env=environment, cwd=str(ROOT))
 
         def opening() -> None:
             seconds = _wait_for_pages(ports, processes.stopping, begin)
-            _make_pool(environment["PREFECT_API_URL"])
+            held.enter_context(elsewhere.alone())  # not before: processes that are forked would share its connection
+            _make_experiment(environment, mlruns)
+            make_pool(environment["PREFECT_API_URL"])
             Path(environment["KMPL_READY"]).touch()
-            _deploy(environment, path.with_name("deploy.log"), processes.stopping)
+            deploy(ROOT, environment, path.with_name("deploy.log"), processes.stopping)
             if not processes.stopping.is_set():
                 _print_pages(console, pages, seconds)
                 _print_next_steps(console, prefect_port, path)
@@ -114,10 +123,18 @@ def _alone(mlruns: Path) -> Iterator[None]:
         raise UserError(f"kmpl up runs already on {mlruns}; stop it first, or choose another --mlruns") from error
 
 
-def _prepare(mlruns: Path, ports: Mapping[str, int]) -> tuple[dict[str, str], str]:
+def _prepare(mlruns: Path, ports: Mapping[str, int], elsewhere: Elsewhere) -> tuple[dict[str, str], str]:
     """Make the stores that the servers show; return the environment of all processes, and the page of all runs."""
     from kmpl import tracking, tuning  # slow to import
 
+    pages = {name: _address(port) for name, port in ports.items()}
+    if elsewhere.postgres:
+        elsewhere.make_databases()
+        tuning.make_studies(elsewhere.databases()["optuna"])
+        for folder in ("logs", "studies"):
+            (mlruns / folder).mkdir(parents=True, exist_ok=True)
+        where = elsewhere.environment(mlruns.resolve(), pages)
+        return _environment(mlruns.resolve(), ports) | where, pages["mlflow"]
     client = tracking.open_store(mlruns)  # two processes that open a new database together trip over each other
     (mlruns / "logs").mkdir(exist_ok=True)
     studies = tuning.storage_address(mlruns)
@@ -125,7 +142,18 @@ def _prepare(mlruns: Path, ports: Mapping[str, int]) -> tuple[dict[str, str], st
         Path(studies).touch()
     (mlruns / "studies").mkdir(exist_ok=True)
     stores = {"KMPL_RUNS": tracking.tracking_uri(mlruns), "KMPL_STUDIES": studies}
-    return _environment(mlruns.resolve(), ports) | stores, tracking.runs_url(client, _address(ports["mlflow"]))
+    stores |= elsewhere.environment(mlruns.resolve(), pages)
+    return _environment(mlruns.resolve(), ports) | stores, tracking.runs_url(client, pages["mlflow"])
+
+
+def _make_experiment(environment: Mapping[str, str], mlruns: Path) -> None:
+    """Have MLflow's server make the experiment: made in its database, it would have files on one machine's disk."""
+    if "KMPL_ARTIFACTS" not in environment:  # the database is a file, and has it already
+        return
+    from kmpl import tracking
+
+    os.environ[TRACKING] = environment[TRACKING]
+    tracking.open_store(mlruns)
 
 
 def _environment(mlruns: Path, ports: Mapping[str, int]) -> dict[str, str]:
@@ -171,55 +199,6 @@ def _wait_for_pages(ports: Mapping[str, int], stopping: threading.Event, begin: 
                     f"{name} did not answer at {_address(ports[name])} within {PATIENCE_SECONDS:.0f} seconds"
                 )
     return seconds
-
-
-def _make_pool(api: str) -> None:
-    """Make the work pool if there is none, and close the runs that the last stop left open."""
-    pool = {"name": POOL, "type": "process", "concurrency_limit": RUNS_AT_ONCE}
-    opened = {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}
-    message = "The machine or `kmpl up` was stopped while this ran; run it again."
-    crashed = {"state": {"type": "CRASHED", "message": message}, "force": True}
-    try:
-        with httpx.Client(base_url=api, trust_env=False, timeout=60) as client:  # never through a proxy
-            answer = client.post("/work_pools/", json=pool)
-            if answer.status_code != httpx.codes.CONFLICT:  # it is there already, perhaps with another limit
-                answer.raise_for_status()
-            # No worker has started yet, so these have no process; they would hold their places in the pool for ever.
-            runs = client.post(
-                "/flow_runs/filter", json={"work_pools": {"name": {"any_": [POOL]}}, "flow_runs": opened}
-            )
-            for run in runs.raise_for_status().json():
-                client.post(f"/flow_runs/{run['id']}/set_state", json=crashed).raise_for_status()
-    except httpx.HTTPError as error:
-        raise UserError(f"Prefect refused to make the work pool {POOL}: {error}") from error
-
-
-def _deploy(environment: Mapping[str, str], log: Path, stopping: threading.Event) -> None:
-    """Make the deployments of prefect.yaml.
-
-    Raises:
-        UserError: Prefect refused one.
-    """
-    if stopping.is_set():
-        return
-    command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", "prefect.yaml"]
-    with (
-        log.open("w", encoding="utf-8") as output,
-        subprocess.Popen(
-            [str(Path(sys.executable).with_name(command[0])), *command[1:]],
-            cwd=ROOT,
-            env=dict(environment),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # a Ctrl-C is ours to handle
-        ) as process,
-    ):
-        while process.poll() is None:
-            if stopping.wait(0.1):
-                process.kill()
-                return
-    if process.returncode:
-        raise UserError(f"`{shlex.join(command)}` failed; its output: {log}")
 
 
 def _print_pages(console: Console, pages: Mapping[str, str], seconds: Mapping[str, float]) -> None:

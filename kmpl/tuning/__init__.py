@@ -5,7 +5,7 @@ no experiment of a sweep uses. The test set is out of reach: the steps of a tria
 """
 
 from kmpl.tuning.ratio_studies import best_settings, check, draw_seeds, tune
-from kmpl.tuning.storage import open_studies, storage_address, studies_answer, studies_file
+from kmpl.tuning.storage import make_studies, open_studies, storage_address, studies_answer, studies_file
 from kmpl.tuning.study_task import StudyContext
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "best_settings",
     "check",
     "draw_seeds",
+    "make_studies",
     "open_studies",
     "storage_address",
     "studies_answer",

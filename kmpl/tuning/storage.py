@@ -68,6 +68,18 @@ def open_studies(address: str) -> BaseStorage:
         ) from error
 
 
+def make_studies(address: str) -> None:
+    """Make the tables of studies in a database, or the journal file, where they are missing.
+
+    Raises:
+        UserError: an error of ``open_studies``.
+    """
+    storage = open_studies(address)
+    if isinstance(storage, RDBStorage):
+        storage.remove_session()
+        storage.engine.dispose()
+
+
 @contextlib.contextmanager
 def studies_answer(address: str) -> Iterator[None]:
     """Turn a failure of the storage of studies during the block into a ``UserError`` of one line.

@@ -23,7 +23,7 @@ from rich.console import Console
 from sweeping import kmpl, runs
 from terminal import behind_a_dead_proxy, one_line, without_prefect
 
-from kmpl.commands import up
+from kmpl.commands import up, up_prefect
 from kmpl.errors import UserError
 from kmpl.runtime.servers import HOST, answers, free_port
 
@@ -97,7 +97,7 @@ def test_the_procfile_lists_the_four_processes_and_binds_them_to_this_machine() 
     assert list(processes) == ["prefect", "worker", "mlflow", "optuna"]
     for name in ("prefect", "mlflow", "optuna"):
         assert f"--host {HOST} --port" in processes[name]
-    assert f"--pool {up.POOL} " in processes["worker"]
+    assert f"--pool {up_prefect.POOL} " in processes["worker"]
 
 
 def test_the_next_command_works_in_any_folder_and_in_a_shell_that_knows_no_environment(

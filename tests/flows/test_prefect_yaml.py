@@ -15,7 +15,7 @@ from prefect.utilities.importtools import import_object
 from prefect.workers.process import ProcessVariables
 from pydantic import BaseModel
 
-from kmpl.commands import up
+from kmpl.commands import up, up_prefect
 from kmpl.config.experiment import Method
 from kmpl.config.presets import load
 from kmpl.config.sweep import SweepConfig
@@ -106,7 +106,7 @@ def test_each_deployment_is_described_and_runs_one_at_a_time_on_the_pool_of_kmpl
     assert DEPLOYMENTS[name]["concurrency_limit"]["limit"] == 1
     assert DEPLOYMENTS[name]["concurrency_limit"]["collision_strategy"] in list(ConcurrencyLimitStrategy)
     assert deployment.work_pool is not None
-    assert deployment.work_pool.name == up.POOL
+    assert deployment.work_pool.name == up_prefect.POOL
     assert deployment.work_pool.job_variables.keys() <= ProcessVariables.model_fields.keys()
 
 
