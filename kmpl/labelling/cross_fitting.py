@@ -16,8 +16,8 @@ from kmpl.config.presets import merge
 from kmpl.datasets.folder_pool import folds, pool_of
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import UNLABELLED, Pool
-from kmpl.labelling.agreement import Judgement, joined, judge
 from kmpl.labelling.doubts import suspects
+from kmpl.labelling.judges import Judgement, joined, judge
 from kmpl.labelling.thresholds import HiddenLabels, confidence_ranks
 from kmpl.method import experiment
 from kmpl.method.step_inputs import StepInput

@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from threadpoolctl import threadpool_limits
 
 from kmpl.datasets.types import UNLABELLED
-from kmpl.labelling.agreement import Judgement
+from kmpl.labelling.judges import Judgement
 
 _RARE = 0.05
 """Share of given labels that are as far from the others, at most."""
@@ -23,9 +23,10 @@ _NEIGHBOURS = 10
 def suspects(images: np.ndarray, guesses: np.ndarray, labels: np.ndarray, judgement: Judgement) -> dict[int, int]:
     """Return given labels that look like another class: index of the image → that class.
 
-    Both judges, who did not know the label, name the same other class, and give it more than half. Of an image whose
-    cluster was named they may know the other members, and still they contradict where single labels do; judges that
-    knew single labels alone named wrong ones in two of three cases (docs/log/attempts-labelling.md).
+    Classifier and graph, which did not know the label, name the same other class, and with the clusters they give it
+    more than half. Of an image whose cluster was named they may know the other members, and still they contradict where
+    single labels do; judges that knew single labels alone named wrong ones in two of three cases
+    (docs/log/attempts-labelling.md).
 
     Args:
         images: (L,) indices of images with a hidden label.

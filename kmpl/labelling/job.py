@@ -15,9 +15,10 @@ from kmpl.datasets.folder_pool import pool_of, validation_mask
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.errors import UserError, look_up
-from kmpl.labelling.agreement import Judgement, agreement_of, as_sure, calibrate, expected_accuracy, judge
+from kmpl.labelling.agreement import as_sure, calibrate, expected_accuracy
 from kmpl.labelling.cross_fitting import CrossFit, cross_fit, in_folder_order
 from kmpl.labelling.doubts import unlike
+from kmpl.labelling.judges import Judgement, grounds_of, judge
 from kmpl.labelling.label_table import LabelTable, assemble
 from kmpl.labelling.stopping import expected_by_labels
 from kmpl.labelling.thresholds import (
@@ -126,7 +127,7 @@ def run(job: Job, steps: Steps, fit: CrossFit | None = None) -> tuple[Labelling,
 
 
 def _judged(job: Job, table: LabelTable, judgement: Judgement, pool: Pool, fit: CrossFit) -> LabelTable:
-    """Return the table with confidence as the probability of being right, by two judges and by the hidden labels.
+    """Return the table with confidence as the probability of being right, by three judges and by the hidden labels.
 
     Args:
         job: the folder and its settings.
@@ -140,17 +141,18 @@ def _judged(job: Job, table: LabelTable, judgement: Judgement, pool: Pool, fit: 
     ours = judgement.take(np.argsort(pool.sources)).take(unlabelled)
     n_classes = len(job.folder.classes)
     by_person = np.where(job.folder.checked, job.folder.labels, UNLABELLED)
-    known = by_person[by_person != UNLABELLED]
     frozen = job.folder.frozen
     assert frozen is not None, "the folder has frozen features"
-    agree = ours.agree
-    unchecked = job.folder.unreviewed or job.folder.by_cluster
-    if unchecked and len(np.unique(known)) > 1:  # judges that learn kmpl's own guesses agree on them
-        agree = agreement_of(frozen, by_person, n_classes=n_classes)[unlabelled]
-    expected = expected_accuracy(agree, known, n_classes)
-    per_class = len(known) / n_classes
-    confidence, of_hidden = calibrate(ours, expected, fit.judgement, fit.hidden.right, per_class=per_class)
-    hidden = replace(fit.hidden, agreement=float(agree.mean()), confidence=of_hidden)
+    enough = len(np.unique(by_person[by_person != UNLABELLED])) > 1
+    known = by_person if enough else job.folder.labels  # judges that learn kmpl's own guesses agree on them
+    grounds = grounds_of(frozen, known, table.guesses, asked=unlabelled, n_classes=n_classes, seed=job.options.seed)
+    expected = expected_accuracy(grounds, n_classes)
+    right = fit.hidden.right
+    per_class = float((known != UNLABELLED).sum() / n_classes)
+    confidence, of_hidden = calibrate(
+        ours, expected, fit.judgement, right, stability=grounds.stability, per_class=per_class
+    )
+    hidden = replace(fit.hidden, stability=grounds.stability, confidence=of_hidden)
     curve = expected_by_labels(
         frozen, by_person, n_classes=n_classes, seed=job.options.seed, in_all=float(confidence.mean())
     )

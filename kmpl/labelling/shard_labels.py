@@ -1,7 +1,7 @@
 """The labels of a folder whose features are in shards, and what to expect of them.
 
 What ``kmpl.labelling.job`` does in memory, image by image in the same words: one round of votes, labels hidden in
-turn, two judges whose agreement and hits say how sure a label is. Shapes: N images, n of them in a shard, C classes.
+turn, three judges and hits that say how sure a label is. Shapes: N images, n of them in a shard, C classes.
 """
 
 from dataclasses import dataclass, replace
@@ -10,15 +10,17 @@ import numpy as np
 
 from kmpl.datasets.folder_pool import UNCHECKED_WEIGHT, folds
 from kmpl.datasets.types import UNLABELLED
-from kmpl.labelling.agreement import Judgement, calibrate, expected_accuracy, joined, judgement_of, temperature_for
+from kmpl.labelling.agreement import calibrate, expected_accuracy, temperature_for
 from kmpl.labelling.cross_fitting import CrossFit
 from kmpl.labelling.doubts import suspects
 from kmpl.labelling.job import Job, with_threshold
+from kmpl.labelling.judges import Judgement, joined, judgement_of
 from kmpl.labelling.label_table import LabelTable
+from kmpl.labelling.shard_grounds import grounds_of
 from kmpl.labelling.thresholds import HiddenLabels, unchecked_threshold
 from kmpl.method.shard_kmeans import draw, each, rows
 from kmpl.method.shard_structure import SHOWN, ShardStructure
-from kmpl.method.shard_votes import Judges, Labels, ShardModel, first_judges, fit, spread_shares
+from kmpl.method.shard_votes import Labels, ShardModel, fit
 
 _TEMPERED_BY = 20_000  # images, at most, on which the classifier's certainty is set
 
@@ -89,13 +91,12 @@ def _named(features: np.ndarray, assignments: np.ndarray, model: ShardModel, thr
     probabilities = model.probabilities(features)
     classes = probabilities.argmax(axis=1)
     guess = model.vote(features, assignments)
-    by_classifier, by_graph = model.judges.opinions(features, assignments)
     return _Named(
         classes=classes,
         confidence=probabilities.max(axis=1),
         voted=(guess.argmax(axis=1) == classes) & (guess.max(axis=1) >= threshold),
         clusters=assignments[:, SHOWN].astype(np.int64),
-        judgement=judgement_of(by_classifier, spread_shares(by_graph), classes),
+        judgement=judgement_of(model.opinions(features, assignments), classes),
     )
 
 
@@ -111,32 +112,23 @@ def _all_named(structure: ShardStructure, model: ShardModel, threshold: float) -
 
 
 def _judged(job: Job, structure: ShardStructure, table: LabelTable, labels: Labels, judgement: Judgement) -> LabelTable:
-    """Return the table with confidence as the probability of being right, by two judges and by hidden labels."""
+    """Return the table with confidence as the probability of being right, by three judges and by hidden labels."""
     folder, n_classes = job.folder, labels.n_classes
     found = _cross_fit(job, structure, labels)
     assert found.judgement is not None, "features of a backbone have judges"
-    ours = judgement.take(~table.given)
-    known = folder.labels[folder.checked]
-    agree = ours.agree
-    if (folder.unreviewed or folder.by_cluster) and len(np.unique(known)) > 1:
-        by_person = labels.hiding(~folder.checked)
-        agree = _agreement(structure, first_judges(structure, by_person, job.options.seed))[~table.given]
-    expected = expected_accuracy(agree, known, n_classes)
+    enough = len(np.unique(folder.labels[folder.checked])) > 1
+    known = labels.hiding(~folder.checked) if enough else labels  # judges that learn kmpl's own guesses agree on them
+    grounds = grounds_of(structure, known, table.guesses, asked=~table.given, seed=job.options.seed)
     confidence, of_hidden = calibrate(
-        ours, expected, found.judgement, found.hidden.right, per_class=len(known) / n_classes
+        judgement.take(~table.given),
+        expected_accuracy(grounds, n_classes),
+        found.judgement,
+        found.hidden.right,
+        stability=grounds.stability,
+        per_class=float((known.classes != UNLABELLED).sum() / n_classes),
     )
-    hidden = replace(found.hidden, agreement=float(agree.mean()), confidence=of_hidden)
+    hidden = replace(found.hidden, stability=grounds.stability, confidence=of_hidden)
     return with_threshold(job, replace(table, suspects=found.suspects), hidden, confidence)
-
-
-def _agreement(structure: ShardStructure, judges: Judges) -> np.ndarray:
-    """Return on which images judges agree, (N,) bool."""
-
-    def agree(features: np.ndarray, assignments: np.ndarray) -> np.ndarray:
-        one, other = judges.opinions(features, assignments)
-        return np.asarray(one.argmax(axis=1) == other.argmax(axis=1))
-
-    return np.concatenate(list(each(agree, structure.features, structure.assignments)))
 
 
 def _cross_fit(job: Job, structure: ShardStructure, labels: Labels) -> CrossFit:

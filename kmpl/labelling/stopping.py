@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from kmpl.datasets.types import UNLABELLED, FrozenFeatures
-from kmpl.labelling.agreement import agreement_of, expected_accuracy
+from kmpl.labelling.agreement import expected_accuracy
+from kmpl.labelling.judges import grounds_of
 from kmpl.runtime.seeds import derive
 
 _SHARES = (0.25, 0.5, 0.75)
@@ -40,20 +41,21 @@ def expected_by_labels(
         orders = [rng.permutation(np.flatnonzero(labels == c)) for c in range(n_classes)]
         for place, share in enumerate(shares):
             kept = np.concatenate([order[: max(1, round(share * len(order)))] for order in orders if len(order)])
-            promised[place] += _promise(frozen, labels, kept, n_classes) / _ORDERS
+            promised[place] += _promise(frozen, labels, kept, n_classes, seed=seed, redraws=1) / _ORDERS
             numbers[place] += len(kept) / _ORDERS
     everything = np.flatnonzero(labels != UNLABELLED)
-    moved = promised + in_all - _promise(frozen, labels, everything, n_classes)
+    moved = promised + in_all - _promise(frozen, labels, everything, n_classes, seed=seed, redraws=_ORDERS)
     curve = [(round(n), float(np.clip(share, 0, 1))) for n, share in zip(numbers, moved, strict=True)]
     return [*curve, (n_labels, in_all)]
 
 
-def _promise(frozen: FrozenFeatures, labels: np.ndarray, kept: np.ndarray, n_classes: int) -> float:
+def _promise(
+    frozen: FrozenFeatures, labels: np.ndarray, kept: np.ndarray, n_classes: int, *, seed: int, redraws: int
+) -> float:
     """Return the accuracy on the images without a label that judges promise who know the labels of ``kept``."""
     fewer = np.full(len(labels), UNLABELLED)
     fewer[kept] = labels[kept]
-    agree = agreement_of(frozen, fewer, n_classes=n_classes)[labels == UNLABELLED]
-    return expected_accuracy(agree, labels[kept], n_classes)
+    return expected_accuracy(grounds_of(frozen, fewer, n_classes=n_classes, seed=seed, redraws=redraws), n_classes)
 
 
 def curve_line(curve: Sequence[tuple[int, float]]) -> str:

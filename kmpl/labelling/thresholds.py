@@ -29,13 +29,13 @@ class HiddenLabels:
     """Labels that could not be hidden, because each is the only one of its class."""
     confidence: np.ndarray | None = None
     """(V,) calibrated confidence of each, as the unlabelled images have it; None before calibration."""
-    agreement: float | None = None
-    """Share of the unlabelled images on which two judges agree (``kmpl.labelling.agreement``); None without judges."""
+    stability: float | None = None
+    """Share of the unlabelled images that get the same label from other examples; None without frozen features."""
 
     @property
     def is_evidence(self) -> bool:
         """False if nothing says how accurate labels are."""
-        return len(self.right) > 1 or self.agreement is not None
+        return len(self.right) > 1 or self.stability is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +57,7 @@ class ThresholdChoice:
     expected_accuracy_of_all: float = math.nan
     """Expected share of unlabelled images whose most likely class is right; NaN if nothing was checked."""
     is_checked: bool = False
-    """Confidence is the probability of being right, by hidden labels or by two judges that agree."""
+    """Confidence is the probability of being right, by hidden labels or by judges (``kmpl.labelling.judges``)."""
 
 
 def unchecked_threshold(threshold: float) -> ThresholdChoice:
@@ -163,7 +163,7 @@ def smallest_threshold(
     accuracy = float(expected[possible[-1]])
     one_in = 1 / (1 - target_accuracy)
     caution = ""
-    if n_hidden < one_in and hidden.agreement is None:
+    if n_hidden < one_in and hidden.stability is None:
         caution = f"; too few to count one error in {one_in:.0f}: the trend over confidence decides"
     message = f"Threshold {_digits(threshold)}: {accuracy:.1%} expected to be right ({_evidence(hidden)}{caution})"
     choice = ThresholdChoice(
@@ -228,8 +228,8 @@ def _with_evidence(choice: ThresholdChoice, hidden: HiddenLabels, confidence: np
 
 
 def _evidence(hidden: HiddenLabels) -> str:
-    if hidden.agreement is not None:
-        agreement = f"two judges agree on {hidden.agreement:.0%} of the images"
+    if hidden.stability is not None:
+        agreement = f"other examples name {hidden.stability:.0%} of the images alike"
         found = f", {int(hidden.right.sum())} of {len(hidden.right)} hidden labels were found again"
         return agreement + (found if len(hidden.right) else "")
     singles = ""

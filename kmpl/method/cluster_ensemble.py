@@ -48,8 +48,7 @@ def cluster_ensemble(e: Evidence) -> Guess:
     assignments = (frozen.clusterings if frozen else ()) or clusterings(e.features, seed=e.seed)
     votes = one_hot(e.labels, e.probabilities.shape[1])
     judged = product_of((e.probabilities, propagate_labels(graph, votes, share=SHARE)))
-    votes = np.where(votes.any(axis=1, keepdims=True), WEIGHT_OF_GIVEN * votes, judged)
-    judged = product_of((judged, members_vote(assignments, votes)))
+    judged = product_of((judged, members_vote(assignments, _votes(votes, judged))))
     shown = cluster(e.features, e.labels, e.clustering, seed=e.seed, previous=e.previous)
     return Guess(classes=judged.argmax(axis=1), confidence=judged.max(axis=1), clusters=shown)
 
@@ -67,6 +66,23 @@ def spread_labels(frozen: FrozenFeatures, labels: np.ndarray, *, n_classes: int)
     graph = neighbour_graph(frozen.values, NEIGHBOURS) if frozen.graph is None else frozen.graph
     reached = np.maximum(propagate_labels(graph, one_hot(labels, n_classes), share=SHARE), LEAST)
     return np.asarray(reached / reached.sum(axis=1, keepdims=True))
+
+
+def members_opinion(frozen: FrozenFeatures, labels: np.ndarray, judged: np.ndarray) -> np.ndarray:
+    """Return what clusters think of their members, (N, C): given labels vote, and what is judged of the others.
+
+    Args:
+        frozen: features of all images; clustered where they are not yet.
+        labels: (N,) classes, −1 = unlabelled.
+        judged: (N, C) shares of the classes.
+    """
+    assignments = frozen.clusterings or clusterings(frozen.values, seed=0)
+    return members_vote(assignments, _votes(one_hot(labels, judged.shape[1]), judged))
+
+
+def _votes(given: np.ndarray, judged: np.ndarray) -> np.ndarray:
+    """Return the vote of each point, (N, C): of its given label (N, C) with triple weight, else what is judged."""
+    return np.where(given.any(axis=1, keepdims=True), WEIGHT_OF_GIVEN * given, judged)
 
 
 def neighbour_graph(features: np.ndarray, k: int) -> csr_array:

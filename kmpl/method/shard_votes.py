@@ -6,7 +6,7 @@ labels, which weighs as much as all of them. Shapes: N images, n of them in a sh
 clusterings, K clusters in one.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -71,8 +71,18 @@ class ShardModel:
     def vote(self, features: np.ndarray, assignments: np.ndarray) -> np.ndarray:
         """Return what all judges together think of images, shares (n, C)."""
         judged = product_of(self.judges.opinions(features, assignments))
-        by_members = sum(shares[column] for shares, column in zip(self.members, assignments.T[1:], strict=True))
-        return product_of((judged, np.asarray(by_members) / len(self.members)))
+        return product_of((judged, self._by_members(assignments)))
+
+    def opinions(self, features: np.ndarray, assignments: np.ndarray) -> np.ndarray:
+        """Return what the first classifier, graphs and clusters think of images, (3, n, C); each row's sum is 1."""
+        by_classifier, by_graph = self.judges.opinions(features, assignments)
+        shares = np.maximum(by_graph, LEAST)  # even where no label reaches
+        by_graph = shares / shares.sum(axis=1, keepdims=True)
+        return np.stack([by_classifier, by_graph, self._by_members(assignments)])
+
+    def _by_members(self, assignments: np.ndarray) -> np.ndarray:
+        shares = sum(shares[column] for shares, column in zip(self.members, assignments.T[1:], strict=True))
+        return np.asarray(shares) / len(self.members)
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
         """Return class probabilities (n, C) of the last classifier."""
@@ -107,11 +117,16 @@ def fit(structure: ShardStructure, labels: Labels, settings: PseudoLabelling, se
         settings: of pseudo-labelling.
         seed: of the sample that the classifier learns from.
     """
+    model = first_model(structure, labels, seed)
+    weight, bias = _retrained(structure, labels, model, settings, seed)
+    return replace(model, weight=weight, bias=bias)
+
+
+def first_model(structure: ShardStructure, labels: Labels, seed: int) -> ShardModel:
+    """Return the judges that know the given labels alone, and what they make of the members of each cluster."""
     judges = first_judges(structure, labels, seed)
     members = _members(structure, labels, judges)
-    model = ShardModel(judges=judges, members=members, weight=judges.weight, bias=judges.bias)
-    weight, bias = _retrained(structure, labels, model, settings, seed)
-    return ShardModel(judges=judges, members=members, weight=weight, bias=bias)
+    return ShardModel(judges=judges, members=members, weight=judges.weight, bias=judges.bias)
 
 
 def _members(structure: ShardStructure, labels: Labels, judges: Judges) -> list[np.ndarray]:
@@ -167,9 +182,3 @@ def _some(images: np.ndarray, seed: int) -> np.ndarray:
     if len(images) <= HEAD_IMAGES:
         return images
     return np.sort(np.random.default_rng(derive(seed, "head")).choice(images, HEAD_IMAGES, replace=False))
-
-
-def spread_shares(reached: np.ndarray) -> np.ndarray:
-    """Return what graphs say as shares (n, C) that sum to one; even where no label reaches."""
-    shares = np.maximum(reached, LEAST)
-    return np.asarray(shares / shares.sum(axis=1, keepdims=True))
