@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+import docstring_parser
 from cyclopts.help import HelpEntry, HelpPanel
 from cyclopts.help.formatters import DefaultFormatter
 from rich.text import Text
@@ -120,8 +121,18 @@ PAGES: Mapping[str, Page] = {
 
 def help_page(words: Sequence[str]) -> DefaultFormatter:
     """Return the formatter of the help that a command line asks for."""
+    _read_sources_once()
     command = next((name for name in PAGES if list(words[: len(name.split())]) == name.split()), None)
     return _Lines() if command is None else _Parts(command, everything="--help-all" in words)
+
+
+def _read_sources_once() -> None:
+    """Spare cyclopts (5.4.0) most of what a page takes: it reads the source of a class again wherever one is a base.
+
+    That is pydantic's own for each of a dozen classes of settings, three times a page.
+    """
+    if not hasattr(docstring_parser.parse_from_object, "cache_info"):
+        docstring_parser.parse_from_object = cache(docstring_parser.parse_from_object)
 
 
 class _Lines(DefaultFormatter):

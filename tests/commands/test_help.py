@@ -4,7 +4,9 @@ import contextlib
 import io
 import re
 from functools import cache
+from typing import Any
 
+import docstring_parser
 import pytest
 from rich.console import Console
 
@@ -106,6 +108,12 @@ def test_a_default_that_is_shown_is_the_one_that_holds() -> None:
 def test_help_texts_are_not_broken_where_their_source_is() -> None:
     text = shown("label", "--help")
     assert "given as --labels: assigned (all), given (what a person gave or changed)" in text
+
+
+def test_the_source_of_a_class_is_read_once() -> None:
+    shown("run", "--help")
+    read: Any = docstring_parser.parse_from_object
+    assert read.cache_info().hits > read.cache_info().misses
 
 
 @pytest.mark.parametrize(
