@@ -23,6 +23,7 @@ from kmpl.models.model_file import describe_network, write_model
 from kmpl.models.network import Network
 from kmpl.models.raw_image_classifier import RawImageClassifier
 from kmpl.tracking import served_model
+from kmpl.tracking.export_once import export_once
 from kmpl.tracking.local_models import STATE
 
 _NEEDED = ("torch", "numpy")
@@ -88,7 +89,7 @@ def _save(
     with tempfile.TemporaryDirectory() as folder:
         code = Path(folder) / f"{SERVED}.py"
         shutil.copyfile(served_model.__file__, code)
-        with _three_packages_known():
+        with _three_packages_known(), export_once():
             mlflow.pytorch.save_model(
                 pytorch_model,
                 path,
