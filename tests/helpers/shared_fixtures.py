@@ -42,9 +42,10 @@ CLUSTER = ("KMPL_STORE", "KMPL_LOCKS", "KMPL_DASK", "KMPL_SCRATCH", "KMPL_SCRATC
 def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """Keep tests away from the user's cache, and off the network: a download must fail, not happen.
 
-    New stores of this process begin with a copy of MLflow's empty database, which is made once.
+    The processes of a test run share one. New stores begin with a copy of MLflow's empty database, which is made once.
     """
-    cache = tmp_path_factory.mktemp("cache")
+    cache = shared_folder(tmp_path_factory) / "cache"
+    cache.mkdir(exist_ok=True)
     closed = {f"{scheme}_proxy": "http://127.0.0.1:9" for scheme in ("http", "https", "HTTP", "HTTPS")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KMPL_CACHE", str(cache))

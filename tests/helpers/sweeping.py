@@ -12,6 +12,7 @@ from unittest import mock
 
 import numpy as np
 from databases import copy_database
+from filelock import FileLock
 from forked import Forked
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -58,13 +59,14 @@ def by_prefect(command: Sequence[str]) -> list[str]:
 def digits() -> Path:
     """Return a folder of six hundred of MNIST's digits, a sub-folder a class; a fifth of them is its test."""
     folder = Path(os.environ["KMPL_CACHE"]) / "digits"
-    if not folder.exists():
-        data, draft = mnist.read(train=True), folder.with_name("draft of digits")
-        for c in range(10):
-            (draft / str(c)).mkdir(parents=True)
-            for i in np.flatnonzero(data.labels.numpy() == c)[:60]:
-                Image.fromarray(data.images[i, 0].numpy()).save(draft / str(c) / f"{i}.png")
-        draft.rename(folder)
+    with FileLock(folder.with_suffix(".lock")):
+        if not folder.exists():
+            data, draft = mnist.read(train=True), folder.with_name("draft of digits")
+            for c in range(10):
+                (draft / str(c)).mkdir(parents=True)
+                for i in np.flatnonzero(data.labels.numpy() == c)[:60]:
+                    Image.fromarray(data.images[i, 0].numpy()).save(draft / str(c) / f"{i}.png")
+            draft.rename(folder)
     return folder
 
 
