@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas
 import pytest
@@ -80,6 +81,46 @@ def test_fiftyone_keeps_labels_confidence_and_whose_they_are_by_name_without_suf
     ]
     assert found == expected
     assert json.loads(path.read_text())["labels"]["deep/er/f"] is None
+
+
+FIFTYONE_WROTE: dict[str, Any] = {
+    "classes": None,
+    "labels": {
+        "a": {"label": "cat", "confidence": 1.0, "attributes": {"assigned": "", "source": "given"}},
+        "b ü": {"label": "dog", "confidence": 0.75, "attributes": {"assigned": "dog", "source": "assigned"}},
+        "deep/er/f": None,
+        "sub dir/a": {"label": "007", "confidence": 0.9, "attributes": {"assigned": "007", "source": "assigned"}},
+        'sub dir/c, "d"; e': {
+            "label": "cat",
+            "confidence": 0.5,
+            "attributes": {"assigned": "cat", "source": "cluster"},
+        },
+        "sub dir/é+%#": None,
+        "x_test": {
+            "label": "Käse süß",
+            "confidence": None,
+            "attributes": {"assigned": "", "source": "given"},
+        },
+    },
+}
+"""What FiftyOne 1.22.1 exported of these records, after it had imported what kmpl wrote (docs/log/between-tools.md)."""
+
+
+def test_what_fiftyone_exports_of_what_kmpl_wrote_is_read_with_the_source_of_each_label(root: Path) -> None:
+    path = root.parent / "labels.json"
+    path.write_text(json.dumps(FIFTYONE_WROTE), encoding="utf-8")
+    people = {record.file: record.label for record in RECORDS if record.source in (GIVEN, CLUSTER)}
+    assert read(path, root, trust="given").labels == people
+    trusted = read(path, root, trust="assigned")
+    assert trusted.unreviewed == {record.file for record in RECORDS if record.source == ASSIGNED}
+    assert trusted.by_cluster == {record.file for record in RECORDS if record.source == CLUSTER}
+    write(RECORDS, root.parent / "ours" / "labels.json", root, "fiftyone")
+    ours = json.loads((root.parent / "ours" / "labels.json").read_text(encoding="utf-8"))["labels"]
+    theirs = {
+        name: value and {key: each for key, each in value.items() if each is not None}
+        for name, value in FIFTYONE_WROTE["labels"].items()
+    }
+    assert ours == theirs
 
 
 @pytest.mark.parametrize("name", READABLE)
