@@ -23,7 +23,13 @@ ELSEWHERE = {
     "make test": ".ci/run",
     "make test-slow": "Makefile",
     "make docs": "tests/docs/test_site.py",
+    "make cluster": "tests/helpers/loopback.py",
     "kmpl up": "tests/commands/test_up.py",
+    "kmpl up --postgres postgresql://kmpl@127.0.0.1 --store s3://bucket/kmpl --dask tcp://127.0.0.1:8786": (
+        "tests/commands/test_up_elsewhere.py"
+    ),
+    "cp deploy/env.example deploy/.env": "tests/deploy/test_compose.py",
+    "docker compose --file deploy/compose.yaml up --build --detach --wait": "tests/deploy/test_compose.py",
     "kmpl audit": "tests/commands/test_benchmark.py",
     "kmpl label photos --labels labels.csv --out pseudo_labels.csv --gallery gallery.html": (
         "tests/jobs/test_label_folder.py"
@@ -35,11 +41,15 @@ ELSEWHERE = {
     "kmpl data MNIST": "tests/datasets/test_duplicates.py",
     **dict.fromkeys(
         (
-            "mlflow server --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///mlflow.db "
-            "--artifacts-destination artifacts",
+            "mlflow server --host 127.0.0.1 --port 5000 --workers 1 "
+            "--backend-store-uri postgresql://kmpl@127.0.0.1/kmpl_mlflow "
+            "--artifacts-destination s3://bucket/kmpl/mlflow",
+            "prefect server start --host 127.0.0.1 --port 4200",
             "dask scheduler --host 127.0.0.1 --port 8786",
             "dask worker tcp://127.0.0.1:8786 --nthreads 1 --no-nanny",
             "export MLFLOW_TRACKING_URI=http://127.0.0.1:5000",
+            "export OPTUNA_STORAGE=postgresql://kmpl@127.0.0.1/kmpl_optuna",
+            "export PREFECT_API_URL=http://127.0.0.1:4200/api",
             "export KMPL_STORE=s3://bucket/kmpl",
             "export KMPL_DASK=tcp://127.0.0.1:8786",
             "kmpl doctor",

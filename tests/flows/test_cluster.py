@@ -3,6 +3,7 @@
 
 import json
 import logging
+import os
 import random
 import re
 import signal
@@ -227,10 +228,10 @@ def test_two_machines_that_start_one_sweep_never_mix(cluster: LoopbackCluster) -
     cluster.start_worker()
     other = cluster.folder / "another client"
     other.mkdir()
-    command = [*by_prefect(COMMAND), "--name", "both", *LONGER]
+    command = [*by_prefect(COMMAND), "--name", "both", *TWO, "--pretrain.epochs", "41"]  # nothing is in the store yet
     with start(*command, cwd=cluster.client, env=environment(cluster)) as process:
         first = Command(process)
-        assert first.says(r"epoch \d+/40")
+        assert first.says(r"epoch \d+/41")
         second = kmpl(*command, cwd=other, env=environment(cluster))
         assert first.end()[0] == 0
     assert second.returncode == 2
@@ -241,6 +242,34 @@ def test_two_machines_that_start_one_sweep_never_mix(cluster: LoopbackCluster) -
     again = kmpl(*command, cwd=other, env=environment(cluster))  # it finds all finished
     assert again.returncode == 0, again.stderr
     assert json.loads((other / "report.json").read_text())["run"] == report(cluster.client).run
+
+
+@pytest.mark.skipif(not os.environ.get("KMPL_TEST_QUIET"), reason="KMPL_TEST_QUIET=1 says that two cores are quiet")
+def test_two_workers_take_half_the_time_and_one_takes_that_of_a_direct_run(
+    cluster: LoopbackCluster, tmp_path: Path
+) -> None:
+    """Eight experiments of one thread each; the time is from the first that is begun to the last that is finished."""
+    eight = (*TWO, "--seeds", "0,1,2,3", "--pretrain.epochs", "150", "--name", "eight")
+    seconds = {0: spent(start(*COMMAND, *eight, "--threads", "1", cwd=tmp_path))}
+    for n in (1, 2):
+        cluster.start_worker()
+        store = {"KMPL_STORE": f"s3://kmpl/of-{n}"}  # an empty one
+        command = [*by_prefect(COMMAND), *eight[:-1], f"eight-{n}"]
+        seconds[n] = spent(start(*command, cwd=cluster.client, env=environment(cluster) | store))
+        assert report(cluster.client).digest == report(tmp_path).digest
+    efficiency, overhead = seconds[1] / (2 * seconds[2]), seconds[1] / seconds[0] - 1
+    print(f"{seconds}: efficiency {efficiency:.3f}, overhead {overhead:+.1%}")
+    assert efficiency >= 0.85
+    assert overhead <= 0.08
+
+
+def spent(process: subprocess.Popen[str]) -> float:
+    """Return the seconds from a sweep's first experiment that is begun to its last that is finished."""
+    assert process.stdout is not None
+    told = [(time.monotonic(), line) for line in process.stdout]
+    assert process.wait() == 0
+    begun = next(at for at, line in told if line.rstrip().endswith(": begun"))
+    return max(at for at, line in told if line.rstrip().endswith(": finished")) - begun
 
 
 def test_workers_that_do_not_see_the_folder_make_none_of_their_own(cluster: LoopbackCluster) -> None:
