@@ -87,6 +87,7 @@ _command("benchmark:fewest", "One and two labels a class, at random or suggested
 _command("benchmark:ingredients", "The method with each part out, and others in.", of=benchmark)
 _command("benchmark:speed", "Beside the notebook's way, and the machine's limits.", of=benchmark)
 _command("benchmark:cost", "Time and memory of each step, as the pool grows.", of=benchmark)
+_command("benchmark_shards:shards", "Large folders in shards: K-means, time, memory.", of=benchmark)
 _command("benchmark_pictures:pictures", "Folders of pictures, beside logistic regression.", of=benchmark)
 _command("benchmark_keystrokes:keystrokes", "What a person's keys are worth.", of=benchmark)
 _command("benchmark:folder", "A folder of digits, labelled by a few.", of=benchmark)

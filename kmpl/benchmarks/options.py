@@ -5,6 +5,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field
 
+from kmpl.config.backbones import DEFAULT_BACKBONE
 from kmpl.config.base import COMMA_SEPARATED, Ratios, Seeds, Settings, Sizes
 from kmpl.config.experiment import AFTER, BEFORE, Arm, Arms
 from kmpl.config.sweep import SweepOptions
@@ -95,3 +96,18 @@ class CostOptions(Settings):
 
     sizes: Sizes = (7_500, 15_000, 30_000, 60_000, 120_000, 240_000)
     """Numbers of images in the pool, separated by commas. If the data set has fewer, the pool holds views of them."""
+
+
+class ShardOptions(Settings):
+    """How much the benchmark of shards measures."""
+
+    points: int = Field(default=200_000, ge=0)
+    """Points that K-means clusters over shards and all at once; 0 = that is left out."""
+    sizes: Annotated[tuple[Annotated[int, Field(ge=1_000)], ...], *COMMA_SEPARATED] = (60_000, 240_000, 1_000_000)
+    """Numbers of images whose features are labelled in shards, separated by commas; features of a real network."""
+    pictures: int = Field(default=5_000, ge=0)
+    """Pictures that are embedded and labelled in shards; 0 = none."""
+    backbone: str = DEFAULT_BACKBONE
+    """Network that embeds them."""
+    real: int = Field(default=1_000, ge=200, le=60_000)
+    """Pictures whose features the others are drawn from."""

@@ -24,7 +24,7 @@ SECTIONS: Mapping[str, type[Settings]] = {
     if isinstance(field.default, Settings)
 }
 """Sections of the settings of pool, training, clustering and voting, by what their flags begin with."""
-_RARE = ("--network", "--precision")
+_RARE = ("--network", "--precision", "--shards")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +110,9 @@ PAGES: Mapping[str, Page] = {
         defaults=help_defaults.of_folder_benchmark,
     ),
     "benchmark speed": Page(example="kmpl benchmark speed", first=("--out", "--turns")),
+    "benchmark shards": Page(
+        example="kmpl benchmark shards --sizes 60000 --pictures 0", first=("--out", "--points", "--sizes", "--pictures")
+    ),
     "benchmark cost": Page(example="kmpl benchmark cost", first=("--out", "--sizes")),
     "audit": Page(
         example="kmpl audit --ratios 0.1 --seeds 0",

@@ -11,6 +11,7 @@ from kmpl.config.labelling import LabelOptions
 from kmpl.config.presets import merge
 from kmpl.datasets.image_folder import FolderImages, OnProgress, read_folder
 from kmpl.datasets.types import UNLABELLED
+from kmpl.errors import UserError
 from kmpl.formats.hand_labels import check_overwrite
 from kmpl.jobs import embed_folder
 from kmpl.jobs.label_files import Files
@@ -46,8 +47,10 @@ def embed(
         on_progress: called with the number of images so far and in all.
 
     Raises:
-        UserError: the backbone cannot be opened.
+        UserError: the backbone cannot be opened, or shards are asked for, which are no features in memory.
     """
+    if overrides.get("shards"):
+        raise UserError("shards: only kmpl label and kmpl suggest work in shards; leave it out")
     name = asked_backbone(overrides)
     if name == AUTO:
         name = DEFAULT_BACKBONE if default_is_installed() else NO_BACKBONE

@@ -20,7 +20,7 @@ from kmpl.method.results import Clusters
 from kmpl.method.shard_kmeans import Shards, draw, each, kmeans_of_shards, n_points, nearest
 from kmpl.runtime.seeds import derive
 
-SAMPLE_IMAGES = 20_000
+SAMPLE_IMAGES = 10_000
 """Images on which the clusterings are found."""
 SHOWN = 0
 """Column of the clusters that people see; those of the ensemble follow."""

@@ -59,6 +59,15 @@ ELSEWHERE = {
     ),
     "kmpl compare three other": "tests/tracking/test_summary_runs.py",
     "kmpl benchmark cost": "tests/benchmarks/speed/test_cost.py",
+    "kmpl benchmark shards": "tests/benchmarks/speed/test_shards.py",
+    **dict.fromkeys(
+        (
+            "kmpl label photos --labels labels.csv --out pseudo_labels.csv --backbone efficientnet-lite0 --shards 4",
+            "kmpl label photos --labels labels.csv --out pseudo_labels.csv --backbone features:vectors",
+            "kmpl suggest photos --backbone features:vectors --budget 20 --out to_label.csv",
+        ),
+        "tests/jobs/test_label_sharded.py",
+    ),
     "kmpl benchmark keystrokes stamps clipart": "tests/benchmarks/accuracy/test_keystrokes.py",
     "kmpl benchmark pictures stamps clipart": "tests/benchmarks/accuracy/test_pictures.py",
     "kmpl benchmark folder": "tests/benchmarks/accuracy/test_own_folder.py",
