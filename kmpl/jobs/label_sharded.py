@@ -54,34 +54,36 @@ def label(
     Raises:
         UserError: an error of ``kmpl.jobs.sharded_folder.read`` or of ``prepare``, or a file cannot be written.
     """
-    shard_files.check_place(files.out, overwrite=files.overwrite)
-    if files.gallery is not None:
-        raise UserError("--gallery: shows pictures that are in memory; leave it out with shards")
+    _check(files)
     workspace = Workspace(mlruns)
     with own_folder(workspace.scratch) as folder:
         sharded = read(files, overrides, workspace=workspace, folder=folder, on_progress=on_progress)
         job = prepare(sharded.images, overrides)  # what cannot be labelled is refused before a run is opened
         client = tracking.open_store(mlruns)
-        run_of_folder = labelling_run(
-            client,
-            name=f"label {folder_name(files.folder)}",
-            folder=files.folder,
-            locks=workspace.locks,
-            command=command,
-        )
+        name = f"label {folder_name(files.folder)}"
+        run_of_folder = labelling_run(client, name=name, folder=files.folder, locks=workspace.locks, command=command)
         with tracking.store_answers(), run_of_folder as tracked:
             tracked.log_way(job.options.model_dump(mode="json"), job.config.backbone, "")
             labels, network = _labelled(job, sharded, folder, entering)
             text = json.dumps(check_record(labels), indent=2) + "\n"
-            pool = _pool(sharded.images)
-            tracked.log_labels(
-                pool, network, numbers=metrics_of(labels), note=run_note(labels), files={"check.json": text}
-            )
+            pool, kept = _pool(sharded.images), {"check.json": text}
+            tracked.log_labels(pool, network, numbers=metrics_of(labels), note=run_note(labels), files=kept)
             entering("write labels")
             shard_files.write(each_record(labels), [len(shard) for shard in sharded.features], files.out)
             with whole_file(files.check_file) as draft:
                 draft.write_text(text, encoding="utf-8", newline="")
     return labels, tracked.id
+
+
+def _check(files: Files) -> None:
+    """Refuse files that shards do not write.
+
+    Raises:
+        UserError: in one line.
+    """
+    shard_files.check_place(files.out, overwrite=files.overwrite)
+    if files.gallery is not None:
+        raise UserError("--gallery: shows pictures that are in memory; leave it out with shards")
 
 
 def _labelled(

@@ -78,23 +78,12 @@ def read(
     files.check()
     learning = merge(LabelOptions(), overrides)
     use_threads(learning.threads)
-    kind, _, place = learning.backbone.partition(":")
-    if kind == FEATURES:
-        names, raw = named_shards(Path(place).expanduser())
-        found = EmbeddedFolder(
-            files=tuple(names),
-            digests=tuple(names),  # nothing is known of the files' content
-            left_out={},
-            conversion=PLAIN,
-            notes=(),
-            features=raw,
-        )
-    else:
-        found = embed_shards.embed(files.folder, learning, workspace, on_progress)
+    found = _found(files.folder, learning, workspace, on_progress)
     images = _images(files, found)
     projection = fit_projection(found.features, name=learning.backbone)
     features = folder.write("features", projected(found.features, projection))
-    backbone = None if kind == FEATURES else backbone_of(learning.backbone, learning.backbone_weights)
+    is_network = kind_of(learning.backbone) != FEATURES
+    backbone = backbone_of(learning.backbone, learning.backbone_weights) if is_network else None
     none = np.empty((0, found.features[0].shape[1]), dtype=np.float32)
     frozen = FrozenFeatures(
         values=none,
@@ -105,6 +94,16 @@ def read(
         side=backbone.size if backbone else 0,
     )
     return ShardedFolder(images=replace(images, frozen=frozen), features=features, projection=projection)
+
+
+def _found(root: Path, learning: LabelOptions, workspace: Workspace, on_progress: OnProgress) -> EmbeddedFolder:
+    """Return names and features: those of a folder of shards, or what a network has of a folder's images."""
+    kind, _, place = learning.backbone.partition(":")
+    if kind != FEATURES:
+        return embed_shards.embed(root, learning, workspace, on_progress)
+    names, raw = named_shards(Path(place).expanduser())
+    files = tuple(names)  # which stand for digests, as nothing is known of the files' content
+    return EmbeddedFolder(files=files, digests=files, left_out={}, conversion=PLAIN, notes=(), features=raw)
 
 
 def _images(files: Files, found: EmbeddedFolder) -> FolderImages:

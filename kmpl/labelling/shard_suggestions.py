@@ -6,6 +6,7 @@ all. Shapes: N images, n of them in a shard, D feature dimension, K clusters, P 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -26,6 +27,7 @@ _PER_CLUSTER = 32
 """Candidates of a cluster: where all are near-duplicates of labelled images, it gets no suggestion."""
 _PER_UNCERTAIN = 20
 """Uncertain candidates for each image that is still to be chosen."""
+_TYPICAL: Reason = "no label in its cluster"
 _MOST_CLUSTERS = 1_000
 _MOST_LABELLED = 20_000  # images with a label that candidates are compared with
 
@@ -92,37 +94,26 @@ def suggest_in_shards(
     seen = _looked_at(features, labels, centroids)
     spread = seen.squares / len(labels) - float(np.square(seen.sums / len(labels)).sum())
     near = NEAR_DUPLICATE_DISTANCE * float(np.sqrt(max(spread, 0.0)))
-    groups = []
-    for k in np.argsort(-seen.sizes, kind="stable"):
-        if not seen.labelled[k]:
-            groups.append(seen.candidates.images[seen.candidates.clusters == k])
     known = _some_labelled(labels, seed)
-    typical = _chosen(features, groups, known, digests=digests, near=near, limit=budget)
-    chosen, certainty = typical, None
-    if len(typical) < budget:
+    choose = partial(_chosen, features, digests=digests, near=near)
+    typical = choose(_typical(seen), known, limit=budget)
+    chosen, certainty, missing = typical, None, budget - len(typical)
+    if missing:
         certainty = _margins(features, centroids) if confidence is None else confidence()
         rest = np.flatnonzero(labels == UNLABELLED)
-        least = rest[np.argsort(certainty[rest], kind="stable")][
-            : _PER_UNCERTAIN * (budget - len(typical)) + len(typical)
-        ]
-        more = _chosen(
-            features,
-            least[:, None],
-            np.concatenate([known, typical]),
-            digests=digests,
-            near=near,
-            limit=budget - len(typical),
-        )
+        least = rest[np.argsort(certainty[rest], kind="stable")][: _PER_UNCERTAIN * missing + len(typical)]
+        more = choose(least[:, None], np.concatenate([known, typical]), limit=missing)
         chosen = np.concatenate([typical, more])
     found, _ = nearest_and_distance(_in_order(features, chosen), centroids)
-    first: Reason = "no label in its cluster"
     then: Reason = "between clusters" if confidence is None else "least certain"
-    return ShardSuggestions(
-        images=chosen,
-        reasons=(*len(typical) * (first,), *(len(chosen) - len(typical)) * (then,)),
-        clusters=found,
-        confidence=certainty,
-    )
+    reasons: list[Reason] = [*len(typical) * [_TYPICAL], *(len(chosen) - len(typical)) * [then]]
+    return ShardSuggestions(images=chosen, reasons=tuple(reasons), clusters=found, confidence=certainty)
+
+
+def _typical(seen: _Seen) -> list[np.ndarray]:
+    """Return the images nearest to the centroid of each cluster without a label, large clusters first."""
+    order = np.argsort(-seen.sizes, kind="stable")
+    return [seen.candidates.images[seen.candidates.clusters == k] for k in order if not seen.labelled[k]]
 
 
 def _margins(features: Shards, centroids: np.ndarray) -> np.ndarray:

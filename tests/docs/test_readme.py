@@ -59,7 +59,7 @@ ELSEWHERE = {
     ),
     "kmpl compare three other": "tests/tracking/test_summary_runs.py",
     "kmpl benchmark cost": "tests/benchmarks/speed/test_cost.py",
-    "kmpl benchmark shards": "tests/benchmarks/speed/test_shards.py",
+    "kmpl benchmark shards": "tests/benchmarks/speed/test_shards_benchmark.py",
     **dict.fromkeys(
         (
             "kmpl label photos --labels labels.csv --out pseudo_labels.csv --backbone efficientnet-lite0 --shards 4",
