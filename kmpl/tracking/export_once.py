@@ -35,7 +35,7 @@ def export_once() -> Iterator[None]:
             _KEPT[structure] = program
         return program
 
-    torch.export.export = export
+    torch.export.export = export  # type: ignore[assignment]
     try:
         yield
     finally:
