@@ -47,6 +47,21 @@ LONGEST = (
     "tests/runtime/test_processes.py",
 )
 
+# Files that have commands forked (tests/helpers/forked.py): what they are forked from takes six seconds to import.
+FORKING = (
+    "tests/jobs/test_sweep.py",
+    "tests/commands/test_cli.py",
+    "tests/commands/test_review.py",
+    "tests/review/test_page.py",
+    "tests/tracking/test_sweep_runs.py",
+    "tests/tracking/test_labelling_runs.py",
+    "tests/tracking/test_client.py",
+    "tests/tuning/test_trial_claims.py",
+    "tests/store/test_store.py",
+    "tests/datasets/test_mnist.py",
+    "tests/runtime/test_devices.py",
+)
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Load the fixtures, except in the process that only hands tests out to others."""
@@ -65,9 +80,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 class WholeFiles(LoadFileScheduling):
-    """Hands whole files to processes, and all flows to one: they share Prefect's server."""
+    """Hands whole files to processes. What shares a server goes to one: all flows, and what is forked."""
 
     def _split_scope(self, nodeid: str) -> str:
+        if nodeid.startswith(FORKING):
+            return "forked"
         return "tests/flows" if nodeid.startswith("tests/flows/") else super()._split_scope(nodeid)
 
 
