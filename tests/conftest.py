@@ -60,6 +60,7 @@ FORKING = (
     "tests/store/test_store.py",
     "tests/datasets/test_mnist.py",
     "tests/runtime/test_devices.py",
+    "tests/runtime/test_forked.py",
 )
 
 
