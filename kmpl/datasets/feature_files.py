@@ -18,8 +18,8 @@ import numpy as np
 
 from kmpl.errors import FileError
 
-_NAME_COLUMNS = ("file", "file_name", "path", "image_path", "image", "name")
-_LABEL_COLUMNS = ("label", "class", "target", "y")
+_NAME_COLUMNS = ("file", "file_name", "filename", "filenames", "path", "image_path", "image", "name")
+_LABEL_COLUMNS = ("label", "labels", "class", "target", "y")
 """No features: they would tell the method what it is to find."""
 _Rows = tuple[list[str], np.ndarray]
 

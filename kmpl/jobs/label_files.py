@@ -26,6 +26,14 @@ class Files:
     out_format: str | None = None
     """Format of ``out`` (``kmpl.formats.registry``); None: its name tells it."""
 
+    final_folder: Path | None = None
+    """Folder that ``out``, and a file of given labels beside it, go to once all are whole; None: they stay."""
+
+    def lasting(self, path: Path) -> Path:
+        """Return where a file that is read or written now lies later."""
+        is_draft = self.final_folder is not None and path.resolve().parent == self.out.resolve().parent
+        return (self.final_folder / path.name if self.final_folder and is_draft else path).resolve()
+
     @property
     def format(self) -> str:
         """Name of the format of ``out``.

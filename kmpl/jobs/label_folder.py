@@ -103,9 +103,9 @@ def _label_tracked(
 def _source(files: Files, images: FolderImages, overrides: Mapping[str, Any]) -> Source:
     """Return where labels were read and written."""
     return Source(
-        out=str(files.out.resolve()),
+        out=str(files.lasting(files.out)),
         out_format=files.format,
-        labels_file=str(images.labels_file.resolve()) if images.labels_file else "",
+        labels_file=str(files.lasting(images.labels_file)) if images.labels_file else "",
         class_named=files.rules.class_named,
         trust=files.rules.trust,
         format=files.rules.format,

@@ -188,7 +188,7 @@ def _pull_or_begin(place: Place, rules: Rules, say: Say) -> tuple[GivenLabels, P
 def _label(files: Files, given: GivenLabels, label: Callable[[Files], object]) -> None:
     """Label the folder by what was pulled; the files are in their places once all are whole."""
     with tempfile.TemporaryDirectory(dir=files.out.resolve().parent, prefix=f".{files.out.name}.") as folder:
-        drafts = replace(files, out=Path(folder) / files.out.name, overwrite=True)
+        drafts = replace(files, out=Path(folder) / files.out.name, overwrite=True, final_folder=files.out.parent)
         drafts = replace(drafts, labels=given_file(drafts.out))
         pull.write(given.labels, given_file(drafts.out))
         label(drafts)

@@ -142,3 +142,13 @@ def test_a_name_that_comes_twice_and_texts_for_numbers_are_refused(tmp_path: Pat
     (tmp_path / "f.txt").write_text("\n".join(NAMES))
     with pytest.raises(FileError, match="cannot be read"):
         read_features(tmp_path / "f.npy", FILES)
+
+
+@pytest.mark.parametrize("name", ["filename", "filenames"])
+def test_embeddings_that_lightlytrain_wrote_are_features_as_parquet(tmp_path: Path, name: str) -> None:
+    """Its CSV has the column ``filename``, or, for Lightly's own use, ``filenames`` and ``labels``, which are zeros."""
+    table = pd.DataFrame({name: ["a.png", "b ü.png"], "embedding_0": [0.5, 1.5], "embedding_1": [2.5, 3.5]})
+    table = table.assign(labels=0) if name == "filenames" else table
+    table.to_parquet(tmp_path / "features.parquet")
+    found = read_features(tmp_path / "features.parquet", ["b ü.png", "a.png"])
+    assert found.tolist() == [[1.5, 3.5], [0.5, 2.5]]

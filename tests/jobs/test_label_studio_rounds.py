@@ -5,7 +5,9 @@ from pathlib import Path
 import pytest
 
 from kmpl.errors import UserError
+from kmpl.formats.given_labels import GivenLabels
 from kmpl.jobs import label_studio
+from kmpl.jobs.label_files import Files
 from kmpl.jobs.label_studio import Place, patiently, push_labels
 from kmpl.label_studio.access import TOKEN
 from kmpl.label_studio.client import RefusedError, UnreachableError
@@ -52,3 +54,18 @@ def test_what_a_server_refuses_is_not_tried_again(pauses: list[float]) -> None:
     with pytest.raises(UserError, match="no"):
         patiently(work, print)
     assert not pauses
+
+
+def test_a_labelling_keeps_where_its_files_lie_later_and_no_draft(tmp_path: Path) -> None:
+    """``kmpl label --new-files`` looks for them there."""
+    kept = []
+
+    def label(drafts: Files) -> None:
+        assert drafts.labels is not None
+        kept.append((drafts.lasting(drafts.out), drafts.lasting(drafts.labels)))
+        for path in (drafts.out, drafts.check_file):
+            path.touch()
+
+    label_studio._label(Files(tmp_path / "pictures", tmp_path / "out.csv"), GivenLabels({"a.png": "cat"}), label)
+    assert kept == [(tmp_path / "out.csv", tmp_path / "out.given.csv")]
+    assert all(path.exists() for path in kept[0])
