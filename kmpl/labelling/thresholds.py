@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.special import expit, logit
 from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
@@ -31,6 +32,8 @@ class HiddenLabels:
     """(V,) calibrated confidence of each, as the unlabelled images have it; None before calibration."""
     stability: float | None = None
     """Share of the unlabelled images that get the same label from other examples; None without frozen features."""
+    caution: float = 0.0
+    """Log-odds that a promise stays below the confidence, where nothing could be hidden."""
 
     @property
     def is_evidence(self) -> bool:
@@ -149,7 +152,8 @@ def smallest_threshold(
             n_found_again=int(hidden.right.sum()),
         )
     falling = np.sort(confidence)[::-1]
-    expected = np.cumsum(falling) / np.arange(1, len(falling) + 1)
+    promised = expit(logit(falling) - hidden.caution) if hidden.caution else falling
+    expected = np.cumsum(promised) / np.arange(1, len(falling) + 1)
     last_of_equals = np.append(falling[1:] < falling[:-1], True)  # a threshold cannot tell equals apart
     possible = np.flatnonzero((expected >= target_accuracy) & (falling >= minimum) & last_of_equals)
     if not len(possible):
@@ -229,9 +233,8 @@ def _with_evidence(choice: ThresholdChoice, hidden: HiddenLabels, confidence: np
 
 def _evidence(hidden: HiddenLabels) -> str:
     if hidden.stability is not None:
-        agreement = f"other examples name {hidden.stability:.0%} of the images alike"
         found = f", {int(hidden.right.sum())} of {len(hidden.right)} hidden labels were found again"
-        return agreement + (found if len(hidden.right) else "")
+        return f"other examples name {hidden.stability:.0%} of the images alike{found if len(hidden.right) else ''}"
     singles = ""
     if hidden.singles:
         singles = f"; {hidden.singles} more, each the only one of its class, could not be hidden and count as misses"

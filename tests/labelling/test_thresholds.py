@@ -1,5 +1,7 @@
 """The threshold that keeps a promise: learnt from few hidden labels, on the safe side, and silent where it must be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -123,3 +125,16 @@ def test_a_threshold_that_was_set_stands_and_says_what_to_expect() -> None:
     assert (none.threshold, none.expected_accuracy_of_all) == (0.95, pytest.approx(0.6))
     nothing = user_threshold(0.5, HiddenLabels(np.zeros(0), np.zeros(0, dtype=bool), 3), chance)
     assert "nothing checks the result" in nothing.message
+
+
+def test_a_promise_without_a_hidden_label_stays_below_the_confidence() -> None:
+    confidence = np.linspace(0.5, 0.99, 100)
+    nothing = np.zeros(0)
+    plain = HiddenLabels(nothing, nothing.astype(bool), stability=0.7)
+    bold, careful = (smallest_threshold(0.85, replace(plain, caution=c), confidence) for c in (0.0, 0.6))
+    assert bold.threshold is not None
+    assert careful.threshold is not None
+    assert careful.threshold > bold.threshold + 0.1
+    assert 0.85 <= careful.expected_accuracy < confidence[confidence >= careful.threshold].mean() - 0.02
+    assert careful.expected_accuracy_of_all == bold.expected_accuracy_of_all == pytest.approx(confidence.mean())
+    assert "other examples name 70% of the images alike" in careful.message
