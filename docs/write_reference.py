@@ -85,7 +85,7 @@ _LINE_END = """## Variables of the environment
 | `PREFECT_API_URL` | Prefect's server; here by default that of `kmpl up`; empty: one is started for the moment |
 | `LABEL_STUDIO_API_KEY` | token for `kmpl label-studio`; it is never a flag, and kept nowhere |
 | `KMPL_STORE` | where finished steps are kept: `s3://…`, `gs://…`, `az://…`, `file:///…`; otherwise `mlruns/cache` |
-| `KMPL_LOCKS` | PostgreSQL by whose locks machines agree; otherwise the database of studies or runs, if it is PostgreSQL, else files |
+| `KMPL_LOCKS` | PostgreSQL by whose locks machines agree; otherwise that of studies or runs, else files |
 | `KMPL_DASK` | address of a Dask scheduler: experiments run on its workers (extra `dask`) |
 | `KMPL_SCRATCH` | folder of each machine for copies of what is kept elsewhere; otherwise one in `KMPL_CACHE` |
 | `KMPL_SCRATCH_GB` | what they may take there, gigabytes; otherwise 10; those that were not used for longest go first |
