@@ -61,6 +61,15 @@ def up(
     _check_ports(ports)
     elsewhere = Elsewhere(postgres=postgres, store=store, dask=dask)
     elsewhere.check()
+    _run(procfile, mlruns, ports, elsewhere)
+
+
+def _run(procfile: Mapping[str, str], mlruns: Path, ports: Mapping[str, int], elsewhere: Elsewhere) -> None:
+    """Run all processes until Ctrl-C.
+
+    Raises:
+        UserError: one ended, or did not answer; all are stopped then.
+    """
     console = Console(highlight=False, soft_wrap=True)
     begin = time.monotonic()
     console.print("Starting Prefect, a worker, MLflow and Optuna: about half a minute.")
@@ -81,7 +90,7 @@ def up(
             deploy(ROOT, environment, path.with_name("deploy.log"), processes.stopping)
             if not processes.stopping.is_set():
                 _print_pages(console, pages, seconds)
-                _print_next_steps(console, prefect_port, path)
+                _print_next_steps(console, ports["prefect"], path)
 
         try:
             processes.run(opening)

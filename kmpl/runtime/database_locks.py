@@ -24,6 +24,8 @@ RESTART_SECONDS = 20.0
 PATIENCE_SECONDS = 60.0
 """How long a server that has answered before may be gone."""
 _PREFIX = "postgresql:"
+_ANSWERED: set[str] = set()
+"""Databases that have answered this process; one that never did is not waited for."""
 
 
 def open_locks(address: str, folder: Path) -> Locks:
@@ -50,7 +52,6 @@ class DatabaseLocks:
 
     def __init__(self, database: str) -> None:
         self.database = database
-        self._answered = False
         self._identity = ""
 
     @contextmanager
@@ -161,10 +162,10 @@ class DatabaseLocks:
         while True:
             try:
                 answer = ask()
-                self._answered = True
+                _ANSWERED.add(self.database)
                 return answer
             except errors() as error:
-                if not self._answered or time.monotonic() > end:
+                if self.database not in _ANSWERED or time.monotonic() > end:
                     raise StoreError(
                         f"the locks at {shown(self.database)} do not answer: {reason(error)}; start the database, or "
                         f"name another by {LOCKS}; all finished work is kept",

