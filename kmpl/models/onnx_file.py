@@ -79,9 +79,11 @@ def _export(model: "TrainedModel", path: Path) -> None:
     import torch
 
     example = torch.from_numpy(probes(model.raw_shape, 1))
+    unknown = torch.ops.aten.adaptive_max_pool2d.default  # to ONNX
     with _quiet():
         program = torch.export.export(model.module, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
-        program = program.run_decompositions({torch.ops.aten.adaptive_max_pool2d.default: _adaptive_max_pool})
+        if any(node.target == unknown for node in program.graph.nodes):  # a pass over the graph takes a second
+            program = program.run_decompositions({unknown: _adaptive_max_pool})
         try:
             written = torch.onnx.export(
                 program,
