@@ -144,13 +144,9 @@ def smallest_threshold(
     """
     n_hidden = len(hidden.right)
     if not hidden.is_evidence:
-        return ThresholdChoice(
-            threshold=None,
-            message="No class has two labels, so accuracy cannot be estimated; no label was assigned",
-            target_accuracy=target_accuracy,
-            n_hidden=n_hidden,
-            n_found_again=int(hidden.right.sum()),
-        )
+        message = "No class has two labels, so accuracy cannot be estimated; no label was assigned"
+        choice = ThresholdChoice(threshold=None, message=message, target_accuracy=target_accuracy)
+        return replace(choice, n_hidden=n_hidden, n_found_again=int(hidden.right.sum()))
     falling = np.sort(confidence)[::-1]
     promised = expit(logit(falling) - hidden.caution) if hidden.caution else falling
     expected = np.cumsum(promised) / np.arange(1, len(falling) + 1)

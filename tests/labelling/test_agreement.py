@@ -81,6 +81,13 @@ def test_hidden_labels_that_contradict_the_judges_plainly_decide() -> None:
     assert confidence.mean() == pytest.approx(0.4, abs=0.05)
 
 
+def test_hidden_labels_of_classes_with_few_labels_are_expected_to_be_found_less_often() -> None:
+    judgement, _ = judged(500, 0.0)
+    hidden, found = judged(40, 0.0)
+    two, twenty = (calibrate(judgement, 0.6, hidden, found, stability=0.7, per_class=n)[0].mean() for n in (2, 20))
+    assert two > twenty + 0.01
+
+
 @pytest.fixture(scope="module")
 def digits() -> tuple[FrozenFeatures, np.ndarray]:
     """Features of real digits by their pixels, and their classes."""
