@@ -32,8 +32,8 @@ _AT_FOLDS, _LESS_AT_FOLDS, _MOST_LABELS = 0.35, 1.7, 20
 than they might be; and how much less where a class has few labels, and hiding one takes half of what is known of it."""
 _LEVEL_DEVIATION_CONTRADICTED = 2.0  # where hidden labels say plainly that the judges agree on what is wrong
 _SURPRISE = 3.0  # standard deviations of hits, from which on it is plain
-CAUTION = 0.6
-"""Log-odds that a promise stays below the confidence where no label could be hidden: nine of ten are kept then."""
+CAUTION, CAUTION_WITHOUT_HIDDEN = 0.25, 0.6
+"""Log-odds that a promise stays below the confidence: nine of ten are kept then."""
 _WIDEST = 5.0  # logarithm of the temperature, at most
 
 

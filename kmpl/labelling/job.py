@@ -15,7 +15,7 @@ from kmpl.datasets.folder_pool import pool_of, validation_mask
 from kmpl.datasets.image_folder import FolderImages
 from kmpl.datasets.types import UNLABELLED, Pool
 from kmpl.errors import UserError, look_up
-from kmpl.labelling.agreement import CAUTION, as_sure, calibrate, expected_accuracy
+from kmpl.labelling.agreement import CAUTION, CAUTION_WITHOUT_HIDDEN, as_sure, calibrate, expected_accuracy
 from kmpl.labelling.cross_fitting import CrossFit, cross_fit, in_folder_order
 from kmpl.labelling.doubts import unlike
 from kmpl.labelling.judges import Judgement, grounds_of, judge
@@ -152,7 +152,7 @@ def _judged(job: Job, table: LabelTable, judgement: Judgement, pool: Pool, fit: 
     confidence, of_hidden = calibrate(
         ours, expected, fit.judgement, right, stability=grounds.stability, per_class=per_class
     )
-    caution = 0.0 if len(right) else CAUTION
+    caution = CAUTION if len(right) else CAUTION_WITHOUT_HIDDEN
     hidden = replace(fit.hidden, stability=grounds.stability, confidence=of_hidden, caution=caution)
     curve = expected_by_labels(
         frozen, by_person, n_classes=n_classes, seed=job.options.seed, in_all=float(confidence.mean())

@@ -33,7 +33,7 @@ class HiddenLabels:
     stability: float | None = None
     """Share of the unlabelled images that get the same label from other examples; None without frozen features."""
     caution: float = 0.0
-    """Log-odds that a promise stays below the confidence, where nothing could be hidden."""
+    """Log-odds that a promise stays below the confidence, whose level is an estimate."""
 
     @property
     def is_evidence(self) -> bool:
