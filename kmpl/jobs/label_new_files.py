@@ -39,13 +39,10 @@ def label(
         on_progress: called with the number of new images so far and in all.
 
     Raises:
-        UserError: no such folder or labelling, its model is gone, the table is missing, damaged, of another folder or
-            held by another process, or a file cannot be written.
+        UserError: there is no such folder, labelling, model or table, or a file cannot be written or is being written.
     """
     client = open_existing(mlruns)
-    names, left_out = scan(files.folder)
-    now, unreadable = digests_of(files.folder, names)
-    left_out = dict(sorted({**left_out, **unreadable}.items()))
+    now, left_out = _look(files.folder)
     with tempfile.TemporaryDirectory() as copies, tracking.store_answers():
         anew = out is not None and not out.exists()
         known = known_folder.find(client, files.folder, now, into=Path(copies), again=again, may_be_another=anew)
@@ -56,16 +53,17 @@ def label(
             if not found.changes.unseen and not found.changes.moved and not found.label_rows():
                 warn(found, files.folder, {})
                 return nothing_new(found, files)
-            # PyTorch and what plots runs are imported only now that there is something to do: they take seconds.
-            from kmpl.jobs.name_new_files import name_new_files
+            from kmpl.jobs.name_new_files import name_new_files  # with PyTorch, which takes seconds: only if needed
+            from kmpl.runtime.devices import use_threads
 
+            use_threads(threads)
             return name_new_files(
-                client,
-                found,
-                files,
-                mlruns=mlruns,
-                command=command,
-                device=device,
-                threads=threads,
-                on_progress=on_progress,
+                client, found, files, mlruns=mlruns, command=command, device=device, on_progress=on_progress
             )
+
+
+def _look(folder: Path) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the digest of each image in a folder, by name, and why others are left out."""
+    names, left_out = scan(folder)
+    digests, unreadable = digests_of(folder, names)
+    return digests, dict(sorted({**left_out, **unreadable}.items()))

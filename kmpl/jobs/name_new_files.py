@@ -23,7 +23,6 @@ from kmpl.labelling.new_files_summary import NewFilesSummary
 from kmpl.labelling.training_again import Check, worth
 from kmpl.labelling.words import folder_name
 from kmpl.models.model_file import TrainedModel, read_model
-from kmpl.runtime.devices import use_threads
 from kmpl.runtime.files import whole_file
 from kmpl.tracking.client import Client
 from kmpl.tracking.labelled_folders import SEEN
@@ -40,7 +39,6 @@ def name_new_files(
     mlruns: Path,
     command: str,
     device: str,
-    threads: int,
     on_progress: OnProgress,
 ) -> Written:
     """Name what is new in a folder; the arguments are those of ``kmpl.jobs.label_new_files.label``.
@@ -48,7 +46,6 @@ def name_new_files(
     Raises:
         UserError: the model is gone, or a file cannot be written.
     """
-    use_threads(threads)
     left_out: dict[str, str] = {}
     seen = Seen.none()
     if found.changes.unseen:

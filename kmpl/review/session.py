@@ -15,7 +15,7 @@ from kmpl.review import order, rounds, worth
 from kmpl.review.class_label import checked_label
 from kmpl.review.decisions import ClusterNamed, ClusterSplit, Decision, ImagesNamed, RoundStarted, Undo, Written
 from kmpl.review.journal import Journal
-from kmpl.review.label_file import check_unchanged
+from kmpl.review.label_file import check_unchanged, digests_written
 from kmpl.review.snapshot import Snapshot, Target
 from kmpl.review.state import Cluster, DecisionError, counting, records, replay
 from kmpl.runtime.files import sha256
@@ -204,14 +204,8 @@ class Review:
             return f"{path}: {n_labels:,} labels of {len(there):,} images{gone}"
 
     def replaceable(self) -> set[str]:
-        """Return the SHA-256 of all contents of the target that may be replaced: those that the review wrote.
-
-        It wrote them there, or where nothing lies any more: then the file was moved, with its folder perhaps.
-        """
-        path = str(self.target.path.resolve())
-        written = [row for row in self.journal.rows if isinstance(row, Written)]
-        ours = {row.digest for row in written if row.file == path or not Path(row.file).exists()}
-        return ours | self.target.may_replace
+        """Return the SHA-256 of all contents of the target that may be replaced: those that the review wrote."""
+        return digests_written(self.journal.rows, self.target.path) | self.target.may_replace
 
     def is_written(self) -> bool:
         """Return whether the labels were written to the target, and no decision came since."""
