@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from databases import copy_database
 from forked import run_forked
 from mlflow import MlflowClient
 from sweeping import KMPL, forked, here, kmpl, wait_for_line
@@ -218,6 +219,7 @@ def statuses(mlruns: Path) -> list[str]:
 
 
 def test_ctrl_c_exits_with_130_and_closes_the_run_as_killed(folder: Path) -> None:
+    copy_database(folder / "stopped" / "mlflow.db")
     with forked(*RUN, "--pretrain.epochs", "500", "--mlruns", "stopped", cwd=folder) as process:
         wait_for_line(process, "epoch 1/500")
         process.send_signal(signal.SIGINT)
@@ -233,6 +235,7 @@ def test_full_disk_while_writing_a_checkpoint_is_one_line_and_leaves_no_half_fil
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1_300_000, 1_300_000))  # the database fits, the network does not\n"
         "sys.exit(main())"
     )
+    copy_database(folder / "full" / "mlflow.db")
     command = [sys.executable, "-c", no_large_files, *RUN, "--arms", "labelled-only", "--mlruns", "full"]
     done = run_forked(command, cwd=folder)
     assert done.returncode == 2, done.stderr

@@ -19,4 +19,5 @@ def copy_database(database: Path) -> None:
             draft = kept.with_suffix(".draft")
             make_database(draft)
             draft.rename(kept)
+    database.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(kept, database)

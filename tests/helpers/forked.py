@@ -151,6 +151,7 @@ def _become(request: dict[str, Any], fds: list[int]) -> Callable[[], Any]:
 
 if __name__ == "__main__":
     sys.path[0] = ""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
     before = dict(os.environ)
     gc.disable()
     for name in _IMPORTED:

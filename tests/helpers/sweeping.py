@@ -91,10 +91,8 @@ def forked(*arguments: str, cwd: Path, **more: Any) -> Forked:
 
 def _prepare_runs(command: str, cwd: Path) -> None:
     prepare(cwd)
-    mlruns = cwd / "mlruns"
-    if command in ("sweep", "tune") and not mlruns.exists():
-        mlruns.mkdir()
-        copy_database(mlruns / "mlflow.db")
+    if command in ("sweep", "tune") and not (cwd / "mlruns").exists():
+        copy_database(cwd / "mlruns" / "mlflow.db")
 
 
 def kmpl(*arguments: str, cwd: Path, **more: Any) -> subprocess.CompletedProcess[str]:

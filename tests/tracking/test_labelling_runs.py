@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from databases import copy_database
 from forked import Forked
 from mlflow.entities import Run
 from PIL import Image
@@ -55,6 +56,7 @@ def at_work(folder: Path, mlruns: Path) -> Iterator[Forked]:
 
 def test_a_killed_labelling_is_closed_by_the_next_one_and_one_that_lives_is_not(folder: Path, tmp_path: Path) -> None:
     mlruns = tmp_path / "mlruns"
+    copy_database(mlruns / "mlflow.db")
     about: dict[str, Any] = {"name": "label", "folder": folder, "locks": FileLocks(mlruns / "locks")}
 
     def states() -> dict[str, Run]:
