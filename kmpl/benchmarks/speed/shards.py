@@ -103,8 +103,8 @@ def write_shards(features: np.ndarray, classes: np.ndarray, n: int, folder: Path
         drawn = features[one] + rng.random((size, 1), dtype=np.float32) * 0.5 * (features[other] - features[one])
         drawn += spread * rng.normal(size=drawn.shape)
         np.save(shards / f"{start:010}.npy", drawn.astype(np.float16))
-        names = "\n".join(f"{start // 10_000:06}/{i:010}.png" for i in range(start, start + size))
-        (shards / f"{start:010}.txt").write_text(names + "\n")
+        lines = "\n".join(f"{start // 10_000:06}/{i:010}.png" for i in range(start, start + size))
+        (shards / f"{start:010}.txt").write_text(lines + "\n")
         truth[start : start + size] = classes[one]
     np.save(folder / "truth.npy", truth)
     names = [name for file in sorted(shards.glob("*.txt")) for name in file.read_text().splitlines()]
