@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import pytest
+from photographs import write_labels, write_photographs
 from PIL import Image
 from sklearn.datasets import load_digits
 from sweeping import here
@@ -230,3 +231,22 @@ def test_the_csv_is_read_back_as_given_labels(folder: Path) -> None:
     )
     assert len(found.labels) > LABELLED
     assert len(found.unreviewed) == len(found.labels) - LABELLED
+
+
+def test_the_model_that_is_left_sees_pictures_and_names_them_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KMPL_SCRATCH", str(tmp_path / "scratch"))
+    truth = write_photographs(tmp_path / "photos", per_class=4)
+    write_labels(tmp_path / "labels.csv", truth, per_class=2)
+    command = ["label", "photos", "--labels", "labels.csv", "--out", "out.csv", "--shards", "2", "--threads", "1"]
+    command += ["--backbone", "efficientnet-lite0", "--precision", "float32", "--check", "off", "--threshold", "0"]
+    done = here(*command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    run = done.stdout.split("--model ")[1].split()[0]
+    named = here("predict", "photos", "--model", run, "--out", "classes.csv", cwd=tmp_path)
+    assert named.returncode == 0, named.stderr
+    labels = {row["file"]: row["label"] for row in rows_of(tmp_path / "out.csv") if row["source"] == "assigned"}
+    classes = {Path(row["file"]).name: row["class"] for row in rows_of(tmp_path / "classes.csv")}
+    assert len(labels) == 12
+    assert labels == {file: classes[file] for file in labels}
