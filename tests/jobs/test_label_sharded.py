@@ -233,6 +233,7 @@ def test_the_csv_is_read_back_as_given_labels(folder: Path) -> None:
     assert len(found.unreviewed) == len(found.labels) - LABELLED
 
 
+@pytest.mark.filterwarnings("ignore:.*type hint is inferred:UserWarning")  # of MLflow's own import
 def test_the_model_that_is_left_sees_pictures_and_names_them_alike(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
