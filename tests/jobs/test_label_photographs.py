@@ -150,7 +150,8 @@ def test_features_from_a_file_give_labels_and_no_model(
     words = ["label", str(done.folder), "--labels", str(done.labels), f"--backbone=features:{tmp_path / 'mine.npz'}"]
     assert main([*words, *out]) == 0
     said = capsys.readouterr().out
-    assert "kmpl predict" not in said
+    assert "kmpl predict more-images" not in said
+    assert "No model is left" in said
     with (tmp_path / "mine.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["label"]]
     assert np.mean([row["label"] == done.truth[row["file"]] for row in rows]) > 0.95
