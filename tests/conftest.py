@@ -59,7 +59,6 @@ FORKING = (
     "tests/tuning/test_trial_claims.py",
     "tests/store/test_store.py",
     "tests/datasets/test_mnist.py",
-    "tests/runtime/test_devices.py",
     "tests/runtime/test_forked.py",
 )
 

