@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.remote import check_scheduler
 from kmpl.config.sweep import SweepConfig
 from kmpl.errors import UserError
+from kmpl.jobs.scheduler import check_scheduler
 from kmpl.jobs.workspace import Workspace
 from kmpl.reports.comparison import SweepReport
 from kmpl.runtime import proxies

@@ -5,40 +5,17 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kmpl.errors import UserError, WaitingWarning
-from kmpl.jobs.doctor_workers import knock
 from kmpl.jobs.journal import Journal
 from kmpl.jobs.remote import Job, sending
-from kmpl.runtime.addresses import SCHEDULER, shown
+from kmpl.jobs.scheduler import check_scheduler
+from kmpl.runtime.addresses import shown
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
-
-
-def check_scheduler(address: str) -> None:
-    """Refuse an address at which no scheduler of Dask's answers; without an address there is nothing to refuse.
-
-    Raises:
-        UserError: nobody answers, another server does, or Dask is not installed.
-    """
-    if not address:
-        return
-    if find_spec("prefect_dask") is None:  # looked for, not imported: Prefect reads the environment when it is
-        raise UserError(
-            f"{SCHEDULER} {shown(address)}: its library is not installed; install kmpl[cluster], or unset {SCHEDULER}"
-        )
-    try:
-        knock(address)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(
-            f"{SCHEDULER} {shown(address)}: no scheduler of Dask's answers ({reason}); start it (dask scheduler), name "
-            f"another, or unset {SCHEDULER}"
-        ) from error
 
 
 def dask_runner(address: str) -> "TaskRunner[Any] | None":

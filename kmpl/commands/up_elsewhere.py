@@ -42,7 +42,7 @@ class Elsewhere:
 
             check_address(self.store)
         if self.dask:
-            from flows.remote import check_scheduler
+            from kmpl.jobs.scheduler import check_scheduler
 
             check_scheduler(self.dask)
 

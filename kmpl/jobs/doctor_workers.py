@@ -1,18 +1,16 @@
 """What ``kmpl doctor`` finds on Dask's workers: versions, clocks, room, and which addresses they do not reach."""
 
-import asyncio
-import logging
 import platform
 import shutil
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from importlib import metadata
 from typing import Any
 
 from kmpl import __version__
 from kmpl.jobs.doctor import PATIENCE_SECONDS, Finding, examine
+from kmpl.jobs.scheduler import knock
 from kmpl.jobs.workspace import Workspace
 from kmpl.runtime.addresses import is_elsewhere, scratch, shown
 
@@ -78,31 +76,6 @@ def examine_workers(workspace: Workspace, engine: str, known: Sequence[Finding] 
     lost = {(one.address, one.said) for one in known if not one.answers}
     of_workers = [one for name in sorted(told) for one in _worker(name, told[name], clocks[name], middle)]
     return [scheduler, *(one for one in of_workers if (one.address, one.said) not in lost)]
-
-
-def knock(address: str) -> None:
-    """Connect to a scheduler. A client of Dask's (2026.8) waits for ever where another server listens.
-
-    Raises:
-        OSError: nobody answers.
-        ValueError: that is no address.
-        TimeoutError: another server answers.
-    """
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # one line is enough
-    with ThreadPoolExecutor(1) as thread:  # this one may run a loop of events already
-        thread.submit(asyncio.run, _connect(address)).result()
-
-
-async def _connect(address: str) -> None:
-    from distributed import Security
-    from distributed.comm import connect
-
-    keys = Security().get_connection_args("client")  # for tls://, from Dask's own settings
-    try:
-        comm = await asyncio.wait_for(connect(address, timeout=PATIENCE_SECONDS, **keys), 2 * PATIENCE_SECONDS)
-    except TimeoutError as error:
-        raise TimeoutError(str(error) or "another server listens there") from error
-    comm.abort()
 
 
 def _worker(name: str, told: Any, clock: Any, now: float) -> list[Finding]:

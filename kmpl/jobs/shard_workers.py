@@ -4,7 +4,6 @@ With a store elsewhere a shard's files travel through it, by content; without on
 folders, and one that does not refuses.
 """
 
-import logging
 import platform
 import shutil
 import uuid
@@ -17,6 +16,7 @@ from typing import Any
 from kmpl.config.experiment import Learning
 from kmpl.errors import FileError, StoreError, UserError
 from kmpl.images.conversion import Conversion
+from kmpl.jobs.scheduler import PATIENCE_SECONDS, check_scheduler
 from kmpl.jobs.shard_embedding import Shard, embed_shard, key_of, reading_key
 from kmpl.jobs.workspace import Workspace
 from kmpl.runtime.addresses import STORE, is_elsewhere, scratch, shown
@@ -24,7 +24,6 @@ from kmpl.runtime.files import describe
 from kmpl.store.remote_store import open_store
 from kmpl.store.sent_folders import fetch_folder, put_files
 
-_CONNECT_SECONDS = 10
 _AHEAD = 2  # shards that wait for each worker
 
 
@@ -62,16 +61,14 @@ def embed_on_workers(
         UserError: the scheduler does not answer, a worker refuses, or a shard killed several workers.
     """
     address = workspace.addresses.scheduler
-    try:
-        from distributed import Client
-    except ImportError as error:
-        raise UserError("KMPL_DASK: its library is not installed; install kmpl[cluster], or unset KMPL_DASK") from error
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)  # one line is enough
+    check_scheduler(address)
+    from distributed import Client
+
     mark = workspace.mlruns / f".home-{uuid.uuid4().hex}"
     try:
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
-        with Client(address, timeout=_CONNECT_SECONDS, set_as_default=False) as client:
+        with Client(address, timeout=PATIENCE_SECONDS, set_as_default=False) as client:
             jobs = (_sent(root, shard, at, learning, conversion, workspace, mark) for shard, at in missing)
             yield from _in_turn(client, jobs)
     except (OSError, TimeoutError) as error:

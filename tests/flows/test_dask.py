@@ -15,11 +15,12 @@ import distributed
 import pytest
 from sweeping import here
 
-from flows.remote import check_scheduler, waiting
+from flows.remote import waiting
 from kmpl.config.presets import load
 from kmpl.errors import UserError
 from kmpl.jobs import doctor_workers
 from kmpl.jobs.experiment import ExperimentJob
+from kmpl.jobs.scheduler import check_scheduler
 from kmpl.jobs.workspace import Workspace
 from kmpl.runtime.addresses import Addresses
 
@@ -83,7 +84,7 @@ def test_a_sweep_whose_scheduler_does_not_answer_ends_at_once_in_one_line(
 
 def test_without_an_address_nobody_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     check_scheduler("")
-    monkeypatch.setattr("flows.remote.find_spec", lambda _: None)
+    monkeypatch.setattr("kmpl.jobs.scheduler.find_spec", lambda _: None)
     with pytest.raises(UserError, match=r"^KMPL_DASK tcp://host:1: its library is not installed; install kmpl"):
         check_scheduler("tcp://host:1")
 

@@ -1,5 +1,6 @@
 """A large folder is embedded a shard at a time: as in memory, once, and nothing is lost whatever happens on the way."""
 
+import socket
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ from kmpl.config.labelling import LabelOptions
 from kmpl.datasets.image_folder import read_folder
 from kmpl.errors import DamagedWarning, FileError, UserError
 from kmpl.images.conversion import PLAIN
-from kmpl.jobs import embed_folder, embed_shards, shard_embedding, shard_workers
+from kmpl.jobs import embed_folder, embed_shards, scheduler, shard_embedding, shard_workers
 from kmpl.jobs.embed_shards import EmbeddedFolder
 from kmpl.jobs.shard_embedding import KIND, Shard
 from kmpl.jobs.workspace import Workspace
@@ -227,12 +228,14 @@ def test_a_worker_that_sees_another_disk_or_counts_otherwise_refuses(
             shard_workers.embed_sent(sent)
 
 
-def test_a_scheduler_that_is_gone_is_one_line(
+def test_no_scheduler_and_another_server_in_its_place_are_one_line(
     folder: Path, options: LabelOptions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("distributed")
-    monkeypatch.setenv("KMPL_DASK", "tcp://127.0.0.1:1")
-    monkeypatch.setattr(shard_workers, "_CONNECT_SECONDS", 0.2)
-    with pytest.raises(UserError, match=r"KMPL_DASK tcp://127.0.0.1:1: the scheduler does not answer") as error:
-        embedded(folder, options, tmp_path / "runs")
-    assert "\n" not in str(error.value)
+    monkeypatch.setattr(scheduler, "PATIENCE_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as another:
+        for port in (1, another.getsockname()[1]):
+            monkeypatch.setenv("KMPL_DASK", f"tcp://127.0.0.1:{port}")
+            with pytest.raises(UserError, match=rf"KMPL_DASK tcp://127.0.0.1:{port}: no scheduler of Dask's") as error:
+                embedded(folder, options, tmp_path / "runs")
+            assert "\n" not in str(error.value)
