@@ -3,7 +3,6 @@
 ``kmpl.images.reading.read_files`` does both at once for folders that fit memory, and decides the same.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from kmpl.images.conversion import Conversion
 from kmpl.images.reading import read_file
 from kmpl.images.transparency import Transparent, decide_ground, ground_sentence
 from kmpl.images.value_ranges import Extent, decide, sentences
-from kmpl.runtime.devices import cores
+from kmpl.runtime.cores import cores
+from kmpl.runtime.files import digests_of
 
 _SIDE_PIXELS = 8  # of the first reading, which only finds what all files decide together
 
@@ -37,20 +37,6 @@ class Survey:
         return not self.deep and not self.transparent
 
 
-def digests_of(root: Path, files: Sequence[str]) -> dict[str, str]:
-    """Return the SHA-256 of each file that can be opened."""
-
-    def digest(file: str) -> str:
-        try:
-            with (root / file).open("rb") as opened:
-                return hashlib.file_digest(opened, "sha256").hexdigest()
-        except OSError:
-            return ""
-
-    with ThreadPoolExecutor(cores()) as pool:
-        return {file: found for file, found in zip(files, pool.map(digest, files), strict=True) if found}
-
-
 def survey(root: Path, files: Sequence[str]) -> Survey:
     """Return what files are; the number of threads does not change the result."""
     with ThreadPoolExecutor(cores()) as pool:
@@ -58,7 +44,9 @@ def survey(root: Path, files: Sequence[str]) -> Survey:
             zip(files, pool.map(lambda file: read_file(root / file, _SIDE_PIXELS, None), files), strict=True)
         )
     deep = {file: one for file, one in results.items() if isinstance(one, Extent)}
-    digests = {file: one[1] for file, one in results.items() if isinstance(one, tuple)} | digests_of(root, list(deep))
+    digests = {file: one[1] for file, one in results.items() if isinstance(one, tuple)} | digests_of(root, list(deep))[
+        0
+    ]
     return Survey(
         digests={file: digests[file] for file in files if file in digests},
         unreadable={file: one for file, one in results.items() if isinstance(one, str)},

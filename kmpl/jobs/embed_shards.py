@@ -16,11 +16,12 @@ from kmpl.errors import FileError
 from kmpl.images.conversion import Conversion
 from kmpl.images.file_kinds import by_content_sentence
 from kmpl.images.reading import OnProgress
-from kmpl.images.survey import Survey, decide_together, digests_of, survey
+from kmpl.images.survey import Survey, decide_together, survey
 from kmpl.jobs import shard_workers
 from kmpl.jobs.shard_embedding import KIND, Shard, StoredShards, embed_shard, key_of, reading_key
 from kmpl.jobs.workspace import Workspace
 from kmpl.method.shard_kmeans import Shards
+from kmpl.runtime.files import digests_of
 from kmpl.store.store import Store
 
 _SURVEYS = "shard-surveys"
@@ -81,7 +82,7 @@ def embed(root: Path, learning: LabelOptions, workspace: Workspace, on_progress:
 
 def _survey(root: Path, files: Sequence[str], store: Store) -> Survey:
     """Return what some files are; those that were seen before, and decide nothing, are not decoded again."""
-    digests = digests_of(root, files)
+    digests, _ = digests_of(root, files)
     at = hashlib.sha256(json.dumps(sorted(digests.items())).encode()).hexdigest()
     known = store.read(_SURVEYS, at) if len(digests) == len(files) else None
     if known is not None:

@@ -5,15 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from kmpl.datasets.new_files import is_same
 from kmpl.errors import FileError, UserError
 from kmpl.labelling import reference
 from kmpl.labelling.reference import Reference
 from kmpl.tracking import labelled_folders
 from kmpl.tracking.client import Client
 from kmpl.tracking.labelled_folders import LabelledFolder, Since
-
-_SAME = 0.5
-"""Share of the images of a folder that another one holds, at least, if it is the same elsewhere."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,24 +67,22 @@ def find(
     """
     name = reference.FILE
     here = labelled_folders.of_path(client, root, reference=name, into=into, again=again)
-    if here and (may_be_another or _has_any(kept := reference.read(here.reference), now)):
-        kept = reference.read(here.reference)
+    of_path = reference.read(here.reference) if here else None
+    if here and of_path and (may_be_another or _has_any(of_path, now)):
         note = f"the newer run {here.newer} left no model, so that of run {here.run} labels" if here.newer else ""
-        return _known(client, root, here, kept, into, note)
+        return _known(client, root, here, of_path, into, note)
     for other in labelled_folders.of_others(client, root, reference=name, into=into):
         kept = reference.read(other.reference)
-        old = set(kept.seen.values())
-        same = len(old & set(now.values()))
-        if same >= _SAME * len(old):
-            holds = f"it holds {same:,} of its {len(old):,} images"
+        if is_same(kept.seen.values(), now.values()):
+            old = {*kept.seen.values()}
+            holds = f"it holds {len(old & {*now.values()}):,} of its {len(old):,} images"
             note = f"is the folder that run {other.run} labelled as {other.folder}: {holds}"
             return _known(client, root, other, kept, into, note)
-    if not here:
+    if not here or not of_path:
         labelled_folders.refuse_unknown(client, root, again)
-    assert here is not None, "an unknown folder was refused"
     raise FileError(
         f"{root}: is another folder than the one that run {here.run} labelled there: none of its "
-        f"{len(kept.about.files):,} images is in it; label it: {again}; or name a new file with --out, to have that "
+        f"{len(of_path.about.files):,} images is in it; label it: {again}; or name a new file with --out, to have that "
         "run's model name these",
         root,
     )

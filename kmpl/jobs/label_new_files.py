@@ -6,12 +6,12 @@ from pathlib import Path
 
 from kmpl import tracking
 from kmpl.datasets.image_files import scan
-from kmpl.datasets.new_files import digests_of
 from kmpl.images.reading import OnProgress
 from kmpl.jobs import known_folder, new_files
 from kmpl.jobs.label_files import Files
 from kmpl.jobs.new_rows import Written, nothing_new, warn
 from kmpl.jobs.table_lock import table_lock
+from kmpl.runtime.files import digests_of
 from kmpl.tracking.client import open_existing
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from kmpl.datasets.image_folder import FolderImages
+from kmpl.datasets.new_files import is_same
 from kmpl.errors import FileError, LabelsWarning
 from kmpl.review.journal import FILE
 from kmpl.runtime.files import sha256, whole_file
@@ -14,8 +15,6 @@ from kmpl.runtime.locks import try_hold
 
 FOLDER = "folder.json"
 """File beside the journal: where the folder lay when it was opened last, and the digest of each image."""
-_SAME = 0.5
-"""Share of the images of a folder that another one holds, at least, if it is the same elsewhere."""
 _LOOKED_AT = 10  # images of a folder that stands where one was moved from
 
 
@@ -43,8 +42,7 @@ def find_place(images: FolderImages, mlruns: Path) -> Path:
         return here
     for other in sorted(path.parent for path in (mlruns / "reviews").glob(f"*/{FOLDER}")):
         then, kept = _read(other)
-        same = len(set(kept.values()) & set(images.digests))
-        if kept and same >= _SAME * len(set(kept.values())) and not _is_still_there(then, kept):
+        if kept and is_same(kept.values(), images.digests) and not _is_still_there(then, kept):
             message = f"{images.root}: is the folder whose review began in {then}; it goes on ({other.name})"
             warnings.warn(message, LabelsWarning, stacklevel=3)
             return _moved(other, here)

@@ -19,11 +19,11 @@ from kmpl.config.experiment import Learning
 from kmpl.errors import FileError, UserError
 from kmpl.images.conversion import Conversion
 from kmpl.images.reading import read_in_order
-from kmpl.images.survey import digests_of
 from kmpl.models.backbones.backbone import Backbone
 from kmpl.models.backbones.embedding import embed_batch
 from kmpl.models.backbones.registry import open_backbone
 from kmpl.runtime.devices import use_threads
+from kmpl.runtime.files import digests_of
 from kmpl.store.fingerprints import key
 from kmpl.store.kept_results import weights_digest
 from kmpl.store.store import Store
@@ -92,7 +92,7 @@ def embed_shard(root: Path, shard: Shard, learning: Learning, conversion: Conver
         pixels = np.stack(list(islice(pictures, min(_BATCH_IMAGES, len(shard.files) - start))))
         parts.append(embed_batch(backbone, torch.from_numpy(pixels), learning.device, learning.precision))
     values = np.concatenate(parts)
-    now = digests_of(root, shard.files)
+    now, _ = digests_of(root, shard.files)
     changed = [file for file, digest in zip(shard.files, shard.digests, strict=True) if now.get(file) != digest]
     if changed:
         path = root / changed[0]

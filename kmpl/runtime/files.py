@@ -4,12 +4,14 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import platformdirs
 
 from kmpl.errors import FileError
+from kmpl.runtime.cores import cores
 
 
 def cache_folder() -> Path:
@@ -21,6 +23,26 @@ def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def digests_of(root: Path, files: Sequence[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the SHA-256 of each file, and the files that cannot be read, with the reason.
+
+    Args:
+        root: folder of the files.
+        files: paths relative to it.
+    """
+
+    def digest(file: str) -> str | OSError:
+        try:
+            return sha256(root / file)
+        except OSError as error:
+            return error
+
+    with ThreadPoolExecutor(cores()) as pool:
+        results = dict(zip(files, pool.map(digest, files), strict=True))
+    reasons = {file: one.strerror or str(one) for file, one in results.items() if isinstance(one, OSError)}
+    return {file: one for file, one in results.items() if isinstance(one, str)}, reasons
 
 
 def describe(error: OSError, path: Path) -> str:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -97,7 +98,7 @@ def of_others(client: MlflowClient, folder: Path, *, reference: str, into: Path)
     return list(found.values())
 
 
-def refuse_unknown(client: MlflowClient, folder: Path, again: str) -> None:
+def refuse_unknown(client: MlflowClient, folder: Path, again: str) -> NoReturn:
     """Refuse a folder that was never labelled.
 
     Raises:

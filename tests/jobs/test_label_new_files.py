@@ -19,10 +19,10 @@ from tracking_names import undocumented, unseen
 
 from kmpl import tracking
 from kmpl.cli import main
-from kmpl.datasets.new_files import FolderChanges, compare, digests_of
+from kmpl.datasets.new_files import FolderChanges, compare
 from kmpl.formats.huggingface import FILE
 from kmpl.jobs.table_lock import table_lock
-from kmpl.runtime.files import sha256
+from kmpl.runtime.files import digests_of, sha256
 from kmpl.runtime.typed_command import next_command
 from kmpl.tracking.client import search
 
@@ -304,6 +304,10 @@ def test_a_copy_of_the_folder_and_another_folder_in_its_place_are_refused(
     shutil.copytree(place.folder, tmp_path / "copy")
     line = refused("label", str(tmp_path / "copy"), "--new-files", *mlruns)
     assert f"holds the images that run {place.run} labelled in {place.folder}, which is still there" in line
+    third = tmp_path / "third"  # whose labelling knows neither
+    write_labels(tmp_path / "third.csv", write_photographs(third, per_class=2, seed=97), per_class=1)
+    words = ["label", str(third), "--labels", str(tmp_path / "third.csv"), "--out", str(tmp_path / "third_out.csv")]
+    assert main([*words, "--backbone=efficientnet-lite0", "--check=off", *mlruns]) == 0
     aside = place.folder.rename(place.root / "aside")
     try:
         write_photographs(place.folder, per_class=1, seed=95)
