@@ -42,7 +42,12 @@ def prepare(features: np.ndarray, settings: Clustering, seed: int) -> np.ndarray
     return normalize(ready) if settings.l2 else ready
 
 
-def _check(n_clusters: int, n_points: int) -> None:
+def check_n_clusters(n_clusters: int, n_points: int) -> None:
+    """Refuse fewer than one cluster, and more than points.
+
+    Raises:
+        SettingError: in one line.
+    """
     if not 1 <= n_clusters <= n_points:
         raise SettingError("clustering.n_clusters", n_clusters, f"there are {n_points} points", f"1 to {n_points}")
 
@@ -88,7 +93,7 @@ def kmeans(
     >>> kmeans(np.array([[0.0], [0.1], [5.0]]), 2, seed=0).sizes.tolist() in ([1, 2], [2, 1])
     True
     """
-    _check(n_clusters, len(features))
+    check_n_clusters(n_clusters, len(features))
     kind = {"kmeans": KMeans, "mini-batch": MiniBatchKMeans}[algorithm]
     iterations = _ITERATIONS if previous is None else _WARM_START_ITERATIONS
     more: dict[str, Any] = (
@@ -125,7 +130,7 @@ def seeded_kmeans(
 
     Source: Basu et al. 2002, "Semi-supervised clustering by seeding" (constrained K-means).
     """
-    _check(n_clusters, len(features))
+    check_n_clusters(n_clusters, len(features))
     classes = np.unique(labels[labels != UNLABELLED])
     if not len(classes):
         raise UserError("seeded K-means needs labelled points; none has a label")

@@ -16,8 +16,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from threadpoolctl import threadpool_limits
 
-from kmpl.errors import SettingError
-from kmpl.method.kmeans import kmeans
+from kmpl.method.kmeans import check_n_clusters, kmeans
 from kmpl.runtime.devices import cores
 from kmpl.runtime.seeds import derive
 
@@ -91,8 +90,7 @@ def kmeans_of_shards(shards: Shards, n_clusters: int, *, seed: int, passes: int 
         SettingError: fewer than one or more than N clusters.
     """
     total = n_points(shards)
-    if not 1 <= n_clusters <= total:
-        raise SettingError("n_clusters", n_clusters, f"there are {total} points", f"1 to {total}")
+    check_n_clusters(n_clusters, total)
     sample, _ = draw(shards, max(_SAMPLE_PER_CLUSTER * n_clusters, _SMALLEST_SAMPLE), seed)
     centroids = kmeans(sample, n_clusters, seed=seed).centroids.astype(np.float32)
     last = np.inf

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -93,15 +94,22 @@ class PostgresServer:
             raise RuntimeError(f"{program}: {done.stderr}")
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    """A real server on loopback."""
+@contextmanager
+def running() -> Iterator[PostgresServer]:
+    """Yield a real server on loopback, while the block runs."""
     server = PostgresServer()
     try:
         server.start()
         yield server
     finally:
         server.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real server on loopback."""
+    with running() as server:
+        yield server
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from postgres import PostgresServer
+from postgres import PostgresServer, running
 from processes import wait_until
 
 from kmpl.errors import SettingError, StoreError
@@ -93,12 +93,8 @@ def test_a_process_that_is_killed_is_dead_and_its_locks_are_free(postgres: str) 
 @pytest.fixture
 def own_server() -> Iterator[PostgresServer]:
     """A server that a test may stop."""
-    server = PostgresServer()
-    try:
-        server.start()
+    with running() as server:
         yield server
-    finally:
-        server.close()
 
 
 def test_a_server_that_is_started_anew_frees_nothing(
