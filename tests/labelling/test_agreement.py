@@ -7,7 +7,7 @@ from scipy.special import expit
 from kmpl.datasets import registry
 from kmpl.datasets.types import UNLABELLED, FrozenFeatures
 from kmpl.labelling.agreement import calibrate, expected_accuracy
-from kmpl.labelling.judges import Grounds, Judgement, classifier_of, grounds_of, joined, opinions
+from kmpl.labelling.judges import Grounds, Judgement, classifier_of, grounds_of, joined, judgement_of, opinions
 from kmpl.method.cluster_ensemble import product_of
 from kmpl.method.frozen_structure import with_structure
 from kmpl.method.pretext import pixels
@@ -152,3 +152,10 @@ def test_each_judge_gives_shares_and_clusters_follow_their_members(
     hits = (said.argmax(axis=2) == truth)[:, labels == UNLABELLED].mean(axis=1)
     assert (hits > 0.5).all()
     assert hits[2] > hits[0]
+
+
+def test_three_judges_speak_for_a_class_and_two_of_them_agree() -> None:
+    said = np.array([[[0.9, 0.1], [0.2, 0.8]], [[0.7, 0.3], [0.6, 0.4]], [[0.2, 0.8], [0.1, 0.9]]])
+    found = judgement_of(said, np.array([0, 1]))
+    np.testing.assert_allclose(1 / (1 + np.exp(-found.odds)), [0.6, 0.7])
+    assert found.agree.tolist() == [True, False]

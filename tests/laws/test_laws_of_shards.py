@@ -54,8 +54,11 @@ def folder_of(labels: np.ndarray, features: np.ndarray) -> FolderImages:
     )
 
 
-def in_shards(n_shards: int, folder: Path, **settings: Any) -> tuple[ShardLabelling, ShardStructure]:
+def in_shards(
+    n_shards: int, folder: Path, given: np.ndarray | None = None, **settings: Any
+) -> tuple[ShardLabelling, ShardStructure]:
     features, _, labels = digits()
+    labels = labels if given is None else given
     job = prepare(folder_of(labels, features[:0]), {"threshold": 0.5, "folds": 3} | settings)
     shards = np.array_split(features.astype(np.float16), n_shards)
     structure = find_structure(
@@ -167,3 +170,15 @@ def test_components_that_are_left_out_cost_nothing() -> None:
 def test_features_that_tell_nothing_are_one_line(numbers: np.ndarray, line: str) -> None:
     with pytest.raises(UserError, match=line):
         fit_projection(np.array_split(numbers.astype(np.float32), 2), name="x")
+
+
+def test_slips_among_given_labels_are_found_in_shards_as_in_memory(tmp_path: Path) -> None:
+    features, truth, labels = digits()
+    slips = [int(np.flatnonzero(labels == c)[0]) for c in (0, 6)]
+    wrong = labels.copy()
+    wrong[slips] = 1
+    job = prepare(folder_of(wrong, features), {"threshold": 0.5, "folds": 3})
+    in_memory = run(job, Steps(evaluate=no_test_set("none")))[1].suspects
+    suspects = in_shards(3, tmp_path, given=wrong)[0].table.suspects
+    for found in (suspects, in_memory):
+        assert {i: found.get(i) for i in slips} == {i: truth[i] for i in slips}
